@@ -1,0 +1,51 @@
+# make demo | test | lint | bench | env | clean; each sets up the environment first, and only once.
+SHELL := bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help env demo test lint bench clean
+
+VENV ?= .venv
+export VENV := $(abspath $(VENV))
+export PATH := $(VENV)/bin:$(PATH)
+PYTHON_IN := $(VENV)/bin/python
+
+# Open MPI asks root to say twice that it means it.
+ifeq ($(shell id -u),0)
+export OMPI_ALLOW_RUN_AS_ROOT := 1
+export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM := 1
+endif
+
+# $(call timed,WHAT,COMMAND): say what begins, and how long it took.
+define timed
+@printf '== %s\n' '$(1)'; TIMEFORMAT='== $(firstword $(1)): %0R s'; time { $(2); }
+endef
+
+help:
+	@echo 'make demo    the whole way once, from a mock sky to a mask and a picture'
+	@echo 'make test    ruff, mypy and all tests'
+	@echo 'make lint    ruff and mypy alone'
+	@echo 'make bench   the numbers of the README performance table'
+	@echo 'make env     only the set-up that all of them begin with: env/setup.sh, its options at its head'
+	@echo 'make clean   remove what was built here; images, tiles, runs and products stay'
+
+env:
+	@bash env/setup.sh
+
+demo: env
+	@bash demo/run.sh
+
+lint: env
+	$(call timed,lint: ruff and mypy,ruff check . && ruff format --check . && mypy)
+
+test: lint
+	$(call timed,tests: unit$(comma) MPI and end to end (up to 10 minutes),$(PYTHON_IN) -m pytest tests)
+
+bench: env
+	$(call timed,benchmarks,$(PYTHON_IN) -m benchmarks)
+
+clean:
+	if [ -e "$(VENV)/.made" ]; then rm -rf "$(VENV)"; fi  # only one that env/setup.sh made
+	rm -rf build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+comma := ,
