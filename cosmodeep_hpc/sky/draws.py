@@ -1,0 +1,24 @@
+"""Random numbers that depend on what they are for, and not on who asks or when."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Purpose(IntEnum):
+    """What numbers are drawn for: each purpose has streams of its own. Never renumber."""
+
+    DENSITY = 1
+    ORIENTATION = 2
+    SAMPLES = 3
+    NOISE = 4
+    FIELD_CENTRE = 5
+
+
+def draws(seed: int, purpose: Purpose, index: int = 0, slab: int = 0) -> np.random.Generator:
+    """The random stream of (seed, purpose, index, slab): Philox, addressed and not drawn in turn."""
+    return np.random.Generator(
+        np.random.Philox(key=[seed, int(purpose)], counter=[0, 0, index, slab])
+    )

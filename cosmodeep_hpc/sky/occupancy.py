@@ -1,0 +1,47 @@
+"""How many tiles of a Sky image hold signal: the yardstick of a mock sky, at any amplitude.
+
+All fluxes are proportional to the efficiency xi_e. What decides on a tile is one pixel, its
+(N_pix + 1)-th brightest: those pixels, kept, give the occupancy at every efficiency for free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def tile_levels(sky: NDArray[np.float32], size: int, n_pix: Sequence[int]) -> NDArray[np.float32]:
+    """The (n_pix + 1)-th brightest pixel of every whole tile of a Sky image.
+
+    Args:
+        sky: (rows, columns) [Jy/arcsec^2].
+        size: side of a tile [pixel].
+        n_pix: pixel thresholds N_pix.
+
+    Returns:
+        float32 (len(n_pix), tiles) [Jy/arcsec^2]; a tile is signal where its level exceeds F_th.
+    """
+    rows, columns = sky.shape[0] // size, sky.shape[1] // size
+    tiles = sky[: rows * size, : columns * size].reshape(rows, size, columns, size)
+    tiles = tiles.swapaxes(1, 2).reshape(rows * columns, size * size)
+    places = [size * size - 1 - n for n in n_pix]
+    return np.ascontiguousarray(np.partition(tiles, places, axis=1)[:, places].T)
+
+
+def occupancy(
+    levels: NDArray[np.float32], thresholds: Sequence[float], gain: float = 1.0
+) -> NDArray[np.float64]:
+    """Signal tiles an image, were the sky `gain` times as bright.
+
+    Args:
+        levels: (images, len(n_pix), tiles), see `tile_levels`.
+        thresholds: F_th [Jy/arcsec^2].
+        gain: factor on the efficiency.
+
+    Returns:
+        float64 (len(n_pix), len(thresholds)), means over the images.
+    """
+    bright = levels[..., None] * gain > np.asarray(thresholds)
+    return np.asarray(bright.sum(axis=2).mean(axis=0))

@@ -1,0 +1,313 @@
+"""Shock elements: where streams of dark matter cross, gas shocks (shared by all box makers).
+
+A particle-mesh box has no gas. Its streams cross first on caustics, the surfaces on which the
+determinant J of dx/dq changes sign. They are found on the grid that the particles started from,
+far finer than any mesh in space, and are tiled by quadrilaterals that share their corners.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from cosmodeep_hpc.sky.nbody import Field, Snapshot, deposit
+
+FWHM = float(np.sqrt(8 * np.log(2)))
+"""Full width at half maximum of a Gaussian, in units of its sigma."""
+MACH_RANGE = (1.3, 30.0)
+"""Mach numbers kept and given (lower end: Vazza et al. 2009)."""
+KEV_PER_DISPERSION = 6.27e-6
+"""k T [keV] of gas whose one-dimensional velocity dispersion is 1 km/s (mean molecular mass 0.6)."""
+
+
+@dataclass(frozen=True)
+class Elements:
+    """A table of shock elements, each a small parallelogram.
+
+    Attributes:
+        position: float32 (n, 3), centres, in [0, side) [comoving Mpc].
+        first, second: float32 (n, 3), the sides of the parallelograms [comoving Mpc]; the length
+            of their cross product is the area, its direction the normal.
+        mach: float32 (n,), Mach number.
+        overdensity: float32 (n,), downstream density in units of the mean.
+        temperature: float32 (n,), downstream temperature k T [keV].
+    """
+
+    position: Field
+    first: Field
+    second: Field
+    mach: Field
+    overdensity: Field
+    temperature: Field
+
+    def __len__(self) -> int:
+        return len(self.mach)
+
+    def __getitem__(self, rows: Any) -> Elements:
+        """The elements chosen by a mask, a slice or numbers."""
+        return Elements(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    @property
+    def area(self) -> Field:
+        """Areas [comoving Mpc^2], float32 (n,)."""
+        return np.linalg.norm(np.cross(self.first, self.second), axis=1)
+
+
+def refine(field: Field, smoothing: float, factor: int, workers: int = 1) -> Field:
+    """A periodic field smoothed by a Gaussian and interpolated on a finer grid, by FFT.
+
+    Args:
+        field: float32 (n, n, n).
+        smoothing: sigma of the Gaussian [cells of the field].
+        factor: points of the finer grid for one of the field, along an axis.
+        workers: threads of the FFT; no influence on the result.
+
+    Returns:
+        float32 (n factor, n factor, n factor); point (0, 0, 0) stays where it was.
+    """
+    n = len(field)
+    transform = scipy.fft.rfftn(field, workers=workers)
+    frequency = [np.fft.fftfreq(n), np.fft.fftfreq(n), np.fft.rfftfreq(n)]
+    for axis, f in enumerate(frequency):
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        taper = np.exp(-2 * (np.pi * smoothing * f) ** 2)
+        taper[np.abs(f) == 0.5] = 0  # a wave at the Nyquist frequency has no unique interpolation
+        transform *= taper.reshape(shape).astype(np.float32)
+    if factor == 1:
+        return scipy.fft.irfftn(transform, s=(n,) * 3, workers=workers)  # type: ignore[no-any-return]
+    m, half = n * factor, n // 2
+    padded = np.zeros((m, m, m // 2 + 1), transform.dtype)
+    near, far = slice(0, half), slice(-half, None)
+    for i in (near, far):
+        for j in (near, far):
+            padded[i, j, :half] = transform[i, j, :half]
+    padded *= np.float32(factor**3)
+    return scipy.fft.irfftn(padded, s=(m,) * 3, workers=workers)  # type: ignore[no-any-return]
+
+
+def jacobian(displacement: Field, spacing: float) -> Field:
+    """Determinant of dx/dq by central differences.
+
+    Args:
+        displacement: float32 (3, m, m, m), periodic [Mpc].
+        spacing: of the grid [Mpc].
+
+    Returns:
+        float32 (m, m, m); 1 where nothing moved, negative where an odd number of flips was made.
+    """
+    m = displacement.shape[1]
+    result = np.empty((m, m, m), np.float32)
+    planes = 16
+    scale = np.float32(0.5 / spacing)
+    for start in range(0, m, planes):
+        stop = min(start + planes, m)
+        rows = np.arange(start - 1, stop + 1) % m
+        block = displacement[:, rows]
+        inner = block[:, 1:-1]
+        d = np.empty((3, 3, stop - start, m, m), np.float32)  # [component, axis]
+        d[:, 0] = block[:, 2:] - block[:, :-2]
+        d[:, 1, :, 1:-1] = inner[:, :, 2:] - inner[:, :, :-2]
+        d[:, 1, :, 0] = inner[:, :, 1] - inner[:, :, -1]
+        d[:, 1, :, -1] = inner[:, :, 0] - inner[:, :, -2]
+        d[:, 2, ..., 1:-1] = inner[..., 2:] - inner[..., :-2]
+        d[:, 2, ..., 0] = inner[..., 1] - inner[..., -1]
+        d[:, 2, ..., -1] = inner[..., 0] - inner[..., -2]
+        d *= scale
+        for axis in range(3):
+            d[axis, axis] += 1
+        result[start:stop] = (
+            d[0, 0] * (d[1, 1] * d[2, 2] - d[1, 2] * d[2, 1])
+            - d[0, 1] * (d[1, 0] * d[2, 2] - d[1, 2] * d[2, 0])
+            + d[0, 2] * (d[1, 0] * d[2, 1] - d[1, 1] * d[2, 0])
+        )
+    return result
+
+
+def caustics(displacement: Field, spacing: float) -> tuple[Field, Field, Field]:
+    """The surface J = 0 in space, as quadrilaterals.
+
+    Every edge of the grid at whose ends J differs in sign is pierced by the surface, and gets a
+    quadrilateral; its corners lie in the four cells around the edge, each at the mean of the
+    points in which its cell's edges are pierced. Neighbours share corners: the surface is closed.
+
+    Args:
+        displacement: float32 (3, m, m, m), periodic [Mpc].
+        spacing: of the grid [Mpc].
+
+    Returns:
+        Centres (n, 3), not wrapped, and the two middle lines (n, 3), (n, 3) of the quadrilaterals
+        [Mpc], float32. The cross product of the middle lines is the vector area.
+    """
+    m = displacement.shape[1]
+    j = jacobian(displacement, spacing)
+    negative = j < 0
+    j = j.ravel()
+    s = displacement.reshape(3, -1)
+    edges = []
+    for axis in range(3):
+        pierced = np.flatnonzero(negative != np.roll(negative, -1, axis))
+        ahead = _neighbour(pierced, axis, 1, m)
+        t = j[pierced] / (j[pierced] - j[ahead])
+        point = (1 - t) * s[:, pierced] + t * s[:, ahead]
+        point[axis] += t * np.float32(spacing)  # relative to the edge's first grid point in q
+        edges.append((pierced, point))
+    del j, negative
+
+    used = np.zeros(m**3, bool)
+    around = []  # of each axis: its edges' four cells in turn, and their offsets in q
+    for axis, (pierced, _) in enumerate(edges):
+        b, c = (axis + 1) % 3, (axis + 2) % 3
+        back = _neighbour(pierced, b, -1, m)
+        cells = [_neighbour(back, c, -1, m), _neighbour(pierced, c, -1, m), pierced, back]
+        offsets = np.zeros((4, 3), np.float32)
+        offsets[[0, 3], b] = offsets[[0, 1], c] = -spacing
+        around.append((cells, offsets))
+        for cell in cells:
+            used[cell] = True
+    number = np.cumsum(used, dtype=np.int32) - 1
+    total = int(used.sum())
+    del used
+    corners = np.zeros((3, total))
+    count = np.zeros(total)
+    for (_, point), (cells, offsets) in zip(edges, around, strict=True):
+        for cell, offset in zip(cells, offsets, strict=True):
+            where = number[cell]
+            count += np.bincount(where, minlength=total)
+            for x in range(3):
+                corners[x] += np.bincount(where, point[x] - offset[x], minlength=total)
+    corners /= np.maximum(count, 1)
+
+    parts: tuple[list[Field], list[Field], list[Field]] = ([], [], [])
+    for (pierced, _), (cells, offsets) in zip(edges, around, strict=True):
+        v = [
+            corners[:, number[cell]].T + offset for cell, offset in zip(cells, offsets, strict=True)
+        ]
+        origin = np.stack(np.unravel_index(pierced, (m,) * 3), 1) * spacing
+        parts[0].append((origin + 0.25 * (v[0] + v[1] + v[2] + v[3])).astype(np.float32))
+        parts[1].append((0.5 * (v[1] + v[2] - v[0] - v[3])).astype(np.float32))
+        parts[2].append((0.5 * (v[2] + v[3] - v[0] - v[1])).astype(np.float32))
+    centre, first, second = (np.concatenate(part) for part in parts)
+    return centre, first, second
+
+
+def _neighbour(index: NDArray[Any], axis: int, step: int, m: int) -> NDArray[Any]:
+    """Flat numbers of the grid points `step` (1 or -1) further along an axis of a periodic grid."""
+    stride = m ** (2 - axis)
+    along = index // stride % m
+    wraps = along == (m - 1 if step > 0 else 0)
+    return np.asarray(index + step * stride - step * m * stride * wraps)
+
+
+def mach_number(ratio: NDArray[Any]) -> NDArray[Any]:
+    """Mach number of a shock from its velocity jump in units of the downstream sound speed.
+
+    For a gas with 5 heat capacities in 3, v_up - v_down = 3/4 c_up (M - 1/M) and T_down / T_up =
+    (5 M^2 - 1) (M^2 + 3) / (16 M^2), so that the ratio is 3 (M^2 - 1) / sqrt((5 M^2 - 1)(M^2 + 3)):
+    0 for no shock, and below 3 / sqrt(5) however strong it is. Larger ratios give the largest
+    Mach number of MACH_RANGE.
+    """
+    limit = MACH_RANGE[1] ** 2
+    strongest = 9 * (limit - 1) ** 2 / ((5 * limit - 1) * (limit + 3))
+    square = np.minimum(np.square(ratio, dtype=np.float64), strongest)
+    a, b, c = 9 - 5 * square, 9 + 7 * square, 9 + 3 * square
+    return np.asarray(np.sqrt((b + np.sqrt(b * b - a * c)) / a))
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The state of the matter on a mesh, read on one comoving scale whatever the mesh.
+
+    Attributes:
+        overdensity: float32 (n, n, n), density in units of the mean.
+        dispersion: float32 (n, n, n), one-dimensional velocity dispersion [km/s].
+        jump: float32 (n, n, n), convergence -div v of the peculiar velocity times the scale, by
+            which it changes across it [km/s].
+    """
+
+    overdensity: Field
+    dispersion: Field
+    jump: Field
+
+
+def flow(snapshot: Snapshot, mesh: int, scale: float) -> Flow:
+    """Density, velocity dispersion and convergence of the flow on a mesh.
+
+    Args:
+        snapshot: the particles.
+        mesh: cells along a side.
+        scale: comoving FWHM of the Gaussian through which everything is read [Mpc].
+    """
+    cell = snapshot.side / mesh
+    sigma = scale / FWHM / cell
+
+    def read(values: Field | None) -> Field:
+        return np.stack(
+            [gaussian_filter(v, sigma, mode="wrap") for v in deposit(snapshot, mesh, values)]
+        )
+
+    density = read(None)[0]
+    weight = 1 / np.maximum(density, 1e-3)
+    mean = read(snapshot.velocity) * weight
+    square = read(np.sum(snapshot.velocity**2, axis=0, dtype=np.float32)[None])[0] * weight
+    variance = (square - np.sum(mean**2, axis=0)) / 3
+    convergence = np.zeros_like(density)
+    for axis in range(3):
+        convergence -= np.roll(mean[axis], -1, axis) - np.roll(mean[axis], 1, axis)
+    convergence *= np.float32(0.5 / cell * scale)
+    return Flow(density, np.sqrt(np.maximum(variance, 1e-3)), convergence)
+
+
+def shock_elements(
+    snapshot: Snapshot,
+    *,
+    smoothing: float = 2.0,
+    factor: int = 2,
+    scale: float = 1.0,
+    stretch: float = 4.0,
+    workers: int = 1,
+) -> Elements:
+    """The shock elements of a particle-mesh box.
+
+    Args:
+        snapshot: particles on the grid they started from.
+        smoothing: sigma of the Gaussian that smooths their displacement first [cells].
+        factor: points of the grid on which caustics are sought for one particle, along an axis.
+        scale: comoving scale on which density, temperature and jump are read [Mpc].
+        stretch: longest side of an element [cells of the particles' grid]; longer ones, which
+            bridge a region that the grid does not resolve, are dropped.
+        workers: threads of the FFT; no influence on the result.
+
+    Returns:
+        The elements in converging flow with a Mach number in MACH_RANGE.
+    """
+    n = snapshot.displacement.shape[1]
+    side = snapshot.side
+    fine = np.stack([refine(s, smoothing, factor, workers) for s in snapshot.displacement])
+    position, first, second = caustics(fine, side / (n * factor))
+    del fine
+    longest = np.float32((stretch * side / n) ** 2)
+    kept = np.flatnonzero(
+        (np.sum(first**2, axis=1) < longest) & (np.sum(second**2, axis=1) < longest)
+    )
+    position, first, second = position[kept] % np.float32(side), first[kept], second[kept]
+    position[position >= side] = 0  # a rounded remainder
+    state = flow(snapshot, n, scale)
+    place = position.T * np.float32(n / side)
+
+    def at(field: Field) -> Field:
+        return map_coordinates(field, place, order=1, mode="grid-wrap")  # type: ignore[no-any-return]
+
+    dispersion = at(state.dispersion)
+    sound = np.float32(np.sqrt(5 / 3)) * dispersion
+    mach = mach_number(np.maximum(at(state.jump), 0) / sound).astype(np.float32)
+    temperature = np.float32(KEV_PER_DISPERSION) * dispersion**2
+    shocked = np.flatnonzero(mach >= MACH_RANGE[0])
+    return Elements(
+        position, first, second, mach, at(state.overdensity), temperature
+    )[shocked]
