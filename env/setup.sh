@@ -12,6 +12,7 @@
 #   COSMODEEP_CACHE         where built wheels are kept               (default: the user's cache folder)
 #   COSMODEEP_APT=no        never install system packages, even where that is permitted
 #
+# What was chosen for TensorFlow and Horovod is kept in $VENV/.options for the next set-up of this clone.
 # Safe to interrupt and start again; two at once in one clone take turns.
 set -euo pipefail
 
@@ -22,12 +23,18 @@ readonly STEPS=6
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$(realpath -m "${VENV:-$HERE/.venv}")
+OPTIONS='(COSMODEEP_(TENSORFLOW|PATCHES)|HOROVOD_(GPU|CPU|WITH|CUDA|NCCL|ROCM)[A-Z_]*)='
+if [ -e "$VENV/.options" ]; then
+    while IFS='=' read -r option value; do
+        [ -v "$option" ] || export "$option=$value"
+    done <"$VENV/.options"
+fi
 TENSORFLOW=${COSMODEEP_TENSORFLOW:-tensorflow-cpu}
 WHEELS=${COSMODEEP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cosmodeep}/wheels
 CONSTRAINTS=$HERE/env/constraints.txt
 read -r -a PATCHES <<<"$HERE/env/horovod-tensorflow-2.21.patch ${COSMODEEP_PATCHES:-}"
 OUTER_PATH=$PATH
-readonly HERE VENV TENSORFLOW WHEELS CONSTRAINTS PATCHES OUTER_PATH
+readonly HERE VENV OPTIONS TENSORFLOW WHEELS CONSTRAINTS PATCHES OUTER_PATH
 export PATH="$VENV/bin:$PATH" # an Open MPI or cmake in the venv is found like any other
 unset PYTHONHOME PYTHONPATH
 
@@ -84,13 +91,21 @@ C
     echo "$words"
 }
 
-# Everything the environment depends on; an environment with the same fingerprint is up to date.
+# Everything the environment depends on but MPI.
 fingerprint() {
     {
-        echo "$HERE $TENSORFLOW ${PYTHON:-} $(mpi_key)"
-        env | grep '^HOROVOD_' | sort || true
+        echo "$HERE $TENSORFLOW ${PYTHON:-}"
+        env | grep -E "^$OPTIONS" | sort || true
         cat "${BASH_SOURCE[0]}" "$CONSTRAINTS" "${PATCHES[@]}" "$HERE"/setup.cfg "$HERE"/pyproject.toml
     } | sha256sum | cut -c 1-16
+}
+
+# Whether the environment is up to date. A node without mpicc, as compute nodes often are, may use it.
+is_ready() {
+    local made_for made_with mpi
+    read -r made_for made_with 2>/dev/null <"$VENV/.ready" || return 1
+    mpi=$(mpi_key)
+    [ "$made_for" = "$(fingerprint)" ] && [ "${mpi:-$made_with}" = "$made_with" ] && "$VENV/bin/python" -c '' 2>/dev/null
 }
 
 # Whether system packages may be installed; sets APT to the command that does it.
@@ -150,16 +165,18 @@ system_packages() {
     fi
 }
 
+# A venv with our mark is made anew where it is broken or half made; a user's own is only used.
 make_venv() {
-    if "$VENV/bin/python" -c 'import pip' && [ -e "$VENV/.made" ]; then
+    if [ "$(cat "$VENV/.made" 2>/dev/null)" != begun ] && "$VENV/bin/python" -c 'import pip'; then
         return 0
     fi
-    if [ -e "$VENV/bin" ] && [ ! -e "$VENV/pyvenv.cfg" ]; then
-        die "$VENV is there and is no virtual environment; name another with VENV="
+    if [ -e "$VENV/bin" ] && [ ! -e "$VENV/.made" ]; then
+        die "$VENV is there and is no working virtual environment; name another with VENV="
     fi
-    rm -rf "${VENV:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,.made} # what an interrupted run left
+    echo begun >"$VENV/.made"
+    rm -rf "${VENV:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,.horovod}
     "$(cat "$VENV/log/python")" -m venv "$VENV"
-    touch "$VENV/.made"
+    echo done >"$VENV/.made"
 }
 
 pip_install() { "$VENV/bin/python" -m pip install --disable-pip-version-check -c "$CONSTRAINTS" "$@"; }
@@ -167,6 +184,11 @@ pip_install() { "$VENV/bin/python" -m pip install --disable-pip-version-check -c
 python_packages() {
     make_venv
     pip_install --upgrade pip setuptools wheel
+    local other=tensorflow-cpu # carries the same module: the two cannot be in one place
+    if [[ $TENSORFLOW == tensorflow-cpu* ]]; then other=tensorflow; fi
+    if "$VENV/bin/python" -m pip show -q "$other"; then
+        "$VENV/bin/python" -m pip uninstall -y tensorflow tensorflow-cpu
+    fi
     # psutil, cloudpickle, pyyaml and packaging are Horovod's, which is installed without its own.
     pip_install "$TENSORFLOW" h5py mpi4py numpy scipy astropy matplotlib colossus \
         psutil cloudpickle pyyaml packaging pytest pytest-timeout ruff mypy
@@ -183,7 +205,7 @@ import os, platform, re, sys
 from importlib.metadata import version
 horovod, package, mpi, patch = sys.argv[1:]
 package = re.match(r"[\w.-]+", package)[0]
-options = {k: v for k, v in os.environ.items() if re.match("HOROVOD_(GPU|CPU|WITH|CUDA|NCCL|ROCM)", k)}
+options = {k: v for k, v in os.environ.items() if re.match("HOROVOD_(GPU|CPU|WITH|CUDA|NCCL|ROCM)", k) and v}
 operations = "cpu" if not options else "-".join(re.sub(r"\W+", "_", v) for _, v in sorted(options.items()))
 print(f"horovod-{horovod}", f"{package}-{version(package)}", "cp%d%d" % sys.version_info[:2],
       mpi, platform.machine(), operations, patch, sep="_")
@@ -253,13 +275,14 @@ try_ranks() {
         PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe OMPI_MCA_mpi_yield_when_idle=1 \
         TF_CPP_MIN_LOG_LEVEL=3 CUDA_VISIBLE_DEVICES='' timeout --kill-after=10 180 mpirun -n 2 "$VENV/bin/python" -c '
 from mpi4py import MPI
+import horovod
 import horovod.tensorflow as hvd
 import tensorflow as tf
 world = MPI.COMM_WORLD
 hvd.init(comm=world)
 total = float(hvd.allreduce(tf.constant(float(world.rank + 1)), op=hvd.Sum))
 assert (world.size, hvd.size(), total) == (2, 2, 3.0), (world.size, hvd.size(), total)
-print("rank", world.rank, "of", world.size, "Horovod", hvd.__version__, "TensorFlow", tf.__version__, "sum", total)
+print("rank", world.rank, "of", world.size, "Horovod", horovod.__version__, "TensorFlow", tf.__version__, "sum", total)
 '
 }
 
@@ -304,9 +327,7 @@ take_turns() {
 main() {
     mkdir -p "$VENV/log" 2>/dev/null || die "cannot write to $VENV; name another folder with VENV="
     take_turns
-    if [ "$(cat "$VENV/.ready" 2>/dev/null)" = "$(fingerprint)" ] && "$VENV/bin/python" -c '' 2>/dev/null; then
-        return 0
-    fi
+    if is_ready; then return 0; fi
     echo "setting up $VENV, once: about 6 minutes on 2 cores, or 1 to 2 with Horovod built before; logs in $VENV/log"
     rm -f "$VENV/.ready"
     step python "Python 3.$OLDEST_PYTHON or newer (seconds)" check_python
@@ -315,7 +336,8 @@ main() {
     step horovod "Horovod $HOROVOD ($(horovod_time))" horovod
     step project "cosmodeep_hpc itself (seconds)" project
     step try "two MPI ranks, TensorFlow and Horovod together (10 to 20 s)" try_ranks
-    fingerprint >"$VENV/.ready"
+    env | grep -E "^$OPTIONS" >"$VENV/.options" || true
+    echo "$(fingerprint) $(mpi_key)" >"$VENV/.ready"
     echo "ready after $SECONDS s: $VENV"
 }
 

@@ -1,0 +1,276 @@
+"""`cosmodeep doctor`: is this installation, on this machine, in this job, fit to run?
+
+Every check is a pure function of the facts, so that each fault can be tested on any machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+
+from cosmodeep_hpc.facts import Facts, gather
+from cosmodeep_hpc.world import open_world
+
+_SET_UP = "run `make env` again; its logs are in .venv/log"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's table.
+
+    Attributes:
+        level: "ok"; "note" for what costs speed or comfort; "fault" for what will not work.
+        subject: what it is about, such as "MPI".
+        found: what was found.
+        advice: what to do about it, in one line; empty for "ok".
+    """
+
+    level: Literal["ok", "note", "fault"]
+    subject: str
+    found: str
+    advice: str = ""
+
+
+def launched(environ: Mapping[str, str]) -> tuple[str, int, int]:
+    """The launcher that started this process, its number of tasks, and this task's number.
+
+    mpirun is asked before Slurm, since it runs inside Slurm's jobs too. A batch script has Slurm's
+    variables as well, but only a step that srun started has `SLURM_STEP_ID`.
+    """
+    for name, size, rank in (
+        ("mpirun", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+        ("mpirun", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
+        ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+        ("srun", "SLURM_NTASKS", "SLURM_PROCID"),
+        ("mpirun", "PMI_SIZE", "PMI_RANK"),
+    ):
+        in_step = name == "mpirun" or "SLURM_STEP_ID" in environ
+        if in_step and size in environ and rank in environ:
+            return name, int(environ[size]), int(environ[rank])
+    return "", 1, 0
+
+
+def check_mpi(facts: Facts) -> Iterator[Finding]:
+    """MPI itself, its threads, and that there is one MPI in the process."""
+    if facts.mpi.error:
+        yield Finding("fault", "MPI", facts.mpi.error, f"load your site's MPI module, or {_SET_UP}")
+        return
+    yield Finding("ok", "MPI", f"{facts.mpi.version}, thread level {facts.mpi.thread_level}")
+    if facts.mpi.thread_level != "MULTIPLE":
+        yield Finding(
+            "fault",
+            "MPI threads",
+            f"thread level {facts.mpi.thread_level}: Horovod and mpi4py may block each other",
+            "use an MPI built with thread support, and leave mpi4py.rc.threads alone",
+        )
+    if len(facts.mpi.libraries) > 1:
+        yield Finding(
+            "fault",
+            "MPI libraries",
+            f"{len(facts.mpi.libraries)} in one process: {', '.join(facts.mpi.libraries)}",
+            "build Horovod and a parallel h5py with the mpicc of the first, which mpi4py loads",
+        )
+
+
+def check_launch(facts: Facts) -> Iterator[Finding]:
+    """The ranks, against what the launcher says it started."""
+    launcher, tasks, _ = launched(facts.environ)
+    size = len(facts.ranks)
+    if size == 1 and tasks > 1:
+        found = f"{launcher} started {tasks} tasks, but each is an MPI world of 1"
+        if launcher == "srun":
+            offered = f" (offered here: {', '.join(facts.slurm_mpi)})" if facts.slurm_mpi else ""
+            advice = f"srun and MPI speak different PMI: try srun --mpi=pmix{offered}, or mpirun"
+        else:
+            advice = (
+                f"mpirun is another MPI's: put the bin folder of {facts.mpi.version} first in PATH"
+            )
+        yield Finding("fault", "launch", found, advice)
+    nodes = [
+        f"{host} {', '.join(str(rank.rank) for rank in group)}"
+        for host, group in groupby(facts.ranks, key=lambda rank: rank.host)
+    ]
+    by = f" by {launcher}" if launcher else ""
+    yield Finding("ok", "ranks", f"{size}{by}; node and its ranks: {'; '.join(nodes)}")
+    allowed = all(
+        facts.environ.get(name) == "1"
+        for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM")
+    )
+    if (
+        facts.is_root
+        and launcher != "srun"
+        and facts.mpi.version.startswith("Open MPI")
+        and not allowed
+    ):
+        yield Finding(
+            "fault",
+            "root",
+            "you are root, and Open MPI's mpirun refuses to start for root",
+            "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+        )
+
+
+def check_horovod(facts: Facts) -> Iterator[Finding]:
+    """Horovod, and that it was built for this job's network and devices."""
+    if facts.horovod.error:
+        yield Finding("fault", "Horovod", facts.horovod.error, _SET_UP)
+        return
+    built = {"MPI": facts.horovod.mpi, "Gloo": facts.horovod.gloo, "NCCL": facts.horovod.nccl}
+    listed = ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in built.items())
+    yield Finding("ok", "Horovod", f"{facts.horovod.version}; built with {listed}")
+    if not facts.horovod.mpi:
+        yield Finding(
+            "fault",
+            "Horovod MPI",
+            "built without MPI: ranks of mpirun or srun would train alone",
+            "put mpicc in PATH, remove .venv/.horovod and .venv/.ready, and run `make env`",
+        )
+    if facts.has_gpus and not facts.horovod.nccl:
+        yield Finding(
+            "fault",
+            "Horovod NCCL",
+            "built without NCCL on a node with GPUs: gradients go through the host's memory",
+            "load CUDA and NCCL, then HOROVOD_GPU_OPERATIONS=NCCL make env",
+        )
+
+
+def check_tensorflow(facts: Facts) -> Iterator[Finding]:
+    """TensorFlow, and that it uses what the node has."""
+    if facts.tensorflow.error:
+        yield Finding("fault", "TensorFlow", facts.tensorflow.error, _SET_UP)
+        return
+    kind = "GPU" if facts.tensorflow.cuda else "CPU"
+    state = "on" if facts.tensorflow.onednn else "off"
+    yield Finding("ok", "TensorFlow", f"{facts.tensorflow.version} for {kind}, oneDNN {state}")
+    if facts.has_gpus and not facts.tensorflow.cuda:
+        yield Finding(
+            "fault",
+            "TensorFlow GPU",
+            "a node with GPUs, but a TensorFlow for CPUs",
+            "COSMODEEP_TENSORFLOW='tensorflow[and-cuda]' make env",
+        )
+    if not facts.has_gpus and not facts.tensorflow.onednn:
+        yield Finding(
+            "note",
+            "oneDNN",
+            "off: training and inference on CPUs take up to twice as long",
+            "export TF_ENABLE_ONEDNN_OPTS=1",
+        )
+
+
+def check_hdf5(facts: Facts) -> Iterator[Finding]:
+    """The HDF5 under h5py."""
+    if facts.hdf5.error:
+        yield Finding("fault", "HDF5", facts.hdf5.error, _SET_UP)
+        return
+    kind = "parallel" if facts.hdf5.parallel else "serial (enough: every rank reads on its own)"
+    yield Finding("ok", "HDF5", f"{facts.hdf5.loaded} with h5py {facts.hdf5.version}, {kind}")
+    if facts.hdf5.built != facts.hdf5.loaded:
+        yield Finding(
+            "fault",
+            "HDF5 clash",
+            f"h5py was built against HDF5 {facts.hdf5.built}, but runs with {facts.hdf5.loaded}",
+            "module unload hdf5 (or clear LD_LIBRARY_PATH of it), or rebuild h5py against it",
+        )
+
+
+def check_gpus(facts: Facts) -> Iterator[Finding]:
+    """Which rank computes on which GPU."""
+    if not facts.has_gpus:
+        yield Finding("ok", "GPUs", "none")
+        return
+    for rank in facts.ranks:
+        yield Finding("ok", "GPU", f"{rank.host} rank {rank.rank}: {rank.gpu or 'none'}")
+    blind = [rank.rank for rank in facts.ranks if not rank.gpus]
+    if blind:
+        yield Finding(
+            "fault",
+            "GPUs",
+            f"ranks {', '.join(map(str, blind))} see no GPU, while others do",
+            "give every task one: srun --gpus-per-task=1, or --gres=gpu:N with N tasks a node",
+        )
+    used = [(rank.host, rank.gpu) for rank in facts.ranks if rank.gpus]
+    if len(set(used)) < len(used):
+        yield Finding(
+            "fault",
+            "GPUs",
+            f"{len(used)} ranks share {len(set(used))} GPUs",
+            "start one rank a GPU: srun --ntasks-per-node=N, or mpirun --map-by ppr:N:node",
+        )
+
+
+def check_slurm(facts: Facts) -> Iterator[Finding]:
+    """The Slurm job, if this is one."""
+    job = facts.environ.get("SLURM_JOB_ID")
+    if job is None:
+        found = "not in a job" if facts.slurm_mpi else "none here"
+    else:
+        tasks, nodes = (
+            facts.environ.get(f"SLURM_{name}", "?") for name in ("NTASKS", "JOB_NUM_NODES")
+        )
+        found = f"job {job}: tasks {tasks}, nodes {nodes}"
+    offered = f"; srun --mpi offers {', '.join(facts.slurm_mpi)}" if facts.slurm_mpi else ""
+    yield Finding("ok", "Slurm", found + offered)
+
+
+CHECKS = (
+    check_mpi,
+    check_launch,
+    check_horovod,
+    check_tensorflow,
+    check_hdf5,
+    check_gpus,
+    check_slurm,
+)
+
+
+def examine(facts: Facts) -> list[Finding]:
+    """All findings, in the order of the table."""
+    return [finding for check in CHECKS for finding in check(facts)]
+
+
+def diagnose() -> list[Finding]:
+    """Gather the facts of all ranks and examine them; a collective call, the same on every rank."""
+    facts = gather()
+    findings = examine(facts) if facts is not None else []
+    if facts is not None and facts.mpi.error:
+        return findings
+    return open_world().on_root(lambda: findings)
+
+
+def table(findings: list[Finding]) -> str:
+    """The findings as text; under a note or a fault, what to do about it."""
+    width = max(len(finding.subject) for finding in findings)
+    lines = []
+    for finding in findings:
+        mark = "FAULT" if finding.level == "fault" else finding.level
+        lines.append(f"{mark:5}  {finding.subject:{width}}  {finding.found}")
+        if finding.advice:
+            lines.append(f"{'':5}  {'':{width}}  -> {finding.advice}")
+    faults = sum(finding.level == "fault" for finding in findings)
+    lines.append("no fault found" if not faults else f"faults found: {faults}")
+    return "\n".join(lines)
+
+
+def run() -> int:
+    """Print the table once for the whole job; 0 if all is right, 1 if a fault was found."""
+    findings = diagnose()
+    if _speaks():
+        print(table(findings), flush=True)
+    return int(any(finding.level == "fault" for finding in findings))
+
+
+def _speaks() -> bool:
+    """Whether this process is the first of its job, also where its ranks found no common world."""
+    try:
+        world = open_world()
+    except Exception:  # no MPI: a finding by now
+        return launched(os.environ)[2] == 0
+    return world.rank == 0 and (world.size > 1 or launched(os.environ)[2] == 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run())

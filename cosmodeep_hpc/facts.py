@@ -1,0 +1,236 @@
+"""What `cosmodeep doctor` looks at: the libraries, the ranks, the GPUs and the job, as plain data.
+
+Only this file imports and asks; what the facts mean is decided in `doctor`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from cosmodeep_hpc.world import open_world
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rank:
+    """One rank and where it runs.
+
+    Attributes:
+        rank: its number in the MPI world.
+        host: the node's name.
+        local_rank: its number on its node, which is the number of its GPU.
+        gpus: the GPUs it may use, as "NAME (UUID)".
+    """
+
+    rank: int
+    host: str
+    local_rank: int
+    gpus: tuple[str, ...] = ()
+
+    @property
+    def gpu(self) -> str:
+        """The GPU this rank computes on; empty without any."""
+        return self.gpus[self.local_rank % len(self.gpus)] if self.gpus else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mpi:
+    """The MPI library of this process.
+
+    Attributes:
+        error: why it could not be used; the rest is empty then. The same for the libraries below.
+        version: its name and version, such as "Open MPI 4.1.4".
+        thread_level: "SINGLE", "FUNNELED", "SERIALIZED" or "MULTIPLE".
+        libraries: the paths of every MPI library in this process; more than one is a fault.
+    """
+
+    error: str = ""
+    version: str = ""
+    thread_level: str = ""
+    libraries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Horovod:
+    """Horovod and what it was built with."""
+
+    error: str = ""
+    version: str = ""
+    mpi: bool = False
+    gloo: bool = False
+    nccl: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorFlow:
+    """TensorFlow, whether it was built for GPUs, and whether it uses oneDNN."""
+
+    error: str = ""
+    version: str = ""
+    cuda: bool = False
+    onednn: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hdf5:
+    """h5py, the HDF5 it was built against and runs with, and whether it has the parallel driver."""
+
+    error: str = ""
+    version: str = ""
+    built: str = ""
+    loaded: str = ""
+    parallel: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What was seen of the installation and the job.
+
+    Attributes:
+        environ: the environment variables.
+        is_root: whether the user is root.
+        ranks: every rank of the MPI world.
+        mpi, horovod, tensorflow, hdf5: the libraries.
+        slurm_mpi: what `srun --mpi=list` offers.
+    """
+
+    environ: Mapping[str, str]
+    is_root: bool
+    ranks: tuple[Rank, ...]
+    mpi: Mpi
+    horovod: Horovod
+    tensorflow: TensorFlow
+    hdf5: Hdf5
+    slurm_mpi: tuple[str, ...] = ()
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether any rank may use a GPU."""
+        return any(rank.gpus for rank in self.ranks)
+
+
+def visible_gpus(listing: str, cuda_visible_devices: str | None) -> tuple[str, ...]:
+    """The GPUs of `nvidia-smi -L` that CUDA_VISIBLE_DEVICES leaves, in its order.
+
+    It names them by number or by the beginning of their UUID.
+    """
+    gpus = re.findall(r"^GPU \d+: (.+?) \(UUID: ([\w-]+)\)", listing, flags=re.MULTILINE)
+    named = [f"{name} ({uuid})" for name, uuid in gpus]
+    if cuda_visible_devices is None:
+        return tuple(named)
+    chosen = []
+    for word in filter(None, cuda_visible_devices.split(",")):
+        matches = [n for i, n in enumerate(named) if word == str(i) or gpus[i][1].startswith(word)]
+        if not matches:
+            break  # as CUDA does: an unknown device hides all after it
+        chosen.append(matches[0])
+    return tuple(chosen)
+
+
+def _output(*command: str) -> str:
+    """What a command prints; empty where it is missing, fails or hangs."""
+    if shutil.which(command[0]) is None:
+        return ""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout + done.stderr if done.returncode == 0 else ""
+
+
+def _loaded_mpi_libraries() -> tuple[str, ...]:
+    """The MPI libraries mapped into this process, in the order they were first seen."""
+    try:
+        with open("/proc/self/maps") as maps:
+            paths = [line.split(maxsplit=5)[-1].strip() for line in maps]
+    except OSError:
+        return ()
+    mpi = re.compile(r"/lib(mpi|mpich|mpi_cray|mpi_gnu_\d+)(-\w+)?\.so[.\d]*$")
+    return tuple(dict.fromkeys(os.path.realpath(path) for path in paths if mpi.search(path)))
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".strip().split("\n", 1)[0]
+
+
+def _horovod() -> Horovod:
+    try:
+        import horovod
+        import horovod.tensorflow as hvd
+
+        return Horovod(
+            version=horovod.__version__,
+            mpi=bool(hvd.mpi_built()),
+            gloo=bool(hvd.gloo_built()),
+            nccl=bool(hvd.nccl_built()),
+        )
+    except Exception as error:  # a broken build fails in many ways; each is the finding
+        return Horovod(error=_one_line(error))
+
+
+def _tensorflow() -> TensorFlow:
+    try:
+        import tensorflow as tf
+        from tensorflow.python.util._pywrap_util_port import IsMklEnabled
+
+        return TensorFlow(
+            version=tf.__version__,
+            cuda=bool(tf.test.is_built_with_cuda()),
+            onednn=bool(IsMklEnabled()),
+        )
+    except Exception as error:  # likewise
+        return TensorFlow(error=_one_line(error))
+
+
+def _hdf5() -> Hdf5:
+    try:
+        import h5py
+
+        return Hdf5(
+            version=h5py.__version__,
+            built=".".join(map(str, h5py.version.hdf5_built_version_tuple)),
+            loaded=".".join(map(str, h5py.version.hdf5_version_tuple)),
+            parallel=bool(h5py.get_config().mpi),
+        )
+    except Exception as error:  # likewise
+        return Hdf5(error=_one_line(error))
+
+
+def _facts(ranks: tuple[Rank, ...], mpi: Mpi) -> Facts:
+    """The facts of this process, beside those of every rank."""
+    hdf5, tensorflow, horovod = _hdf5(), _tensorflow(), _horovod()
+    plugins = re.findall(r"^\s*([\w-]+)$", _output("srun", "--mpi=list"), flags=re.MULTILINE)
+    return Facts(
+        environ=dict(os.environ),
+        is_root=os.geteuid() == 0,
+        ranks=ranks,
+        mpi=replace(mpi, libraries=_loaded_mpi_libraries()),  # after all that may load one
+        horovod=horovod,
+        tensorflow=tensorflow,
+        hdf5=hdf5,
+        slurm_mpi=tuple(plugins),
+    )
+
+
+def gather() -> Facts | None:
+    """The facts of the job on rank 0, None on the others; a collective call."""
+    gpus = visible_gpus(_output("nvidia-smi", "-L"), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    alone = Rank(rank=0, host=os.uname().nodename, local_rank=0, gpus=gpus)
+    try:
+        from mpi4py import MPI
+
+        world = open_world()
+    except Exception as error:  # no MPI library, or one that cannot start: the finding
+        return _facts((alone,), Mpi(error=_one_line(error)))
+    ranks = world.comm.gather(replace(alone, rank=world.rank, local_rank=world.local_rank))
+    vendor, version = MPI.get_vendor()
+    levels = ("SINGLE", "FUNNELED", "SERIALIZED", "MULTIPLE")
+    mpi = Mpi(
+        version=f"{vendor} {'.'.join(map(str, version))}",
+        thread_level={getattr(MPI, f"THREAD_{name}"): name for name in levels}[MPI.Query_thread()],
+    )
+    return None if ranks is None else _facts(tuple(ranks), mpi)

@@ -1,0 +1,286 @@
+"""Each fault the doctor knows, on made-up facts; and two real runs."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from cosmodeep_hpc.doctor import examine, launched, table
+from cosmodeep_hpc.facts import Facts, Hdf5, Horovod, Mpi, Rank, TensorFlow, visible_gpus
+
+A, B = "H100 (GPU-aaaa)", "H100 (GPU-bbbb)"
+HEALTHY = Facts(
+    environ={},
+    is_root=False,
+    ranks=(Rank(rank=0, host="node1", local_rank=0), Rank(rank=1, host="node1", local_rank=1)),
+    mpi=Mpi(
+        version="Open MPI 4.1.4", thread_level="MULTIPLE", libraries=("/usr/lib/libmpi.so.40",)
+    ),
+    horovod=Horovod(version="0.28.1", mpi=True, gloo=True),
+    tensorflow=TensorFlow(version="2.21.0", onednn=True),
+    hdf5=Hdf5(version="3.14.0", built="1.14.6", loaded="1.14.6"),
+)
+GPU_NODE = replace(
+    HEALTHY,
+    ranks=(
+        Rank(rank=0, host="node1", local_rank=0, gpus=(A, B)),
+        Rank(rank=1, host="node1", local_rank=1, gpus=(A, B)),
+    ),
+    horovod=replace(HEALTHY.horovod, nccl=True),
+    tensorflow=replace(HEALTHY.tensorflow, cuda=True),
+)
+ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+SRUN = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_PROCID": "0"}
+ALONE = HEALTHY.ranks[:1]
+
+
+def faults(facts):
+    return [finding for finding in examine(facts) if finding.level == "fault"]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        HEALTHY,
+        GPU_NODE,
+        replace(HEALTHY, is_root=True, environ=ROOT),
+        replace(HEALTHY, is_root=True, environ=SRUN | {"SLURM_NTASKS": "2"}),  # srun allows root
+        replace(HEALTHY, is_root=True, mpi=replace(HEALTHY.mpi, version="MPICH 4.2.1")),
+        replace(HEALTHY, environ=SRUN | {"SLURM_NTASKS": "2"}),
+        replace(HEALTHY, ranks=ALONE, environ=SRUN | {"SLURM_NTASKS": "1"}),
+        # a batch script of a large job, outside any step: a world of one is right
+        replace(HEALTHY, ranks=ALONE, environ={"SLURM_NTASKS": "64", "SLURM_PROCID": "0"}),
+        # an interactive step of one task within a job of many
+        replace(
+            HEALTHY,
+            ranks=ALONE,
+            environ=SRUN | {"SLURM_NTASKS": "64", "SLURM_STEP_NUM_TASKS": "1"},
+        ),
+        # mpirun over two nodes of a job: Slurm's step holds mpirun's two daemons
+        replace(
+            HEALTHY,
+            environ=SRUN
+            | {
+                "SLURM_STEP_NUM_TASKS": "2",
+                "OMPI_COMM_WORLD_SIZE": "2",
+                "OMPI_COMM_WORLD_RANK": "0",
+            },
+        ),
+        # --gpus-per-task: every rank sees its own alone
+        replace(
+            GPU_NODE,
+            ranks=tuple(replace(r, gpus=(g,)) for r, g in zip(GPU_NODE.ranks, (A, B), strict=True)),
+        ),
+    ],
+)
+def test_a_healthy_installation_has_no_fault(facts):
+    assert faults(facts) == []
+
+
+@pytest.mark.parametrize(
+    "facts, subject, found, advice",
+    [
+        (
+            replace(HEALTHY, ranks=ALONE, environ=SRUN | {"SLURM_STEP_NUM_TASKS": "4"}),
+            "launch",
+            "srun started 4 tasks, but each is an MPI world of 1",
+            "srun --mpi=pmix",
+        ),
+        (
+            replace(HEALTHY, ranks=ALONE, environ=SRUN | {"SLURM_NTASKS": "3"}),
+            "launch",
+            "srun started 3 tasks",
+            "mpirun",
+        ),
+        (
+            replace(
+                HEALTHY,
+                ranks=ALONE,
+                environ=SRUN | {"SLURM_NTASKS": "3"},
+                slurm_mpi=("none", "pmi2", "pmix_v4"),
+            ),
+            "launch",
+            "srun started 3 tasks",
+            "offered here: none, pmi2, pmix_v4",
+        ),
+        (
+            replace(
+                HEALTHY,
+                ranks=ALONE,
+                environ={"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"},
+            ),
+            "launch",
+            "mpirun started 2 tasks",
+            "first in PATH",
+        ),
+        (
+            replace(HEALTHY, ranks=ALONE, environ={"PMI_SIZE": "8", "PMI_RANK": "0"}),
+            "launch",
+            "mpirun started 8 tasks",
+            "first in PATH",
+        ),
+        (replace(HEALTHY, is_root=True), "root", "refuses", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"),
+        (
+            replace(HEALTHY, is_root=True, environ={"OMPI_ALLOW_RUN_AS_ROOT": "1"}),
+            "root",
+            "refuses",
+            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+        ),
+        (
+            replace(HEALTHY, mpi=Mpi(error="RuntimeError: cannot load MPI library")),
+            "MPI",
+            "cannot load MPI library",
+            "module",
+        ),
+        (
+            replace(HEALTHY, mpi=replace(HEALTHY.mpi, thread_level="SERIALIZED")),
+            "MPI threads",
+            "SERIALIZED",
+            "thread support",
+        ),
+        (
+            replace(
+                HEALTHY, mpi=replace(HEALTHY.mpi, libraries=("/a/libmpi.so.40", "/b/libmpi.so.12"))
+            ),
+            "MPI libraries",
+            "/a/libmpi.so.40, /b/libmpi.so.12",
+            "mpicc",
+        ),
+        (
+            replace(
+                HEALTHY, horovod=Horovod(error="ModuleNotFoundError: No module named 'horovod'")
+            ),
+            "Horovod",
+            "No module named 'horovod'",
+            "make env",
+        ),
+        (
+            replace(HEALTHY, horovod=replace(HEALTHY.horovod, mpi=False)),
+            "Horovod MPI",
+            "without MPI",
+            "make env",
+        ),
+        (
+            replace(GPU_NODE, horovod=HEALTHY.horovod),
+            "Horovod NCCL",
+            "without NCCL",
+            "HOROVOD_GPU_OPERATIONS=NCCL",
+        ),
+        (
+            replace(
+                HEALTHY,
+                tensorflow=TensorFlow(error="ModuleNotFoundError: No module named 'tensorflow'"),
+            ),
+            "TensorFlow",
+            "No module named 'tensorflow'",
+            "make env",
+        ),
+        (
+            replace(GPU_NODE, tensorflow=HEALTHY.tensorflow),
+            "TensorFlow GPU",
+            "a TensorFlow for CPUs",
+            "tensorflow[and-cuda]",
+        ),
+        (
+            replace(HEALTHY, hdf5=replace(HEALTHY.hdf5, loaded="1.10.8")),
+            "HDF5 clash",
+            "built against HDF5 1.14.6, but runs with 1.10.8",
+            "module unload hdf5",
+        ),
+        (
+            replace(HEALTHY, hdf5=Hdf5(error="ImportError: libhdf5.so")),
+            "HDF5",
+            "libhdf5",
+            "make env",
+        ),
+        (
+            replace(GPU_NODE, ranks=tuple(replace(r, gpus=(A,)) for r in GPU_NODE.ranks)),
+            "GPUs",
+            "2 ranks share 1 GPUs",
+            "one rank a GPU",
+        ),
+        (
+            replace(GPU_NODE, ranks=(GPU_NODE.ranks[0], replace(GPU_NODE.ranks[1], gpus=()))),
+            "GPUs",
+            "ranks 1 see no GPU",
+            "--gpus-per-task=1",
+        ),
+    ],
+)
+def test_each_fault_is_found_alone_and_says_what_to_do(facts, subject, found, advice):
+    (fault,) = faults(facts)
+    assert fault.subject == subject
+    assert found in fault.found
+    assert advice in fault.advice
+    assert "\n" not in fault.found + fault.advice
+
+
+def test_onednn_off_is_a_note_on_a_cpu_node_and_nothing_on_a_gpu_node():
+    slow = replace(HEALTHY, tensorflow=replace(HEALTHY.tensorflow, onednn=False))
+    assert [f.advice for f in examine(slow) if f.level == "note"] == [
+        "export TF_ENABLE_ONEDNN_OPTS=1"
+    ]
+    gpu = replace(GPU_NODE, tensorflow=replace(GPU_NODE.tensorflow, onednn=False))
+    assert all(f.level == "ok" for f in examine(gpu))
+
+
+def test_the_table_shows_every_finding_and_counts_the_faults():
+    findings = examine(replace(HEALTHY, is_root=True))
+    text = table(findings)
+    assert all(finding.found in text and finding.advice in text for finding in findings)
+    assert text.endswith("faults found: 1")
+    assert table(examine(HEALTHY)).endswith("no fault found")
+
+
+def test_each_rank_has_the_gpu_of_its_number_on_the_node():
+    found = [f.found for f in examine(GPU_NODE) if f.subject == "GPU"]
+    assert found == [f"node1 rank 0: {A}", f"node1 rank 1: {B}"]
+
+
+@pytest.mark.parametrize(
+    "devices, expected",
+    [
+        (None, (A, B)),
+        ("1,0", (B, A)),
+        ("GPU-bb", (B,)),
+        ("0,7,1", (A,)),  # CUDA hides all after an unknown device
+        ("", ()),
+        ("-1", ()),
+    ],
+)
+def test_visible_gpus_are_those_cuda_would_show(devices, expected):
+    listing = [
+        "GPU 0: H100 (UUID: GPU-aaaa)",
+        "  MIG 1g.10gb Device 0: (UUID: MIG-cc)",
+        "GPU 1: H100 (UUID: GPU-bbbb)",
+    ]
+    assert visible_gpus("\n".join(listing), devices) == expected
+
+
+def test_without_a_launcher_there_is_one_task():
+    assert launched({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) == ("", 1, 0)
+
+
+def doctor(*prefix, **variables):
+    """Run the real doctor with these environment variables, outside any job."""
+    launchers = ("SLURM_", "OMPI_COMM_WORLD", "PMI", "PMIX")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(launchers)}
+    command = [*prefix, sys.executable, "-m", "cosmodeep_hpc.doctor"]
+    environ = clean | ROOT | {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"} | variables
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+
+
+def test_this_installation_on_two_real_ranks_prints_one_table_without_a_fault():
+    two = doctor("mpirun", "-n", "2", OMPI_MCA_rmaps_base_oversubscribe="1")
+    assert two.returncode == 0, two.stdout + two.stderr
+    assert two.stdout.count("no fault found") == 1
+    assert "2 by mpirun" in two.stdout
+
+
+@pytest.mark.parametrize("procid, tables", [("0", 1), ("1", 0)])
+def test_srun_with_the_wrong_pmi_fails_on_every_task_and_is_printed_by_the_first(procid, tables):
+    task = doctor(SLURM_STEP_ID="0", SLURM_STEP_NUM_TASKS="2", SLURM_PROCID=procid)
+    assert task.returncode == 1, task.stdout + task.stderr
+    assert task.stdout.count("srun started 2 tasks, but each is an MPI world of 1") == tables
