@@ -1,0 +1,228 @@
+"""The configuration: every option of every stage, from TOML files and `--section.key value`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.errors import InputError, naming
+from cosmodeep_hpc.files import write_json
+from cosmodeep_hpc.options import Section, nearest, option, typed_fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sky(Section):
+    """The simulated volume and its emission (paper, section 3.1)."""
+
+    seed: int = option(1, "seed of the initial density field of the box", low=0)
+    box: float = option(100.0, "comoving side of the box", unit="Mpc", above=0)
+    mesh: int = option(128, "particles and mesh cells along a side", low=16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instrument(Section):
+    """What the telescope makes of the sky (paper, section 3.1): ASKAP at 1.4 GHz."""
+
+    pixels: int = option(2000, "side of an image", unit="pixel", low=1)
+    pixel_scale: float = option(9.6, "side of a pixel", unit="arcsec", above=0)
+    beam: float = option(10.0, "FWHM of the round Gaussian beam", unit="arcsec", above=0)
+    noise_rms: float = option(10.0, "rms of the noise", unit="uJy/beam", low=0)
+    frequency: float = option(1.4, "observing frequency", unit="GHz", above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiles(Section):
+    """How images become tiles (paper, sections 3.2, 3.3 and 4)."""
+
+    size: int = option(40, "side of a tile", unit="pixel", low=8, high=255)
+    scaling: Literal["minmax", "range", "asinh"] = option(
+        "asinh",
+        "minmax: log10 scaled to [0, 1] by each image's extremes (the paper); range: log10 scaled "
+        "to [0, 1] between floor and ceiling; asinh: asinh(I / sigma), sigma the image's noise",
+    )
+    floor: float = option(
+        1e-11, "values below become this, before log10", unit="Jy/arcsec^2", above=0
+    )
+    ceiling: float = option(1e-2, "upper end of the scaling 'range'", unit="Jy/arcsec^2", above=0)
+    thresholds: tuple[float, ...] = option(
+        (1e-7, 7.5e-8, 5e-8, 1e-8),
+        "flux thresholds F_th at which bright Sky pixels are counted",
+        unit="Jy/arcsec^2",
+        above=0,
+    )
+    keep_sky: bool = option(False, "whether shards hold the Sky tiles too")
+    images_per_shard: int = option(8, "images in one shard", low=1)
+    validation: float = option(0.1, "share of the images kept for validation", low=0, below=1)
+    seed: int = option(1, "seed of the split into training and validation images", low=0)
+
+    def __post_init__(self) -> None:
+        """Check each option, then those that depend on each other."""
+        super().__post_init__()
+        if self.floor >= self.ceiling:
+            raise InputError(
+                f"tiles.floor = {self.floor!r}: expected less than tiles.ceiling = {self.ceiling!r}"
+            )
+        if not self.thresholds or len(set(self.thresholds)) < len(self.thresholds):
+            raise InputError(f"tiles.thresholds = {self.thresholds}: expected distinct values")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label(Section):
+    """When a tile counts as signal (paper, section 3.3): more than n_pix Sky pixels above f_th."""
+
+    f_th: float = option(1e-7, "flux threshold F_th", unit="Jy/arcsec^2", above=0)
+    n_pix: int = option(
+        40, "pixel threshold N_pix; a tile with exactly n_pix bright pixels is noise", low=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Section):
+    """The network (paper, section 2 and figure 1)."""
+
+    head: Literal["pyramid", "flatten"] = option(
+        "pyramid",
+        "second pooling: a pyramid of 3 x 3 and 1 x 1 bins (677,250 parameters whatever the tile), "
+        "or 2 x 2 pooling and all features flattened (6.58 million for 40 x 40 tiles)",
+    )
+    dropout: float = option(0.25, "share of the 1024 units dropped in training", low=0, below=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Section):
+    """Training (paper, section 4 and table 1)."""
+
+    seed: int = option(1, "seed of weights, sampling and dropout", low=0)
+    epochs: int = option(50, "passes over the drawn tiles, N_e", low=1)
+    batch: int = option(100, "tiles in a global batch, over all ranks, N_b", unit="tile", low=1)
+    learning_rate: float = option(7e-5, "learning rate of Adam, eta", above=0)
+    noise_per_signal: float = option(
+        1.0, "noise tiles drawn in an epoch for one signal tile", above=0
+    )
+    noise_pool: float = option(
+        4.0, "noise tiles held in memory for one signal tile; an epoch draws from them", above=0
+    )
+    validate_epochs: int = option(1, "epochs between two validations; one after the last", low=1)
+    log_steps: int = option(50, "steps between two lines of metrics.jsonl", unit="step", low=1)
+    checkpoint_steps: int = option(500, "steps between two checkpoints", unit="step", low=1)
+    keep_checkpoints: int = option(3, "newest checkpoints kept", low=1)
+
+    def __post_init__(self) -> None:
+        """Check each option, then those that depend on each other."""
+        super().__post_init__()
+        if self.noise_pool < self.noise_per_signal:
+            raise InputError(
+                f"train.noise_pool = {self.noise_pool:g}: expected at least "
+                f"train.noise_per_signal = {self.noise_per_signal:g}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classify(Section):
+    """The sweep of a mosaic."""
+
+    batch: int = option(500, "tiles given to the network at once", unit="tile", low=1)
+    min_coverage: float = option(
+        0.5, "share of a tile's pixels with data below which it is no data", above=0, high=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All sections. Each stage reads the ones it needs and writes all beside its output."""
+
+    sky: Sky = field(default_factory=Sky)
+    instrument: Instrument = field(default_factory=Instrument)
+    tiles: Tiles = field(default_factory=Tiles)
+    label: Label = field(default_factory=Label)
+    model: Model = field(default_factory=Model)
+    train: Train = field(default_factory=Train)
+    classify: Classify = field(default_factory=Classify)
+
+    def __post_init__(self) -> None:
+        """Check what sections ask of each other."""
+        if self.label.f_th not in self.tiles.thresholds:
+            raise InputError(
+                f"label.f_th = {self.label.f_th:g}: expected one of tiles.thresholds = "
+                f"{', '.join(f'{t:g}' for t in self.tiles.thresholds)}"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The configuration as plain values, one dictionary a section."""
+        return dataclasses.asdict(self)
+
+    def write(self, path: Path) -> None:
+        """Write the resolved configuration as JSON, beside the output it led to."""
+        write_json(path, {"cosmodeep_hpc": __version__, **self.as_dict()})
+
+
+def sections() -> dict[str, type]:
+    """The sections by name."""
+    return {f.name: kind for f, kind in typed_fields(Config)}
+
+
+def from_dict(content: Mapping[str, Any], source: str) -> Config:
+    """A configuration from plain values; `source` is named where they are wrong.
+
+    Raises:
+        InputError: an unknown section or key (with the nearest known name), a value of the wrong
+            type or outside its range.
+    """
+    known = sections()
+    built: dict[str, Any] = {}
+    for name, values in content.items():
+        if name == "cosmodeep_hpc":  # the version line of a resolved configuration
+            continue
+        if name not in known:
+            raise InputError(f"{source}: no section {name!r}{nearest(name, known)}")
+        if not isinstance(values, Mapping):
+            raise InputError(f"{source}: {name} = {values!r}: expected a section [{name}]")
+        keys = [f.name for f in dataclasses.fields(known[name])]
+        for key in values:
+            if key not in keys:
+                raise InputError(f"{source}: no option {name}.{key}{nearest(key, keys)}")
+        try:
+            built[name] = known[name](**values)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error
+    try:
+        return Config(**built)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def load(path: Path | None, overrides: Sequence[tuple[str, str]] = ()) -> Config:
+    """The configuration of a TOML (or resolved JSON) file, then `section.key` overrides.
+
+    Raises:
+        InputError: the file or an override is wrong; the line names it.
+    """
+    content: dict[str, dict[str, Any]] = {}
+    if path is not None:
+        with naming(path):
+            text = path.read_text()
+        try:
+            content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        except ValueError as error:
+            raise InputError(f"{path}: not {path.suffix[1:].upper() or 'TOML'}: {error}") from error
+        from_dict(content, str(path))
+    for name, word in overrides:
+        section, _, key = name.partition(".")
+        if not key:
+            raise InputError(f"--{name}: expected --section.key value")
+        content[section] = {**content.get(section, {}), key: _value(word)}
+    return from_dict(content, "command line" if overrides else str(path or "defaults"))
+
+
+def _value(word: str) -> Any:
+    """A command line's word as TOML reads it; a bare word is text."""
+    try:
+        return tomllib.loads(f"value = {word}")["value"]
+    except tomllib.TOMLDecodeError:
+        return word

@@ -1,0 +1,84 @@
+"""Files that are whole or not there: written beside their final name, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cosmodeep_hpc.errors import InputError, naming
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name in the folder of `path`; rename it to `path` once it is whole.
+
+    A reader therefore never sees half a file, and a failure leaves the earlier file untouched.
+    The temporary name keeps the suffix of `path`, since some writers choose a format by it.
+
+    Raises:
+        InputError: the folder cannot be written, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        with naming(path, "write"):
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, so that a power cut cannot undo it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        InputError: it cannot be read, or it is not JSON.
+    """
+    with naming(path):
+        text = path.read_text()
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path}: not a JSON file ({error})") from error
+
+
+def make_folder(path: Path) -> Path:
+    """Create the output folder `path` and prove that it can be written.
+
+    Raises:
+        InputError: it is a file, or cannot be made or written.
+    """
+    with naming(path, "make the folder" if not path.exists() else "write in"):
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    return path
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal, read in pieces."""
+    with naming(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

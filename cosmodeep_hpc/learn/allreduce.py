@@ -1,0 +1,51 @@
+"""Sums over ranks by Horovod: the one module that talks to it.
+
+Horovod joins the MPI world that mpi4py opened. Its optimizer wrapper is not used: with Keras 3 it
+reduces nothing and says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.world import World
+
+
+class Allreduce:
+    """Sums tensors over all ranks; with one rank it hands them back, and Horovod is not needed."""
+
+    def __init__(self, world: World) -> None:
+        """Start Horovod in this world; a collective call."""
+        self._hvd: Any = None
+        if world.size == 1:
+            return
+        try:
+            import horovod.tensorflow as hvd
+        except ImportError as error:
+            raise InputError(
+                f"horovod: not installed for this TensorFlow ({error}), but there are {world.size} "
+                "ranks; run `make env`, or train with one rank"
+            ) from error
+        hvd.init(comm=world.comm)
+        if (hvd.rank(), hvd.size()) != (world.rank, world.size):
+            raise InputError(
+                f"horovod: it counts rank {hvd.rank()} of {hvd.size()}, MPI counts {world.rank} of "
+                f"{world.size}; expected one world: run `cosmodeep doctor` under the same launcher"
+            )
+        self._hvd = hvd
+
+    def sum(self, tensors: Sequence[Any]) -> list[Any]:
+        """The sum over ranks of each tensor.
+
+        They travel as one group, so that the order of additions is the same in every run.
+        """
+        if self._hvd is None:
+            return list(tensors)
+        return list(self._hvd.grouped_allreduce(list(tensors), op=self._hvd.Sum, name="step"))
+
+    def broadcast(self, variables: Sequence[Any]) -> None:
+        """Give every rank the values that rank 0 has in these TensorFlow variables."""
+        if self._hvd is not None:
+            self._hvd.broadcast_variables(list(variables), root_rank=0)

@@ -1,0 +1,149 @@
+"""Accuracy as the paper defines it, and the choice of a threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """Counts of tiles, and the ratios made of them (nan where there is nothing to divide by).
+
+    Attributes:
+        Nsc: signal tiles classified as signal (1C). Nsw: as noise (1F).
+        Nvc: noise tiles classified as noise (0C). Nvw: as signal (0F).
+
+    Source: Gheller, Vazza & Bonafede (2018), equation 2.
+    """
+
+    Nsc: int
+    Nsw: int
+    Nvc: int
+    Nvw: int
+
+    @property
+    def Ns(self) -> int:  # noqa: N802 - the paper's name
+        """Tiles with signal."""
+        return self.Nsc + self.Nsw
+
+    @property
+    def Nv(self) -> int:  # noqa: N802
+        """Tiles without signal."""
+        return self.Nvc + self.Nvw
+
+    @property
+    def As(self) -> float:  # noqa: N802
+        """Nsc / (Ns + Nvw)."""
+        return _ratio(self.Nsc, self.Ns + self.Nvw)
+
+    @property
+    def Ws(self) -> float:  # noqa: N802
+        """Nsc / Ns: completeness."""
+        return _ratio(self.Nsc, self.Ns)
+
+    @property
+    def Wv(self) -> float:  # noqa: N802
+        """Nvc / Nv."""
+        return _ratio(self.Nvc, self.Nv)
+
+    def __add__(self, other: Accuracy) -> Accuracy:
+        """The accuracy of both sets of tiles together."""
+        return Accuracy(
+            Nsc=self.Nsc + other.Nsc,
+            Nsw=self.Nsw + other.Nsw,
+            Nvc=self.Nvc + other.Nvc,
+            Nvw=self.Nvw + other.Nvw,
+        )
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """The paper's nine numbers by name; None (JSON's null) for a ratio that is not defined."""
+        ratios = {"As": self.As, "Ws": self.Ws, "Wv": self.Wv}
+        return {
+            **{name: None if np.isnan(value) else value for name, value in ratios.items()},
+            **{n: getattr(self, n) for n in ("Ns", "Nv", "Nsc", "Nsw", "Nvc", "Nvw")},
+        }
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
+def accuracy(signal: NDArray[np.bool_], found: NDArray[np.bool_]) -> Accuracy:
+    """Compare what tiles are (`signal`) with what they were classified as (`found`)."""
+    return Accuracy(
+        Nsc=int(np.sum(signal & found)),
+        Nsw=int(np.sum(signal & ~found)),
+        Nvc=int(np.sum(~signal & ~found)),
+        Nvw=int(np.sum(~signal & found)),
+    )
+
+
+def is_found(probability: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
+    """Whether tiles are classified as signal: probability >= threshold, compared in float64.
+
+    A tile without data (NaN) is not found.
+    """
+    return probability.astype(np.float64) >= threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Accuracy at every threshold that makes a difference; a tile is found at p >= threshold.
+
+    Attributes:
+        threshold: float64 (k,), descending: the distinct probabilities.
+        Nsc, Nvw: int64 (k,), found tiles with and without signal.
+        Ns, Nv: tiles with and without signal.
+    """
+
+    threshold: NDArray[np.float64]
+    Nsc: NDArray[np.int64]
+    Nvw: NDArray[np.int64]
+    Ns: int
+    Nv: int
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """Purity: found signal tiles over found tiles."""
+        return self.Nsc / (self.Nsc + self.Nvw)
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        """Completeness: Ws at each threshold."""
+        return self.Nsc / max(self.Ns, 1)
+
+    def at(self, threshold: float) -> Accuracy:
+        """The accuracy when tiles of probability >= threshold are signal."""
+        k = int(np.sum(self.threshold >= threshold))
+        found, false = (int(self.Nsc[k - 1]), int(self.Nvw[k - 1])) if k else (0, 0)
+        return Accuracy(Nsc=found, Nsw=self.Ns - found, Nvc=self.Nv - false, Nvw=false)
+
+    def best_threshold(self) -> float:
+        """The threshold of largest As; the lowest of those that share it, so that Ws is largest.
+
+        It lies halfway (in probability) to the next distinct value below, not on a tile's own.
+        Without a single signal tile there is nothing to choose by: 0.5.
+        """
+        if self.Ns == 0 or len(self.threshold) == 0:
+            return 0.5
+        score = self.Nsc / (self.Ns + self.Nvw)
+        best = int(np.flatnonzero(score == score.max())[-1])
+        below = self.threshold[best + 1] if best + 1 < len(self.threshold) else 0.0
+        return float((self.threshold[best] + below) / 2)
+
+
+def curve(signal: NDArray[np.bool_], probability: NDArray[np.float32]) -> Curve:
+    """The accuracy curve of tiles with these probabilities of signal."""
+    order = np.argsort(-probability, kind="stable")
+    ranked, truth = probability[order].astype(np.float64), signal[order]
+    last = np.flatnonzero(np.diff(ranked, append=np.nan))  # NaN: the last one differs too
+    return Curve(
+        threshold=ranked[last],
+        Nsc=np.cumsum(truth)[last],
+        Nvw=np.cumsum(~truth)[last],
+        Ns=int(signal.sum()),
+        Nv=int((~signal).sum()),
+    )

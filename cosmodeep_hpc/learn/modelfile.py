@@ -1,0 +1,147 @@
+"""A trained model as one file: Keras' own, with what is needed to use it added to the archive."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.tiles.preprocessing import Preprocessing
+
+MODEL = "model.keras"
+CARD = "cosmodeep.json"  # our member of the archive; Keras reads past it
+FORMAT = 1
+MODELS = Path(__file__).parent.parent / "models"  # the models that ship with the package
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a model needs to be used rightly, stored in its file.
+
+    Attributes:
+        preprocessing: as its training tiles were.
+        f_th, n_pix: the labels it was trained on [Jy/arcsec^2, pixel].
+        threshold: probability from which a tile is signal, chosen on validation images.
+        pixel_scale: of its training images [arcsec].
+        noise_rms: median noise of its training images [Jy/arcsec^2].
+        trained_on: fingerprints of the images it has seen, in training or validation.
+        seed: of the run.
+    """
+
+    preprocessing: Preprocessing
+    f_th: float
+    n_pix: int
+    threshold: float
+    pixel_scale: float
+    noise_rms: float
+    trained_on: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model and its card."""
+
+    path: Path
+    card: Card
+    network: Any
+
+    def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probability of signal of preprocessed tiles (n, size, size): float32 (n,)."""
+        if len(tiles) == 0:
+            return np.empty(0, dtype=np.float32)
+        both = self.network.predict_on_batch(tiles[..., np.newaxis])
+        return np.ascontiguousarray(np.asarray(both)[:, 1])
+
+
+def save(path: Path, network: Any, card: Card) -> None:
+    """Write network and card as one `.keras` file, whole or not at all."""
+    content = {"format": FORMAT, "cosmodeep_hpc": __version__, **asdict(card)}
+    with replacing(path) as temporary:
+        network.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(CARD, json.dumps(content, indent=2))
+
+
+def find(name: str | Path) -> Path:
+    """The file of a run folder, a `.keras` file, or a model that ships with the package.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(name)
+    if path.is_dir():
+        if not (path / MODEL).exists():
+            raise InputError(
+                f"{path}: no {MODEL} in it; expected the folder of a finished training run"
+            )
+        return path / MODEL
+    if path.exists():
+        return path
+    shipped = MODELS / f"{name}.keras"
+    if shipped.exists():
+        return shipped
+    ours = ", ".join(sorted(p.stem for p in MODELS.glob("*.keras"))) or "none"
+    raise InputError(
+        f"{name}: no such model; expected a run folder, a .keras file, or a model of the package "
+        f"({ours})"
+    )
+
+
+def load(name: str | Path) -> TrainedModel:
+    """Load a model; nothing in its file is run as code.
+
+    Raises:
+        InputError: not a model of ours, or damaged.
+    """
+    path = find(name)
+    card = read_card(path)
+    import keras
+
+    try:
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises what its parts raise: ValueError, KeyError, OSError
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InputError(f"{path}: Keras cannot load the model in it ({reason})") from error
+    side = card.preprocessing.tile_size
+    if network.input_shape[1:] != (side, side, 1):
+        raise InputError(
+            f"{path}: its network takes tiles of {network.input_shape[1:]}; expected "
+            f"{(side, side, 1)} as its card says: the file is damaged"
+        )
+    return TrainedModel(path, card, network)
+
+
+def read_card(path: Path) -> Card:
+    """The card of a model file.
+
+    Raises:
+        InputError: not a Keras archive, or one without our card.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = json.loads(archive.read(CARD))
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{path}: not a .keras file ({error})") from error
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: a Keras model, but not one of `cosmodeep train`: it does not say how its "
+            f"tiles were preprocessed (no {CARD} in the archive)"
+        ) from error
+    version = content.pop("format", None)
+    content.pop("cosmodeep_hpc", None)
+    if version != FORMAT:
+        raise InputError(f"{path}: model format {version}; expected {FORMAT}")
+    try:
+        content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
+        return Card(**{**content, "trained_on": tuple(content["trained_on"])})
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged model card ({error})") from error

@@ -1,0 +1,55 @@
+"""The record of a run: `metrics.jsonl` and TensorBoard scalars, written by rank 0."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cosmodeep_hpc.errors import naming
+from cosmodeep_hpc.files import replacing
+
+METRICS = "metrics.jsonl"
+
+
+class RunLog:
+    """Appends one line a call to `metrics.jsonl`, and its numbers to TensorBoard."""
+
+    def __init__(self, run: Path, tf: Any, *, after_step: int) -> None:
+        """Open the record of a run that goes on after `after_step`.
+
+        Lines beyond it come from work that a lost job did after its last checkpoint, and that is
+        done again: they are dropped.
+        """
+        path = run / METRICS
+        if path.exists():
+            with naming(path):
+                lines = path.read_text().splitlines()
+            kept = [line for line in lines if _step(line) <= after_step]
+            with replacing(path) as temporary:
+                temporary.write_text("".join(line + "\n" for line in kept))
+        with naming(path, "write"):
+            self._file = path.open("a", buffering=1)
+        self._tf = tf
+        self._board = tf.summary.create_file_writer(str(run / "log"))
+
+    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        """Record values of one kind (`train` or `validation`) at a step."""
+        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        with self._board.as_default():
+            for name, value in values.items():
+                if isinstance(value, int | float) and name not in {"epoch", "step"}:
+                    self._tf.summary.scalar(f"{kind}/{name}", value, step=step)
+
+    def close(self) -> None:
+        """Bring all of it to disk."""
+        self._file.close()
+        self._board.close()
+
+
+def _step(line: str) -> int:
+    """The step of a line; a line cut short by a crash counts as beyond every step."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError):
+        return 2**62

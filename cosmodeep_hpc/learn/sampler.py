@@ -1,0 +1,108 @@
+"""Which tile is seen when: a pure function of (seed, epoch, step), whoever asks.
+
+Nothing is shuffled in place and nothing is remembered, so a run resumes from a few integers and
+another number of ranks continues with the same global batches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.world import rank_range
+
+# First word of the Philox key of each kind of draw, so that no two share their random numbers.
+_POOL, _EPOCH, _DROPOUT = 1, 2, 3
+
+
+def _philox(seed: int, kind: int, counter: tuple[int, int, int, int]) -> np.random.Philox:
+    return np.random.Philox(
+        key=np.array([seed, kind], dtype=np.uint64), counter=np.array(counter, dtype=np.uint64)
+    )
+
+
+def noise_pool(
+    noise: NDArray[np.int64], n_signal: int, per_signal: float, seed: int
+) -> NDArray[np.int64]:
+    """The noise tiles held in memory: `per_signal` for each signal tile, in ascending order.
+
+    All of them where there are fewer.
+    """
+    count = min(len(noise), int(np.ceil(n_signal * per_signal)))
+    draw = np.random.Generator(_philox(seed, _POOL, (0, 0, 0, 0))).permutation(len(noise))[:count]
+    return np.sort(noise[draw])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler:
+    """The order of a training run.
+
+    An epoch is all signal tiles and `noise_per_signal` times as many noise tiles, drawn anew each
+    epoch without repetition, in a random order. Its last global batch holds the remainder.
+
+    Attributes:
+        signal, noise: positions of the signal and noise tiles in the tile store.
+        batch: tiles in a global batch.
+        noise_per_signal: noise tiles drawn for one signal tile.
+        seed: of the run.
+    """
+
+    signal: NDArray[np.int64]
+    noise: NDArray[np.int64]
+    batch: int
+    noise_per_signal: float
+    seed: int
+
+    @property
+    def epoch_size(self) -> int:
+        """Tiles in an epoch."""
+        return len(self.signal) + self._n_noise
+
+    @property
+    def _n_noise(self) -> int:
+        return min(len(self.noise), int(np.ceil(len(self.signal) * self.noise_per_signal)))
+
+    @property
+    def steps(self) -> int:
+        """Global batches in an epoch: the same number on every rank, whatever the remainder."""
+        return -(-self.epoch_size // self.batch)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The epoch's tiles, int64 (epoch_size,)."""
+        random = np.random.Generator(_philox(self.seed, _EPOCH, (0, 0, 0, epoch)))
+        drawn = random.permutation(len(self.noise))[: self._n_noise]
+        together = np.concatenate([self.signal, self.noise[drawn]])
+        return together[random.permutation(len(together))]
+
+    def batch_rows(self, step: int) -> range:
+        """Positions in the epoch's order of global batch `step`."""
+        return range(step * self.batch, min((step + 1) * self.batch, self.epoch_size))
+
+    def local_rows(self, step: int, rank: int, size: int) -> range:
+        """Positions in the epoch's order of this rank's part of global batch `step`.
+
+        It is empty where the batch has fewer tiles than there are ranks.
+        """
+        rows = self.batch_rows(step)
+        part = rank_range(len(rows), rank, size)
+        return range(rows.start + part.start, rows.start + part.stop)
+
+
+def keep_mask(
+    units: int, dropout: float, *, seed: int, epoch: int, rows: range
+) -> NDArray[np.float32]:
+    """Dropout as a function of the tile's place in the epoch: 0, or 1 / (1 - dropout).
+
+    Each tile has its own counter, so a tile's mask does not depend on the ranks that share the
+    batch. `dropout` is rounded to 1 / 65536.
+
+    Returns:
+        float32 (len(rows), units).
+    """
+    words = -(-units // 16) * 4  # 64-bit numbers a tile, a multiple of Philox's block of 4
+    philox = _philox(seed, _DROPOUT, (rows.start * (words // 4), 0, 0, epoch))
+    raw = philox.random_raw(len(rows) * words).view(np.uint16).reshape(len(rows), words * 4)
+    kept = raw[:, :units] >= round(dropout * 65536)
+    return kept * np.float32(1.0 / (1.0 - dropout))

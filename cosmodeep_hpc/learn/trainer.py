@@ -1,0 +1,240 @@
+"""Training: an explicit loop, data-parallel over ranks, that reads from top to bottom."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from cosmodeep_hpc import runtime
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.files import make_folder
+from cosmodeep_hpc.learn import checkpoint, modelfile, network
+from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.metrics import Curve, curve
+from cosmodeep_hpc.learn.runlog import METRICS, RunLog
+from cosmodeep_hpc.learn.sampler import keep_mask
+from cosmodeep_hpc.learn.step import Step
+from cosmodeep_hpc.learn.store import Store, fill
+from cosmodeep_hpc.tiles.shard import open_shard
+from cosmodeep_hpc.tiles.tileset import TileSet, read_tileset
+from cosmodeep_hpc.world import World
+
+
+def run(
+    config: Config,
+    tiles: Path,
+    out: Path,
+    world: World,
+    *,
+    restart: bool = False,
+    progress: Callable[..., None] = lambda done, total, note="": None,
+) -> Path:
+    """Train on a tile set; a collective call.
+
+    A run folder with checkpoints of the same recipe is continued.
+
+    Returns:
+        the model file.
+
+    Raises:
+        InputError: bad input; a finished run, or one of another recipe, in `out`; a loss that is
+            not finite.
+    """
+    tileset = world.on_root(lambda: read_tileset(tiles))
+    if config.train.batch < world.size:
+        raise InputError(
+            f"train.batch = {config.train.batch}: expected at least one tile for each of the "
+            f"{world.size} ranks"
+        )
+    recipe = recipe_of(config, tileset)
+    state = world.on_root(lambda: _prepare(config, out, recipe, restart))
+    tf = runtime.start_tensorflow(world)
+    allreduce = Allreduce(world)
+    store = fill(tileset, config.label, config.train, world)
+    net = network.build(config.model, tileset.preprocessing.tile_size, config.train.seed)
+    step = Step(tf, net, config.train.learning_rate, allreduce)
+    if state is not None:
+        step.restore(state)
+    step.broadcast()
+    log = RunLog(out, tf, after_step=state.total_steps if state else 0) if world.is_root else None
+    try:
+        threshold = _loop(config, out, recipe, world, store, step, state, log, progress)
+    finally:
+        if log is not None:
+            log.close()
+    card = _card(config, tileset, threshold)
+    world.on_root(lambda: modelfile.save(out / modelfile.MODEL, net, card))
+    return out / modelfile.MODEL
+
+
+def _loop(
+    config: Config,
+    out: Path,
+    recipe: str,
+    world: World,
+    store: Store,
+    step: Step,
+    state: checkpoint.State | None,
+    log: RunLog | None,
+    progress: Callable[..., None],
+) -> float:
+    """All epochs from `state` on; the threshold chosen by the last validation."""
+
+    def save(here: checkpoint.State) -> None:
+        world.on_root(lambda: checkpoint.write(out, here, config.train.keep_checkpoints))
+
+    train, sampler = config.train, store.sampler
+    first_epoch, first_step, total = (
+        (state.epoch, state.step, state.total_steps) if state else (0, 0, 0)
+    )
+    in_all = train.epochs * sampler.steps
+    meter = Meter()
+    for epoch in range(first_epoch, train.epochs):
+        order = sampler.order(epoch)
+        for k in range(first_step if epoch == first_epoch else 0, sampler.steps):
+            rows = sampler.local_rows(k, world.rank, world.size)
+            chosen = order[rows.start : rows.stop]
+            keep = keep_mask(
+                network.HIDDEN_UNITS, config.model.dropout, seed=train.seed, epoch=epoch, rows=rows
+            )
+            loss, correct = step.train(
+                store.tiles[chosen], store.signal[chosen], keep, len(sampler.batch_rows(k))
+            )
+            if not np.isfinite(loss):
+                raise InputError(
+                    f"training: the loss is {loss} at epoch {epoch}, step {k}; stopped before the "
+                    "update, the last checkpoint is good: lower train.learning_rate, or look for "
+                    "odd pixel values in the images"
+                )
+            total += 1
+            meter.add(loss, correct, len(sampler.batch_rows(k)))
+            if log is not None and (total % train.log_steps == 0 or total == in_all):
+                log.write("train", total, meter.read(epoch))
+            progress(total, in_all, f"epoch {epoch + 1}/{train.epochs}, loss {meter.last_loss:.4f}")
+            if total % train.checkpoint_steps == 0 and k + 1 < sampler.steps:
+                here = step.state(epoch=epoch, step=k + 1, total_steps=total, recipe=recipe)
+                save(here)
+        if epoch + 1 < train.epochs and (epoch + 1) % train.validate_epochs == 0:
+            _validate(config, store, step, world, log, epoch, total)
+        # after the validation, so that a run continued from here has its line in the record
+        fell_due = total % train.checkpoint_steps < sampler.steps  # a step of this epoch
+        if fell_due or epoch + 1 == train.epochs:
+            save(step.state(epoch=epoch + 1, step=0, total_steps=total, recipe=recipe))
+    return _validate(config, store, step, world, log, train.epochs - 1, in_all)
+
+
+def _validate(
+    config: Config,
+    store: Store,
+    step: Step,
+    world: World,
+    log: RunLog | None,
+    epoch: int,
+    total: int,
+) -> float:
+    """Classify the validation tiles and record the accuracy; the best threshold on them."""
+    if len(store.validation) == 0:
+        return 0.5
+    found = validation_curve(store, step, world, config.classify.batch)
+    threshold = found.best_threshold()
+    if log is not None:
+        at = {**found.at(threshold).as_dict(), "threshold": threshold}
+        log.write("validation", total, {"epoch": epoch, **at})
+    return threshold
+
+
+def validation_curve(store: Store, step: Step, world: World, batch: int) -> Curve:
+    """The accuracy curve over all validation tiles, each rank classifying its part."""
+    share = world.share(len(store.validation))
+    mine = store.validation[share.start : share.stop]
+    parts = [
+        step.probability(store.tiles[mine[start : start + batch]])
+        for start in range(0, len(mine), batch)
+    ]
+    everywhere = world.comm.allgather(np.concatenate([*parts, np.empty(0, dtype=np.float32)]))
+    return curve(store.signal[store.validation], np.concatenate(everywhere))
+
+
+class Meter:
+    """Means over the steps since it was last read."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.last_loss = float("nan")
+        self._clear()
+
+    def _clear(self) -> None:
+        self._loss, self._correct, self._tiles = 0.0, 0.0, 0
+        self._since = time.perf_counter()
+
+    def add(self, loss: float, correct: float, tiles: int) -> None:
+        """Add a global batch: the sum of its losses, its correct tiles and its tiles."""
+        self._loss += loss
+        self._correct += correct
+        self._tiles += tiles
+        self.last_loss = loss / tiles
+
+    def read(self, epoch: int) -> dict[str, float]:
+        """The means since the last reading; starts anew."""
+        values = {
+            "epoch": epoch,
+            "loss": self._loss / self._tiles,
+            "accuracy": self._correct / self._tiles,
+            "tiles_per_second": self._tiles / (time.perf_counter() - self._since),
+        }
+        self._clear()
+        return values
+
+
+def recipe_of(config: Config, tileset: TileSet) -> str:
+    """A hash of all that decides the result of a run: options and tile set."""
+    parts = {
+        "label": asdict(config.label),
+        "model": asdict(config.model),
+        "train": {
+            k: v
+            for k, v in asdict(config.train).items()
+            if k not in {"log_steps", "checkpoint_steps", "keep_checkpoints", "validate_epochs"}
+        },
+        "preprocessing": asdict(tileset.preprocessing),
+        "shards": [asdict(s) for s in tileset.shards],
+        "splits": [i.split for i in tileset.images],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _prepare(config: Config, out: Path, recipe: str, restart: bool) -> checkpoint.State | None:
+    """Check the run folder; the state to go on from, if there is one."""
+    make_folder(out)
+    if restart:
+        for old in (out / modelfile.MODEL, out / METRICS, *checkpoint.newest(out)):
+            old.unlink(missing_ok=True)
+    state = checkpoint.latest(out, recipe)
+    if (out / modelfile.MODEL).exists():
+        raise InputError(
+            f"{out}: holds a finished run; choose another --out, or add --restart to begin anew"
+        )
+    config.write(out / "config.json")
+    return state
+
+
+def _card(config: Config, tileset: TileSet, threshold: float) -> modelfile.Card:
+    with open_shard(tileset.folder / tileset.shards[0].file) as shard:
+        pixel_scale = float(shard.attributes["pixel_scale_arcsec"])
+    return modelfile.Card(
+        preprocessing=tileset.preprocessing,
+        f_th=config.label.f_th,
+        n_pix=config.label.n_pix,
+        threshold=threshold,
+        pixel_scale=pixel_scale,
+        noise_rms=float(np.median([i.level.sigma for i in tileset.images])),
+        trained_on=tuple(i.fingerprint for i in tileset.images),
+        seed=config.train.seed,
+    )

@@ -1,0 +1,1 @@
+"""Mock skies: from a simulated box to Sky and Noise images."""

@@ -1,0 +1,1 @@
+"""The sweep of whole mosaics, and its products."""

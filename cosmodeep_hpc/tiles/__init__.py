@@ -1,0 +1,1 @@
+"""From images to labelled tiles in HDF5 shards."""

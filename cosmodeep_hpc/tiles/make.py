@@ -1,0 +1,182 @@
+"""The stage `tiles`: Sky/Noise pairs in, shards and their index out."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.files import make_folder
+from cosmodeep_hpc.tiles.image import Image
+from cosmodeep_hpc.tiles.labels import count_bright
+from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
+from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
+from cosmodeep_hpc.tiles.shard import Rows, write_shard
+from cosmodeep_hpc.tiles.tileset import INDEX, ShardEntry, TiledImage, TileSet
+from cosmodeep_hpc.tiles.tiling import coverage, cut, grid_shape
+from cosmodeep_hpc.world import World
+
+
+def run(
+    config: Config,
+    images: Path,
+    out: Path,
+    world: World,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> TileSet:
+    """Cut every pair of the folder `images` into labelled tiles, in parallel over shards.
+
+    The same bytes for any number of ranks: a shard depends on its images alone.
+
+    Raises:
+        InputError: bad input, or `out` holds a tile set already and `overwrite` is off.
+    """
+    pairs = world.on_root(lambda: _prepare(images, out, overwrite))
+    step = config.tiles.images_per_shard
+    shards = math.ceil(len(pairs) / step)
+    validation = split(len(pairs), config.tiles.validation, config.tiles.seed)
+    made: dict[int, tuple[ShardEntry, list[TiledImage]]] = {}
+    failure: InputError | None = None
+    for number in world.queue(shards):
+        if failure is None:
+            members = range(number * step, min((number + 1) * step, len(pairs)))
+            try:
+                made[number] = make_shard(config, out, number, members, pairs, validation)
+            except InputError as error:
+                failure = error  # the others hear of it below, when the queue is empty
+        progress(number + 1, shards)
+    world.agree(failure)
+    everything: dict[int, Any] = {}
+    for part in world.comm.allgather(made):
+        everything.update(part)
+    tileset = TileSet(
+        folder=out,
+        preprocessing=Preprocessing.of(config.tiles),
+        thresholds=config.tiles.thresholds,
+        images=tuple(image for n in sorted(everything) for image in everything[n][1]),
+        shards=tuple(everything[n][0] for n in sorted(everything)),
+        seed=config.tiles.seed,
+    )
+
+    def finish() -> None:
+        config.write(out / "config.json")
+        tileset.write()
+
+    world.on_root(finish)
+    return tileset
+
+
+def _prepare(images: Path, out: Path, overwrite: bool) -> list[Pair]:
+    """Check input and output before any work is done; unlist an earlier tile set."""
+    pairs = find_pairs(images)
+    make_folder(out)
+    if (out / INDEX).exists():
+        if not overwrite:
+            raise InputError(
+                f"{out}: holds a tile set already; choose another --out, or add --overwrite"
+            )
+        (out / INDEX).unlink()
+        for old in out.glob("shard-*.h5"):
+            old.unlink()
+    return pairs
+
+
+def split(n: int, validation: float, seed: int) -> frozenset[int]:
+    """The images kept for validation: their share rounded, one at least where it is not 0.
+
+    With two images or more at least one is left to train on.
+    """
+    if validation == 0 or n < 2:
+        return frozenset()
+    count = min(max(1, round(n * validation)), n - 1)
+    order = np.random.Generator(np.random.Philox(seed)).permutation(n)
+    return frozenset(int(i) for i in order[:count])
+
+
+def make_shard(
+    config: Config,
+    out: Path,
+    number: int,
+    members: range,
+    pairs: list[Pair],
+    validation: frozenset[int],
+) -> tuple[ShardEntry, list[TiledImage]]:
+    """Write shard `number` from the pairs `members`."""
+    preprocessing = Preprocessing.of(config.tiles)
+    parts, images = [], []
+    for index in members:
+        sky, noise = pairs[index].open()
+        rows, image = tile_pair(config, preprocessing, index, sky, noise)
+        parts.append(rows)
+        images.append(
+            TiledImage(
+                name=pairs[index].name,
+                split="validation" if index in validation else "train",
+                **image,
+            )
+        )
+    attributes = {
+        **asdict(preprocessing),
+        "thresholds": np.array(config.tiles.thresholds),
+        "thresholds_unit": "Jy/arcsec2",
+        "pixel_scale_arcsec": _pixel_scale(noise),
+        "beam_arcsec": np.array([noise.beam.major, noise.beam.minor]) if noise.beam else "none",
+        "noise_rms": np.array([image.level.sigma for image in images]),
+        "noise_rms_unit": "Jy/arcsec2",
+        "writer": f"cosmodeep_hpc {__version__}",
+        "seed": config.tiles.seed,
+    }
+    file = f"shard-{number:05d}.h5"
+    crc32 = write_shard(out / file, parts, attributes)
+    rows_in_all = sum(len(part.tiles) for part in parts)
+    entry = ShardEntry(file=file, rows=rows_in_all, images=tuple(members), crc32=crc32)
+    return entry, images
+
+
+def tile_pair(
+    config: Config, preprocessing: Preprocessing, index: int, sky: Image, noise: Image
+) -> tuple[Rows, dict[str, Any]]:
+    """The rows of one pair: its whole tiles with data in every pixel of Sky and Noise."""
+    size = preprocessing.tile_size
+    pixels = noise.pixels()
+    fingerprint = fingerprint_of(pixels)
+    level: Level = preprocessing.measure(noise, pixels)
+    noise_tiles = cut(pixels, size)
+    sky_tiles = cut(sky.pixels(), size)
+    whole = (coverage(noise_tiles) == 1) & (coverage(sky_tiles) == 1)
+    row, col = np.nonzero(whole)
+    sky_kept = sky_tiles[whole]
+    rows = Rows(
+        tiles=preprocessing.apply(noise_tiles[whole], level),
+        counts=count_bright(sky_kept, config.tiles.thresholds),
+        place=np.stack([np.full_like(row, index), row, col], axis=1).astype(np.int32),
+        sky=sky_kept if config.tiles.keep_sky else None,
+    )
+    n_tiles = int(np.prod(grid_shape(noise.shape, size)))
+    return rows, {
+        "shape": noise.shape,
+        "fingerprint": fingerprint,
+        "level": level,
+        "tiles": len(row),
+        "left_out": n_tiles - len(row),
+    }
+
+
+def fingerprint_of(pixels: Any) -> str:
+    """A hash of Noise pixels, by which an image is known again under any name."""
+    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).hexdigest()
+
+
+def _pixel_scale(image: Image) -> float:
+    """Side of a pixel [arcsec], the geometric mean of its sides."""
+    return float(np.sqrt(abs(np.linalg.det(image.wcs.pixel_scale_matrix))) * 3600.0)

@@ -1,0 +1,128 @@
+"""Preprocessing: from surface brightness to the numbers the network sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from astropy.stats import mad_std
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.config import Tiles
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.tiles.image import Image
+
+# Rows read at once, and pixels at most that the noise of an image is measured on.
+ROWS = 256
+NOISE_SAMPLE = 2**22
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """What an image's scaling is made with, measured once an image.
+
+    Attributes:
+        low, high: natural logarithms of the surface brightness scaled to 0 and 1 (log scalings).
+        sigma: robust noise [Jy/arcsec^2] (median absolute deviation, as a standard deviation).
+    """
+
+    low: float
+    high: float
+    sigma: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """The scaling of a tile set, which a model takes with it.
+
+    Attributes:
+        scaling: `minmax` and `range`: I below `floor` becomes `floor`, then log I is scaled to
+            [0, 1] by the image's extremes or between `floor` and `ceiling` (the base of the
+            logarithm cancels); `asinh`: asinh(I / sigma).
+        floor, ceiling: [Jy/arcsec^2].
+        tile_size: side of a tile [pixel].
+
+    Source: Gheller, Vazza & Bonafede (2018), section 4, steps ii and iii (`minmax`).
+    """
+
+    scaling: Literal["minmax", "range", "asinh"]
+    floor: float
+    ceiling: float
+    tile_size: int
+
+    @classmethod
+    def of(cls, tiles: Tiles) -> Preprocessing:
+        """The preprocessing that a configuration asks for."""
+        return cls(
+            scaling=tiles.scaling, floor=tiles.floor, ceiling=tiles.ceiling, tile_size=tiles.size
+        )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
+        """The preprocessing stored with a tile set or a model."""
+        return cls(**values)
+
+    def measure(self, image: Image, pixels: NDArray[np.float32] | None = None) -> Level:
+        """Measure what this scaling needs of an image; the same for any number of ranks.
+
+        `pixels` is the whole plane [Jy/arcsec^2] where the caller holds it already.
+
+        Raises:
+            InputError: the image has no pixel with data.
+        """
+        sigma = robust_noise(image, pixels)
+        if self.scaling != "minmax":
+            return Level(low=np.log(self.floor), high=np.log(self.ceiling), sigma=sigma)
+        low, high = np.float32(np.inf), np.float32(-np.inf)
+        for start in range(0, image.shape[0], ROWS):
+            stop = min(start + ROWS, image.shape[0])
+            rows = image.rows(start, stop) if pixels is None else pixels[start:stop]
+            low = np.fmin(low, np.fmin.reduce(rows, axis=None))
+            high = np.fmax(high, np.fmax.reduce(rows, axis=None))
+        floor = np.float32(self.floor)
+        return Level(
+            low=float(np.log(np.fmax(low, floor))),
+            high=float(np.log(np.fmax(high, floor))),
+            sigma=sigma,
+        )
+
+    def apply(self, pixels: NDArray[np.float32], level: Level) -> NDArray[np.float32]:
+        """Scale pixels [Jy/arcsec^2], of any shape, in place; NaN becomes what 0 becomes."""
+        if self.scaling == "asinh":
+            np.nan_to_num(pixels, copy=False, nan=0.0)
+            pixels /= np.float32(level.sigma)
+            return np.arcsinh(pixels, out=pixels)
+        np.fmax(pixels, np.float32(self.floor), out=pixels)  # fmax drops NaN too
+        np.log(pixels, out=pixels)
+        pixels -= np.float32(level.low)
+        span = level.high - level.low
+        pixels *= np.float32(1.0 / span if span > 0 else 0.0)
+        return np.clip(pixels, 0.0, 1.0, out=pixels)
+
+
+def robust_noise(image: Image, pixels: NDArray[np.float32] | None = None) -> float:
+    """The rms noise [Jy/arcsec^2]: 1.4826 times the median absolute deviation from the median.
+
+    Pixels without data and pixels exactly 0 (blanked borders) do not count. Large images are
+    sampled by whole rows evenly over the image, a function of its shape alone.
+
+    Raises:
+        InputError: no pixel with data, or no noise at all.
+    """
+    ny, nx = image.shape
+    count = min(ny, max(1, NOISE_SAMPLE // nx))
+    chosen = [int(r) for r in (np.arange(count, dtype=np.int64) * ny) // count]
+    if pixels is not None:
+        sample = pixels[chosen]
+    elif count == ny:
+        sample = image.pixels()
+    else:
+        sample = np.concatenate([image.rows(row, row + 1) for row in chosen])
+    sample = sample[np.isfinite(sample) & (sample != 0)]
+    if sample.size == 0:
+        raise InputError(f"{image.path}: no pixel with data (all blank, NaN or 0)")
+    sigma = float(mad_std(sample))
+    if sigma <= 0:
+        raise InputError(f"{image.path}: no noise in it (median absolute deviation 0)")
+    return sigma

@@ -1,0 +1,138 @@
+"""A tile set: the folder of shards that its `index.json` describes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.files import read_json, write_json
+from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
+from cosmodeep_hpc.tiles.shard import FORMAT
+
+INDEX = "index.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TiledImage:
+    """One image of a tile set.
+
+    Attributes:
+        name: of the pair.
+        shape: (ny, nx) [pixel].
+        fingerprint: hash of its Noise pixels, by which it is known again under any name.
+        level: what its scaling was made with.
+        tiles: whole tiles with data that it gave.
+        left_out: tiles left out: partial ones at the edges, and ones with pixels without data.
+        split: whether it is trained on or validated with.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    fingerprint: str
+    level: Level
+    tiles: int
+    left_out: int
+    split: Literal["train", "validation"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardEntry:
+    """One shard of a tile set: its file, its rows, and the CRC-32 of each dataset."""
+
+    file: str
+    rows: int
+    images: tuple[int, ...]
+    crc32: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileSet:
+    """What `index.json` holds. It is written last: a folder that has it is whole."""
+
+    folder: Path
+    preprocessing: Preprocessing
+    thresholds: tuple[float, ...]
+    images: tuple[TiledImage, ...]
+    shards: tuple[ShardEntry, ...]
+    seed: int
+
+    @property
+    def n_rows(self) -> int:
+        """Number of tiles in all shards."""
+        return sum(shard.rows for shard in self.shards)
+
+    @property
+    def first_rows(self) -> list[int]:
+        """The number of each shard's first row in the set."""
+        return [int(r) for r in np.cumsum([0, *(s.rows for s in self.shards)])[:-1]]
+
+    def column(self, f_th: float) -> int:
+        """The column of `counts` of flux threshold `f_th` [Jy/arcsec^2].
+
+        Raises:
+            InputError: the tile set was not made with it.
+        """
+        near = np.isclose(self.thresholds, f_th, rtol=1e-6, atol=0.0)
+        if not near.any():
+            raise InputError(
+                f"{self.folder / INDEX}: no counts at F_th = {f_th:g} Jy/arcsec^2; it has "
+                f"{', '.join(f'{t:g}' for t in self.thresholds)}: change label.f_th, or make the "
+                "tiles again with it in tiles.thresholds"
+            )
+        return int(np.flatnonzero(near)[0])
+
+    def write(self) -> None:
+        """Write the index."""
+        content = {
+            "format": FORMAT,
+            "cosmodeep_hpc": __version__,
+            "preprocessing": asdict(self.preprocessing),
+            "thresholds": self.thresholds,
+            "seed": self.seed,
+            "rows": self.n_rows,
+            "shards": [asdict(s) for s in self.shards],
+            "images": [asdict(i) for i in self.images],
+        }
+        write_json(self.folder / INDEX, content)
+
+
+def read_tileset(folder: Path) -> TileSet:
+    """Read the index of a tile set.
+
+    Raises:
+        InputError: no index (the set is not whole), another format, or a shard outside the folder.
+    """
+    path = folder / INDEX
+    if not path.exists():
+        raise InputError(
+            f"{path}: no such file; expected a finished tile set (cosmodeep tiles --out {folder})"
+        )
+    content: Any = read_json(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"{path}: format {found}; expected an index of format {FORMAT}")
+    try:
+        shards = tuple(ShardEntry(**{**s, "images": tuple(s["images"])}) for s in content["shards"])
+        images = tuple(
+            TiledImage(**{**i, "shape": tuple(i["shape"]), "level": Level(**i["level"])})
+            for i in content["images"]
+        )
+        tileset = TileSet(
+            folder=folder,
+            preprocessing=Preprocessing.from_dict(content["preprocessing"]),
+            thresholds=tuple(content["thresholds"]),
+            images=images,
+            shards=shards,
+            seed=content["seed"],
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not an index of a tile set ({error})") from error
+    for shard in tileset.shards:
+        if Path(shard.file).name != shard.file:
+            raise InputError(f"{path}: shard {shard.file!r} is outside the folder; refused")
+    return tileset

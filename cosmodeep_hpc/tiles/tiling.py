@@ -1,0 +1,49 @@
+"""The tile grid of an image: cutting it, and painting tile values back on it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def grid_shape(shape: tuple[int, int], size: int) -> tuple[int, int]:
+    """Tiles along y and x; the last row and column may be partial tiles."""
+    return -(-shape[0] // size), -(-shape[1] // size)
+
+
+def cut(pixels: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Cut pixels (ny, nx) into tiles (rows, cols, size, size); partial tiles are filled with NaN.
+
+    Tile (row, col) holds pixels [row * size + y, col * size + x]. Where ny and nx are multiples
+    of `size` the tiles are a copy of the pixels and nothing else.
+
+    Source: Gheller, Vazza & Bonafede (2018), section 3.2.
+    """
+    rows, cols = grid_shape(pixels.shape, size)
+    if pixels.shape != (rows * size, cols * size):
+        filled = np.full((rows * size, cols * size), np.nan, dtype=np.float32)
+        filled[: pixels.shape[0], : pixels.shape[1]] = pixels
+        pixels = filled
+    blocks = pixels.reshape(rows, size, cols, size).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(blocks)
+
+
+def coverage(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The share of each tile's pixels that have data, for tiles (..., size, size)."""
+    return np.asarray(np.isfinite(tiles).mean(axis=(-2, -1)), dtype=np.float32)
+
+
+def paint(values: NDArray[Any], shape: tuple[int, int], size: int) -> NDArray[Any]:
+    """Paint tile values (rows, cols) on the image's pixels (ny, nx): the inverse of the tiling."""
+    pixels = np.repeat(np.repeat(values, size, axis=0), size, axis=1)
+    return pixels[: shape[0], : shape[1]]
+
+
+def tile_wcs(wcs: WCS, size: int) -> WCS:
+    """World coordinates of the tile grid: pixel (row, col) of it is tile (row, col)'s centre."""
+    return wcs[::size, ::size]

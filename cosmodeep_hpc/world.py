@@ -1,0 +1,146 @@
+"""The MPI world: who am I, which part of the work is mine, and how all stop together.
+
+Every stage runs alone, under mpirun and under srun; with one rank nothing here communicates.
+mpi4py is imported when a world is opened, so that `cosmodeep --help` does not start MPI.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from cosmodeep_hpc import runtime
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+T = TypeVar("T")
+
+
+def rank_range(n: int, rank: int, size: int) -> range:
+    """The rows of `n` that `rank` owns; the first `n % size` ranks own one more."""
+    base, extra = divmod(n, size)
+    start = rank * base + min(rank, extra)
+    return range(start, start + base + (rank < extra))
+
+
+@dataclass(frozen=True)
+class World:
+    """The ranks of this job.
+
+    Attributes:
+        comm: all ranks.
+        node: the ranks that share this node's memory.
+    """
+
+    comm: MPI.Intracomm
+    node: MPI.Intracomm
+
+    @property
+    def rank(self) -> int:
+        """This rank's number in the job."""
+        return int(self.comm.Get_rank())
+
+    @property
+    def size(self) -> int:
+        """Number of ranks in the job."""
+        return int(self.comm.Get_size())
+
+    @property
+    def local_rank(self) -> int:
+        """This rank's number on its node: the number of its GPU."""
+        return int(self.node.Get_rank())
+
+    @property
+    def local_size(self) -> int:
+        """Number of ranks on this node."""
+        return int(self.node.Get_size())
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this is rank 0, the one that speaks and writes."""
+        return self.rank == 0
+
+    def share(self, n: int) -> range:
+        """The rows of `n` that belong to this rank."""
+        return rank_range(n, self.rank, self.size)
+
+    def on_root(self, function: Callable[[], T]) -> T:
+        """Run `function` on rank 0; its result, or its exception, reaches every rank."""
+        outcome: tuple[bool, Any] = (True, None)
+        if self.is_root:
+            try:
+                outcome = (True, function())
+            except Exception as error:  # carried to every rank, and raised there
+                outcome = (False, error)
+        done, value = self.comm.bcast(outcome, root=0)
+        if done:
+            return cast(T, value)
+        value.known_to_all = True
+        raise value
+
+    def agree(self, error: Exception | None) -> None:
+        """Raise on every rank the error of the lowest rank that brings one; a collective call."""
+        found = next((e for e in self.comm.allgather(error) if e is not None), None)
+        if found is not None:
+            found.known_to_all = True  # type: ignore[attr-defined]
+            raise found
+
+    def queue(self, n: int) -> Iterator[int]:
+        """Draw the numbers 0 .. n-1 from a queue shared by all ranks, each number once.
+
+        Which rank draws which number depends on timing: results must not. A collective call:
+        every rank draws until the queue is empty.
+        """
+        if self.size == 1:
+            yield from range(n)
+            return
+        from mpi4py.util.sync import Counter
+
+        counter = Counter(comm=self.comm)
+        try:
+            while (number := counter.next()) < n:
+                yield number
+        finally:
+            counter.free()
+
+    def node_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """One array of zeros in memory shared by the ranks of this node; a collective call.
+
+        The memory is held once a node, by its first rank, and lives as long as the world.
+        """
+        if self.local_size == 1:
+            return np.zeros(shape, dtype)
+        from mpi4py import MPI
+
+        kind = np.dtype(dtype)
+        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        window = MPI.Win.Allocate_shared(
+            size if self.local_rank == 0 else 0, kind.itemsize, comm=self.node
+        )
+        memory, _ = window.Shared_query(0)
+        array: NDArray[Any] = np.frombuffer(memory, kind).reshape(shape)
+        if self.local_rank == 0:
+            array.fill(0)
+        self.node.Barrier()
+        return array
+
+    def abort(self, status: int) -> None:
+        """End every rank of the job now, with this exit status."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.comm.Abort(status)
+
+
+def open_world() -> World:
+    """Join the MPI world (of one rank, when started alone)."""
+    runtime.before_mpi()
+    from mpi4py import MPI
+
+    node = cast(MPI.Intracomm, MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED))
+    return World(MPI.COMM_WORLD, node)
