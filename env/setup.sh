@@ -176,7 +176,7 @@ make_venv() {
     echo begun >"$VENV/.made"
     rm -rf "${VENV:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,.horovod}
     "$(cat "$VENV/log/python")" -m venv "$VENV"
-    echo done >"$VENV/.made"
+    echo whole >"$VENV/.made"
 }
 
 pip_install() { "$VENV/bin/python" -m pip install --disable-pip-version-check -c "$CONSTRAINTS" "$@"; }
