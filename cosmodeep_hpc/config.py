@@ -20,9 +20,67 @@ from cosmodeep_hpc.options import Section, nearest, option, typed_fields
 class Sky(Section):
     """The simulated volume and its emission (paper, section 3.1)."""
 
-    seed: int = option(1, "seed of the initial density field of the box", low=0)
-    box: float = option(100.0, "comoving side of the box", unit="Mpc", above=0)
-    mesh: int = option(128, "particles and mesh cells along a side", low=16)
+    seed: int = option(
+        1, "seed of the images: how boxes are turned, where on the sky, noise", low=0
+    )
+    seeds: tuple[int, ...] = option(
+        (1, 2), "seeds of the boxes' density fields; each slab draws one of the boxes", low=0
+    )
+    box: float = option(100.0, "comoving side of a box", unit="Mpc", above=0)
+    mesh: int = option(128, "particles and mesh cells along a side, even", low=16, high=1024)
+    start: float = option(49.0, "redshift at which the simulation starts", above=0, high=200)
+    steps: int = option(28, "steps of the simulation, even in the scale factor", low=2)
+    snapshots: tuple[float, ...] = option(
+        (0.05, 0.15), "redshifts at which shocks are sought; a slab takes the nearest", low=0
+    )
+    smoothing: float = option(
+        2.0, "sigma of the smoothing before caustics are sought", unit="cell", low=0
+    )
+    refinement: int = option(2, "points for one particle where caustics are sought", low=1, high=8)
+    scale: float = option(
+        1.0,
+        "comoving FWHM on which density, temperature and velocity jump are read",
+        unit="Mpc",
+        above=0,
+    )
+    z_near: float = option(0.04, "redshift at which the light cone begins", above=0, below=10)
+    z_far: float = option(0.2, "redshift at which the light cone ends", above=0, below=10)
+    efficiency: float = option(
+        2e-4, "electron acceleration efficiency xi_e of a strong shock", above=0, high=1
+    )
+    mach_cut: float = option(2.5, "Mach number at which the efficiency is halved", low=1, high=10)
+    field: float = option(
+        3.0, "magnetic field at an overdensity of 1000 today", unit="uG", above=0, high=100
+    )
+    field_exponent: float = option(
+        0.8, "slope of the magnetic field in the overdensity", low=0, high=2
+    )
+    field_limit: float = option(10.0, "largest magnetic field today", unit="uG", above=0, high=1000)
+    blur: float = option(
+        28.0, "FWHM of the intrinsic resolution of the emission", unit="arcsec", low=0
+    )
+    faintest: float = option(
+        1e-11, "surface brightness below which an element is left out", unit="Jy/arcsec^2", low=0
+    )
+
+    def __post_init__(self) -> None:
+        """Check each option, then those that depend on each other."""
+        super().__post_init__()
+        if self.mesh % 2:
+            raise InputError(f"sky.mesh = {self.mesh}: expected an even number")
+        if self.z_near >= self.z_far:
+            raise InputError(
+                f"sky.z_near = {self.z_near:g}: expected less than sky.z_far = {self.z_far:g}"
+            )
+        for name in ("seeds", "snapshots"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise InputError(f"sky.{name} = {values}: expected distinct values, one at least")
+        if max(self.snapshots) >= self.start:
+            raise InputError(
+                f"sky.snapshots = {self.snapshots}: expected redshifts below sky.start = "
+                f"{self.start:g}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

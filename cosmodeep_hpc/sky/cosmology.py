@@ -39,12 +39,12 @@ def _distances() -> NDArray[np.float64]:
     return np.asarray(astropy_cosmology().comoving_distance(_REDSHIFTS).value)
 
 
-def comoving_distance(redshift: ArrayLike) -> Any:
+def comoving_distance(redshift: Any) -> Any:
     """Comoving distance [Mpc] of a redshift up to 12, to better than 1e-6."""
     return np.interp(redshift, _REDSHIFTS, _distances())
 
 
-def redshift_at(distance: ArrayLike) -> Any:
+def redshift_at(distance: Any) -> Any:
     """Redshift at a comoving distance [Mpc], the inverse of `comoving_distance`."""
     return np.interp(distance, _distances(), _REDSHIFTS)
 

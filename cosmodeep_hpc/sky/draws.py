@@ -18,7 +18,7 @@ class Purpose(IntEnum):
 
 
 def draws(seed: int, purpose: Purpose, index: int = 0, slab: int = 0) -> np.random.Generator:
-    """The random stream of (seed, purpose, index, slab): Philox, addressed and not drawn in turn."""
+    """The random stream of (seed, purpose, index, slab): Philox, addressed, not drawn in turn."""
     return np.random.Generator(
         np.random.Philox(key=[seed, int(purpose)], counter=[0, 0, index, slab])
     )

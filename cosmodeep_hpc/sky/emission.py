@@ -43,7 +43,7 @@ class Amplitude:
 
 
 def electron_slope(mach: ArrayLike) -> Any:
-    """s = 2 (M^2 + 1) / (M^2 - 1), slope of the electrons' energy spectrum; M in MACH_CLAMP."""
+    """Slope of the electrons' energy spectrum, s = 2 (M^2 + 1) / (M^2 - 1); M in MACH_CLAMP."""
     square = np.square(np.clip(mach, *MACH_CLAMP))
     return 2 * (square + 1) / (square - 1)
 

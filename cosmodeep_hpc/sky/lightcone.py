@@ -14,18 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from cosmodeep_hpc.sky.beam import FWHM
 from cosmodeep_hpc.sky.cosmology import comoving_distance, redshift_at
 from cosmodeep_hpc.sky.draws import Purpose, draws
 from cosmodeep_hpc.sky.emission import flux
 from cosmodeep_hpc.sky.nbody import Field
-from cosmodeep_hpc.sky.shocks import FWHM, Elements
+from cosmodeep_hpc.sky.shocks import Elements
 
 ARCSEC = np.pi / 180 / 3600
 """One arcsec [rad]."""
-SAMPLE_SPACING = 1.5
-"""Samples of an element lie no further apart than this [pixel], up to SAMPLE_LIMIT a side."""
-SAMPLE_LIMIT = 16
-_CHUNK = 1 << 20  # samples placed at once
+SAMPLE_SPACING = 2.0
+"""Samples of an element lie no further apart than this [pixel], as far as SAMPLE_GRIDS goes."""
+SAMPLE_GRIDS = (1, 2, 3, 4, 6, 8, 12, 16)
+"""Numbers of samples along the side of an element."""
+_LARGEST_ELEMENT = 64  # an element whose centre is further outside the image is not looked at
+_CHUNK = 1 << 18  # samples placed at once
 
 
 @dataclass(frozen=True)
@@ -138,15 +141,16 @@ def slab_fluxes(
         view: the image plane.
 
     Yields:
-        Positions (n, 2) [pixel: column, row], the two sides (n, 2), (n, 2) [pixel], fluxes (n,) [Jy].
+        Positions (n, 2) [pixel: column, row], the two sides (n, 2), (n, 2) [pixel] and fluxes (n,)
+        [Jy].
     """
     placed = turned.place(elements.position, slab.side)
     inside = np.flatnonzero(placed[:, 2] < slab.depth)
     start = slab.centre - 0.5 * slab.depth
     far = start + slab.depth
-    tangent = np.tan((0.5 * view.full + SAMPLE_LIMIT) * view.scale * ARCSEC)
+    edge = 0.5 * view.full + _LARGEST_ELEMENT
+    tangent = np.tan(edge * view.scale * ARCSEC)
     reach = int(np.ceil(far * tangent / slab.side - 0.5)) if far * tangent > slab.side / 2 else 0
-    half = np.float32(0.5 * view.full + 4 * SAMPLE_LIMIT)
     for i in range(-reach, reach + 1):
         for j in range(-reach, reach + 1):
             shift = np.array([(i - 0.5) * slab.side, (j - 0.5) * slab.side, start])
@@ -157,7 +161,7 @@ def slab_fluxes(
             distance = np.sqrt(x * x + y * y + z * z)
             column, row = view.pixel(x / distance), view.pixel(y / distance)
             middle = 0.5 * (view.full - 1)
-            seen = np.flatnonzero((np.abs(column - middle) < half) & (np.abs(row - middle) < half))
+            seen = np.flatnonzero((np.abs(column - middle) < edge) & (np.abs(row - middle) < edge))
             if not len(seen):
                 continue
             rows = inside[near[seen]]
@@ -187,42 +191,54 @@ def spread(
     An element is sampled on a jittered grid over its two sides, fine enough for the pixels.
 
     Args:
-        image: float64 (rows, columns), added to; light outside of it is lost.
+        image: float64 (rows, columns), contiguous, added to; light outside of it is lost.
         position: (n, 2), centres [pixel: column, row].
         first, second: (n, 2), sides of the parallelograms [pixel].
         light: (n,), what each adds in all.
         stream: random numbers for the jitter.
     """
-    counts = [
-        np.clip(np.ceil(np.hypot(*side.T) / SAMPLE_SPACING), 1, SAMPLE_LIMIT).astype(np.int32)
+    height, width = image.shape
+    flat = image.reshape(-1)
+    grids = [
+        np.searchsorted(SAMPLE_GRIDS[:-1], np.hypot(*side.T) / SAMPLE_SPACING).astype(np.int8)
         for side in (first, second)
     ]
-    samples = counts[0] * counts[1]
-    ends = np.cumsum(samples, dtype=np.int64)
-    height, width = image.shape
-    begin = 0
-    while begin < len(light):
-        done = ends[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, done + _CHUNK, "right")))
-        number = samples[begin:end]
-        owner = np.repeat(np.arange(begin, end, dtype=np.int32), number)
-        starts = np.repeat((ends[begin:end] - number - done).astype(np.int32), number)
-        order = np.arange(len(owner), dtype=np.int32) - starts
-        jitter = stream.random((2, len(owner)), dtype=np.float32)
-        one, two = counts[0][owner], counts[1][owner]
-        u = (order % one + jitter[0]) / one - 0.5
-        v = (order // one + jitter[1]) / two - 0.5
-        place = position[owner] + u[:, None] * first[owner] + v[:, None] * second[owner]
-        column = np.floor(place[:, 0] + 0.5).astype(np.int32)
-        row = np.floor(place[:, 1] + 0.5).astype(np.int32)
-        inside = np.flatnonzero((column >= 0) & (column < width) & (row >= 0) & (row < height))
-        weight = (light / samples)[owner[inside]] if False else (light[begin:end] / number)
-        image += np.bincount(
-            row[inside] * width + column[inside],
-            weight[owner[inside] - begin],
-            minlength=height * width,
-        ).reshape(image.shape)
-        begin = end
+    kind = grids[0] * np.int8(len(SAMPLE_GRIDS)) + grids[1]
+    order = np.argsort(kind, kind="stable")
+    ends = np.cumsum(np.bincount(kind, minlength=len(SAMPLE_GRIDS) ** 2))
+    waiting: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    for number, end in enumerate(ends):
+        one, two = (SAMPLE_GRIDS[i] for i in divmod(number, len(SAMPLE_GRIDS)))
+        begin = ends[number - 1] if number else 0
+        step = max(1, _CHUNK // (one * two))
+        for start in range(begin, end, step):
+            rows = order[start : min(start + step, end)]
+            jitter = stream.random((2, len(rows), one, two), dtype=np.float32)
+            u = (jitter[0] + np.arange(one, dtype=np.float32)[:, None]) / one - np.float32(0.5)
+            v = (jitter[1] + np.arange(two, dtype=np.float32)) / two - np.float32(0.5)
+            column, row = (
+                (
+                    (position[rows, x] + np.float32(0.5))[:, None, None]
+                    + u * first[rows, x, None, None]
+                    + v * second[rows, x, None, None]
+                )
+                for x in (0, 1)
+            )
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            share = np.broadcast_to((light[rows] / (one * two))[:, None, None], inside.shape)
+            pixel = row.astype(np.int32) * np.int32(width) + column.astype(np.int32)
+            waiting.append((pixel[inside], share[inside]))
+            if sum(len(pixels) for pixels, _ in waiting) > 2 * _CHUNK:
+                _add(flat, waiting)
+    _add(flat, waiting)
+
+
+def _add(flat: NDArray[np.float64], waiting: list[tuple[NDArray[Any], NDArray[Any]]]) -> None:
+    """Add what waits to the pixels, and forget it."""
+    if waiting:
+        pixels, shares = (np.concatenate(part) for part in zip(*waiting, strict=True))
+        flat += np.bincount(pixels, shares, minlength=len(flat))
+        waiting.clear()
 
 
 def blurred(image: NDArray[np.float64], view: View, fwhm: float) -> Field:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def wave_numbers(mesh: int, side: float) -> tuple[Field, Field, Field]:
     return full[:, None, None], full[None, :, None], half[None, None, :]
 
 
-def gradient_of_inverse_laplacian(density: NDArray[Any], side: float) -> Field:
+def gradient_of_inverse_laplacian(density: NDArray[Any], side: float) -> NDArray[Any]:
     """The field s with div s = -density, s a gradient: i k / k^2 times the density's transform.
 
     Args:
@@ -65,7 +66,7 @@ def gradient_of_inverse_laplacian(density: NDArray[Any], side: float) -> Field:
     for axis, wave in enumerate(waves):
         odd = np.where(np.abs(wave) < np.abs(waves[0]).max() * 0.9999, wave, 0)
         fields[axis] = 1j * odd * potential
-    return fields  # type: ignore[return-value]
+    return fields
 
 
 def initial_displacement(seed: int, mesh: int, side: float, workers: int = 1) -> Field:
@@ -188,7 +189,7 @@ def step_edges(start: float, snapshots: Sequence[float], steps: int) -> list[flo
     longest = (max(snapshots) - start) / steps
     for stop in sorted(set(snapshots)):
         count = max(1, int(np.ceil((stop - edges[-1]) / longest - 1e-9)))
-        edges += list(np.linspace(edges[-1], stop, count + 1)[1:])
+        edges += [*np.linspace(edges[-1], stop, count + 1)[1:-1].tolist(), stop]
     return edges
 
 
@@ -199,6 +200,7 @@ def evolve(
     start: float = 49.0,
     steps: int = 32,
     workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Snapshot]:
     """Follow particles under their own gravity; yield them at `redshifts`, the highest first.
 
@@ -209,6 +211,7 @@ def evolve(
         start: redshift at which the particles are put on the Zel'dovich approximation.
         steps: of the leapfrog, in the scale factor, at least (see `step_edges`).
         workers: threads of the FFT; no influence on the result.
+        progress: called with (steps done, steps in all).
 
     Source: kick-drift-kick leapfrog with a mesh of as many cells as particles; the factors of kick
     and drift are those of FastPM (Feng et al. 2016), for which linear growth is exact.
@@ -218,7 +221,7 @@ def evolve(
     displacement = linear * np.float32(growth(edges[0]))
     momentum = linear * np.float32(_momentum(edges[0]))
     force = _force(displacement, side, workers)
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for done, (begin, end) in enumerate(pairwise(edges), start=1):
         middle = 0.5 * (begin + end)
         force *= np.float32((_momentum(middle) - _momentum(begin)) / growth(begin))
         momentum += force
@@ -226,6 +229,8 @@ def evolve(
         displacement += momentum * np.float32(drift)
         force = _force(displacement, side, workers)
         momentum += force * np.float32((_momentum(end) - _momentum(middle)) / growth(end))
+        if progress is not None:
+            progress(done, len(edges) - 1)
         redshift = by_scale.get(end)
         if redshift is not None:
             velocity = momentum * np.float32(H0 / end)

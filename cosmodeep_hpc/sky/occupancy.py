@@ -25,9 +25,9 @@ def tile_levels(sky: NDArray[np.float32], size: int, n_pix: Sequence[int]) -> ND
     """
     rows, columns = sky.shape[0] // size, sky.shape[1] // size
     tiles = sky[: rows * size, : columns * size].reshape(rows, size, columns, size)
-    tiles = tiles.swapaxes(1, 2).reshape(rows * columns, size * size)
+    flat = tiles.swapaxes(1, 2).reshape(rows * columns, size * size)
     places = [size * size - 1 - n for n in n_pix]
-    return np.ascontiguousarray(np.partition(tiles, places, axis=1)[:, places].T)
+    return np.ascontiguousarray(np.partition(flat, places, axis=1)[:, places].T)
 
 
 def occupancy(

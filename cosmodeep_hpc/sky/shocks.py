@@ -1,4 +1,4 @@
-"""Shock elements: where streams of dark matter cross, gas shocks (shared by all box makers).
+"""Shock elements: where streams of dark matter cross, gas shocks.
 
 A particle-mesh box has no gas. Its streams cross first on caustics, the surfaces on which the
 determinant J of dx/dq changes sign. They are found on the grid that the particles started from,
@@ -15,14 +15,13 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from cosmodeep_hpc.sky.beam import FWHM
 from cosmodeep_hpc.sky.nbody import Field, Snapshot, deposit
 
-FWHM = float(np.sqrt(8 * np.log(2)))
-"""Full width at half maximum of a Gaussian, in units of its sigma."""
 MACH_RANGE = (1.3, 30.0)
 """Mach numbers kept and given (lower end: Vazza et al. 2009)."""
 KEV_PER_DISPERSION = 6.27e-6
-"""k T [keV] of gas whose one-dimensional velocity dispersion is 1 km/s (mean molecular mass 0.6)."""
+"""Temperature k T [keV] of gas with a velocity dispersion of 1 km/s an axis (mean mass 0.6)."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Elements:
     @property
     def area(self) -> Field:
         """Areas [comoving Mpc^2], float32 (n,)."""
-        return np.linalg.norm(np.cross(self.first, self.second), axis=1)
+        return np.asarray(np.linalg.norm(np.cross(self.first, self.second), axis=1))
 
 
 def refine(field: Field, smoothing: float, factor: int, workers: int = 1) -> Field:
@@ -295,7 +294,7 @@ def shock_elements(
     kept = np.flatnonzero(
         (np.sum(first**2, axis=1) < longest) & (np.sum(second**2, axis=1) < longest)
     )
-    position, first, second = position[kept] % np.float32(side), first[kept], second[kept]
+    position, first, second = np.mod(position[kept], np.float32(side)), first[kept], second[kept]
     position[position >= side] = 0  # a rounded remainder
     state = flow(snapshot, n, scale)
     place = position.T * np.float32(n / side)
@@ -305,9 +304,9 @@ def shock_elements(
 
     dispersion = at(state.dispersion)
     sound = np.float32(np.sqrt(5 / 3)) * dispersion
-    mach = mach_number(np.maximum(at(state.jump), 0) / sound).astype(np.float32)
+    jump = at(state.jump)
+    jump = np.float32(0.5) * (jump + np.hypot(jump, sound))
+    mach = mach_number(jump / sound).astype(np.float32)
     temperature = np.float32(KEV_PER_DISPERSION) * dispersion**2
     shocked = np.flatnonzero(mach >= MACH_RANGE[0])
-    return Elements(
-        position, first, second, mach, at(state.overdensity), temperature
-    )[shocked]
+    return Elements(position, first, second, mach, at(state.overdensity), temperature)[shocked]
