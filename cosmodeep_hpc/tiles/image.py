@@ -42,6 +42,11 @@ class Image:
     to_surface_brightness: float
     _hdu: Any
 
+    @property
+    def pixel_scale(self) -> float:
+        """Side of a pixel [arcsec], the geometric mean of its two sides."""
+        return _pixel_scale(self.wcs)
+
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Rows `start` to `stop` of the plane in Jy/arcsec^2; infinite pixels become NaN.
 
@@ -140,6 +145,10 @@ def _plane_wcs(path: Path, header: fits.Header) -> WCS:
     return wcs
 
 
+def _pixel_scale(wcs: WCS) -> float:
+    return float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0)
+
+
 def unit_of(text: str) -> u.UnitBase:
     """The astropy unit of a BUNIT, `JY/BEAM` in any case included."""
     for spelling in (text.strip(), re.sub("jy", "Jy", text.strip().lower())):
@@ -164,8 +173,7 @@ def _surface_brightness(path: Path, header: fits.Header, beam: Beam | None, wcs:
             f"{path}: BUNIT is {text} but there is no beam; expected BMAJ and BMIN [deg] in the "
             "header"
         )
-    scales = [abs(s) * 3600.0 for s in np.sqrt((wcs.pixel_scale_matrix**2).sum(axis=0))]
-    relations = u.pixel_scale(np.sqrt(scales[0] * scales[1]) * u.arcsec / u.pixel)
+    relations = u.pixel_scale(_pixel_scale(wcs) * u.arcsec / u.pixel)
     if beam is not None:
         relations = u.beam_angular_area(beam.area * u.arcsec**2) + relations
     try:

@@ -129,7 +129,7 @@ def make_shard(
         **asdict(preprocessing),
         "thresholds": np.array(config.tiles.thresholds),
         "thresholds_unit": "Jy/arcsec2",
-        "pixel_scale_arcsec": _pixel_scale(noise),
+        "pixel_scale_arcsec": noise.pixel_scale,
         "beam_arcsec": np.array([noise.beam.major, noise.beam.minor]) if noise.beam else "none",
         "noise_rms": np.array([image.level.sigma for image in images]),
         "noise_rms_unit": "Jy/arcsec2",
@@ -175,8 +175,3 @@ def tile_pair(
 def fingerprint_of(pixels: Any) -> str:
     """A hash of Noise pixels, by which an image is known again under any name."""
     return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).hexdigest()
-
-
-def _pixel_scale(image: Image) -> float:
-    """Side of a pixel [arcsec], the geometric mean of its sides."""
-    return float(np.sqrt(abs(np.linalg.det(image.wcs.pixel_scale_matrix))) * 3600.0)

@@ -1,0 +1,54 @@
+"""Pictures of an image with right, missed and false tiles, as the paper's figure 7."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.learn.metrics import is_found
+from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.survey import picture
+from cosmodeep_hpc.tiles.image import open_image
+from cosmodeep_hpc.tiles.pairs import Pair
+from cosmodeep_hpc.tiles.tiling import grid_shape
+
+if TYPE_CHECKING:
+    from cosmodeep_hpc.report.evaluate import Evaluated
+
+KINDS = {"1C": "tab:green", "1F": "tab:orange", "0F": "tab:red"}
+
+
+def draw(pair: Pair, image: Evaluated, model: TrainedModel, out: Path) -> None:
+    """Draw `overlay-NAME-noise.png` and `overlay-NAME-sky.png`.
+
+    1C: signal, found; 1F: signal, missed; 0F: noise, found. Tiles of noise that were classified
+    as noise are not marked.
+    """
+    found = is_found(image.probability, model.card.threshold)
+    masks = {
+        "1C": image.signal & found,
+        "1F": image.signal & ~found,
+        "0F": ~image.signal & found,
+    }
+    noise = open_image(pair.noise)
+    sigma = model.card.preprocessing.measure(noise).sigma
+    size = model.card.preprocessing.tile_size
+    grid = grid_shape(noise.shape, size)
+    for kind, shown in (("noise", noise), ("sky", open_image(pair.sky))):
+        figure, axes = picture.canvas(shown, f"{shown.path.name}", sigma)
+        for name, mask in masks.items():
+            picture.outline(axes, on_grid(image, mask, grid), size, KINDS[name], name)
+        axes.legend(loc="upper right", fontsize=9)
+        with replacing(out / f"overlay-{image.name}-{kind}.png") as temporary:
+            picture.save(figure, temporary)
+
+
+def on_grid(image: Evaluated, mask: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.bool_]:
+    """A mask of the image's tiles on its tile grid, bool (rows, cols)."""
+    placed = np.zeros(grid, dtype=np.bool_)
+    placed[image.row[mask], image.col[mask]] = True
+    return placed

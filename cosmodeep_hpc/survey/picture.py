@@ -1,0 +1,120 @@
+"""Pictures of images with their tiles outlined, on sky coordinates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.tiles.image import Image
+
+if TYPE_CHECKING:
+    from cosmodeep_hpc.survey.products import Swept
+
+MAX_SIDE = 1500  # pixels of the picture's image at most: screens have no more
+
+
+def thumbnail(image: Image, max_side: int = MAX_SIDE) -> tuple[NDArray[np.float32], int]:
+    """The image averaged over square blocks so that no side is longer than `max_side`.
+
+    Read by rows: memory does not grow with the image. Blocks without data are NaN; pixels beyond
+    the last whole block are left out.
+
+    Returns:
+        pixels [Jy/arcsec^2], and the side of a block [pixel].
+    """
+    ny, nx = image.shape
+    block = max(1, -(-max(ny, nx) // max_side))
+    small = np.full((max(1, ny // block), max(1, nx // block)), np.nan, dtype=np.float32)
+    rows_at_once = max(1, 1024 // block)
+    for first in range(0, small.shape[0], rows_at_once):
+        last = min(first + rows_at_once, small.shape[0])
+        pixels = image.rows(first * block, min(last * block, ny))[:, : small.shape[1] * block]
+        pieces = pixels.reshape(last - first, -1, small.shape[1], pixels.shape[1] // small.shape[1])
+        count = np.isfinite(pieces).sum(axis=(1, 3))
+        total = np.nansum(pieces, axis=(1, 3))
+        small[first:last] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return small, block
+
+
+def canvas(image: Image, title: str, sigma: float) -> tuple[Any, Any]:
+    """A figure of the image in grey on sky coordinates; its pixel units are the image's own.
+
+    Returns:
+        the matplotlib figure and its axes.
+    """
+    from astropy.visualization import AsinhStretch, ImageNormalize
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    small, block = thumbnail(image)
+    ny, nx = image.shape
+    figure = Figure(figsize=(10, 1 + 8 * ny / nx), dpi=120)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(projection=image.wcs)
+    noise = sigma / block  # of averaged blocks, where the noise is white
+    norm = ImageNormalize(vmin=-2 * noise, vmax=60 * noise, stretch=AsinhStretch(0.1))
+    extent = (-0.5, small.shape[1] * block - 0.5, -0.5, small.shape[0] * block - 0.5)
+    drawn = axes.imshow(
+        small, origin="lower", cmap="gray_r", norm=norm, extent=extent, interpolation="nearest"
+    )
+    axes.set_xlim(-0.5, nx - 0.5)
+    axes.set_ylim(-0.5, ny - 0.5)
+    axes.set_title(title, fontsize=11)
+    axes.coords[0].set_axislabel(_axis_name(image, 0))
+    axes.coords[1].set_axislabel(_axis_name(image, 1))
+    figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.02, label="Jy/arcsec²")
+    return figure, axes
+
+
+def _axis_name(image: Image, axis: int) -> str:
+    kind = str(image.wcs.wcs.ctype[axis])[:4].strip("-")
+    names = {
+        "RA": "Right ascension",
+        "DEC": "Declination",
+        "GLON": "Galactic longitude",
+        "GLAT": "Galactic latitude",
+    }
+    return names.get(kind, kind)
+
+
+def outline(axes: Any, where: NDArray[np.bool_], size: int, colour: str, label: str) -> None:
+    """Outline each connected group of tiles `where` (rows, cols) on an image's axes."""
+    from matplotlib.collections import LineCollection
+
+    edges = tile_edges(where) * size - 0.5
+    axes.add_collection(LineCollection(list(edges), colors=colour, linewidths=1.1))
+    axes.plot([], [], color=colour, label=f"{label}: {int(where.sum())}")
+
+
+def tile_edges(where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The sides between a tile that is set and one that is not: (n, 2, 2) of (x, y), in tiles."""
+    padded = np.pad(where, 1)
+    row, col = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    level = np.stack([np.stack([col, row], -1), np.stack([col + 1, row], -1)], 1)
+    row, col = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
+    upright = np.stack([np.stack([col, row], -1), np.stack([col, row + 1], -1)], 1)
+    return np.concatenate([level, upright]).astype(np.float64)
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure as PNG, with nothing in it that changes from run to run."""
+    figure.savefig(path, format="png", bbox_inches="tight", metadata={"Software": None})
+
+
+def quick_look(swept: Swept, path: Path) -> None:
+    """Draw a swept image with its signal tiles outlined."""
+    figure, axes = canvas(
+        swept.image,
+        f"{swept.image.path.name}: {int(swept.signal.sum())} of {swept.signal.size} tiles signal "
+        f"(probability ≥ {swept.threshold:.2f})",
+        swept.level.sigma,
+    )
+    outline(axes, swept.signal, swept.tile_size, "tab:red", "signal")
+    blank = np.isnan(swept.probability)
+    if blank.any():
+        outline(axes, blank, swept.tile_size, "tab:blue", "no data")
+    axes.legend(loc="upper right", fontsize=9)
+    save(figure, path)
