@@ -15,16 +15,22 @@ from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import write_json
 from cosmodeep_hpc.options import Section, nearest, option, typed_fields
 
+VERSION = "cosmodeep_hpc"  # the key of a resolved configuration that says what wrote it
+SEEDS = 2**63 - 1  # the largest seed: what a TOML file can hold
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sky(Section):
     """The simulated volume and its emission (paper, section 3.1)."""
 
     seed: int = option(
-        1, "seed of the images: how boxes are turned, where on the sky, noise", low=0
+        1, "seed of the images: how boxes are turned, where on the sky, noise", low=0, high=SEEDS
     )
     seeds: tuple[int, ...] = option(
-        (1, 2), "seeds of the boxes' density fields; each slab draws one of the boxes", low=0
+        (1, 2),
+        "seeds of the boxes' density fields; each slab draws one of the boxes",
+        low=0,
+        high=SEEDS,
     )
     box: float = option(100.0, "comoving side of a box", unit="Mpc", above=0)
     mesh: int = option(128, "particles and mesh cells along a side, even", low=16, high=1024)
@@ -98,7 +104,8 @@ class Instrument(Section):
 class Tiles(Section):
     """How images become tiles (paper, sections 3.2, 3.3 and 4)."""
 
-    size: int = option(40, "side of a tile", unit="pixel", low=8, high=255)
+    # 9: the smallest with 3 x 3 bins in the network; 255: the largest whose counts fit 16 bits
+    size: int = option(40, "side of a tile", unit="pixel", low=9, high=255)
     scaling: Literal["minmax", "range", "asinh"] = option(
         "asinh",
         "minmax: log10 scaled to [0, 1] by each image's extremes (the paper); range: log10 scaled "
@@ -117,7 +124,9 @@ class Tiles(Section):
     keep_sky: bool = option(False, "whether shards hold the Sky tiles too")
     images_per_shard: int = option(8, "images in one shard", low=1)
     validation: float = option(0.1, "share of the images kept for validation", low=0, below=1)
-    seed: int = option(1, "seed of the split into training and validation images", low=0)
+    seed: int = option(
+        1, "seed of the split into training and validation images", low=0, high=SEEDS
+    )
 
     def __post_init__(self) -> None:
         """Check each option, then those that depend on each other."""
@@ -156,7 +165,7 @@ class Model(Section):
 class Train(Section):
     """Training (paper, section 4 and table 1)."""
 
-    seed: int = option(1, "seed of weights, sampling and dropout", low=0)
+    seed: int = option(1, "seed of weights, sampling and dropout", low=0, high=SEEDS)
     epochs: int = option(50, "passes over the drawn tiles, N_e", low=1)
     batch: int = option(100, "tiles in a global batch, over all ranks, N_b", unit="tile", low=1)
     learning_rate: float = option(7e-5, "learning rate of Adam, eta", above=0)
@@ -217,7 +226,7 @@ class Config:
 
     def write(self, path: Path) -> None:
         """Write the resolved configuration as JSON, beside the output it led to."""
-        write_json(path, {"cosmodeep_hpc": __version__, **self.as_dict()})
+        write_json(path, {VERSION: __version__, **self.as_dict()})
 
 
 def sections() -> dict[str, type]:
@@ -235,8 +244,6 @@ def from_dict(content: Mapping[str, Any], source: str) -> Config:
     known = sections()
     built: dict[str, Any] = {}
     for name, values in content.items():
-        if name == "cosmodeep_hpc":  # the version line of a resolved configuration
-            continue
         if name not in known:
             raise InputError(f"{source}: no section {name!r}{nearest(name, known)}")
         if not isinstance(values, Mapping):
@@ -261,14 +268,18 @@ def load(path: Path | None, overrides: Sequence[tuple[str, str]] = ()) -> Config
     Raises:
         InputError: the file or an override is wrong; the line names it.
     """
-    content: dict[str, dict[str, Any]] = {}
+    content: dict[str, Any] = {}
     if path is not None:
         with naming(path):
-            text = path.read_text()
+            written = path.read_bytes()
+        kind = "JSON" if path.suffix == ".json" else "TOML"
         try:
-            content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+            content = json.loads(written) if kind == "JSON" else tomllib.loads(written.decode())
         except ValueError as error:
-            raise InputError(f"{path}: not {path.suffix[1:].upper() or 'TOML'}: {error}") from error
+            raise InputError(f"{path}: not {kind}: {error}") from error
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: {type(content).__name__}; expected sections of options")
+        content.pop(VERSION, None)
         from_dict(content, str(path))
     for name, word in overrides:
         section, _, key = name.partition(".")

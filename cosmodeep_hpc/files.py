@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,16 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             _sync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or a folder that cannot be: the first error counts
+            temporary.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
     """Make the rename itself durable, so that a power cut cannot undo it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with suppress(OSError):  # some file systems do not sync folders; the file is whole anyway
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -47,7 +49,7 @@ def _sync_folder(folder: Path) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -57,9 +59,9 @@ def read_json(path: Path) -> Any:
         InputError: it cannot be read, or it is not JSON.
     """
     with naming(path):
-        text = path.read_text()
+        content = path.read_bytes()
     try:
-        return json.loads(text)
+        return json.loads(content)
     except ValueError as error:
         raise InputError(f"{path}: not a JSON file ({error})") from error
 
@@ -70,8 +72,9 @@ def make_folder(path: Path) -> Path:
     Raises:
         InputError: it is a file, or cannot be made or written.
     """
-    with naming(path, "make the folder" if not path.exists() else "write in"):
+    with naming(path, "make the folder"):
         path.mkdir(parents=True, exist_ok=True)
+    with naming(path, "write in"):
         probe = path / f".probe.{os.getpid()}"
         probe.touch()
         probe.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import typing
 from typing import Any
 
@@ -74,11 +75,13 @@ def convert(value: Any, kind: Any, name: str) -> Any:
         if isinstance(value, str) or not hasattr(value, "__iter__"):
             raise InputError(f"{name} = {value!r}: expected a list such as [1, 2]")
         return tuple(convert(v, item, f"{name}[{i}]") for i, v in enumerate(value))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
         noun = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}[kind]
         raise InputError(f"{name} = {value!r}: expected {noun}")
+    if kind is float and not math.isfinite(value):
+        raise InputError(f"{name} = {value!r}: expected a finite number")
     return value
 
 

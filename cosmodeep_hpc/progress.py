@@ -20,6 +20,7 @@ class Progress:
         self.speaks = speaks
         self._stream = stream or sys.stderr
         self._start = self._last = time.monotonic()
+        self._first: tuple[int, float] | None = None  # parts done at the first call, and its time
         self._terminal = self._stream.isatty()
         self._ended = False
 
@@ -28,13 +29,18 @@ class Progress:
         if not self.speaks or self._ended:
             return
         now = time.monotonic()
+        if self._first is None:
+            self._first = done, now
         self._ended = done >= total
         if not self._ended and now - self._last < (BAR_SECONDS if self._terminal else LINE_SECONDS):
             return
         self._last = now
         share = done / total if total else 1.0
         elapsed = now - self._start
-        left = f", {elapsed / share - elapsed:.0f} s left" if 0 < share < 1 else ""
+        # by the pace since the first call: a continued run begins far on, and starting is slow
+        first, then = self._first
+        seconds = (now - then) * (total - done) / (done - first) if done > first else 0.0
+        left = f", {seconds:.0f} s left" if first < done < total else ""
         text = f"{self.label}: {done}/{total}{f', {note}' if note else ''}, {elapsed:.0f} s{left}"
         if self._terminal:
             filled = round(BAR_WIDTH * share)

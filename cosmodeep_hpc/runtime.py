@@ -39,7 +39,8 @@ BEFORE_HOROVOD = {
 
 def has_gpu() -> bool:
     """Whether this node has an NVIDIA GPU that this job may use."""
-    return Path("/dev/nvidia0").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != "-1"
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"-1", ""}
+    return Path("/dev/nvidia0").exists() and not hidden
 
 
 def before_mpi() -> None:

@@ -85,7 +85,10 @@ class World:
         raise value
 
     def agree(self, error: Exception | None) -> None:
-        """Raise on every rank the error of the lowest rank that brings one; a collective call."""
+        """Raise on every rank the error of the lowest rank that brings one; a collective call.
+
+        Errors that every rank finds by itself go through here too: they are then told once.
+        """
         found = next((e for e in self.comm.allgather(error) if e is not None), None)
         if found is not None:
             found.known_to_all = True  # type: ignore[attr-defined]
@@ -103,11 +106,9 @@ class World:
         from mpi4py.util.sync import Counter
 
         counter = Counter(comm=self.comm)
-        try:
-            while (number := counter.next()) < n:
-                yield number
-        finally:
-            counter.free()
+        while (number := counter.next()) < n:
+            yield number
+        counter.free()  # not where the work failed: it would wait there for all other ranks
 
     def node_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """One array of zeros in memory shared by the ranks of this node; a collective call.
@@ -119,12 +120,13 @@ class World:
         from mpi4py import MPI
 
         kind = np.dtype(dtype)
-        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        count = int(np.prod(shape, dtype=np.int64))
+        size = max(count, 1) * kind.itemsize  # an empty window has no memory to map
         window = MPI.Win.Allocate_shared(
             size if self.local_rank == 0 else 0, kind.itemsize, comm=self.node
         )
         memory, _ = window.Shared_query(0)
-        array: NDArray[Any] = np.frombuffer(memory, kind).reshape(shape)
+        array: NDArray[Any] = np.frombuffer(memory, kind, count).reshape(shape)
         if self.local_rank == 0:
             array.fill(0)
         self.node.Barrier()
