@@ -11,8 +11,10 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.runtime import before_mpi, start_tensorflow
+from cosmodeep_hpc.world import World, open_world
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,9 +174,10 @@ def _horovod() -> Horovod:
         return Horovod(error=_one_line(error))
 
 
-def _tensorflow() -> TensorFlow:
+def _tensorflow(world: World | None) -> TensorFlow:
+    """TensorFlow started as every stage starts it; a collective call."""
     try:
-        import tensorflow as tf
+        tf = start_tensorflow(world) if world else import_module("tensorflow")
         from tensorflow.python.util._pywrap_util_port import IsMklEnabled
 
         return TensorFlow(
@@ -200,9 +203,9 @@ def _hdf5() -> Hdf5:
         return Hdf5(error=_one_line(error))
 
 
-def _facts(ranks: tuple[Rank, ...], mpi: Mpi) -> Facts:
+def _facts(ranks: tuple[Rank, ...], mpi: Mpi, tensorflow: TensorFlow) -> Facts:
     """The facts of this process, beside those of every rank."""
-    hdf5, tensorflow, horovod = _hdf5(), _tensorflow(), _horovod()
+    hdf5, horovod = _hdf5(), _horovod()
     plugins = re.findall(r"^\s*([\w-]+)$", _output("srun", "--mpi=list"), flags=re.MULTILINE)
     return Facts(
         environ=dict(os.environ),
@@ -218,6 +221,7 @@ def _facts(ranks: tuple[Rank, ...], mpi: Mpi) -> Facts:
 
 def gather() -> Facts | None:
     """The facts of the job on rank 0, None on the others; a collective call."""
+    before_mpi()
     gpus = visible_gpus(_output("nvidia-smi", "-L"), os.environ.get("CUDA_VISIBLE_DEVICES"))
     alone = Rank(rank=0, host=os.uname().nodename, local_rank=0, gpus=gpus)
     try:
@@ -225,7 +229,8 @@ def gather() -> Facts | None:
 
         world = open_world()
     except Exception as error:  # no MPI library, or one that cannot start: the finding
-        return _facts((alone,), Mpi(error=_one_line(error)))
+        return _facts((alone,), Mpi(error=_one_line(error)), _tensorflow(None))
+    tensorflow = _tensorflow(world)
     ranks = world.comm.gather(replace(alone, rank=world.rank, local_rank=world.local_rank))
     vendor, version = MPI.get_vendor()
     levels = ("SINGLE", "FUNNELED", "SERIALIZED", "MULTIPLE")
@@ -233,4 +238,4 @@ def gather() -> Facts | None:
         version=f"{vendor} {'.'.join(map(str, version))}",
         thread_level={getattr(MPI, f"THREAD_{name}"): name for name in levels}[MPI.Query_thread()],
     )
-    return None if ranks is None else _facts(tuple(ranks), mpi)
+    return None if ranks is None else _facts(tuple(ranks), mpi, tensorflow)

@@ -135,7 +135,7 @@ check_python() {
     local python
     python=$(find_python)
     if [ -z "$python" ]; then
-        [ -z "${PYTHON:-}" ] || die "PYTHON=$PYTHON is not a Python 3.$OLDEST_PYTHON to 3.$NEWEST_PYTHON; found: $("$PYTHON" --version 2>&1 | tail -n 1)"
+        [ -z "${PYTHON:-}" ] || die "PYTHON=$PYTHON is not a Python 3.$OLDEST_PYTHON to 3.$NEWEST_PYTHON; found: $(if has "$PYTHON"; then "$PYTHON" --version 2>&1; else echo nothing; fi)"
         may_install && apt_install python3 python3-venv && python=$(find_python)
     fi
     [ -n "$python" ] || die "no Python 3.$OLDEST_PYTHON to 3.$NEWEST_PYTHON found; install one or load its module, and name it with PYTHON=/path/to/python3"

@@ -268,7 +268,7 @@ def doctor(*prefix, **variables):
     launchers = ("SLURM_", "OMPI_COMM_WORLD", "PMI", "PMIX")
     clean = {k: v for k, v in os.environ.items() if not k.startswith(launchers)}
     command = [*prefix, sys.executable, "-m", "cosmodeep_hpc.doctor"]
-    environ = clean | ROOT | {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"} | variables
+    environ = clean | ROOT | variables
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
 
 
