@@ -9,13 +9,13 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from cosmodeep_hpc import __version__, config
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.progress import Progress
-from cosmodeep_hpc.world import World, open_world
+from cosmodeep_hpc.world import World, known, open_world
 
 Stage = Callable[[argparse.Namespace, Config, World], int]
 
@@ -40,7 +40,7 @@ def tiles(args: argparse.Namespace, settings: Config, world: World) -> int:
         say(world, f"{args.show}: {count} tiles, {signal} signal; drawn in {picture}")
         return 0
     if args.images is None or args.out is None:
-        raise InputError("tiles: expected --images DIR and --out DIR, or --show SHARD")
+        raise known(InputError("tiles: expected --images DIR and --out DIR, or --show SHARD"))
     from cosmodeep_hpc.tiles import make
 
     progress = Progress("shards", speaks=world.is_root)
@@ -114,12 +114,20 @@ def say(world: World, text: str) -> None:
         print(text, flush=True)
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all of ours are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise an InputError instead of printing the usage."""
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--config", type=Path, metavar="FILE", help="TOML file of options")
     common.add_argument("--debug", action="store_true", help="show a traceback on a fault")
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="cosmodeep",
         description="Find the diffuse radio emission of the cosmic web in survey images.",
         epilog="Every option of `cosmodeep config` is also --section.key VALUE. Every stage runs "
@@ -183,37 +191,49 @@ def at_least(low: int) -> Callable[[str], int]:
     return convert
 
 
-def overrides(words: Sequence[str]) -> list[tuple[str, str]]:
-    """The `--section.key value` (or `--section.key=value`) pairs among unparsed words.
+def overrides(argv: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """The `--section.key value` (or `--section.key=value`) pairs of a command line, and the rest.
+
+    They are taken out first: argparse would give the value to the next free argument.
 
     Raises:
-        InputError: a word that is no override, or one without its value.
+        InputError: one without its value.
     """
-    pairs = []
-    rest = iter(words)
+    pairs, others = [], []
+    rest = iter(argv)
     for word in rest:
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or "." not in name:
-            raise InputError(f"{word}: no such argument; see cosmodeep COMMAND --help")
+            others.append(word)
+            continue
         if not equals:
-            found = next(rest, None)
-            if found is None:
+            value = next(rest, "--")
+            if value.startswith("--"):
                 raise InputError(f"{word}: expected a value after it")
-            value = found
         pairs.append((name, value))
-    return pairs
+    return pairs, others
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a stage; the exit status: 0 done, 2 bad usage or input, 1 a fault."""
-    args, rest = build_parser().parse_known_args(argv)
+    try:
+        changes, rest = overrides(sys.argv[1:] if argv is None else argv)
+        args = build_parser().parse_args(rest)
+    except InputError as error:
+        print(f"cosmodeep: {error}", file=sys.stderr)
+        return 2
     if args.command == "doctor":  # it must answer where MPI does not start
         from cosmodeep_hpc.doctor import run
 
         return run()
-    world = open_world()
     try:
-        settings = world.on_root(lambda: config.load(args.config, overrides(rest)))
+        world = open_world()
+    except (ImportError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        print(f"cosmodeep: MPI does not start ({text}); run `cosmodeep doctor`", file=sys.stderr)
+        return 1
+    try:
+        settings = world.on_root(lambda: config.load(args.config, changes))
         return int(args.stage(args, settings, world))
     except KeyboardInterrupt:
         return stop(world, "interrupted", 130, everywhere=False)

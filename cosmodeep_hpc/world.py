@@ -29,6 +29,15 @@ def rank_range(n: int, rank: int, size: int) -> range:
     return range(start, start + base + (rank < extra))
 
 
+def known(error: Exception) -> Exception:
+    """Mark an error that every rank has, by the same reasoning on the same facts.
+
+    It is then told once, and each rank ends by itself; of any other, the ranks must be told.
+    """
+    error.known_to_all = True  # type: ignore[attr-defined]
+    return error
+
+
 @dataclass(frozen=True)
 class World:
     """The ranks of this job.
@@ -81,18 +90,13 @@ class World:
         done, value = self.comm.bcast(outcome, root=0)
         if done:
             return cast(T, value)
-        value.known_to_all = True
-        raise value
+        raise known(value)
 
     def agree(self, error: Exception | None) -> None:
-        """Raise on every rank the error of the lowest rank that brings one; a collective call.
-
-        Errors that every rank finds by itself go through here too: they are then told once.
-        """
+        """Raise on every rank the error of the lowest rank that brings one; a collective call."""
         found = next((e for e in self.comm.allgather(error) if e is not None), None)
         if found is not None:
-            found.known_to_all = True  # type: ignore[attr-defined]
-            raise found
+            raise known(found)
 
     def queue(self, n: int) -> Iterator[int]:
         """Draw the numbers 0 .. n-1 from a queue shared by all ranks, each number once.
@@ -126,7 +130,7 @@ class World:
             size if self.local_rank == 0 else 0, kind.itemsize, comm=self.node
         )
         memory, _ = window.Shared_query(0)
-        array: NDArray[Any] = np.frombuffer(memory, kind, count).reshape(shape)
+        array: NDArray[Any] = np.ndarray(shape, kind, memoryview(memory))
         if self.local_rank == 0:
             array.fill(0)
         self.node.Barrier()

@@ -136,14 +136,15 @@ class Curve:
 
 
 def curve(signal: NDArray[np.bool_], probability: NDArray[np.float32]) -> Curve:
-    """The accuracy curve of tiles with these probabilities of signal."""
-    order = np.argsort(-probability, kind="stable")
+    """The accuracy curve of tiles with these probabilities of signal; NaN is never found."""
+    order = np.argsort(-probability, kind="stable")  # NaN comes last
+    order = order[: np.count_nonzero(~np.isnan(probability))]
     ranked, truth = probability[order].astype(np.float64), signal[order]
     last = np.flatnonzero(np.diff(ranked, append=np.nan))  # NaN: the last one differs too
     return Curve(
         threshold=ranked[last],
-        Nsc=np.cumsum(truth)[last],
-        Nvw=np.cumsum(~truth)[last],
+        Nsc=np.cumsum(truth, dtype=np.int64)[last],
+        Nvw=np.cumsum(~truth, dtype=np.int64)[last],
         Ns=int(signal.sum()),
         Nv=int((~signal).sum()),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -129,13 +130,18 @@ def read_card(path: Path) -> Card:
     try:
         with zipfile.ZipFile(path) as archive:
             content = json.loads(archive.read(CARD))
-    except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"{path}: not a .keras file ({error})") from error
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
         raise InputError(
             f"{path}: a Keras model, but not one of `cosmodeep train`: it does not say how its "
             f"tiles were preprocessed (no {CARD} in the archive)"
         ) from error
+    except (zipfile.BadZipFile, zlib.error, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: not a .keras file, or not a whole one ({reason})") from error
+    except ValueError as error:
+        raise InputError(f"{path}: damaged model card ({error})") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: damaged model card ({type(content).__name__})")
     version = content.pop("format", None)
     content.pop("cosmodeep_hpc", None)
     if version != FORMAT:
@@ -143,5 +149,5 @@ def read_card(path: Path) -> Card:
     try:
         content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
         return Card(**{**content, "trained_on": tuple(content["trained_on"])})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged model card ({error})") from error

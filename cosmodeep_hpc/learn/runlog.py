@@ -10,6 +10,7 @@ from cosmodeep_hpc.errors import naming
 from cosmodeep_hpc.files import replacing
 
 METRICS = "metrics.jsonl"
+BOARD = "log"  # folder of the TensorBoard scalars
 
 
 class RunLog:
@@ -24,18 +25,19 @@ class RunLog:
         path = run / METRICS
         if path.exists():
             with naming(path):
-                lines = path.read_text().splitlines()
+                lines = path.read_text(errors="replace").splitlines()
             kept = [line for line in lines if _step(line) <= after_step]
             with replacing(path) as temporary:
                 temporary.write_text("".join(line + "\n" for line in kept))
         with naming(path, "write"):
             self._file = path.open("a", buffering=1)
         self._tf = tf
-        self._board = tf.summary.create_file_writer(str(run / "log"))
+        self._board = tf.summary.create_file_writer(str(run / BOARD))
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
         """Record values of one kind (`train` or `validation`) at a step."""
-        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        with naming(self._file.name, "write"):
+            self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         with self._board.as_default():
             for name, value in values.items():
                 if isinstance(value, int | float) and name not in {"epoch", "step"}:
@@ -51,5 +53,5 @@ def _step(line: str) -> int:
     """The step of a line; a line cut short by a crash counts as beyond every step."""
     try:
         return int(json.loads(line)["step"])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return 2**62

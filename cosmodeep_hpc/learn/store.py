@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ from cosmodeep_hpc.config import Label, Train
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.sampler import Sampler, noise_pool
 from cosmodeep_hpc.tiles.labels import is_signal
-from cosmodeep_hpc.tiles.shard import BLOCK, open_shard
-from cosmodeep_hpc.tiles.tileset import TileSet
-from cosmodeep_hpc.world import World, rank_range
+from cosmodeep_hpc.tiles.shard import BLOCK, Shard, open_shard
+from cosmodeep_hpc.tiles.tileset import ShardEntry, TileSet
+from cosmodeep_hpc.world import World, known, rank_range
 
 PIECE = 16 * BLOCK  # rows read at once
 
@@ -55,11 +55,12 @@ def fill(tileset: TileSet, label: Label, train: Train, world: World) -> Store:
     noise_rows = np.flatnonzero(~signal & training)
     for rows, kind in ((signal_rows, "signal"), (noise_rows, "noise")):
         if len(rows) == 0:
-            raise InputError(
+            text = (
                 f"{tileset.folder}: no {kind} tile among {int(training.sum())} training tiles at "
                 f"F_th = {label.f_th:g} Jy/arcsec^2, N_pix = {label.n_pix}; expected both kinds: "
                 "make more images, or change label.f_th or label.n_pix"
             )
+            raise known(InputError(text))
     noise_rows = noise_pool(noise_rows, len(signal_rows), train.noise_pool, train.seed)
     validation_rows = np.flatnonzero(for_validation)
     kept = np.sort(np.concatenate([signal_rows, noise_rows, validation_rows]))
@@ -109,18 +110,24 @@ def _read_pieces(
     for number, start, stop in _pieces(tileset, rank, size):
         entry = tileset.shards[number]
         with open_shard(tileset.folder / entry.file) as shard:
-            side = tileset.preprocessing.tile_size
-            if shard.attributes["tile_size"] != side:
-                raise InputError(
-                    f"{shard.path}: tiles of {shard.attributes['tile_size']} pixels; expected "
-                    f"{side} as in the index: it belongs to another tile set"
-                )
-            if shard.n_rows != entry.rows:
-                raise InputError(
-                    f"{shard.path}: {shard.n_rows} rows; expected {entry.rows} as in the index: "
-                    "it belongs to another tile set"
-                )
+            _check_belongs(shard, tileset, entry)
             yield firsts[number] + start, shard.read(name, start, stop)
+
+
+def _check_belongs(shard: Shard, tileset: TileSet, entry: ShardEntry) -> None:
+    """Refuse a shard whose tiles were made in another way than the index says."""
+    found = {"rows": shard.n_rows, "tile_size": shard.tile_size, **shard.attributes}
+    expected = {
+        "rows": entry.rows,
+        **asdict(tileset.preprocessing),
+        "thresholds": list(tileset.thresholds),
+    }
+    for name, value in expected.items():
+        if found.get(name) != value:
+            raise InputError(
+                f"{shard.path}: {name} {found.get(name)}; expected {value} as in the index: it "
+                "belongs to another tile set"
+            )
 
 
 def _read_counts(tileset: TileSet, column: int, world: World) -> NDArray[np.uint16]:

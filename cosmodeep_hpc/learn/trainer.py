@@ -6,25 +6,24 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from cosmodeep_hpc import runtime
 from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import make_folder
 from cosmodeep_hpc.learn import checkpoint, modelfile, network
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.metrics import Curve, curve
-from cosmodeep_hpc.learn.runlog import METRICS, RunLog
+from cosmodeep_hpc.learn.runlog import BOARD, METRICS, RunLog
 from cosmodeep_hpc.learn.sampler import keep_mask
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.learn.store import Store, fill
-from cosmodeep_hpc.tiles.shard import open_shard
 from cosmodeep_hpc.tiles.tileset import TileSet, read_tileset
-from cosmodeep_hpc.world import World
+from cosmodeep_hpc.world import World, known
 
 
 def run(
@@ -48,16 +47,15 @@ def run(
             not finite.
     """
     tileset = world.on_root(lambda: read_tileset(tiles))
+    config = world.on_root(lambda: _as_tiled(config, tileset))
     if config.train.batch < world.size:
-        raise InputError(
-            f"train.batch = {config.train.batch}: expected at least one tile for each of the "
-            f"{world.size} ranks"
-        )
+        text = f"expected at least one tile for each of the {world.size} ranks"
+        raise known(InputError(f"train.batch = {config.train.batch}: {text}"))
     recipe = recipe_of(config, tileset)
     state = world.on_root(lambda: _prepare(config, out, recipe, restart))
+    store = fill(tileset, config.label, config.train, world)
     tf = runtime.start_tensorflow(world)
     allreduce = Allreduce(world)
-    store = fill(tileset, config.label, config.train, world)
     net = network.build(config.model, tileset.preprocessing.tile_size, config.train.seed)
     step = Step(tf, net, config.train.learning_rate, allreduce)
     if state is not None:
@@ -108,11 +106,12 @@ def _loop(
                 store.tiles[chosen], store.signal[chosen], keep, len(sampler.batch_rows(k))
             )
             if not np.isfinite(loss):
-                raise InputError(
+                text = (
                     f"training: the loss is {loss} at epoch {epoch}, step {k}; stopped before the "
                     "update, the last checkpoint is good: lower train.learning_rate, or look for "
                     "odd pixel values in the images"
                 )
+                raise known(InputError(text))  # the loss is the sum over all ranks
             total += 1
             meter.add(loss, correct, len(sampler.batch_rows(k)))
             if log is not None and (total % train.log_steps == 0 or total == in_all):
@@ -124,8 +123,7 @@ def _loop(
         if epoch + 1 < train.epochs and (epoch + 1) % train.validate_epochs == 0:
             _validate(config, store, step, world, log, epoch, total)
         # after the validation, so that a run continued from here has its line in the record
-        fell_due = total % train.checkpoint_steps < sampler.steps  # a step of this epoch
-        if fell_due or epoch + 1 == train.epochs:
+        if total % train.checkpoint_steps == 0 or epoch + 1 == train.epochs:
             save(step.state(epoch=epoch + 1, step=0, total_steps=total, recipe=recipe))
     return _validate(config, store, step, world, log, train.epochs - 1, in_all)
 
@@ -210,12 +208,36 @@ def recipe_of(config: Config, tileset: TileSet) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def _as_tiled(config: Config, tileset: TileSet) -> Config:
+    """The configuration with what it says of the tiles put right, as it is recorded.
+
+    Raises:
+        InputError: the tile set was not made with the label's threshold.
+    """
+    made = tileset.preprocessing
+    f_th = tileset.thresholds[tileset.column(config.label.f_th)]
+    return replace(
+        config,
+        label=replace(config.label, f_th=f_th),
+        tiles=replace(
+            config.tiles,
+            size=made.tile_size,
+            scaling=made.scaling,
+            floor=made.floor,
+            ceiling=made.ceiling,
+            thresholds=tileset.thresholds,
+        ),
+    )
+
+
 def _prepare(config: Config, out: Path, recipe: str, restart: bool) -> checkpoint.State | None:
     """Check the run folder; the state to go on from, if there is one."""
     make_folder(out)
     if restart:
-        for old in (out / modelfile.MODEL, out / METRICS, *checkpoint.newest(out)):
-            old.unlink(missing_ok=True)
+        board = (out / BOARD).glob("events.*")
+        with naming(out, "remove the earlier run in"):
+            for old in (out / modelfile.MODEL, out / METRICS, *checkpoint.newest(out), *board):
+                old.unlink(missing_ok=True)
     state = checkpoint.latest(out, recipe)
     if (out / modelfile.MODEL).exists():
         raise InputError(
@@ -226,14 +248,12 @@ def _prepare(config: Config, out: Path, recipe: str, restart: bool) -> checkpoin
 
 
 def _card(config: Config, tileset: TileSet, threshold: float) -> modelfile.Card:
-    with open_shard(tileset.folder / tileset.shards[0].file) as shard:
-        pixel_scale = float(shard.attributes["pixel_scale_arcsec"])
     return modelfile.Card(
         preprocessing=tileset.preprocessing,
         f_th=config.label.f_th,
         n_pix=config.label.n_pix,
         threshold=threshold,
-        pixel_scale=pixel_scale,
+        pixel_scale=float(np.median([i.pixel_scale for i in tileset.images])),
         noise_rms=float(np.median([i.level.sigma for i in tileset.images])),
         trained_on=tuple(i.fingerprint for i in tileset.images),
         seed=config.train.seed,

@@ -12,7 +12,7 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
@@ -56,7 +56,7 @@ class Image:
         leading = (0,) * (self.header["NAXIS"] - 2)
         try:
             pixels = self._hdu.section[(*leading, slice(start, stop), slice(None))]
-        except (OSError, ValueError, TypeError) as error:
+        except Exception as error:  # astropy and the decompressors raise what their parts raise
             raise InputError(
                 f"{self.path}: rows {start} to {stop - 1} cannot be read ({error}); "
                 "expected a whole file: copy or make it again"
@@ -83,7 +83,7 @@ def open_image(path: Path) -> Image:
     hdu = _image_hdu(path)
     header = hdu.header
     axes = [header[f"NAXIS{i + 1}"] for i in range(header["NAXIS"])]
-    if any(length != 1 for length in axes[2:]):
+    if any(length != 1 for length in axes[2:]) or 0 in axes:
         raise InputError(
             f"{path}: axes of {' x '.join(map(str, axes))} pixels; expected one plane: "
             "axes beyond the second of length 1"
@@ -101,16 +101,18 @@ def _image_hdu(path: Path) -> Any:
             warnings.simplefilter("ignore", AstropyWarning)
             opened = fits.open(path, memmap=False, lazy_load_hdus=True)
             hdus = [hdu for hdu in opened if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2]
-    except OSError as error:
-        if error.strerror:
+    except Exception as error:  # astropy and the decompressors raise what their parts raise
+        if isinstance(error, OSError) and error.strerror:
             raise InputError(f"{path}: cannot read it: {error.strerror}") from error
-        raise InputError(f"{path}: not a FITS file; expected a FITS image") from error
+        reason = re.split(r"[\n,]", str(error))[0].rstrip(".")
+        raise InputError(
+            f"{path}: not a FITS file, or not a whole one ({reason}); expected a FITS image"
+        ) from error
     if not hdus:
         raise InputError(f"{path}: no image in it; expected a FITS image of at least two axes")
     hdu = hdus[0]
     place = hdu.fileinfo()
-    plain = not isinstance(hdu, fits.CompImageHDU) and path.suffix not in {".gz", ".bz2", ".xz"}
-    if plain:
+    if place["file"].compression is None and not isinstance(hdu, fits.CompImageHDU):
         needed = place["datLoc"] + hdu.size
         found = path.stat().st_size
         if found < needed:
@@ -123,17 +125,23 @@ def _image_hdu(path: Path) -> Any:
 
 def beam_of(header: fits.Header) -> Beam | None:
     """The restoring beam of BMAJ, BMIN and BPA [deg]; a missing BPA means 0."""
-    if not header.get("BMAJ") or not header.get("BMIN"):
+    try:
+        major, minor = float(header["BMAJ"]), float(header["BMIN"])
+        angle = float(header.get("BPA") or 0.0)
+    except (KeyError, TypeError, ValueError):  # not there, or no number
         return None
-    return Beam(header["BMAJ"] * 3600.0, header["BMIN"] * 3600.0, header.get("BPA", 0.0))
+    if not (0 < major < np.inf and 0 < minor < np.inf):
+        return None
+    return Beam(major * 3600.0, minor * 3600.0, angle)
 
 
 def _plane_wcs(path: Path, header: fits.Header) -> WCS:
     with warnings.catch_warnings():
         # astropy tells of every non-standard card it mends (NCP, old date formats, ...)
-        warnings.simplefilter("ignore", FITSFixedWarning)
+        warnings.simplefilter("ignore", AstropyWarning)
         try:
             wcs = WCS(header).sub([1, 2])
+            wcs.wcs.set()
         except Exception as error:  # wcslib's errors share no useful base class
             raise InputError(f"{path}: no usable sky coordinates ({error})") from error
     if not wcs.has_celestial:
@@ -142,6 +150,11 @@ def _plane_wcs(path: Path, header: fits.Header) -> WCS:
             f"{path}: axes 1 and 2 are of type {kinds}; expected sky coordinates such as "
             "RA---SIN and DEC--SIN in CTYPE1 and CTYPE2"
         )
+    if wcs.has_distortion:  # a tile grid cannot carry it
+        raise InputError(
+            f"{path}: its sky coordinates have distortion terms (SIP or tables); expected a plain "
+            "projection: resample the image"
+        )
     return wcs
 
 
@@ -149,15 +162,18 @@ def _pixel_scale(wcs: WCS) -> float:
     return float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0)
 
 
-def unit_of(text: str) -> u.UnitBase:
-    """The astropy unit of a BUNIT, `JY/BEAM` in any case included."""
-    for spelling in (text.strip(), re.sub("jy", "Jy", text.strip().lower())):
-        if spelling is not text.strip() and not text.strip().lower().startswith("jy"):
-            continue  # lower case would turn MJy (mega) into mJy (milli)
+def unit_of(text: str) -> u.UnitBase | None:
+    """The astropy unit of a BUNIT, also in capitals (`JY/BEAM`); None where there is none.
+
+    A prefix keeps its case, and `MJY` is refused: it may mean mega or milli.
+    """
+    words = {"jy": "Jy", "beam": "beam", "pixel": "pixel", "arcsec": "arcsec", "sr": "sr"}
+    folded = re.sub(r"(?<!M)(?i:jy)|(?i:beam|pixel|arcsec|sr)", lambda m: words[m[0].lower()], text)
+    for spelling in (text, folded):
         unit = u.Unit(spelling, parse_strict="silent")
-        if not isinstance(unit, u.UnrecognizedUnit):
+        if isinstance(unit, u.UnitBase) and not isinstance(unit, u.UnrecognizedUnit):
             return unit
-    return u.Unit(text, parse_strict="silent")
+    return None
 
 
 def _surface_brightness(path: Path, header: fits.Header, beam: Beam | None, wcs: WCS) -> float:
@@ -167,16 +183,20 @@ def _surface_brightness(path: Path, header: fits.Header, beam: Beam | None, wcs:
     if not text:
         raise InputError(f"{path}: no BUNIT; {expected}")
     unit = unit_of(text)
-    per_beam = not isinstance(unit, u.UnrecognizedUnit) and u.beam in unit.bases
-    if per_beam and beam is None:
+    if unit is None:
+        raise InputError(f"{path}: BUNIT is {text}; {expected}")
+    areas = {u.pix: _pixel_scale(wcs) ** 2}
+    if beam is not None:
+        areas[u.beam] = beam.area
+    elif u.beam in unit.bases:
         raise InputError(
             f"{path}: BUNIT is {text} but there is no beam; expected BMAJ and BMIN [deg] in the "
             "header"
         )
-    relations = u.pixel_scale(_pixel_scale(wcs) * u.arcsec / u.pixel)
-    if beam is not None:
-        relations = u.beam_angular_area(beam.area * u.arcsec**2) + relations
+    plain = u.Unit(unit.scale)  # the unit with beam and pixel written as solid angles
+    for base, power in zip(unit.bases, unit.powers, strict=True):
+        plain *= u.Unit(areas[base] * u.arcsec**2 if base in areas else base) ** power
     try:
-        return float(unit.to(SURFACE_BRIGHTNESS, equivalencies=relations))
+        return float(plain.to(SURFACE_BRIGHTNESS))
     except u.UnitConversionError as error:
         raise InputError(f"{path}: BUNIT is {text}; {expected}") from error

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cosmodeep_hpc.errors import InputError
 
 
 def count_bright(sky: NDArray[np.float32], thresholds: Sequence[float]) -> NDArray[np.uint16]:
@@ -22,6 +25,22 @@ def count_bright(sky: NDArray[np.float32], thresholds: Sequence[float]) -> NDArr
     for column, threshold in enumerate(thresholds):
         counts[:, column] = np.count_nonzero(sky > np.float32(threshold), axis=(1, 2))
     return counts
+
+
+def column(thresholds: Sequence[float], f_th: float, source: Path) -> int:
+    """The column of the counts, at these thresholds, of flux threshold `f_th` [Jy/arcsec^2].
+
+    Raises:
+        InputError: `source`, which has the counts, was not made with it.
+    """
+    near = np.isclose(thresholds, f_th, rtol=1e-6, atol=0.0)
+    if not near.any():
+        raise InputError(
+            f"{source}: no counts at F_th = {f_th:g} Jy/arcsec^2; it has "
+            f"{', '.join(f'{t:g}' for t in thresholds)}: change label.f_th, or make the tiles "
+            "again with it in tiles.thresholds"
+        )
+    return int(np.flatnonzero(near)[0])
 
 
 def is_signal(counts: NDArray[np.uint16], n_pix: int) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import make_folder
 from cosmodeep_hpc.tiles.image import Image
 from cosmodeep_hpc.tiles.labels import count_bright
@@ -22,7 +22,7 @@ from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
 from cosmodeep_hpc.tiles.shard import Rows, write_shard
 from cosmodeep_hpc.tiles.tileset import INDEX, ShardEntry, TiledImage, TileSet
 from cosmodeep_hpc.tiles.tiling import coverage, cut, grid_shape
-from cosmodeep_hpc.world import World
+from cosmodeep_hpc.world import World, known
 
 
 def run(
@@ -48,17 +48,26 @@ def run(
     made: dict[int, tuple[ShardEntry, list[TiledImage]]] = {}
     failure: InputError | None = None
     for number in world.queue(shards):
+        progress(number, shards)  # those before it are done, or under way on other ranks
         if failure is None:
             members = range(number * step, min((number + 1) * step, len(pairs)))
             try:
                 made[number] = make_shard(config, out, number, members, pairs, validation)
             except InputError as error:
                 failure = error  # the others hear of it below, when the queue is empty
-        progress(number + 1, shards)
     world.agree(failure)
+    progress(shards, shards)
     everything: dict[int, Any] = {}
     for part in world.comm.allgather(made):
         everything.update(part)
+    if not any(entry.rows for entry, _ in everything.values()):
+        size = config.tiles.size
+        raise known(
+            InputError(
+                f"{images}: no tile of {size} x {size} pixels that all have data, in {len(pairs)} "
+                "images; expected larger images, or a smaller tiles.size"
+            )
+        )
     tileset = TileSet(
         folder=out,
         preprocessing=Preprocessing.of(config.tiles),
@@ -77,16 +86,18 @@ def run(
 
 
 def _prepare(images: Path, out: Path, overwrite: bool) -> list[Pair]:
-    """Check input and output before any work is done; unlist an earlier tile set."""
+    """Check input and output before any work is done; then remove what an earlier job left."""
     pairs = find_pairs(images)
+    for pair in pairs:
+        pair.open()
     make_folder(out)
-    if (out / INDEX).exists():
-        if not overwrite:
-            raise InputError(
-                f"{out}: holds a tile set already; choose another --out, or add --overwrite"
-            )
-        (out / INDEX).unlink()
-        for old in out.glob("shard-*.h5"):
+    if (out / INDEX).exists() and not overwrite:
+        raise InputError(
+            f"{out}: holds a tile set already; choose another --out, or add --overwrite"
+        )
+    with naming(out, "remove the earlier tiles in"):
+        (out / INDEX).unlink(missing_ok=True)  # first: without it no reader takes the rest
+        for old in (*out.glob("shard-*.h5"), *out.glob(".shard-*.part.h5")):
             old.unlink()
     return pairs
 
@@ -113,9 +124,10 @@ def make_shard(
 ) -> tuple[ShardEntry, list[TiledImage]]:
     """Write shard `number` from the pairs `members`."""
     preprocessing = Preprocessing.of(config.tiles)
-    parts, images = [], []
+    parts, images, beams = [], [], []
     for index in members:
         sky, noise = pairs[index].open()
+        beams.append((noise.beam.major, noise.beam.minor) if noise.beam else (np.nan, np.nan))
         rows, image = tile_pair(config, preprocessing, index, sky, noise)
         parts.append(rows)
         images.append(
@@ -129,8 +141,9 @@ def make_shard(
         **asdict(preprocessing),
         "thresholds": np.array(config.tiles.thresholds),
         "thresholds_unit": "Jy/arcsec2",
-        "pixel_scale_arcsec": noise.pixel_scale,
-        "beam_arcsec": np.array([noise.beam.major, noise.beam.minor]) if noise.beam else "none",
+        # one row an image of the shard; a beam is NaN where the header has none
+        "pixel_scale_arcsec": np.array([image.pixel_scale for image in images]),
+        "beam_arcsec": np.array(beams),
         "noise_rms": np.array([image.level.sigma for image in images]),
         "noise_rms_unit": "Jy/arcsec2",
         "writer": f"cosmodeep_hpc {__version__}",
@@ -167,6 +180,7 @@ def tile_pair(
         "shape": noise.shape,
         "fingerprint": fingerprint,
         "level": level,
+        "pixel_scale": noise.pixel_scale,
         "tiles": len(row),
         "left_out": n_tiles - len(row),
     }

@@ -35,16 +35,27 @@ class Pair:
                 f"{self.noise}: {_size(noise)} pixels but {self.sky.name} has {_size(sky)}; "
                 "expected a pair of one shape"
             )
-        ny, nx = noise.shape
-        x, y = np.array([0, nx - 1, 0, nx - 1]), np.array([0, 0, ny - 1, ny - 1])
-        there = np.array(sky.wcs.world_to_pixel_values(*noise.wcs.pixel_to_world_values(x, y)))
-        offset = np.abs(there - [x, y]).max()
+        offset = _offset(sky, noise)
         if not offset < 0.01:
             raise InputError(
                 f"{self.noise}: its sky coordinates are {offset:.3g} pixels off those of "
                 f"{self.sky.name}; expected a pair of one WCS"
             )
         return sky, noise
+
+
+def _offset(sky: Image, noise: Image) -> float:
+    """How far apart [pixel] the two place the corners and the centre; nan where it cannot be said.
+
+    The corners of a very wide field may be no place on the sky: those do not count.
+    """
+    ny, nx = noise.shape
+    x = (nx - 1) * np.array([0.0, 1.0, 0.0, 1.0, 0.5])
+    y = (ny - 1) * np.array([0.0, 0.0, 1.0, 1.0, 0.5])
+    place = noise.wcs.pixel_to_world_values(x, y)
+    there = np.array(sky.wcs.world_to_pixel_values(*place))
+    offsets = np.abs(there - [x, y]).max(axis=0)[np.isfinite(place[0])]
+    return float(offsets.max()) if len(offsets) else float("nan")
 
 
 def _size(image: Image) -> str:

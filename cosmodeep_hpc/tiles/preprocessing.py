@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 from astropy.stats import mad_std
@@ -51,6 +52,11 @@ class Preprocessing:
     ceiling: float
     tile_size: int
 
+    def __post_init__(self) -> None:
+        """Refuse what a later version, or a damaged file, may ask for."""
+        if self.scaling not in get_args(get_type_hints(Preprocessing)["scaling"]):
+            raise ValueError(f"scaling {self.scaling!r}: unknown to this version")
+
     @classmethod
     def of(cls, tiles: Tiles) -> Preprocessing:
         """The preprocessing that a configuration asks for."""
@@ -60,7 +66,11 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
-        """The preprocessing stored with a tile set or a model."""
+        """The preprocessing stored with a tile set or a model.
+
+        Raises:
+            TypeError, ValueError: they are not those of a preprocessing.
+        """
         return cls(**values)
 
     def measure(self, image: Image, pixels: NDArray[np.float32] | None = None) -> Level:
@@ -73,7 +83,7 @@ class Preprocessing:
         """
         sigma = robust_noise(image, pixels)
         if self.scaling != "minmax":
-            return Level(low=np.log(self.floor), high=np.log(self.ceiling), sigma=sigma)
+            return Level(low=math.log(self.floor), high=math.log(self.ceiling), sigma=sigma)
         low, high = np.float32(np.inf), np.float32(-np.inf)
         for start in range(0, image.shape[0], ROWS):
             stop = min(start + ROWS, image.shape[0])

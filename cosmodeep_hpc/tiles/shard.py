@@ -18,7 +18,14 @@ from cosmodeep_hpc.files import replacing
 
 FORMAT = 1
 # The datasets that are checked, and where their checksums are.
-CHECKED = {"tiles": "crc32", "counts": "crc32_counts", "sky": "crc32_sky"}
+CHECKED = {
+    "tiles": "crc32",
+    "counts": "crc32_counts",
+    "sky": "crc32_sky",
+    "image": "crc32_image",
+    "row": "crc32_row",
+    "col": "crc32_col",
+}
 BLOCK = 256  # rows that share a checksum: the smallest piece a reader takes
 
 
@@ -63,12 +70,12 @@ def write_shard(path: Path, parts: list[Rows], attributes: dict[str, Any]) -> di
     if all(p.sky is not None for p in parts):
         whole["sky"] = np.concatenate([p.sky for p in parts if p.sky is not None])
     place = np.concatenate([p.place for p in parts])
+    for column, name in enumerate(("image", "row", "col")):
+        whole[name] = np.ascontiguousarray(place[:, column])
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         for name, array in whole.items():
             file.create_dataset(name, data=array)
             file.create_dataset(CHECKED[name], data=checksums(array))
-        for column, name in enumerate(("image", "row", "col")):
-            file.create_dataset(name, data=np.ascontiguousarray(place[:, column]))
         file.attrs.update({"format": FORMAT, **attributes})
     return {name: zlib.crc32(array.data) for name, array in whole.items()}
 
@@ -91,6 +98,11 @@ class Shard:
         """Number of tiles."""
         return int(self._file["tiles"].shape[0])
 
+    @property
+    def tile_size(self) -> int:
+        """Side of a tile [pixel]."""
+        return int(self._file["tiles"].shape[-1])
+
     def has(self, name: str) -> bool:
         """Whether the shard holds this dataset."""
         return name in self._file
@@ -98,30 +110,34 @@ class Shard:
     def read(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Rows `start` to `stop` of a dataset, contiguous and checked block by block.
 
-        `start` must be the first row of a block.
+        `start` must be the first row of a block, `stop` the end of one or of the dataset.
 
         Raises:
             InputError: a block's checksum differs, or the file ends early.
         """
-        if start % BLOCK:
-            raise ValueError(f"start = {start}: expected a multiple of {BLOCK}")
+        if start % BLOCK or (stop % BLOCK and stop != self.n_rows):
+            raise ValueError(f"rows {start} to {stop}: expected multiples of {BLOCK}")
         try:
             rows = self._file[name][start:stop]
-            if name in CHECKED:
-                expected = self._file[CHECKED[name]][start // BLOCK : -(-stop // BLOCK)]
-        except (OSError, KeyError) as error:
+            expected = self._file[CHECKED[name]][start // BLOCK : -(-stop // BLOCK)]
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"{self.path}: dataset {name!r}, rows {start} to {stop - 1}: cannot be read "
                 f"({error}); copy the shard again or make the tile set again"
             ) from error
-        if name in CHECKED:
-            for block in np.flatnonzero(checksums(rows) != expected).tolist():
-                first = start + block * BLOCK
-                raise InputError(
-                    f"{self.path}: dataset {name!r}, rows {first} to "
-                    f"{min(first + BLOCK, stop) - 1}: checksum differs, the data is damaged; "
-                    "copy the shard again or make the tile set again"
-                )
+        found = checksums(rows)
+        if len(rows) != stop - start or len(expected) != len(found):
+            raise InputError(
+                f"{self.path}: dataset {name!r} has {len(rows)} of the rows {start} to {stop - 1}; "
+                "copy the shard again or make the tile set again"
+            )
+        for block in np.flatnonzero(found != expected).tolist():
+            first = start + block * BLOCK
+            raise InputError(
+                f"{self.path}: dataset {name!r}, rows {first} to "
+                f"{min(first + BLOCK, stop) - 1}: checksum differs, the data is damaged; "
+                "copy the shard again or make the tile set again"
+            )
         return np.asarray(rows)
 
 
@@ -141,10 +157,26 @@ def open_shard(path: Path) -> Iterator[Shard]:
             f"{path}: {reason}; copy the shard again or make the tile set again"
         ) from error
     with file:
-        missing = [n for n in ("tiles", "counts", "crc32", "image", "row", "col") if n not in file]
-        if missing or file.attrs.get("format") != FORMAT:
-            found = (
-                f"no dataset {missing[0]!r}" if missing else f"format {file.attrs.get('format')}"
-            )
+        found = _oddity(file)
+        if found:
             raise InputError(f"{path}: {found}; expected a tile shard of format {FORMAT}")
         yield Shard(path, file)
+
+
+def _oddity(file: h5py.File) -> str:
+    """What makes a file no shard; nothing where it is one."""
+    try:
+        missing = [name for name in CHECKED if name != "sky" and name not in file]
+        if missing:
+            return f"no dataset {missing[0]!r}"
+        if file.attrs.get("format") != FORMAT:
+            return f"format {file.attrs.get('format')}"
+        rows, *sides = file["tiles"].shape
+        if len(sides) != 2 or sides[0] != sides[1] or file["tiles"].dtype != np.float32:
+            return f"tiles of {file['tiles'].dtype} {file['tiles'].shape}"
+        for name in ("counts", "image", "row", "col"):
+            if len(file[name]) != rows:
+                return f"dataset {name!r} of {len(file[name])} rows for {rows} tiles"
+        return ""
+    except Exception as error:  # a damaged HDF5 file fails in any part of h5py
+        return f"damaged ({error})"

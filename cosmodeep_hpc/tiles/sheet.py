@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from cosmodeep_hpc.config import Label
+from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import replacing
-from cosmodeep_hpc.tiles.labels import is_signal
+from cosmodeep_hpc.tiles import labels
 from cosmodeep_hpc.tiles.shard import BLOCK, open_shard
 
 
@@ -22,16 +23,18 @@ def draw(path: Path, picture: Path, label: Label, count: int = 50) -> tuple[int,
         tiles in the shard, and how many of them are signal by `label`.
 
     Raises:
-        InputError: the shard is bad, or was not made with the label's threshold.
+        InputError: the shard is bad, was not made with the label's threshold, or `picture` is no
+            name of a PNG file.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    if picture.suffix != ".png":
+        raise InputError(f"{picture}: expected the name of a picture, such as sheet.png")
     with open_shard(path) as shard:
-        thresholds = np.asarray(shard.attributes["thresholds"])
-        column = int(np.argmin(np.abs(thresholds - label.f_th)))
+        column = labels.column(shard.attributes["thresholds"], label.f_th, path)
         counts = shard.read("counts", 0, shard.n_rows)[:, column]
-        signal = is_signal(counts, label.n_pix)
+        signal = labels.is_signal(counts, label.n_pix)
         chosen = np.sort(
             np.concatenate(
                 [np.flatnonzero(signal)[: count // 2], np.flatnonzero(~signal)[: -(-count // 2)]]
@@ -63,7 +66,7 @@ def draw(path: Path, picture: Path, label: Label, count: int = 50) -> tuple[int,
             color="tab:red" if signal[row] else "black",
         )
     figure.suptitle(
-        f"{path.name}: 1 = more than {label.n_pix} Sky pixels above {thresholds[column]:.3g} "
+        f"{path.name}: 1 = more than {label.n_pix} Sky pixels above {label.f_th:.3g} "
         "Jy/arcsec²; (bright pixels); image, row, col",
         fontsize=9,
     )

@@ -11,6 +11,7 @@ import numpy as np
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import read_json, write_json
+from cosmodeep_hpc.tiles import labels
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
 from cosmodeep_hpc.tiles.shard import FORMAT
 
@@ -26,6 +27,7 @@ class TiledImage:
         shape: (ny, nx) [pixel].
         fingerprint: hash of its Noise pixels, by which it is known again under any name.
         level: what its scaling was made with.
+        pixel_scale: side of a pixel [arcsec].
         tiles: whole tiles with data that it gave.
         left_out: tiles left out: partial ones at the edges, and ones with pixels without data.
         split: whether it is trained on or validated with.
@@ -35,6 +37,7 @@ class TiledImage:
     shape: tuple[int, int]
     fingerprint: str
     level: Level
+    pixel_scale: float
     tiles: int
     left_out: int
     split: Literal["train", "validation"]
@@ -77,14 +80,7 @@ class TileSet:
         Raises:
             InputError: the tile set was not made with it.
         """
-        near = np.isclose(self.thresholds, f_th, rtol=1e-6, atol=0.0)
-        if not near.any():
-            raise InputError(
-                f"{self.folder / INDEX}: no counts at F_th = {f_th:g} Jy/arcsec^2; it has "
-                f"{', '.join(f'{t:g}' for t in self.thresholds)}: change label.f_th, or make the "
-                "tiles again with it in tiles.thresholds"
-            )
-        return int(np.flatnonzero(near)[0])
+        return labels.column(self.thresholds, f_th, self.folder / INDEX)
 
     def write(self) -> None:
         """Write the index."""
@@ -105,7 +101,8 @@ def read_tileset(folder: Path) -> TileSet:
     """Read the index of a tile set.
 
     Raises:
-        InputError: no index (the set is not whole), another format, or a shard outside the folder.
+        InputError: no index (the set is not whole), another format, numbers that contradict each
+            other, or a shard outside the folder.
     """
     path = folder / INDEX
     if not path.exists():
@@ -130,9 +127,15 @@ def read_tileset(folder: Path) -> TileSet:
             shards=shards,
             seed=content["seed"],
         )
-    except (KeyError, TypeError) as error:
+        of_images = [sum(images[number].tiles for number in s.images) for s in shards]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{path}: not an index of a tile set ({error})") from error
-    for shard in tileset.shards:
+    for shard, rows in zip(tileset.shards, of_images, strict=True):
         if Path(shard.file).name != shard.file:
             raise InputError(f"{path}: shard {shard.file!r} is outside the folder; refused")
+        if shard.rows != rows:
+            raise InputError(
+                f"{path}: shard {shard.file} of {shard.rows} rows, but its images have {rows} "
+                "tiles; make the tile set again"
+            )
     return tileset

@@ -38,6 +38,14 @@ def coverage(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.isfinite(tiles).mean(axis=(-2, -1)), dtype=np.float32)
 
 
+def inside(shape: tuple[int, int], size: int) -> NDArray[np.float32]:
+    """The share of each tile that lies inside the image, float32 (rows, cols): 1 for whole ones."""
+    rows, cols = grid_shape(shape, size)
+    height = np.minimum(shape[0] - np.arange(rows) * size, size)
+    width = np.minimum(shape[1] - np.arange(cols) * size, size)
+    return (np.outer(height, width) / size**2).astype(np.float32)
+
+
 def paint(values: NDArray[Any], shape: tuple[int, int], size: int) -> NDArray[Any]:
     """Paint tile values (rows, cols) on the image's pixels (ny, nx): the inverse of the tiling."""
     pixels = np.repeat(np.repeat(values, size, axis=0), size, axis=1)
@@ -46,4 +54,13 @@ def paint(values: NDArray[Any], shape: tuple[int, int], size: int) -> NDArray[An
 
 def tile_wcs(wcs: WCS, size: int) -> WCS:
     """World coordinates of the tile grid: pixel (row, col) of it is tile (row, col)'s centre."""
-    return wcs[::size, ::size]
+    # not wcs[::size, ::size]: astropy leaves the CD matrix of a header as it is
+    grid = wcs.deepcopy()
+    grid.wcs.crpix = (wcs.wcs.crpix - 0.5) / size + 0.5  # FITS counts pixel edges from 0.5
+    if wcs.wcs.has_cd():
+        grid.wcs.cd = wcs.wcs.cd * size
+    else:
+        grid.wcs.cdelt = wcs.wcs.cdelt * size
+    if wcs.pixel_shape is not None:
+        grid.pixel_shape = tuple(-(-side // size) for side in wcs.pixel_shape)
+    return grid
