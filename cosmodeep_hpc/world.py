@@ -129,8 +129,8 @@ class World:
         window = MPI.Win.Allocate_shared(
             size if self.local_rank == 0 else 0, kind.itemsize, comm=self.node
         )
-        memory, _ = window.Shared_query(0)
-        array: NDArray[Any] = np.ndarray(shape, kind, memoryview(memory))
+        memory: Any = window.Shared_query(0)[0]
+        array: NDArray[Any] = np.ndarray(shape, kind, memory)
         if self.local_rank == 0:
             array.fill(0)
         self.node.Barrier()
