@@ -8,9 +8,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cosmodeep_hpc.errors import InputError, naming
+
+if TYPE_CHECKING:
+    import h5py
 
 
 @contextmanager
@@ -34,6 +37,25 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # not there, or a folder that cannot be: the first error counts
             temporary.unlink()
+
+
+@contextmanager
+def replacing_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Yield an HDF5 file to fill; its content is written to `path`, whole or not at all.
+
+    It is made in memory: where a disk is full, the HDF5 library itself may crash the process.
+
+    Raises:
+        InputError: the folder cannot be written, or the disk is full.
+    """
+    import h5py
+
+    with h5py.File(path.name, "w", driver="core", backing_store=False, block_size=2**24) as file:
+        yield file
+        file.flush()
+        content = file.id.get_file_image()
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.errors import InputError, naming
+from cosmodeep_hpc.files import make_folder, replacing_hdf5
 
 FOLDER = "checkpoints"
 
@@ -37,22 +38,32 @@ class State:
 def write(run: Path, state: State, keep: int) -> Path:
     """Write a checkpoint of a run folder, and delete all but the newest `keep`."""
     folder = run / FOLDER
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     path = folder / f"step-{state.total_steps:08d}.h5"
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing_hdf5(path) as file:
         for group, values in (("weights", state.weights), ("optimizer", state.optimizer)):
             file.create_group(group)
             for number, value in enumerate(values):
-                file[group].create_dataset(f"{number:03d}", data=value, fletcher32=value.ndim > 0)
+                file[group].create_dataset(f"{number:03d}", data=value)
         file.attrs.update(
             epoch=state.epoch,
             step=state.step,
             total_steps=state.total_steps,
             recipe=state.recipe,
+            crc32=_crc32(state),
         )
-    for old in newest(run)[keep:]:
-        old.unlink()
+    with naming(folder, "remove old checkpoints in"):
+        for old in newest(run)[keep:]:
+            old.unlink(missing_ok=True)
     return path
+
+
+def _crc32(state: State) -> int:
+    """One checksum of all that a checkpoint holds."""
+    found = zlib.crc32(repr((state.epoch, state.step, state.total_steps, state.recipe)).encode())
+    for value in (*state.weights, *state.optimizer):
+        found = zlib.crc32(np.ascontiguousarray(value).tobytes(), found)
+    return found
 
 
 def newest(run: Path) -> list[Path]:
@@ -72,15 +83,19 @@ def read(path: Path) -> State:
                 group: [file[group][name][()] for name in sorted(file[group])]
                 for group in ("weights", "optimizer")
             }
-            return State(
+            state = State(
                 epoch=int(file.attrs["epoch"]),
                 step=int(file.attrs["step"]),
                 total_steps=int(file.attrs["total_steps"]),
                 recipe=str(file.attrs["recipe"]),
                 **variables,
             )
-    except (OSError, KeyError) as error:
+            expected = int(file.attrs["crc32"])
+    except Exception as error:  # a damaged HDF5 file fails in any part of h5py
         raise InputError(f"{path}: damaged checkpoint ({error})") from error
+    if _crc32(state) != expected:
+        raise InputError(f"{path}: damaged checkpoint (checksum differs)")
+    return state
 
 
 def latest(run: Path, recipe: str) -> State | None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.files import replacing_hdf5
 
 FORMAT = 1
 # The datasets that are checked, and where their checksums are.
@@ -72,7 +72,7 @@ def write_shard(path: Path, parts: list[Rows], attributes: dict[str, Any]) -> di
     place = np.concatenate([p.place for p in parts])
     for column, name in enumerate(("image", "row", "col")):
         whole[name] = np.ascontiguousarray(place[:, column])
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing_hdf5(path) as file:
         for name, array in whole.items():
             file.create_dataset(name, data=array)
             file.create_dataset(CHECKED[name], data=checksums(array))

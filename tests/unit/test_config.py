@@ -1,0 +1,124 @@
+"""A configuration is what its file and the command line say, or a line that says why not."""
+
+import json
+
+import pytest
+
+from cosmodeep_hpc import config
+from cosmodeep_hpc.config import Config, load
+from cosmodeep_hpc.errors import InputError
+
+
+def written(tmp_path, text, name="c.toml"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_paper_values_are_the_defaults():
+    """Table 1 and section 3 of the paper."""
+    c = load(None)
+    assert (c.train.learning_rate, c.train.batch, c.train.epochs) == (7e-5, 100, 50)
+    assert (c.tiles.size, c.tiles.floor, c.label.n_pix, c.label.f_th) == (40, 1e-11, 40, 1e-7)
+    assert c.tiles.thresholds == (1e-7, 0.75e-7, 0.5e-7, 0.1e-7)
+    assert (c.instrument.pixels, c.instrument.noise_rms, c.instrument.beam) == (2000, 10, 10)
+
+
+def test_file_then_command_line(tmp_path):
+    path = written(tmp_path, "[train]\nepochs = 7\nbatch = 8\n[tiles]\nscaling = 'minmax'\n")
+    c = load(path, [("train.batch", "16"), ("tiles.scaling", "range"), ("tiles.keep_sky", "true")])
+    assert (c.train.epochs, c.train.batch, c.tiles.scaling) == (7, 16, "range")
+    assert c.tiles.keep_sky is True
+
+
+def test_last_override_wins():
+    assert load(None, [("train.epochs", "2"), ("train.epochs", "3")]).train.epochs == 3
+
+
+def test_lists_on_the_command_line():
+    c = load(None, [("tiles.thresholds", "[1e-7, 2e-7]"), ("label.f_th", "2e-7")])
+    assert (c.tiles.thresholds, c.label.f_th) == ((1e-7, 2e-7), 2e-7)
+
+
+def test_resolved_configuration_reads_back(tmp_path):
+    first = load(None, [("train.epochs", "7"), ("tiles.thresholds", "[1e-7, 1e-9]")])
+    first.write(tmp_path / "config.json")
+    assert load(tmp_path / "config.json") == first != Config()
+    assert json.loads((tmp_path / "config.json").read_text())["cosmodeep_hpc"]
+
+
+@pytest.mark.parametrize(
+    "text, line",
+    [
+        ("[trian]\nepochs = 1", "no section 'trian' (did you mean 'train'?)"),
+        ("[train]\nepoch = 1", "no option train.epoch (did you mean 'epochs'?)"),
+        ("train = 1", "train = 1: expected a section [train]"),
+        ("[train]\nepochs = 0", "train.epochs = 0: expected a value of at least 1"),
+        ("[train]\nepochs = '1'", "train.epochs = '1': expected a whole number"),
+        ("[train", "not TOML"),
+        ("[train]\nseed = -1", "train.seed = -1"),
+        ("[train]\nseed = 9223372036854775808", "train.seed = 9223372036854775808"),
+        ("[tiles]\nsize = 8", "tiles.size = 8: expected a value of at least 9"),
+        ("[tiles]\nsize = 256", "tiles.size = 256"),  # its counts would not fit 16 bits
+        ("[tiles]\nfloor = 1e-2", "expected less than tiles.ceiling"),
+        ("[tiles]\nthresholds = []", "tiles.thresholds"),
+        ("[tiles]\nthresholds = [1e-7, 1e-7]", "expected distinct values"),
+        ("[label]\nf_th = 3e-7", "label.f_th = 3e-07: expected one of tiles.thresholds"),
+        ("[train]\nnoise_pool = 0.5", "expected at least train.noise_per_signal = 1"),
+        ("[train]\nlearning_rate = inf", "train.learning_rate = inf"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, text, line):
+    path = written(tmp_path, text)
+    with pytest.raises(InputError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: ") and line in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content, line",
+    [
+        (b"[1, 2]", "list; expected sections"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+    ],
+)
+def test_bad_json(tmp_path, content, line):
+    (tmp_path / "c.json").write_bytes(content)
+    with pytest.raises(InputError, match=line):
+        load(tmp_path / "c.json")
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    (tmp_path / "c.toml").write_bytes(b"\x89HDF\r\n\xff")
+    with pytest.raises(InputError, match="not TOML"):
+        load(tmp_path / "c.toml")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"no\.toml: cannot read it: No such file"):
+        load(tmp_path / "no.toml")
+
+
+@pytest.mark.parametrize(
+    "name, word, line",
+    [
+        ("train.epoch", "3", "no option train.epoch (did you mean 'epochs'?)"),
+        ("trian.epochs", "3", "no section 'trian' (did you mean 'train'?)"),
+        ("cosmodeep_hpc.x", "3", "no section 'cosmodeep_hpc'"),
+        ("train", "3", "expected --section.key value"),
+        ("train.epochs", "many", "train.epochs = 'many': expected a whole number"),
+        ("train.epochs", "3.0", "train.epochs = 3.0: expected a whole number"),
+        ("tiles.scaling", "asin", "(did you mean 'asinh'?)"),
+    ],
+)
+def test_bad_overrides_are_named(name, word, line):
+    with pytest.raises(InputError) as caught:
+        load(None, [(name, word)])
+    assert line in str(caught.value)
+
+
+def test_every_option_says_what_it_is():
+    for name, section in config.sections().items():
+        for field in section.__dataclass_fields__.values():
+            assert field.metadata["help"], f"{name}.{field.name}"
