@@ -253,7 +253,8 @@ def flow(snapshot: Snapshot, mesh: int, scale: float) -> Flow:
     density = read(None)[0]
     weight = 1 / np.maximum(density, 1e-3)
     mean = read(snapshot.velocity) * weight
-    square = read(np.sum(snapshot.velocity**2, axis=0, dtype=np.float32)[None])[0] * weight
+    speed = np.asarray(np.sum(snapshot.velocity**2, axis=0, dtype=np.float32))
+    square = read(speed[None])[0] * weight
     variance = (square - np.sum(mean**2, axis=0)) / 3
     convergence = np.zeros_like(density)
     for axis in range(3):
@@ -294,7 +295,8 @@ def shock_elements(
     kept = np.flatnonzero(
         (np.sum(first**2, axis=1) < longest) & (np.sum(second**2, axis=1) < longest)
     )
-    position, first, second = np.mod(position[kept], np.float32(side)), first[kept], second[kept]
+    first, second = first[kept], second[kept]
+    position = np.asarray(np.mod(position[kept], np.float32(side)))
     position[position >= side] = 0  # a rounded remainder
     state = flow(snapshot, n, scale)
     place = position.T * np.float32(n / side)
