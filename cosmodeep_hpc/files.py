@@ -94,7 +94,7 @@ def make_folder(path: Path) -> Path:
     Raises:
         InputError: it is a file, or cannot be made or written.
     """
-    with naming(path, "make the folder"):
+    with naming(path, "make"):
         path.mkdir(parents=True, exist_ok=True)
     with naming(path, "write in"):
         probe = path / f".probe.{os.getpid()}"
