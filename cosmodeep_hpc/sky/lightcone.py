@@ -88,10 +88,12 @@ class Orientation:
 
     def place(self, positions: Field, side: float) -> Field:
         """Positions (n, 3) of the box in the slab's axes, in [0, side) [Mpc]."""
-        placed = self.turn(positions) + np.asarray(self.shift, np.float32) * np.float32(side)
-        placed %= np.float32(side)
-        placed[placed >= side] = 0  # a rounded remainder
-        return placed
+        whole = np.float32(side)
+        start = (np.asarray(self.shift) + np.asarray(self.flips)) * side  # a reflection's -x + side
+        placed = self.turn(positions) + start.astype(np.float32)
+        placed[placed >= whole] -= whole
+        placed[placed >= whole] -= whole  # of shift and reflection, both over the edge
+        return np.minimum(placed, np.nextafter(whole, np.float32(0)))
 
 
 def orientation(seed: int, index: int, slab: int, boxes: int) -> Orientation:
