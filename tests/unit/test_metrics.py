@@ -1,0 +1,99 @@
+"""Accuracy by equation 2 of the paper, and its curve against counting by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cosmodeep_hpc.learn.metrics import Accuracy, accuracy, curve, is_found
+
+
+def test_equation_2_by_hand():
+    """100 signal tiles of which 98 are found, 2400 noise tiles of which 6 are taken for signal."""
+    a = Accuracy(Nsc=98, Nsw=2, Nvc=2394, Nvw=6)
+    assert (a.Ns, a.Nv) == (100, 2400)
+    assert (a.As, a.Ws, a.Wv) == (98 / 106, 0.98, 2394 / 2400)
+
+
+def test_counts():
+    signal = np.array([1, 1, 1, 0, 0, 0, 0], dtype=bool)
+    found = np.array([1, 1, 0, 1, 0, 0, 0], dtype=bool)
+    assert accuracy(signal, found) == Accuracy(Nsc=2, Nsw=1, Nvc=3, Nvw=1)
+
+
+def test_sum_over_images():
+    a, b = Accuracy(Nsc=1, Nsw=2, Nvc=3, Nvw=4), Accuracy(Nsc=10, Nsw=20, Nvc=30, Nvw=40)
+    assert a + b == Accuracy(Nsc=11, Nsw=22, Nvc=33, Nvw=44)
+
+
+def test_everything_called_noise():
+    a = accuracy(np.array([True, False]), np.array([False, False]))
+    assert (a.As, a.Ws, a.Wv) == (0, 0, 1)
+
+
+def test_ratios_that_are_not_defined():
+    a = Accuracy(Nsc=0, Nsw=0, Nvc=5, Nvw=0)
+    assert math.isnan(a.As) and math.isnan(a.Ws)
+    assert a.as_dict()["As"] is None and a.as_dict()["Wv"] == 1
+
+
+def test_found_at_the_threshold_itself():
+    probability = np.array([0.5, np.nextafter(np.float32(0.5), 0), np.nan], dtype=np.float32)
+    assert is_found(probability, 0.5).tolist() == [True, False, False]
+
+
+def drawn(n=500, seed=1):
+    """Tiles with probabilities that repeat, so that several share a threshold."""
+    random = np.random.default_rng(seed)
+    signal = random.random(n) < 0.3
+    probability = np.round(np.clip(random.normal(0.3 + 0.3 * signal, 0.25), 0, 1), 2)
+    return signal, probability.astype(np.float32)
+
+
+def test_curve_against_counting():
+    signal, probability = drawn()
+    made = curve(signal, probability)
+    assert made.threshold.tolist() == sorted(set(probability.astype(float)), reverse=True)
+    for k, threshold in enumerate(made.threshold):
+        expected = accuracy(signal, probability.astype(float) >= threshold)
+        assert (made.Nsc[k], made.Nvw[k]) == (expected.Nsc, expected.Nvw)
+        assert made.at(threshold) == expected
+        assert made.precision[k] == expected.Nsc / (expected.Nsc + expected.Nvw)
+        assert made.recall[k] == expected.Ws
+    for threshold in (0.0, 0.123, 0.5, 1.0, 1.1):
+        assert made.at(threshold) == accuracy(signal, is_found(probability, threshold))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_best_threshold_against_trying_all(seed):
+    signal, probability = drawn(seed=seed)
+    made = curve(signal, probability)
+    best = made.best_threshold()
+    tried = {t: accuracy(signal, is_found(probability, t)).As for t in np.linspace(0, 1, 2001)}
+    assert made.at(best).As == accuracy(signal, is_found(probability, best)).As
+    assert made.at(best).As == max(tried.values())
+    assert np.abs(probability - best).min() > 1e-4  # between tiles, not on one
+
+
+@pytest.mark.parametrize(
+    "signal, probability, best",
+    [
+        ([1, 1, 0, 0], [0.9, 0.7, 0.3, 0.1], 0.5),  # halfway between the kinds
+        ([1, 0], [0.9, 0.1], 0.5),
+        ([1, 1], [0.9, 0.5], 0.25),  # nothing below: halfway to 0
+        # As is 1/2 at 0.9 and 2/4 at 0.3: the lower of the two, so that Ws is larger
+        ([1, 0, 0, 1], [0.9, 0.6, 0.5, 0.3], 0.15),
+        ([0, 0], [0.9, 0.1], 0.5),  # nothing to choose by
+        ([], [], 0.5),
+    ],
+)
+def test_best_threshold_by_hand(signal, probability, best):
+    made = curve(np.array(signal, dtype=bool), np.array(probability, dtype=np.float32))
+    assert made.best_threshold() == pytest.approx(best, abs=1e-6)
+
+
+def test_tiles_without_data_are_never_found():
+    signal = np.array([True, True, False])
+    made = curve(signal, np.array([0.8, np.nan, np.nan], dtype=np.float32))
+    assert made.at(0.0) == Accuracy(Nsc=1, Nsw=1, Nvc=1, Nvw=0)
+    assert made.best_threshold() == pytest.approx(0.4)

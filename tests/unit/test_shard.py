@@ -1,0 +1,182 @@
+"""A shard gives back what was put in, or says which file, dataset and rows are damaged."""
+
+import re
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.tiles.shard import BLOCK, CHECKED, Rows, checksums, open_shard, write_shard
+
+N = 600  # two whole blocks and a part
+
+
+def rows_of(n, seed=1, sky=True, size=10):
+    random = np.random.default_rng(seed)
+    tiles = random.normal(size=(n, size, size)).astype(np.float32)
+    return Rows(
+        tiles=tiles,
+        counts=random.integers(0, 100, (n, 4)).astype(np.uint16),
+        place=random.integers(0, 50, (n, 3)).astype(np.int32),
+        sky=tiles * np.float32(1e-7) if sky else None,
+    )
+
+
+@pytest.fixture
+def shard(tmp_path):
+    write_shard(tmp_path / "shard-00000.h5", [rows_of(N)], {"tile_size": 10, "scaling": "asinh"})
+    return tmp_path / "shard-00000.h5"
+
+
+def read_all(path):
+    with open_shard(path) as shard:
+        return {name: shard.read(name, 0, shard.n_rows) for name in CHECKED if shard.has(name)}
+
+
+def test_round_trip(tmp_path):
+    parts = [rows_of(10, 1), rows_of(0, 2), rows_of(N, 3)]
+    write_shard(tmp_path / "a.h5", parts, {"tile_size": 10, "sigma": np.array([1.0, 2.0])})
+    found = read_all(tmp_path / "a.h5")
+    for name in ("tiles", "counts", "sky"):
+        whole = np.concatenate([getattr(p, name) for p in parts])
+        np.testing.assert_array_equal(found[name], whole)
+        assert found[name].dtype == whole.dtype
+    place = np.concatenate([p.place for p in parts])
+    for column, name in enumerate(("image", "row", "col")):
+        np.testing.assert_array_equal(found[name], place[:, column])
+    with open_shard(tmp_path / "a.h5") as shard:
+        assert (shard.n_rows, shard.tile_size) == (N + 10, 10)
+        assert shard.attributes == {"format": 1, "tile_size": 10, "sigma": [1.0, 2.0]}
+
+
+def test_without_sky(tmp_path):
+    write_shard(tmp_path / "a.h5", [rows_of(5, sky=False)], {})
+    with open_shard(tmp_path / "a.h5") as shard:
+        assert not shard.has("sky") and shard.has("tiles")
+
+
+def test_a_standard_tool_reads_it(shard):
+    """Contiguous, little to learn: the format of the design."""
+    with h5py.File(shard) as file:
+        assert (file["tiles"].dtype, file["tiles"].shape) == (np.float32, (N, 10, 10))
+        assert (file["counts"].dtype, file["counts"].shape) == (np.uint16, (N, 4))
+        assert {file[n].dtype for n in ("image", "row", "col")} == {np.dtype(np.int32)}
+        assert (file["crc32"].dtype, file["crc32"].shape) == (np.uint32, (3,))
+        assert all(file[name].chunks is None for name in CHECKED)
+
+
+def test_checksums_are_zlibs(tmp_path):
+    rows = rows_of(N)
+    crc32 = write_shard(tmp_path / "a.h5", [rows], {})
+    assert crc32["tiles"] == zlib.crc32(rows.tiles.tobytes())
+    assert crc32["counts"] == zlib.crc32(rows.counts.tobytes())
+    with h5py.File(tmp_path / "a.h5") as file:
+        expected = [zlib.crc32(rows.tiles[s : s + 256].tobytes()) for s in (0, 256, 512)]
+        assert file["crc32"][()].tolist() == expected
+        assert zlib.crc32(file["tiles"][()].tobytes()) == crc32["tiles"]
+    assert checksums(rows.tiles[:0]).tolist() == []
+
+
+def test_the_same_rows_are_the_same_bytes(tmp_path):
+    for name in ("a.h5", "b.h5"):
+        write_shard(tmp_path / name, [rows_of(N)], {"tile_size": 10})
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_parts_of_it(shard):
+    with open_shard(shard) as opened:
+        whole = opened.read("tiles", 0, N)
+        np.testing.assert_array_equal(opened.read("tiles", BLOCK, 2 * BLOCK), whole[256:512])
+        np.testing.assert_array_equal(opened.read("tiles", 2 * BLOCK, N), whole[512:])
+        for start, stop in ((1, BLOCK), (0, 300)):
+            with pytest.raises(ValueError, match="multiples of 256"):
+                opened.read("tiles", start, stop)
+
+
+@pytest.mark.parametrize(
+    "dataset, row, rows",
+    [
+        ("tiles", 0, "0 to 255"),
+        ("tiles", 255, "0 to 255"),
+        ("tiles", 256, "256 to 511"),
+        ("tiles", 599, "512 to 599"),
+        ("counts", 300, "256 to 511"),
+        ("sky", 511, "256 to 511"),
+        ("row", 5, "0 to 255"),
+    ],
+)
+def test_a_flipped_byte_is_named(shard, dataset, row, rows):
+    with h5py.File(shard) as file:
+        data = file[dataset]
+        at = data.id.get_offset() + row * data[0].nbytes
+    content = bytearray(shard.read_bytes())
+    content[at] ^= 1
+    shard.write_bytes(content)
+    with open_shard(shard) as opened, pytest.raises(InputError) as caught:
+        opened.read(dataset, 0, N)
+    assert f"{shard}: dataset '{dataset}', rows {rows}: checksum differs" in str(caught.value)
+
+
+def test_no_flipped_byte_goes_unseen(tmp_path):
+    """Anywhere in the file: the data is right, or an InputError says what is wrong."""
+    shard = tmp_path / "a.h5"
+    write_shard(shard, [rows_of(40)], {"tile_size": 10, "scaling": "asinh"})
+    good, content = read_all(shard), shard.read_bytes()
+    random = np.random.default_rng(1)
+    header = random.integers(0, 2048, 100)  # where HDF5 keeps its own affairs
+    anywhere = random.integers(0, len(content), 50)
+    refused = 0
+    for at in [*header.tolist(), *range(len(content) - 3000, len(content), 41), *anywhere.tolist()]:
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << int(random.integers(8))
+        shard.write_bytes(damaged)
+        try:
+            found = read_all(shard)
+        except InputError as error:
+            assert str(shard) in str(error)
+            refused += 1
+            continue
+        for name in set(good) - {"sky"}:
+            np.testing.assert_array_equal(found[name], good[name])
+    assert refused > 60
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.999])
+def test_truncated(shard, share):
+    content = shard.read_bytes()
+    shard.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(InputError, match=rf"^{re.escape(str(shard))}: .*again"), open_shard(shard):
+        pass
+
+
+def test_missing(tmp_path):
+    with pytest.raises(InputError, match=r"a\.h5: no such file"), open_shard(tmp_path / "a.h5"):
+        pass
+
+
+def test_another_hdf5_file(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = 1
+    with (
+        pytest.raises(InputError, match="no dataset 'tiles'; expected a tile shard of format 1"),
+        open_shard(tmp_path / "a.h5"),
+    ):
+        pass
+
+
+def test_another_format(shard):
+    with h5py.File(shard, "a") as file:
+        file.attrs["format"] = 2
+    with pytest.raises(InputError, match="format 2; expected"), open_shard(shard):
+        pass
+
+
+def test_fewer_counts_than_tiles(shard):
+    with h5py.File(shard, "a") as file:
+        counts = file["counts"][:100]
+        del file["counts"]
+        file["counts"] = counts
+    with pytest.raises(InputError, match="'counts' of 100 rows for 600"), open_shard(shard):
+        pass
