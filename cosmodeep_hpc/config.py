@@ -50,23 +50,23 @@ class Sky(Section):
         above=0,
     )
     z_near: float = option(0.04, "redshift at which the light cone begins", above=0, below=10)
-    z_far: float = option(0.2, "redshift at which the light cone ends", above=0, below=10)
+    z_far: float = option(0.25, "redshift at which the light cone ends", above=0, below=10)
     efficiency: float = option(
-        2e-4, "electron acceleration efficiency xi_e of a strong shock", above=0, high=1
+        1.3e-4, "electron acceleration efficiency xi_e of a strong shock", above=0, high=1
     )
     mach_cut: float = option(2.5, "Mach number at which the efficiency is halved", low=1, high=10)
     field: float = option(
         3.0, "magnetic field at an overdensity of 1000 today", unit="uG", above=0, high=100
     )
     field_exponent: float = option(
-        0.8, "slope of the magnetic field in the overdensity", low=0, high=2
+        0.75, "slope of the magnetic field in the overdensity", low=0, high=2
     )
     field_limit: float = option(10.0, "largest magnetic field today", unit="uG", above=0, high=1000)
     blur: float = option(
         28.0, "FWHM of the intrinsic resolution of the emission", unit="arcsec", low=0
     )
     faintest: float = option(
-        1e-11, "surface brightness below which an element is left out", unit="Jy/arcsec^2", low=0
+        3e-11, "surface brightness below which an element is left out", unit="Jy/arcsec^2", low=0
     )
 
     def __post_init__(self) -> None:
