@@ -22,7 +22,7 @@ from cosmodeep_hpc.survey import products
 from cosmodeep_hpc.survey.products import Swept
 from cosmodeep_hpc.tiles.image import Image, open_image
 from cosmodeep_hpc.tiles.preprocessing import Level
-from cosmodeep_hpc.tiles.tiling import coverage, cut, grid_shape
+from cosmodeep_hpc.tiles.tiling import coverage, cut, grid_shape, inside
 from cosmodeep_hpc.world import World
 
 # A pixel this much larger or smaller than those the model was trained on is worth a note.
@@ -49,9 +49,9 @@ def run(
 ) -> list[Swept]:
     """Classify mosaics and write their products; a collective call.
 
-    The same bytes for any number of ranks. A tile whose pixels have data for less than
-    `classify.min_coverage` is no data; partial tiles at the right and top edges are filled up
-    with what an empty sky becomes.
+    The same bytes for any number of ranks. A tile with data in less than `classify.min_coverage`
+    of its pixels inside the image is no data. What partial tiles at the right and top edges lack,
+    and pixels without data, are filled up with what an empty sky becomes.
 
     Args:
         model: run folder, `.keras` file or the name of a model of the package.
@@ -166,7 +166,8 @@ def classify_stripe(
     pixels = image.rows(stripe.start * size, min(stripe.stop * size, image.shape[0]))
     tiles = cut(pixels, size)
     covered = coverage(tiles)
-    with_data = covered >= options.min_coverage
+    # a partial tile at the edge is judged by the pixels it has
+    with_data = covered >= options.min_coverage * inside(pixels.shape, size)
     probability = np.full(covered.shape, np.nan, dtype=np.float32)
     ready = preprocessing.apply(tiles[with_data], level)
     probability[with_data] = probabilities(model, ready, options.batch)

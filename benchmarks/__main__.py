@@ -1,0 +1,148 @@
+"""`python -m benchmarks` (or `make bench`): each line compares two ways in one run.
+
+Machines are noisy and differ; the ratio of two timings taken one after the other carries over.
+Each timing is the best of a few repetitions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.images import write_pair
+from cosmodeep_hpc import runtime
+from cosmodeep_hpc.config import Config, load
+from cosmodeep_hpc.learn import modelfile, network
+from cosmodeep_hpc.learn.store import fill
+from cosmodeep_hpc.survey import sweep
+from cosmodeep_hpc.tiles import make
+from cosmodeep_hpc.tiles.image import open_image
+from cosmodeep_hpc.tiles.preprocessing import Preprocessing
+from cosmodeep_hpc.world import World, open_world
+
+IMAGES = 8
+
+
+def best(action: Callable[[], object], repetitions: int = 3) -> float:
+    """The shortest of a few timings [s]."""
+    times = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def report(what: str, value: str, against: str, ratio: float) -> None:
+    """One line of the table."""
+    print(f"{what:42} {value:>22}   {against:52} {ratio:6.2f}", flush=True)
+
+
+def preprocessing(folder: Path) -> None:
+    """Scaling a 2000 x 2000 image, against the formula written down in float64."""
+    image = open_image(folder / "noise-00000.fits")
+    pixels = image.pixels()
+    for scaling in ("minmax", "asinh"):
+        ours = Preprocessing(scaling=scaling, floor=1e-11, ceiling=1e-2, tile_size=40)
+        level = ours.measure(image, pixels)
+        wide = pixels.astype(np.float64)
+
+        def formula(wide: np.ndarray = wide, scaling: str = scaling, level=level) -> np.ndarray:
+            if scaling == "asinh":
+                return np.arcsinh(wide / level.sigma)
+            logs = np.log10(np.where(wide < 1e-11, 1e-11, wide))
+            return (logs - logs.min()) / (logs.max() - logs.min())
+
+        mine = best(lambda ours=ours, level=level: ours.apply(pixels.copy(), level))
+        plain = best(formula)
+        report(
+            f"preprocessing, {scaling}", f"{mine * 1e3:.0f} ms an image", "float64", plain / mine
+        )
+
+
+def reading(folder: Path, config: Config, world: World) -> None:
+    """Filling the tile store with checksums verified, against reading the same files."""
+    tileset = make.run(config, folder, folder / "tiles", world)
+    files = [folder / "tiles" / shard.file for shard in tileset.shards]
+    size = sum(file.stat().st_size for file in files)
+    ours = best(lambda: fill(tileset, config.label, config.train, world))
+    plain = best(lambda: [file.read_bytes() for file in files])
+    report("tile store", f"{size / ours / 1e9:.2f} GB/s", "plain read of the files", plain / ours)
+
+
+def training(folder: Path) -> None:
+    """Training on 1 and 2 ranks of one core each, same batch a rank, and Keras' own loop."""
+    alone, pair = (_trained(folder, ranks) for ranks in (1, 2))
+    report("training, 1 rank of 1 core", f"{alone:.0f} tiles/s", "", 1.0)
+    report("training, 2 ranks of 1 core", f"{pair:.0f} tiles/s", "1 rank", pair / alone)
+
+
+def _trained(folder: Path, ranks: int) -> float:
+    """Tiles a second of a training run of its own, of its fastest logged stretch."""
+    run = folder / f"run-{ranks}"
+    launcher = ["mpirun", "--bind-to", "none", "--oversubscribe", "-np", str(ranks)]
+    stage = [sys.executable, "-m", "cosmodeep_hpc", "train", "--tiles", str(folder / "tiles")]
+    options = ["--train.epochs", "6", "--train.log_steps", "5", "--train.batch", str(100 * ranks)]
+    subprocess.run(
+        [*launcher, *stage, "--out", str(run), *options],
+        check=True,
+        timeout=600,
+        env={**os.environ, "SLURM_CPUS_PER_TASK": "1"},  # one core a rank
+        capture_output=True,
+    )
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return max(line["tiles_per_second"] for line in lines if line["kind"] == "train")
+
+
+def classifying(folder: Path, config: Config, world: World) -> None:
+    """A sweep of one image, file to products, against the bare network on as many tiles."""
+    net = network.build(config.model, 40, 1)
+    card = modelfile.Card(
+        preprocessing=Preprocessing.of(config.tiles),
+        f_th=1e-7,
+        n_pix=40,
+        threshold=0.5,
+        pixel_scale=9.6,
+        noise_rms=0.88e-7,
+        trained_on=(),
+        seed=1,
+    )
+    modelfile.save(folder / "model.keras", net, card)
+    image = open_image(folder / "noise-00000.fits")
+    trained = modelfile.load(folder / "model.keras")
+    level = card.preprocessing.measure(image)
+    plan = sweep.stripes(image, trained, config.classify.batch)
+    tiles = np.zeros((config.classify.batch, 40, 40, 1), dtype=np.float32)
+    count = (image.shape[0] // 40) * (image.shape[1] // 40)
+    batches = -(-count // len(tiles))
+    ours = best(lambda: sweep.sweep(trained, image, level, plan, config.classify, world))
+    bare = best(lambda: [net.predict_on_batch(tiles) for _ in range(batches)])
+    report("classifying", f"{count / ours:.0f} tiles/s", "bare network, same batches", bare / ours)
+
+
+def main() -> None:
+    """Run all of them."""
+    config = load(None, [("tiles.images_per_shard", "2"), ("tiles.validation", "0")])
+    world = open_world()
+    print(f"{'what':42} {'here':>22}   {'ratio to':52} {'ratio':>6}   (about 3 minutes)")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number in range(IMAGES):
+            write_pair(folder, number, 2000)
+        preprocessing(folder)
+        reading(folder, config, world)
+        training(folder)
+        runtime.start_tensorflow(world)
+        classifying(folder, config, world)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# The main job end to end on a mock sky, as a user would run it on their own data:
+# images -> tiles -> training on 2 ranks -> accuracy on unseen images -> sweep of a mosaic.
+#
+#   bash demo/run.sh          (make demo sets up the environment first)
+#
+# Environment variables, all optional:
+#   DEMO         folder of everything made      (default: demo/out in this clone)
+#   REAL_IMAGES  folder of FITS images swept with the model too
+set -euo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$HERE"
+DEMO=${DEMO:-demo/out}
+REAL_IMAGES=${REAL_IMAGES:-../shared/data/real}
+CONFIG=configs/demo.toml
+TRAINING_IMAGES=20 TEST_IMAGES=4 MOSAIC_PIXELS=3000
+export RANKS=${RANKS:-2}
+STARTED=$SECONDS
+
+# step N TITLE SCRIPT ARGUMENT...: run one of the scripts of slurm/, here without Slurm
+step() {
+    local number=$1 title=$2 script=$3 began=$SECONDS
+    shift 3
+    printf '\n[%s/6] %s\n' "$number" "$title"
+    printf '      bash slurm/%s %s\n' "$script" "$*"
+    bash "slurm/$script" "$@"
+    printf '      %s s\n' $((SECONDS - began))
+}
+
+test_sky=(--config "$CONFIG" --sky.seeds "[3, 4]" --sky.seed 2) # other boxes, other noise
+
+rm -rf "$DEMO"
+mkdir -p "$DEMO"
+step 1 "mock sky to train on: 2 boxes, $TRAINING_IMAGES images (about 3 minutes)" mock.sh \
+    --config "$CONFIG" --out "$DEMO/train" --images "$TRAINING_IMAGES"
+step 1 "mock sky to test on: 2 other boxes, $TEST_IMAGES images (about 1.5 minutes)" mock.sh \
+    "${test_sky[@]}" --out "$DEMO/test" --images "$TEST_IMAGES"
+step 2 "labelled tiles (10 s)" tiles.sh --config "$CONFIG" --images "$DEMO/train" --out "$DEMO/tiles"
+step 3 "training on $RANKS ranks (about 1.5 minutes)" train.sh \
+    --config "$CONFIG" --tiles "$DEMO/tiles" --out "$DEMO/run"
+step 4 "accuracy on images of unseen boxes (20 s)" evaluate.sh \
+    --model "$DEMO/run" --images "$DEMO/test" --out "$DEMO/accuracy"
+mkdir "$DEMO/mosaic"
+cp -r "$DEMO/test/boxes" "$DEMO/mosaic/boxes" # the same boxes, another field: they need not be made again
+step 5 "a mosaic of $MOSAIC_PIXELS x $MOSAIC_PIXELS pixels to sweep (20 s)" mock.sh \
+    "${test_sky[@]}" --instrument.pixels "$MOSAIC_PIXELS" --out "$DEMO/mosaic" --first 100
+mosaics=("$DEMO/mosaic/noise-00100.fits")
+for image in A2744_JVLA.image.fits ScorpioExtendedSourceField.fits 1904-66_SIN.fits; do
+    if [ -e "$REAL_IMAGES/$image" ]; then mosaics+=("$REAL_IMAGES/$image"); fi
+done
+step 6 "sweep (15 s)" classify.sh --model "$DEMO/run" --out "$DEMO/products" "${mosaics[@]}"
+
+cat <<TEXT
+
+done in $((SECONDS - STARTED)) s. Look at
+  $DEMO/accuracy/overlay-00000-sky.png    an unseen field: 1C found, 1F missed, 0F false
+  $DEMO/accuracy/metrics.json             As, Ws, Wv, the counts and the precision-recall curve
+  $DEMO/products/noise-00100.png          the swept mosaic with its signal tiles outlined
+  $DEMO/products/noise-00100.mask.fits    its mask, on the mosaic's own pixels and WCS
+  $DEMO/run/model.keras                   the model: cosmodeep classify --model $DEMO/run IMAGE...
+TEXT

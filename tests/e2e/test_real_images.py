@@ -1,0 +1,76 @@
+"""Real radio images pass through whole, and their products are in the right place on the sky.
+
+The images are not part of the project: REAL_IMAGES names their folder.
+"""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+from launch import mpirun
+from models import write_untrained
+
+FOLDER = Path(os.environ.get("REAL_IMAGES", Path(__file__).parents[3] / "shared" / "data" / "real"))
+IMAGES = {
+    # name: (shape of the plane, no-data share expected at least, what is odd about it)
+    "A2744_JVLA.image": ((384, 384), 0.0),  # four axes, Jy/beam
+    "ScorpioExtendedSourceField": ((1000, 1000), 0.0),  # NCP projection, no BPA, no EQUINOX
+    "1904-66_SIN": ((192, 192), 0.3),  # 40 % NaN, near the pole
+}
+
+pytestmark = pytest.mark.skipif(
+    not all((FOLDER / f"{name}.fits").exists() for name in IMAGES),
+    reason=f"no real images in {FOLDER}; set REAL_IMAGES to their folder",
+)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, tf):
+    """The products of all three, of one job on 2 ranks."""
+    out = tmp_path_factory.mktemp("real")
+    model = write_untrained(out / "model.keras")
+    files = [FOLDER / f"{name}.fits" for name in IMAGES]
+    done = mpirun(2, "classify", *files, "--model", model, "--out", out, timeout=150)
+    assert done.returncode == 0, done.stdout
+    return out
+
+
+def wcs_of(header):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        return WCS(header).celestial
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("product, size", [("mask", 1), ("tiles", 40), ("probability", 40)])
+def test_a_sky_position_is_the_same_in_product_and_image(swept, name, product, size):
+    """Read from the product, looked up by astropy in the input: within a hundredth of a pixel."""
+    with fits.open(swept / f"{name}.{product}.fits") as file:
+        ny, nx = file[0].data.shape
+        there = wcs_of(file[0].header)
+    assert (ny, nx) == tuple(-(-n // size) for n in IMAGES[name][0])
+    x, y = np.meshgrid([nx // 4, nx // 2, 3 * nx // 4], [ny // 4, ny // 2, 3 * ny // 4])
+    source = wcs_of(fits.getheader(FOLDER / f"{name}.fits"))
+    found = np.array(source.world_to_pixel(there.pixel_to_world(x, y)))
+    expected = np.array([(v + 0.5) * size - 0.5 for v in (x, y)])
+    here = np.isfinite(found)  # corners of a map at the pole may lie beyond the sky
+    assert here.any()
+    np.testing.assert_allclose(found[here], expected[here], atol=0.01)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_no_data_is_where_the_image_is_blank(swept, name):
+    mask = fits.getdata(swept / f"{name}.mask.fits")
+    pixels = fits.getdata(FOLDER / f"{name}.fits").squeeze()
+    blank = ~np.isfinite(pixels)
+    assert (mask == 255).mean() >= IMAGES[name][1] - 0.1
+    size = 40
+    for row in range(0, mask.shape[0], size):
+        for col in range(0, mask.shape[1], size):
+            tile = (slice(row, row + size), slice(col, col + size))
+            no_data = blank[tile].mean() > 0.5
+            assert (mask[tile] == 255).all() == no_data

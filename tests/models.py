@@ -1,0 +1,58 @@
+"""Models made for tests: a network of known answer, and an untrained one in a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosmodeep_hpc import runtime
+from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.learn.modelfile import Card, TrainedModel
+from cosmodeep_hpc.tiles.preprocessing import Preprocessing
+from cosmodeep_hpc.world import open_world
+
+CARD = Card(
+    preprocessing=Preprocessing(scaling="asinh", floor=1e-11, ceiling=1e-2, tile_size=40),
+    f_th=1e-7,
+    n_pix=40,
+    threshold=0.5,
+    pixel_scale=9.6,
+    noise_rms=0.88e-7,
+    trained_on=(),
+    seed=1,
+)
+
+
+class BrightestPixel:
+    """A network whose probability of signal is 1 where a tile's brightest pixel exceeds a level."""
+
+    def __init__(self, level: float) -> None:
+        self.level = level
+        self.shapes: set[tuple[int, ...]] = set()
+
+    def predict_on_batch(self, tiles: Any) -> np.ndarray:
+        self.shapes.add(tiles.shape)
+        signal = (tiles.max(axis=(1, 2, 3)) > self.level).astype(np.float32)
+        return np.stack([1 - signal, signal], axis=1)
+
+
+def brightest_pixel_model(level: float = 10.0, tile_size: int = 40, **card: Any) -> TrainedModel:
+    """A model that finds tiles with a pixel above `level` (as preprocessed)."""
+    preprocessing = replace(CARD.preprocessing, tile_size=tile_size)
+    made = replace(CARD, preprocessing=preprocessing, **card)
+    return TrainedModel(Path("brightest.keras"), made, BrightestPixel(level))
+
+
+def write_untrained(path: Path, seed: int = 1, **card: Any) -> Path:
+    """Save an untrained network of the default make as a model file."""
+    runtime.start_tensorflow(open_world())
+    from cosmodeep_hpc.learn import network
+
+    made = replace(CARD, **card)
+    net = network.build(Model(), made.preprocessing.tile_size, seed)
+    modelfile.save(path, net, made)
+    return path

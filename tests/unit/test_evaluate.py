@@ -1,0 +1,106 @@
+"""Evaluation counts tiles as the paper does, and never on images the model has seen."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fields import NOISE, write
+from models import brightest_pixel_model, write_untrained
+
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.report import evaluate
+from cosmodeep_hpc.report.overlay import on_grid
+from cosmodeep_hpc.tiles.image import open_image
+from cosmodeep_hpc.tiles.make import fingerprint_of
+from cosmodeep_hpc.tiles.pairs import find_pairs
+from cosmodeep_hpc.world import open_world
+
+
+def evaluated(signal, probability, name="a"):
+    n = len(signal)
+    return evaluate.Evaluated(
+        name=name,
+        row=np.zeros(n, dtype=np.int32),
+        col=np.arange(n, dtype=np.int32),
+        signal=np.array(signal, dtype=bool),
+        probability=np.array(probability, dtype=np.float32),
+    )
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "m.keras"
+    path.write_bytes(b"x")
+    return replace(brightest_pixel_model(), path=path)
+
+
+def test_summary_by_hand(model):
+    """Equation 2 of the paper on two small images, threshold 0.5, tiles at it found."""
+    images = [
+        evaluated([1, 1, 0, 0], [0.9, 0.5, 0.5, 0.1], "a"),  # Nsc 2 Nsw 0 Nvc 1 Nvw 1
+        evaluated([1, 0, 0, 0], [0.4, 0.0, 0.2, 0.3], "b"),  # Nsc 0 Nsw 1 Nvc 3 Nvw 0
+    ]
+    result = evaluate.summary(model, images)
+    assert result["total"] == {
+        "As": 2 / (3 + 1),
+        "Ws": 2 / 3,
+        "Wv": 4 / 5,
+        **{"Ns": 3, "Nv": 5, "Nsc": 2, "Nsw": 1, "Nvc": 4, "Nvw": 1},
+    }
+    assert result["an_image"]["a"]["As"] == 2 / 3 and result["an_image"]["b"]["As"] == 0
+    assert result["mean"]["As"]["mean"] == pytest.approx(1 / 3)
+    # standard error of two values: half their difference
+    assert result["mean"]["As"]["standard_error"] == pytest.approx(1 / 3)
+
+
+def test_an_image_without_signal_has_no_completeness(model):
+    result = evaluate.summary(model, [evaluated([0, 0], [0.1, 0.2])])
+    assert result["total"]["Ws"] is None and result["total"]["Wv"] == 1
+    assert "-" in evaluate.table(result)
+    json.dumps(result, allow_nan=False)
+
+
+def test_labels_and_places_of_a_pair(tmp_path):
+    """One bright tile, one with exactly N_pix bright pixels, one partial: 40, 41 and none."""
+    sky = np.zeros((80, 130), dtype=np.float32)
+    sky[0, :40] = 2e-7  # tile (0, 0): exactly 40 pixels, noise
+    sky[41, 40:80] = sky[42, 40] = 2e-7  # tile (1, 1): 41, signal
+    sky[:, 120:] = 1.0  # partial tiles do not count
+    noise = sky + np.random.default_rng(0).normal(0, NOISE, sky.shape).astype(np.float32)
+    write(tmp_path / "sky-a.fits", sky)
+    write(tmp_path / "noise-a.fits", noise)
+    [pair] = find_pairs(tmp_path)
+    found = evaluate.evaluate_pair(
+        replace(Config(), tiles=replace(Config().tiles, thresholds=(1e-7,))),
+        brightest_pixel_model(),
+        pair,
+    )
+    where = on_grid(found, found.signal, (2, 4))
+    assert np.argwhere(where).tolist() == [[1, 1]]
+    assert len(found.signal) == 6
+
+
+def test_an_image_the_model_has_seen_is_refused(tmp_path):
+    """Also under another name: it is known by its pixels."""
+    pixels = np.random.default_rng(0).normal(0, NOISE, (80, 80)).astype(np.float32)
+    write(tmp_path / "sky-renamed.fits", np.zeros_like(pixels))
+    write(tmp_path / "noise-renamed.fits", pixels)
+    [pair] = find_pairs(tmp_path)
+    seen = fingerprint_of(open_image(pair.noise).pixels())
+    with pytest.raises(InputError, match="trained on this image"):
+        evaluate.evaluate_pair(Config(), brightest_pixel_model(trained_on=(seen,)), pair)
+
+
+def test_run_writes_metrics_and_overlays(tmp_path):
+    from fields import write_pairs
+
+    write_pairs(tmp_path / "images", 2, (120, 160))
+    model = write_untrained(tmp_path / "model.keras")
+    result = evaluate.run(Config(), str(model), tmp_path / "images", tmp_path / "out", open_world())
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert written["total"] == result["total"]
+    assert written["total"]["Ns"] + written["total"]["Nv"] == 2 * 3 * 4
+    names = {p.name for p in (tmp_path / "out").glob("*.png")}
+    assert names == {f"overlay-0000{i}-{kind}.png" for i in (0, 1) for kind in ("sky", "noise")}
