@@ -1,0 +1,132 @@
+# shellcheck shell=bash
+# What the scripts of this folder share, sourced by them: run a stage of cosmodeep on every rank.
+#
+# COSMODEEP_PYTHON  the interpreter; else .venv/bin/python of the project, else python3
+# COSMODEEP_MPI     what srun --mpi= is given; else what the site offers
+# CONTAINER         an Apptainer image to run the stage in, with COSMODEEP_PYTHON or python3 of its own
+# RANKS             without Slurm: ranks to start; else one a GPU, or 2 on two cores or more
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# The status of a stage that was warned of its end and saved all: start it again (sysexits.h).
+EX_TEMPFAIL=75
+
+# launch STAGE ARGUMENT...: run `cosmodeep STAGE ARGUMENT...` on every rank and end with its status.
+launch() {
+    local -a program
+    find_program
+    if [ -n "${SLURM_JOB_ID:-}" ]; then
+        launch_in_slurm "$@"
+    else
+        launch_alone "$@"
+    fi
+}
+
+stop() { # stop MESSAGE: the end, for a reason that the user can change
+    echo "${0##*/}: $1" >&2
+    exit 2
+}
+
+has() {
+    command -v "$1" >/dev/null
+}
+
+# Sets program: the words before `-m cosmodeep_hpc`.
+find_program() {
+    local python=${COSMODEEP_PYTHON:-}
+    if [ -n "${CONTAINER:-}" ]; then
+        [ -e "$CONTAINER" ] || stop "CONTAINER=$CONTAINER: no such image"
+        has apptainer || stop "CONTAINER is set, but there is no apptainer here: load its module"
+        program=(apptainer exec)
+        [ "$(count_gpus)" -eq 0 ] || program+=(--nv)
+        program+=("$CONTAINER" "${python:-python3}")
+        return
+    fi
+    if [ -z "$python" ] && [ -x "$HERE/.venv/bin/python" ]; then
+        python=$HERE/.venv/bin/python
+        PATH=$HERE/.venv/bin:$PATH # the set-up may have put mpirun there
+    fi
+    program=("${python:-python3}")
+    has "${program[0]}" || stop "no ${program[0]}: run \`make env\` in $HERE, or set COSMODEEP_PYTHON"
+}
+
+# GPUs that the ranks of this node may use.
+count_gpus() {
+    if [ -n "${SLURM_JOB_ID:-}" ]; then
+        echo "${SLURM_GPUS_ON_NODE:-0}"
+    elif [ -n "${CUDA_VISIBLE_DEVICES+set}" ]; then
+        tr , '\n' <<<"$CUDA_VISIBLE_DEVICES" | grep -c '^[^-]'
+    elif has nvidia-smi; then
+        nvidia-smi -L | grep -c '^GPU'
+    else
+        echo 0
+    fi
+}
+
+set_threads() { # set_threads N: of one rank
+    export OMP_NUM_THREADS=$1 TF_NUM_INTRAOP_THREADS=$1
+}
+
+# --- in a Slurm job --------------------------------------------------------------------------------
+
+launch_in_slurm() {
+    local mpi gpus tasks status
+    local -a options=(--kill-on-bad-exit=1) # one rank lost: all end, instead of waiting for it
+    mpi=${COSMODEEP_MPI:-$(offered_mpi)}
+    [ -n "$mpi" ] || stop "srun offers no PMI that an MPI knows: see srun --mpi=list, set COSMODEEP_MPI"
+    if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then
+        options+=("--cpus-per-task=$SLURM_CPUS_PER_TASK") # srun forgot the job's since Slurm 22.05
+        set_threads "$SLURM_CPUS_PER_TASK"
+    fi
+    gpus=$(count_gpus) tasks=${SLURM_TASKS_PER_NODE%%[!0-9]*}
+    if [ "$gpus" -gt 0 ] && [ "$gpus" != "$tasks" ]; then
+        echo "${0##*/}: $tasks tasks for the $gpus GPUs of a node; expected one a GPU:" \
+            "--gpus-per-node=$gpus --ntasks-per-node=$gpus" >&2
+    fi
+    srun --mpi="$mpi" "${options[@]}" "${program[@]}" -m cosmodeep_hpc "$@"
+    status=$?
+    if [ "$status" -eq "$EX_TEMPFAIL" ] && ! scontrol requeue "$SLURM_JOB_ID"; then
+        echo "${0##*/}: all is saved, but the job cannot be requeued: submit it again" >&2
+    fi
+    exit "$status"
+}
+
+# The site's best of what an MPI may know; Open MPI needs the first.
+offered_mpi() {
+    local list name found
+    list=$(srun --mpi=list 2>&1)
+    for name in pmix cray_shasta pmi2; do
+        found=$(grep -oE "\b$name(_v[0-9]+)?\b" <<<"$list" | sort | head -n 1)
+        [ -z "$found" ] || break
+    done
+    echo "$found"
+}
+
+# --- without Slurm ---------------------------------------------------------------------------------
+
+launch_alone() {
+    local cores gpus ranks
+    local -a options=()
+    cores=$(count_cores) gpus=$(count_gpus)
+    ranks=${RANKS:-$((gpus > 0 ? gpus : cores > 1 ? 2 : 1))}
+    [[ $ranks =~ ^[1-9][0-9]*$ ]] || stop "RANKS=$ranks: expected a number of ranks"
+    [ -n "${OMP_NUM_THREADS:-}" ] || set_threads $((cores > ranks ? cores / ranks : 1))
+    [ "$ranks" -gt 1 ] || exec "${program[@]}" -m cosmodeep_hpc "$@"
+    has mpirun || stop "no mpirun here: run \`make env\`, load your MPI's module, or set RANKS=1"
+    if [[ $(mpirun --version 2>&1) == *"Open MPI"* ]]; then
+        options=(--bind-to none) # a rank has the threads of several cores
+        [ "$ranks" -le "$cores" ] || options+=(--oversubscribe)
+        if [ "$(id -u)" -eq 0 ]; then
+            export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+        fi
+    fi
+    exec mpirun -n "$ranks" "${options[@]}" "${program[@]}" -m cosmodeep_hpc "$@"
+}
+
+# Cores that this process may use, two threads of a core counted once: Open MPI's slots.
+count_cores() {
+    local allowed real
+    allowed=$(nproc)
+    real=$(lscpu -p=CORE,SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l)
+    echo $((real > 0 && real < allowed ? real : allowed))
+}

@@ -1,0 +1,29 @@
+#!/bin/bash
+# Train on the ranks of a Slurm job or, without Slurm, of this machine:
+#   sbatch slurm/train.sh --config CONFIG --tiles DIR --out RUN
+#   bash slurm/train.sh --config CONFIG --tiles DIR --out RUN
+# Options of sbatch go before the script, and win over the lines below. See slurm/README.md.
+#
+#SBATCH --job-name=train
+#SBATCH --output=%x-%j.log       # in the folder of submission
+#SBATCH --open-mode=append       # a requeued job goes on in the same log
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=2      # ranks of a node; with GPUs one a GPU
+#SBATCH --cpus-per-task=4        # cores, and threads, of a rank
+##SBATCH --gpus-per-node=2       # where there are GPUs: as many as ranks of a node
+#SBATCH --time=04:00:00
+#SBATCH --signal=USR1@120        # the ranks are warned these seconds before the end
+#SBATCH --requeue                # after the loss of a node it starts again from the last checkpoint
+##SBATCH --account=NAME          # what your site asks for; two # are a comment
+##SBATCH --partition=NAME
+
+home=$(dirname "$0")/..                                      # run by bash; sbatch runs a copy elsewhere
+[ -f "$home/slurm/launch.sh" ] || home=${SLURM_SUBMIT_DIR:-} # submitted from the project's folder
+home=${COSMODEEP_HOME:-$home}
+if [ ! -f "$home/slurm/launch.sh" ]; then
+    echo "no slurm/launch.sh in '$home': submit from the project's folder, or set COSMODEEP_HOME" >&2
+    exit 2
+fi
+# shellcheck source=slurm/launch.sh
+source "$home/slurm/launch.sh"
+launch train "$@"

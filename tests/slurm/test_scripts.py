@@ -1,0 +1,299 @@
+"""The shipped batch scripts, run as a user would: by sbatch on a real Slurm, and by bash alone."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from cluster import missing
+from fields import write_pairs
+
+PROJECT = Path(__file__).resolve().parents[2]
+SCRIPTS = PROJECT / "slurm"
+FOUR_RANKS = ("--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1")
+ONE_RANK = ("--nodes=1", "--ntasks-per-node=1", "--cpus-per-task=1")
+TWO_EPOCHS = ("--train.epochs", "2", "--train.log_steps", "1")
+ENDS = 200  # seconds after which a job hangs; on two idle cores none takes 40
+
+
+def sbatch(cluster, folder, *words, options=FOUR_RANKS, **environment):
+    """The end of `sbatch OPTIONS slurm/SCRIPT ARGUMENTS`, submitted from `folder`."""
+    script, *arguments = words
+    log = folder / f"{Path(script).stem}.log"
+    home = {"COSMODEEP_HOME": str(PROJECT), "COSMODEEP_PYTHON": sys.executable}
+    job = cluster.submit(
+        [*options, SCRIPTS / script, *arguments],
+        log=log,
+        folder=folder,
+        environment=home | environment,
+    )
+    return cluster.wait(job, log=log, timeout=ENDS)
+
+
+def bash(folder, *words, **environment):
+    """The end of `bash slurm/SCRIPT ARGUMENTS` outside of Slurm, in `folder`."""
+    script, *arguments = words
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SLURM_", "OMPI_", "OMP_", "RANKS", "COSMODEEP_", "CONTAINER"))
+    }
+    return subprocess.run(
+        ["bash", str(SCRIPTS / script), *map(str, arguments)],
+        env=clean | {"COSMODEEP_PYTHON": sys.executable} | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=ENDS,
+    )
+
+
+def program(path, text):
+    """A program made for a test."""
+    path.write_text(f"#!/bin/bash\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def bytes_of(folder):
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+
+
+def losses(run):
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [row["loss"] for row in rows if "loss" in row]
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory):
+    return write_pairs(tmp_path_factory.mktemp("pairs") / "images", 4, (240, 240))
+
+
+@pytest.fixture(scope="session")
+def tiles(images, tmp_path_factory):
+    """A tile set of four shards, made by one rank."""
+    folder = tmp_path_factory.mktemp("tiles")
+    words = ("--images", images, "--out", "tiles", "--tiles.images_per_shard", "1")
+    done = bash(folder, "tiles.sh", *words, RANKS="1")
+    assert done.returncode == 0, done.stderr
+    return folder / "tiles"
+
+
+@pytest.fixture(scope="session")
+def trained(cluster, tiles, tmp_path_factory):
+    """A run of four ranks on two nodes, and the log of its job."""
+    folder = tmp_path_factory.mktemp("trained")
+    job = sbatch(cluster, folder, "train.sh", "--tiles", tiles, "--out", "run", *TWO_EPOCHS)
+    assert job.state == "COMPLETED", job.log
+    return folder / "run", job.log
+
+
+def test_train_by_sbatch_on_two_nodes_leaves_a_model(trained):
+    run, log = trained
+    assert (run / "model.keras").stat().st_size > 0
+    assert log.count("model in run/model.keras") == 1  # four ranks, and not four jobs of one
+
+
+def test_train_by_bash_does_the_same_without_slurm(trained, tiles, tmp_path):
+    done = bash(tmp_path, "train.sh", "--tiles", tiles, "--out", "run", *TWO_EPOCHS)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/model.keras").stat().st_size > 0
+    assert done.stdout.count("model in") == 1
+    # the global batches are the same, however many ranks they are divided between
+    assert losses(tmp_path / "run") == pytest.approx(losses(trained[0]), rel=1e-4)
+
+
+def test_classify_by_sbatch_on_two_nodes_leaves_a_mask(cluster, trained, images, tmp_path):
+    image = images / "noise-00000.fits"
+    words = ("--model", trained[0], image, images / "noise-00001.fits", "--out", "products")
+    job = sbatch(cluster, tmp_path, "classify.sh", *words)
+    assert job.state == "COMPLETED", job.log
+    for name in ("noise-00000", "noise-00001"):
+        mask = fits.getdata(tmp_path / f"products/{name}.mask.fits")
+        assert mask.shape == fits.getdata(image).shape
+        assert set(np.unique(mask)) <= {0, 1}
+        for product in ("probability.fits", "tiles.fits", "png", "json"):
+            assert (tmp_path / f"products/{name}.{product}").stat().st_size > 0
+
+
+def test_tiles_by_sbatch_on_two_nodes_are_those_of_one_rank(cluster, images, tiles, tmp_path):
+    words = ("--images", images, "--out", "tiles", "--tiles.images_per_shard", "1")
+    job = sbatch(cluster, tmp_path, "tiles.sh", *words)
+    assert job.state == "COMPLETED", job.log
+    assert bytes_of(tmp_path / "tiles") == bytes_of(tiles)
+
+
+def test_mock_by_sbatch_leaves_a_pair(cluster, tmp_path):
+    words = ("--out", "sky", "--sky.mesh", "16", "--instrument.pixels", "80")
+    job = sbatch(cluster, tmp_path, "mock.sh", *words, options=("--ntasks-per-node=2", "-c1"))
+    assert job.state == "COMPLETED", job.log
+    assert (tmp_path / "sky/noise-00000.fits").stat().st_size > 0
+
+
+@pytest.mark.parametrize("by", ["sbatch", "bash"])
+def test_arguments_arrive_as_they_were_given(request, images, tmp_path, by):
+    out = 'it\'s $HOME * of "tiles"'
+    words = ("tiles.sh", "--images", images, "--out", out)
+    if by == "sbatch":
+        job = sbatch(request.getfixturevalue("cluster"), tmp_path, *words, options=ONE_RANK)
+        assert job.state == "COMPLETED", job.log
+    else:
+        done = bash(tmp_path, *words, RANKS="2")
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / out / "index.json").exists()
+
+
+@pytest.mark.parametrize("by", ["sbatch", "bash"])
+def test_a_bad_config_is_the_job_s_status_2(request, tiles, tmp_path, by):
+    (tmp_path / "bad.toml").write_text("[train]\nepoch = 2\n")
+    words = ("train.sh", "--config", "bad.toml", "--tiles", tiles, "--out", "run")
+    if by == "sbatch":
+        job = sbatch(request.getfixturevalue("cluster"), tmp_path, *words)
+        status, log = job.status, job.log
+        assert job.state == "FAILED"
+    else:
+        done = bash(tmp_path, *words)
+        status, log = done.returncode, done.stderr
+    assert status == 2, log
+    assert "bad.toml: no option train.epoch" in log
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_saved_all_is_requeued_by_its_script(cluster, tmp_path):
+    stage = program(
+        tmp_path / "stage",
+        'echo "run ${SLURM_RESTART_COUNT:-0}"; [ "${SLURM_RESTART_COUNT:-0}" -ge 1 ] || exit 75',
+    )
+    log = tmp_path / "train.log"
+    job = cluster.submit(
+        [*ONE_RANK, SCRIPTS / "train.sh"],
+        log=log,
+        folder=tmp_path,
+        environment={"COSMODEEP_HOME": str(PROJECT), "COSMODEEP_PYTHON": str(stage)},
+    )
+    cluster.release(job)
+    ended = cluster.wait(job, log=log, timeout=60)
+    assert (ended.state, ended.status, ended.restarts) == ("COMPLETED", 0, 1), ended.log
+    assert [line for line in ended.log.splitlines() if line.startswith("run")] == ["run 0", "run 1"]
+
+
+def test_a_rank_has_the_threads_of_its_cores_and_gpus_go_with_ranks(cluster, tmp_path):
+    stage = program(tmp_path / "stage", 'echo "$OMP_NUM_THREADS threads on $CUDA_VISIBLE_DEVICES"')
+    options = ("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=2", "--gpus-per-node=2")
+    job = sbatch(cluster, tmp_path, "train.sh", options=options, COSMODEEP_PYTHON=str(stage))
+    assert (job.status, job.log.splitlines()) == (0, ["2 threads on 0,1"] * 2)
+    options = ("--nodes=1", "--ntasks-per-node=1", "--gpus-per-node=2")
+    job = sbatch(cluster, tmp_path, "train.sh", options=options, COSMODEEP_PYTHON=str(stage))
+    assert "1 tasks for the 2 GPUs of a node" in job.log
+
+
+def test_a_script_that_does_not_find_the_project_says_what_to_do(cluster, tmp_path):
+    job = sbatch(cluster, tmp_path, "train.sh", options=ONE_RANK, COSMODEEP_HOME="")
+    assert job.status == 2
+    assert "submit from the project's folder, or set COSMODEEP_HOME" in job.log
+
+
+@pytest.mark.parametrize(
+    "listed, chosen",
+    [
+        ("MPI plugin types are...\n\tpmix\n\tnone\n\tcray_shasta\n\tpmi2", "pmix"),
+        ("srun: MPI types are...\nsrun: none\nsrun: pmix_v3\nsrun: pmi2", "pmix_v3"),
+        ("srun: MPI types are...\nsrun: none\nsrun: openmpi\nsrun: pmi2", "pmi2"),
+        ("MPI plugin types are...\n\tnone", ""),
+    ],
+    ids=["pmix", "one version of pmix", "pmi2", "none"],
+)
+def test_the_pmi_is_one_that_the_site_offers(tmp_path, listed, chosen):
+    program(tmp_path / "srun", f"cat >&2 <<'END'\n{listed}\nEND")
+    found = subprocess.run(
+        ["bash", "-c", 'source "$0" && offered_mpi', str(SCRIPTS / "launch.sh")],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=10,
+    )
+    assert found.stdout.strip() == chosen
+
+
+def test_a_container_runs_the_stage_with_the_gpus_of_this_machine(tmp_path):
+    program(tmp_path / "apptainer", "printf '<%s>' \"$@\"")
+    (tmp_path / "my image.sif").touch()
+    here = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CONTAINER": "my image.sif", "RANKS": "1"}
+    here["COSMODEEP_PYTHON"] = "/opt/python"
+    stage = "<my image.sif></opt/python><-m><cosmodeep_hpc><tiles><--out><a b>"
+    done = bash(tmp_path, "tiles.sh", "--out", "a b", CUDA_VISIBLE_DEVICES="", **here)
+    assert done.stdout == f"<exec>{stage}"
+    done = bash(tmp_path, "tiles.sh", "--out", "a b", CUDA_VISIBLE_DEVICES="0", **here)
+    assert done.stdout == f"<exec><--nv>{stage}"
+    here["CONTAINER"] = "none.sif"
+    done = bash(tmp_path, "tiles.sh", **here)
+    assert (done.returncode, done.stderr) == (2, "tiles.sh: CONTAINER=none.sif: no such image\n")
+
+
+def test_the_doctor_sees_that_a_job_of_two_is_two_jobs_of_one(cluster):
+    # without Slurm's PMI, and without the variable by which Open MPI knows that it needs one,
+    # each task becomes a world of its own
+    words = ("--mpi=none", "-n2", "env", "-u", "SLURM_NODELIST")
+    done = subprocess.run(
+        ["srun", *words, sys.executable, "-m", "cosmodeep_hpc", "doctor"],
+        env=cluster.environment,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=ENDS,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "srun started 2 tasks, but each is an MPI world of 1" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_the_scripts_are_clean():
+    scripts = [f"slurm/{path.name}" for path in sorted(SCRIPTS.glob("*.sh"))]
+    words = ["shellcheck", "--external-sources", *scripts]
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_cluster_leaves_no_process_however_its_owner_ends(cluster, tmp_path):
+    assert missing() == ""
+    script = Path(__file__).with_name("cluster.py")
+    waits = f"srun sleep 300 & sleep 1; touch {tmp_path}/up; wait"
+    owner = subprocess.Popen(
+        [sys.executable, script, "bash", "-c", waits],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        start_new_session=True,
+    )
+    try:
+        until(lambda: (tmp_path / "up").exists(), 60)
+        assert len(processes_with(tmp_path)) >= 6  # munged, slurmctld, four slurmd
+    finally:
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+    os.killpg(owner.pid, signal.SIGKILL)  # its command, which is no part of the cluster
+    until(lambda: not processes_with(tmp_path), 10)
+
+
+def processes_with(folder):
+    """The processes that have the folder in their command."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder).encode() in file.read_bytes():
+                found.append(file)
+        except OSError:  # ended meanwhile
+            continue
+    return found
+
+
+def until(there, seconds):
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
