@@ -23,15 +23,15 @@ TWO_EPOCHS = ("--train.epochs", "2", "--train.log_steps", "1")
 ENDS = 200  # seconds after which a job hangs; on two idle cores none takes 40
 
 
-def sbatch(cluster, folder, *words, options=FOUR_RANKS, **environment):
-    """The end of `sbatch OPTIONS slurm/SCRIPT ARGUMENTS`, submitted from `folder`."""
+def sbatch(cluster, folder, *words, options=FOUR_RANKS, submit_from=None, **environment):
+    """The end of `sbatch OPTIONS slurm/SCRIPT ARGUMENTS`, submitted from `folder`, with its log."""
     script, *arguments = words
     log = folder / f"{Path(script).stem}.log"
     home = {"COSMODEEP_HOME": str(PROJECT), "COSMODEEP_PYTHON": sys.executable}
     job = cluster.submit(
         [*options, SCRIPTS / script, *arguments],
         log=log,
-        folder=folder,
+        folder=submit_from or folder,
         environment=home | environment,
     )
     return cluster.wait(job, log=log, timeout=ENDS)
@@ -194,8 +194,12 @@ def test_a_rank_has_the_threads_of_its_cores_and_gpus_go_with_ranks(cluster, tmp
     assert "1 tasks for the 2 GPUs of a node" in job.log
 
 
-def test_a_script_that_does_not_find_the_project_says_what_to_do(cluster, tmp_path):
-    job = sbatch(cluster, tmp_path, "train.sh", options=ONE_RANK, COSMODEEP_HOME="")
+def test_a_script_finds_the_project_it_is_submitted_from_or_says_what_to_do(cluster, tmp_path):
+    stage = {"COSMODEEP_PYTHON": str(program(tmp_path / "stage", "pwd")), "COSMODEEP_HOME": ""}
+    here = {"options": ONE_RANK, "submit_from": PROJECT}
+    job = sbatch(cluster, tmp_path, "tiles.sh", **here, **stage)
+    assert (job.status, job.log) == (0, str(PROJECT))
+    job = sbatch(cluster, tmp_path, "train.sh", options=ONE_RANK, **stage)
     assert job.status == 2
     assert "submit from the project's folder, or set COSMODEEP_HOME" in job.log
 
