@@ -34,8 +34,9 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def command(ranks: int, *words: object) -> list[str]:
-    """The command line: `-c CODE ...` is Python, anything else are words for `cosmodeep`."""
-    what = ["-m", "mpi4py"] if words[0] == "-c" else ["-m", "cosmodeep_hpc"]
+    """The command line: `-c CODE ...` or `FILE.py ...` is Python; other words are `cosmodeep`'s."""
+    python = words[0] == "-c" or str(words[0]).endswith(".py")
+    what = ["-m", "mpi4py"] if python else ["-m", "cosmodeep_hpc"]
     line = [sys.executable, *what, *map(str, words)]
     if ranks == 1:
         return line

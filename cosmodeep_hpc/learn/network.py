@@ -28,7 +28,7 @@ def build(model: Model, tile_size: int, seed: int) -> Any:
     def start(layer: int) -> dict[str, Any]:
         return {
             "kernel_initializer": keras.initializers.TruncatedNormal(
-                stddev=0.1, seed=seed * 16 + layer
+                stddev=0.1, seed=(seed * 16 + layer) % 2**63
             ),
             "bias_initializer": keras.initializers.Constant(0.1),
         }

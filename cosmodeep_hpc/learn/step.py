@@ -32,6 +32,7 @@ class Step:
         self._tf = tf
         self._gradients = tf.function(self._local_gradients, reduce_retracing=True)
         self._apply = tf.function(self._update, reduce_retracing=True)
+        self._measure = tf.function(self._length)
 
     def _local_gradients(self, tiles: Any, labels: Any, keep: Any) -> list[Any]:
         """The gradients of the summed loss, then [summed loss, correctly classified tiles]."""
@@ -47,6 +48,10 @@ class Step:
         sums = tf.stack([loss, tf.reduce_sum(tf.cast(right, tf.float32))])
         return [*tape.gradient(loss, variables), sums]
 
+    def _length(self, gradients: list[Any]) -> Any:
+        """The length of the gradient as a vector; not finite where any part of it is not."""
+        return self._tf.sqrt(sum(self._tf.reduce_sum(g * g) for g in gradients))
+
     def _update(self, gradients: list[Any], batch: Any) -> None:
         mean = [g / batch for g in gradients]
         self._optimizer.apply(mean, self._net.trainable_variables)
@@ -60,7 +65,7 @@ class Step:
     ) -> tuple[float, float]:
         """One step on this rank's part of a global batch of `batch` tiles; a collective call.
 
-        Where the loss is not finite nothing is updated, on any rank.
+        Where the loss or its gradient is not finite nothing is updated, on any rank.
 
         Args:
             tiles: float32 (n, size, size), preprocessed; n may be 0.
@@ -69,7 +74,8 @@ class Step:
             batch: tiles of the global batch, over all ranks.
 
         Returns:
-            the loss summed over the global batch, and its correctly classified tiles.
+            the loss summed over the global batch (nan where its gradient is not finite), and its
+            correctly classified tiles.
         """
         tf = self._tf
         if len(tiles):
@@ -80,6 +86,10 @@ class Step:
             local = [tf.zeros(v.shape) for v in self._net.trainable_variables] + [tf.zeros(2)]
         *gradients, sums = self._allreduce.sum(local)
         loss, correct = sums.numpy().tolist()
+        if not np.isfinite(float(self._measure(gradients))):
+            loss = float(
+                "nan"
+            )  # max pooling hides a NaN pixel from the loss, not from the gradient
         if np.isfinite(loss):
             self._apply(gradients, tf.constant(float(batch)))
         return loss, correct

@@ -116,7 +116,7 @@ def _read_pieces(
 
 def _check_belongs(shard: Shard, tileset: TileSet, entry: ShardEntry) -> None:
     """Refuse a shard whose tiles were made in another way than the index says."""
-    found = {"rows": shard.n_rows, "tile_size": shard.tile_size, **shard.attributes}
+    found = {**shard.attributes, "rows": shard.n_rows, "tile_size": shard.tile_size}
     expected = {
         "rows": entry.rows,
         **asdict(tileset.preprocessing),

@@ -43,7 +43,7 @@ def test_second_pooling_is_3x3_and_1x1_bins(tf):
     inner = keras.Model(
         net.inputs, [net.get_layer("conv2").output, net.get_layer("features").output]
     )
-    maps, features = (np.asarray(v) for v in inner(tiles))
+    maps, features = (np.asarray(v) for v in inner([tiles]))
     edges = [0, 7, 14, 20]  # SAME padding puts the odd pixel at the end
     bins = [
         maps[:, edges[i] : edges[i + 1], edges[j] : edges[j + 1]].max(axis=(1, 2))

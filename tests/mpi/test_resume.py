@@ -1,0 +1,130 @@
+"""A killed job ends by itself; the run that goes on ends where it would have ended."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from launch import end, finish, mpirun, ranks_of, start
+
+RECORDED = Path(__file__).with_name("recorded.py")
+WORDS = ["--train.epochs", 6, "--train.batch", 12, "--train.checkpoint_steps", 4]
+WORDS += ["--train.log_steps", 1, "--train.keep_checkpoints", 2]
+
+
+def train(ranks, tiles, run, record=None):
+    job = mpirun(ranks, RECORDED, record or run.with_suffix(".json"), "train", "--tiles", tiles,
+                 "--out", run, *WORDS, timeout=120)  # fmt: skip
+    assert job.returncode == 0, job.stdout
+    return json.loads((record or run.with_suffix(".json")).read_text())
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiles, tmp_path_factory):
+    run = tmp_path_factory.mktemp("whole") / "run"
+    return run, train(2, tiles, run)
+
+
+@pytest.fixture(scope="module")
+def killed(tiles, tmp_path_factory):
+    """A run folder whose job lost a rank by SIGKILL, some time after its second checkpoint."""
+    run = tmp_path_factory.mktemp("killed") / "run"
+    # slow steps, so that the kill falls between them and not after the last
+    job = start(2, "-c", SLOW, "train", "--tiles", tiles, "--out", run, *WORDS)
+    try:
+        until = time.monotonic() + 90
+        while not (run / "checkpoints" / "step-00000008.h5").exists():
+            assert job.poll() is None and time.monotonic() < until, "no checkpoint"
+            time.sleep(0.05)
+        time.sleep(0.7)
+        os.kill(ranks_of(job)[-1], signal.SIGKILL)
+        ended = finish(job, 30)  # by itself: nobody tells the other rank
+    finally:
+        end(job)
+    assert ended.returncode not in (0, 2), ended.stdout
+    assert not (run / "model.keras").exists()
+    return run
+
+
+SLOW = """
+import sys, time
+from cosmodeep_hpc import cli
+from cosmodeep_hpc.learn.step import Step
+
+train = Step.train
+
+def slow(self, *args):
+    time.sleep(0.2)
+    return train(self, *args)
+
+Step.train = slow
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def copied(run, to):
+    import shutil
+
+    return shutil.copytree(run, to)
+
+
+def last_checkpoint(run):
+    newest = max((run / "checkpoints").glob("step-*.h5"))
+    with h5py.File(newest) as file:
+        return newest.name, {
+            f"{group}/{name}": file[group][name][()]
+            for group in ("weights", "optimizer")
+            for name in file[group]
+        }
+
+
+def test_it_goes_on_to_the_same_weights(killed, uninterrupted, tiles, tmp_path):
+    """Bit for bit, on the same number of ranks."""
+    whole, record = uninterrupted
+    run = copied(killed, tmp_path / "run")
+    rest = train(2, tiles, run)
+    assert 0 < len(rest["seen"]) < len(record["seen"])
+    assert rest["seen"] == record["seen"][-len(rest["seen"]) :]
+    assert rest["losses"] == record["losses"][-len(rest["losses"]) :]
+    assert rest["hashes"] == record["hashes"]
+    name, state = last_checkpoint(run)
+    expected_name, expected = last_checkpoint(whole)
+    assert name == expected_name and state.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_array_equal(state[key], value)
+
+
+def test_the_record_has_each_step_once(killed, uninterrupted, tiles, tmp_path):
+    """Lines of work that was lost and done again are not there twice."""
+    whole, _ = uninterrupted
+    run = copied(killed, tmp_path / "run")
+    train(1, tiles, run)
+
+    def lines(folder):
+        text = (folder / "metrics.jsonl").read_text()
+        return [(c["kind"], c["step"]) for c in map(json.loads, text.splitlines())]
+
+    assert lines(run) == lines(whole)
+
+
+def test_other_ranks_go_on_with_the_same_batches(killed, uninterrupted, tiles, tmp_path):
+    _, record = uninterrupted
+    rest = train(1, tiles, copied(killed, tmp_path / "run"))
+    assert rest["seen"] == record["seen"][-len(rest["seen"]) :]
+    np.testing.assert_allclose(
+        rest["losses"], record["losses"][-len(rest["losses"]) :], rtol=0, atol=1e-4
+    )
+
+
+def test_a_finished_run_is_not_trained_on(uninterrupted, tiles):
+    whole, _ = uninterrupted
+    before = (whole / "model.keras").read_bytes()
+    job = mpirun(1, "train", "--tiles", tiles, "--out", whole, *WORDS)
+    assert job.returncode == 2 and "holds a finished run" in job.stdout
+    job = mpirun(1, "train", "--tiles", tiles, "--out", whole, *WORDS, "--train.seed", 2)
+    assert job.returncode == 2 and "made with another configuration" in job.stdout
+    assert (whole / "model.keras").read_bytes() == before

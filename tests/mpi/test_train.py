@@ -1,0 +1,96 @@
+"""Training on N ranks is training on one: the same batches, the same weights, the same loss."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from launch import mpirun
+
+RECORDED = Path(__file__).with_name("recorded.py")
+EPOCHS, BATCH = 9, 19
+WORDS = ["--train.epochs", EPOCHS, "--train.batch", BATCH, "--train.log_steps", 10]
+
+
+@pytest.fixture(scope="module")
+def runs(tiles, tmp_path_factory):
+    """The records of the same run on 1, 2 and 4 ranks."""
+    records = {}
+    for ranks in (1, 2, 4):
+        folder = tmp_path_factory.mktemp(f"ranks{ranks}")
+        words = ["train", "--tiles", tiles, "--out", folder / "run", *WORDS]
+        job = mpirun(ranks, RECORDED, folder / "record.json", *words, timeout=120)
+        assert job.returncode == 0, job.stdout
+        records[ranks] = json.loads((folder / "record.json").read_text())
+    return records
+
+
+def test_enough_steps_and_uneven_parts(runs):
+    """What the tests below stand on: 50 steps, and batches that ranks cannot share evenly."""
+    sizes = [len(batch) for batch in runs[1]["seen"]]
+    assert sizes == (5 * [19] + [3]) * EPOCHS and len(sizes) >= 50
+    assert runs[4]["parts"][:6] == 5 * [[5, 5, 5, 4]] + [[1, 1, 1, 0]]
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_the_same_global_batches(runs, ranks):
+    assert runs[ranks]["seen"] == runs[1]["seen"]
+    assert all(max(parts) - min(parts) <= 1 for parts in runs[ranks]["parts"])
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_hold_identical_weights(runs, ranks):
+    """After more than 50 steps, each rank on its own tiles."""
+    assert len(runs[ranks]["hashes"]) == ranks
+    assert len(set(runs[ranks]["hashes"])) == 1
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_the_loss_follows_that_of_one_rank(runs, ranks):
+    one, many = (np.array(runs[n]["losses"]) for n in (1, ranks))
+    print("largest difference", np.abs(many - one).max())
+    np.testing.assert_allclose(many, one, rtol=0, atol=1e-4)
+
+
+def test_the_loss_falls(runs):
+    losses = np.array(runs[2]["losses"])
+    assert losses[-10:].mean() < losses[:10].mean()
+
+
+GRADIENTS = """
+import numpy as np
+from cosmodeep_hpc import runtime
+from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.learn import network
+from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.sampler import keep_mask
+from cosmodeep_hpc.learn.step import Step
+from cosmodeep_hpc.world import open_world
+
+world = open_world()
+tf = runtime.start_tensorflow(world)
+step = Step(tf, network.build(Model(), 40, 1), 1e-3, Allreduce(world))
+random = np.random.default_rng(1)
+for n in (13, 2, 1):  # 5, 4, 4; 1, 1, 0; 1, 0, 0 tiles on three ranks
+    tiles = random.normal(size=(n, 40, 40)).astype(np.float32)
+    labels = (random.random(n) < 0.5).astype(np.int32)
+    keep = keep_mask(network.HIDDEN_UNITS, 0.25, seed=1, epoch=0, rows=range(n))
+    mine = slice(world.share(n).start, world.share(n).stop)
+    found = {}
+    step._apply = lambda mean, batch: found.update(sum=mean, batch=float(batch))
+    step.train(tiles[mine], labels[mine] == 1, keep[mine], n)
+    assert found["batch"] == n
+    whole = step._local_gradients(*map(tf.constant, (tiles, labels, keep)))[:-1]
+    for one, many in zip(whole, found["sum"], strict=True):
+        one, many = np.asarray(one), np.asarray(many)
+        np.testing.assert_allclose(many, one, rtol=1e-4, atol=2e-6 * np.abs(one).max())
+        assert np.abs(one).max() > 0
+print("same gradients")
+"""
+
+
+def test_gradient_of_uneven_parts_is_that_of_the_whole():
+    """The sum over three ranks, some of them without a tile, against one process."""
+    job = mpirun(3, "-c", GRADIENTS, timeout=90)
+    assert job.returncode == 0, job.stdout
+    assert job.stdout.count("same gradients") == 3

@@ -1,0 +1,258 @@
+"""The command: one line and status 2 for bad usage, configuration or input."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import h5py
+import numpy as np
+import pytest
+from fields import write, write_pairs
+from launch import environment
+
+from cosmodeep_hpc import config
+from cosmodeep_hpc.cli import main, overrides
+from cosmodeep_hpc.errors import InputError
+
+
+@pytest.fixture
+def refused(capfd):
+    """Run the command; its one line on standard error."""
+
+    def run(*words):
+        capfd.readouterr()
+        assert main([str(word) for word in words]) == 2
+        out, err = capfd.readouterr()
+        lines = err.splitlines()
+        assert len(lines) == 1 and out == "", err
+        assert lines[0].startswith("cosmodeep: ")
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A folder with one pair, to be spoiled."""
+    return write_pairs(tmp_path / "images", 1, (80, 80))
+
+
+def keep(path, share):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+
+PIXELS = np.ones((80, 80), np.float32)
+
+
+@pytest.mark.parametrize(
+    "spoil, line",
+    [
+        (lambda f: (f / "sky-00000.fits").unlink(), "has no partner sky-00000.fits"),
+        (lambda f: (f / "noise-00000.fits").unlink(), "has no partner noise-00000.fits"),
+        (
+            lambda f: write(f / "noise-00000.fits", PIXELS[:, :70]),
+            "noise-00000.fits: 70 x 80 pixels but sky-00000.fits has 80 x 80",
+        ),
+        (lambda f: write(f / "noise-00000.fits", PIXELS, CRPIX1=1.0), "expected a pair of one WCS"),
+        (lambda f: write(f / "noise-00000.fits", PIXELS, BUNIT=None), "noise-00000.fits: no BUNIT"),
+        (
+            lambda f: write(f / "sky-00000.fits", PIXELS, BUNIT="Jy/beam", BMAJ=None),
+            "sky-00000.fits: BUNIT is Jy/beam but there is no beam",
+        ),
+        (lambda f: (f / "sky-00000.fits").write_text("hello"), "sky-00000.fits: not a FITS file"),
+        (lambda f: keep(f / "noise-00000.fits", 0.7), "noise-00000.fits: truncated: "),
+        (lambda f: write(f / "noise-00000.fits", PIXELS * np.nan), "no pixel with data"),
+    ],
+)
+def test_bad_pairs(pair, tmp_path, refused, spoil, line):
+    spoil(pair)
+    assert line in refused("tiles", "--images", pair, "--out", tmp_path / "out")
+    assert not (tmp_path / "out" / "index.json").exists()
+
+
+def test_empty_folder(tmp_path, refused):
+    assert "no image in it" in refused("tiles", "--images", tmp_path, "--out", tmp_path / "out")
+
+
+def test_no_folder(tmp_path, refused):
+    line = refused("tiles", "--images", tmp_path / "no", "--out", tmp_path / "out")
+    assert f"{tmp_path / 'no'}: no such folder" in line
+
+
+@pytest.mark.parametrize("command", ["tiles", "train"])
+def test_unwritable_output(pairs, tiles, tmp_path, refused, command):
+    (tmp_path / "file").write_text("")
+    given = ("--images", pairs) if command == "tiles" else ("--tiles", tiles)
+    line = refused(command, *given, "--out", tmp_path / "file" / "out")
+    assert f"{tmp_path / 'file' / 'out'}: cannot make it: Not a directory" in line
+    assert "cannot" in refused(command, *given, "--out", "/proc/out")
+
+
+def copied(tiles, tmp_path):
+    return shutil.copytree(tiles, tmp_path / "tiles")
+
+
+def train(refused, tiles, tmp_path, *words):
+    return refused("train", "--tiles", tiles, "--out", tmp_path / "run", *words)
+
+
+def test_a_shard_of_another_tile_size(tiles, pairs, tmp_path, refused):
+    mixed = copied(tiles, tmp_path)
+    other = tmp_path / "other"
+    words = ["--images", str(pairs), "--out", str(other), "--tiles.size", "20"]
+    assert main(["tiles", *words, "--tiles.images_per_shard", "2"]) == 0
+    shutil.copy(other / "shard-00001.h5", mixed / "shard-00001.h5")
+    line = train(refused, mixed, tmp_path)
+    assert "shard-00001.h5: rows 200; expected 50 as in the index" in line
+
+
+@pytest.mark.parametrize(
+    "name, value, line",
+    [
+        ("scaling", "minmax", "scaling minmax; expected asinh as in the index"),
+        ("floor", 1e-9, "floor 1e-09; expected 1e-11 as in the index"),
+        ("thresholds", [1e-7], "thresholds [1e-07]; expected [1e-07, 7.5e-08, 5e-08, 1e-08]"),
+    ],
+)
+def test_a_shard_of_another_tile_set(tiles, tmp_path, refused, name, value, line):
+    mixed = copied(tiles, tmp_path)
+    with h5py.File(mixed / "shard-00001.h5", "a") as file:
+        file.attrs[name] = value
+    assert f"shard-00001.h5: {line}" in train(refused, mixed, tmp_path)
+
+
+def test_tiles_of_another_size_under_the_right_name(tiles, tmp_path, refused):
+    """The number of rows is right and the attribute says 40, but the tiles are not."""
+    mixed = copied(tiles, tmp_path)
+    with h5py.File(mixed / "shard-00001.h5", "a") as file:
+        del file["tiles"]
+        file["tiles"] = np.zeros((50, 20, 20), np.float32)
+        assert file.attrs["tile_size"] == 40
+    assert "shard-00001.h5: tile_size 20; expected 40" in train(refused, mixed, tmp_path)
+
+
+def test_missing_and_truncated_shards(tiles, tmp_path, refused):
+    broken = copied(tiles, tmp_path)
+    keep(broken / "shard-00001.h5", 0.9)
+    assert "shard-00001.h5: not a whole HDF5 file" in train(refused, broken, tmp_path)
+    (broken / "shard-00001.h5").unlink()
+    assert "shard-00001.h5: no such file" in train(refused, broken, tmp_path)
+
+
+def test_tiles_without_an_index(tmp_path, refused):
+    assert "index.json: no such file" in train(refused, tmp_path, tmp_path)
+
+
+def test_labels_that_leave_nothing_to_learn(tiles, tmp_path, refused):
+    line = train(refused, tiles, tmp_path, "--label.n_pix", "1600")
+    assert "no signal tile among 100 training tiles at F_th = 1e-07 Jy/arcsec^2" in line
+
+
+def test_a_threshold_that_was_not_counted(tiles, tmp_path, refused):
+    words = ("--tiles.thresholds", "[2e-7]", "--label.f_th", "2e-7")
+    assert "no counts at F_th = 2e-07" in train(refused, tiles, tmp_path, *words)
+
+
+def test_an_existing_tile_set(tiles, pairs, refused):
+    assert "holds a tile set already" in refused("tiles", "--images", pairs, "--out", tiles)
+
+
+@pytest.mark.parametrize("stage", ["classify", "evaluate"])
+def test_a_model_that_is_not_ours(tmp_path, pair, refused, tf, stage):
+    (tmp_path / "model.keras").write_text("hello")
+    images = ["--images", pair] if stage == "evaluate" else [pair / "noise-00000.fits"]
+    line = refused(stage, *images, "--model", tmp_path / "model.keras", "--out", tmp_path / "out")
+    assert "model.keras: not a .keras file" in line
+
+
+@pytest.mark.parametrize(
+    "words, line",
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["trian"], "invalid choice: 'trian'"),
+        (["train"], "the following arguments are required: --tiles, --out"),
+        (["tiles"], "expected --images DIR and --out DIR, or --show SHARD"),
+        (["config", "--epochs", "3"], "unrecognized arguments: --epochs 3"),
+        (["config", "--train.epoch", "3"], "no option train.epoch (did you mean 'epochs'?)"),
+        (["config", "--train.epochs"], "--train.epochs: expected a value after it"),
+        (["config", "--train.epochs", "--debug"], "--train.epochs: expected a value after it"),
+        (["config", "--train.epochs=0"], "train.epochs = 0: expected a value of at least 1"),
+        (["config", "--config", "no.toml"], "no.toml: cannot read it: No such file"),
+        (["mock", "--out", "x", "--images", "0"], "argument --images: 0: expected at least 1"),
+    ],
+)
+def test_bad_usage(refused, words, line):
+    assert line in refused(*words)
+
+
+def test_overrides_are_taken_out_of_the_command_line():
+    """Their values are not given to the next free argument, such as IMAGE of `classify`."""
+    words = "classify --train.batch 5 a.fits --label.f_th=1e-7 --out b.fits --sky.seed -1"
+    pairs, rest = overrides(words.split())
+    assert pairs == [("train.batch", "5"), ("label.f_th", "1e-7"), ("sky.seed", "-1")]
+    assert rest == ["classify", "a.fits", "--out", "b.fits"]
+    with pytest.raises(InputError):
+        overrides(["--a.b"])
+
+
+def test_config_prints_what_a_file_may_hold(tmp_path, capsys):
+    assert main(["config", "--train.epochs", "7"]) == 0
+    path = tmp_path / "c.toml"
+    path.write_text(capsys.readouterr().out)
+    assert tomllib.loads(path.read_text())["train"]["epochs"] == 7
+    assert config.load(path) == config.load(None, [("train.epochs", "7")])
+
+
+def test_a_sheet_of_tiles(tiles, tmp_path, capfd, refused):
+    picture, shard = tmp_path / "sheet.png", tiles / "shard-00000.h5"
+    assert main(["tiles", "--show", str(shard), "--out", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "50 tiles, " in capfd.readouterr().out
+    assert "expected the name of a picture" in refused("tiles", "--show", shard, "--out", "sheet")
+    words = ("--tiles.thresholds", "[2e-7]", "--label.f_th", "2e-7", "--out", picture)
+    assert "no counts at F_th = 2e-07" in refused("tiles", "--show", shard, *words)
+
+
+def test_a_fault_is_one_line_and_status_1(pair, tmp_path, capfd, monkeypatch):
+    from cosmodeep_hpc.tiles import make
+
+    monkeypatch.setattr(make, "cut", lambda *_: 1 / 0)
+    words = ["tiles", "--images", str(pair), "--out", str(tmp_path / "out")]
+    assert main(words) == 1
+    err = capfd.readouterr().err
+    assert "fault: ZeroDivisionError: division by zero (add --debug" in err
+    assert "Traceback" not in err
+    assert main([*words, "--debug"]) == 1
+    assert "Traceback" in capfd.readouterr().err
+
+
+HELP = """
+import sys, time
+start = time.perf_counter()
+from cosmodeep_hpc.cli import main
+try:
+    main(["tiles", "--help"])
+except SystemExit as end:
+    assert end.code == 0
+print("loaded", *[m for m in ("tensorflow", "mpi4py", "h5py", "astropy") if m in sys.modules])
+print("seconds", time.perf_counter() - start)
+"""
+
+
+def test_help_answers_in_a_blink():
+    """The least of three tries: the machine may be busy."""
+    tries = []
+    for _ in range(3):
+        said = subprocess.run(
+            [sys.executable, "-c", HELP],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            env=environment(),
+        ).stdout.splitlines()
+        assert said[0].startswith("usage: cosmodeep tiles") and said[-2] == "loaded"
+        tries.append(float(said[-1].split()[1]))
+    assert min(tries) < 1

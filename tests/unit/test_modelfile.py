@@ -1,0 +1,150 @@
+"""A model file says how its tiles were made; any other file is refused in one line."""
+
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from models import CARD, write_untrained
+
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.learn import modelfile
+
+pytestmark = pytest.mark.usefixtures("tf")
+OURS = replace(CARD, threshold=0.123456789, trained_on=("a1", "b2"))
+
+
+@pytest.fixture(scope="module")
+def path(tf, tmp_path_factory):
+    run = tmp_path_factory.mktemp("run")
+    return write_untrained(run / modelfile.MODEL, **vars(OURS))
+
+
+def test_card_round_trip(path):
+    assert modelfile.read_card(path) == OURS
+
+
+def test_found_by_folder_and_by_file(path):
+    assert modelfile.find(path.parent) == modelfile.find(path) == modelfile.find(str(path)) == path
+
+
+def test_the_network_comes_back_bit_for_bit(path):
+    from cosmodeep_hpc.config import Model
+    from cosmodeep_hpc.learn.network import build
+
+    model = modelfile.load(path)
+    assert model.card == OURS
+    for a, b in zip(model.network.get_weights(), build(Model(), 40, 1).get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_probability_is_that_of_signal(path):
+    model = modelfile.load(path)
+    tiles = np.random.default_rng(1).normal(size=(3, 40, 40)).astype(np.float32)
+    both = np.asarray(model.network(tiles[..., np.newaxis]))
+    np.testing.assert_allclose(model.probability(tiles), both[:, 1], atol=1e-6)
+    assert model.probability(tiles[:0]).shape == (0,)
+
+
+def copy(path, to, **members):
+    """The archive with members replaced, or left out where None."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:
+        for name in old.namelist():
+            content = members.get(name.partition(".")[0], old.read(name))
+            if content is not None:
+                new.writestr(name, content)
+    return to
+
+
+def plain_keras(tmp_path, path):
+    return copy(path, tmp_path / "plain.keras", cosmodeep=None)
+
+
+def text(tmp_path, path):
+    (tmp_path / "a.keras").write_text("hello")
+    return tmp_path / "a.keras"
+
+
+def missing(tmp_path, path):
+    return tmp_path / "no.keras"
+
+
+def unfinished_run(tmp_path, path):
+    return tmp_path
+
+
+def no_network(tmp_path, path):
+    return copy(path, tmp_path / "a.keras", config=b"{}")
+
+
+def no_weights(tmp_path, path):
+    return copy(path, tmp_path / "a.keras", model=None)
+
+
+def damaged_card(tmp_path, path):
+    return copy(path, tmp_path / "a.keras", cosmodeep=b'{"format": 1}')
+
+
+def a_list_for_a_card(tmp_path, path):
+    return copy(path, tmp_path / "a.keras", cosmodeep=b"[]")
+
+
+def no_json(tmp_path, path):
+    return copy(path, tmp_path / "a.keras", cosmodeep=b"\xff")
+
+
+def later_format(tmp_path, path):
+    return copy(path, tmp_path / "a.keras", cosmodeep=b'{"format": 2}')
+
+
+def truncated(tmp_path, path):
+    content = path.read_bytes()
+    (tmp_path / "a.keras").write_bytes(content[: len(content) // 2])
+    return tmp_path / "a.keras"
+
+
+def flipped(tmp_path, path):
+    """A byte of the weights: the archive's own checksum tells."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "a.keras").write_bytes(content)
+    return tmp_path / "a.keras"
+
+
+@pytest.mark.parametrize(
+    "make, line",
+    [
+        (plain_keras, "a Keras model, but not one of `cosmodeep train`"),
+        (text, "not a .keras file"),
+        (missing, "no such model; expected a run folder, a .keras file, or a model of the package"),
+        (unfinished_run, "no model.keras in it; expected the folder of a finished training run"),
+        (no_network, "Keras cannot load the model in it"),
+        (no_weights, "Keras cannot load the model in it"),
+        (damaged_card, "damaged model card"),
+        (a_list_for_a_card, "damaged model card"),
+        (no_json, "damaged model card"),
+        (later_format, "model format 2; expected 1"),
+        (truncated, "not a .keras file"),
+        (flipped, "Keras cannot load the model in it"),
+    ],
+)
+def test_not_a_model_of_ours(tmp_path, path, make, line):
+    bad = make(tmp_path, path)
+    with pytest.raises(InputError) as caught:
+        modelfile.load(bad)
+    assert str(caught.value).startswith(str(bad)) and line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_failed_save_keeps_the_earlier_model(tmp_path, path):
+    class Broken:
+        def save(self, to):
+            to.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+
+    there = tmp_path / "model.keras"
+    there.write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match="No space left on device"):
+        modelfile.save(there, Broken(), OURS)
+    assert modelfile.read_card(there) == OURS
+    assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]

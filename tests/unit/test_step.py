@@ -1,0 +1,123 @@
+"""One training step against a calculation of its own: the mean gradient, dropout, and Adam."""
+
+import numpy as np
+import pytest
+
+from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.network import HIDDEN_UNITS, build
+from cosmodeep_hpc.learn.sampler import keep_mask
+from cosmodeep_hpc.learn.step import Step
+
+RATE = 1e-3
+
+
+@pytest.fixture
+def data():
+    random = np.random.default_rng(1)
+    tiles = random.normal(size=(13, 40, 40)).astype(np.float32)
+    return tiles, random.random(13) < 0.5
+
+
+def fresh(tf, world):
+    net = build(Model(), 40, 1)
+    return net, Step(tf, net, RATE, Allreduce(world))
+
+
+def logits_by_hand(tf, net, tiles, keep):
+    """The network written out in TensorFlow's own operations."""
+    weights = {layer.name: [tf.constant(w) for w in layer.get_weights()] for layer in net.layers}
+    maps = tf.constant(tiles[..., np.newaxis])
+    for name in ("conv1", "conv2"):
+        kernel, bias = weights[name]
+        maps = tf.nn.relu(tf.nn.conv2d(maps, kernel, 1, "SAME") + bias)
+        if name == "conv1":
+            maps = tf.nn.max_pool2d(maps, 2, 2, "SAME")
+    bins = tf.reshape(tf.nn.max_pool2d(maps, 7, 7, "SAME"), (len(tiles), 9 * 64))
+    features = tf.concat([bins, tf.reduce_max(maps, axis=(1, 2))], axis=1)
+    kernel, bias = weights["hidden"]
+    hidden = tf.nn.relu(features @ kernel + bias) * keep
+    kernel, bias = weights["logits"]
+    return np.asarray(hidden @ kernel + bias, dtype=np.float64)
+
+
+def test_loss_by_hand(tf, world, data):
+    """The summed cross-entropy of the softmax, taken once, and the tiles on the right side."""
+    tiles, signal = data
+    net, step = fresh(tf, world)
+    keep = keep_mask(HIDDEN_UNITS, 0.25, seed=1, epoch=0, rows=range(13))
+    logits = logits_by_hand(tf, net, tiles, keep)
+    right, wrong = (np.where(signal == s, logits[:, 1], logits[:, 0]) for s in (True, False))
+    loss, correct = step.train(tiles, signal, keep, 13)
+    assert loss == pytest.approx(np.log1p(np.exp(wrong - right)).sum(), rel=1e-5)
+    assert correct == (right > wrong).sum()
+
+
+def test_update_is_adams_first_step_on_the_mean_gradient(tf, world, data):
+    """A weight moves by eta g / (|g| + e / sqrt(1 - beta2)), g the gradient of the mean loss.
+
+    Kingma & Ba (2015), algorithm 1 in the form of section 2, with their beta2 and Keras' e of 1e-7.
+    """
+    tiles, signal = data
+    net, step = fresh(tf, world)
+    before = [w.copy() for w in net.get_weights()]
+    ones = np.ones((13, HIDDEN_UNITS), np.float32)
+    labels = tf.constant(signal.astype(np.int32))
+    with tf.GradientTape() as tape:
+        probability = net(tiles[..., np.newaxis], training=False)
+        chosen = tf.gather(probability, labels, axis=1, batch_dims=1)
+        loss = -tf.reduce_mean(tf.math.log(chosen))
+    gradient = tape.gradient(loss, [v.value for v in net.trainable_variables])
+    step.train(tiles, signal, ones, 13)
+    for old, new, g in zip(before, net.get_weights(), gradient, strict=True):
+        g = np.asarray(g, dtype=np.float64)
+        moved = -RATE * g / (np.abs(g) + 1e-7 / np.sqrt(1e-3))
+        firm = np.abs(g) > 1e-3 * np.abs(g).max()  # of smaller ones rounding decides too much
+        np.testing.assert_allclose((new - old)[firm], moved[firm], rtol=5e-3, atol=1e-7)
+
+
+def test_parts_of_a_batch_add_up(tf, world, data):
+    """The sum of the parts' gradients is the whole batch's, however it is divided."""
+    tiles, signal = data
+    _, step = fresh(tf, world)
+    keep = keep_mask(HIDDEN_UNITS, 0.25, seed=1, epoch=0, rows=range(13))
+
+    def gradients(rows):
+        parts = (tiles[rows], signal[rows].astype(np.int32), keep[rows])
+        return [np.asarray(g) for g in step._local_gradients(*map(tf.constant, parts))]
+
+    whole = gradients(slice(0, 13))
+    parts = zip(gradients(slice(0, 2)), gradients(slice(2, 13)), strict=True)
+    for one, two in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(sum(two), one, rtol=1e-4, atol=1e-5 * np.abs(one).max())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_or_gradient_that_is_not_finite_changes_nothing(tf, world, data, value):
+    """Max pooling may hide a NaN pixel from the loss, but not from the gradient."""
+    tiles, signal = data
+    net, step = fresh(tf, world)
+    before = step.state(epoch=0, step=0, total_steps=0, recipe="")
+    tiles = tiles.copy()
+    tiles[3, 2, 1] = value
+    loss, _ = step.train(tiles, signal, np.ones((13, HIDDEN_UNITS), np.float32), 13)
+    after = step.state(epoch=0, step=0, total_steps=0, recipe="")
+    assert not np.isfinite(loss)
+    for part in ("weights", "optimizer"):
+        for a, b in zip(getattr(before, part), getattr(after, part), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_restored_state_goes_on_bit_for_bit(tf, world, data):
+    tiles, signal = data
+    keep = keep_mask(HIDDEN_UNITS, 0.25, seed=1, epoch=0, rows=range(13))
+    net, step = fresh(tf, world)
+    for _ in range(2):
+        step.train(tiles, signal, keep, 13)
+    state = step.state(epoch=0, step=2, total_steps=2, recipe="")
+    step.train(tiles, signal, keep, 13)
+    other, again = fresh(tf, world)
+    again.restore(state)
+    again.train(tiles, signal, keep, 13)
+    for a, b in zip(net.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
