@@ -17,7 +17,7 @@ endif
 
 # $(call timed,WHAT,COMMAND): say what begins, and how long it took.
 define timed
-@printf '== %s\n' '$(1)'; TIMEFORMAT='== $(firstword $(1)): %0R s'; time { $(2); }
+@printf '== %s\n' '$(1)'; TIMEFORMAT='== $(firstword $(1)) %0R s'; time { $(2); }
 endef
 
 help:
