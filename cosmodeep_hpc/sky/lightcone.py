@@ -93,7 +93,7 @@ class Orientation:
         placed = self.turn(positions) + start.astype(np.float32)
         placed[placed >= whole] -= whole
         placed[placed >= whole] -= whole  # of shift and reflection, both over the edge
-        return np.minimum(placed, np.nextafter(whole, np.float32(0)))
+        return np.asarray(np.minimum(placed, np.nextafter(whole, np.float32(0))))
 
 
 def orientation(seed: int, index: int, slab: int, boxes: int) -> Orientation:
@@ -151,13 +151,13 @@ def slab_fluxes(
     start = slab.centre - 0.5 * slab.depth
     far = start + slab.depth
     edge = 0.5 * view.full + _LARGEST_ELEMENT
-    tangent = np.tan(edge * view.scale * ARCSEC)
-    reach = int(np.ceil(far * tangent / slab.side - 0.5)) if far * tangent > slab.side / 2 else 0
+    sine = min(edge * view.scale * ARCSEC, 0.99)  # of the edge's angle from the line of sight
+    wide = far * sine / np.sqrt(1 - sine**2)
+    reach = max(0, int(np.ceil(wide / slab.side - 0.5)))
     for i in range(-reach, reach + 1):
         for j in range(-reach, reach + 1):
             shift = np.array([(i - 0.5) * slab.side, (j - 0.5) * slab.side, start])
             x, y, z = (placed[inside, axis] + shift[axis] for axis in range(3))
-            wide = far * tangent * 1.05
             near = np.flatnonzero((np.abs(x) < wide) & (np.abs(y) < wide))
             x, y, z = x[near], y[near], z[near]
             distance = np.sqrt(x * x + y * y + z * z)
