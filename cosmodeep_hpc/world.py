@@ -6,7 +6,10 @@ mpi4py is imported when a world is opened, so that `cosmodeep --help` does not s
 
 from __future__ import annotations
 
+import itertools
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 T = TypeVar("T")
+
+QUEUE_SECONDS = 0.002  # between two looks for a rank that asks for work
 
 
 def rank_range(n: int, rank: int, size: int) -> range:
@@ -107,12 +112,17 @@ class World:
         if self.size == 1:
             yield from range(n)
             return
-        from mpi4py.util.sync import Counter
-
-        counter = Counter(comm=self.comm)
-        while (number := counter.next()) < n:
+        # Messages, not a window of one-sided MPI: Open MPI 4 has none between nodes without RDMA.
+        comm = self.comm.Dup()
+        draw = itertools.count().__next__  # one step of the interpreter: safe between two threads
+        if self.is_root:
+            server = threading.Thread(target=_hand_out, args=(comm, draw, n), daemon=True)
+            server.start()
+        while (number := draw() if self.is_root else comm.sendrecv(None, 0, source=0)) < n:
             yield number
-        counter.free()  # not where the work failed: it would wait there for all other ranks
+        if self.is_root:
+            server.join()
+        comm.Free()  # not where the work failed: it would wait there for all other ranks
 
     def node_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """One array of zeros in memory shared by the ranks of this node; a collective call.
@@ -141,6 +151,20 @@ class World:
         sys.stdout.flush()
         sys.stderr.flush()
         self.comm.Abort(status)
+
+
+def _hand_out(comm: MPI.Intracomm, draw: Callable[[], int], n: int) -> None:
+    """Answer the other ranks with the next number of a queue, until each has one past its end."""
+    from mpi4py import MPI
+
+    waiting, request = comm.Get_size() - 1, MPI.Status()
+    while waiting:
+        while not comm.iprobe(status=request):
+            time.sleep(QUEUE_SECONDS)  # a blocking receive would keep rank 0's core busy
+        comm.recv(source=request.source)
+        number = draw()
+        comm.send(number, request.source)
+        waiting -= number >= n
 
 
 def open_world() -> World:
