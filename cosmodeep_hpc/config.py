@@ -50,16 +50,16 @@ class Sky(Section):
         above=0,
     )
     z_near: float = option(0.04, "redshift at which the light cone begins", above=0, below=10)
-    z_far: float = option(0.25, "redshift at which the light cone ends", above=0, below=10)
+    z_far: float = option(0.3, "redshift at which the light cone ends", above=0, below=10)
     efficiency: float = option(
-        1.3e-4, "electron acceleration efficiency xi_e of a strong shock", above=0, high=1
+        5.8e-5, "electron acceleration efficiency xi_e of a strong shock", above=0, high=1
     )
     mach_cut: float = option(2.5, "Mach number at which the efficiency is halved", low=1, high=10)
     field: float = option(
         3.0, "magnetic field at an overdensity of 1000 today", unit="uG", above=0, high=100
     )
     field_exponent: float = option(
-        0.75, "slope of the magnetic field in the overdensity", low=0, high=2
+        0.7, "slope of the magnetic field in the overdensity", low=0, high=2
     )
     field_limit: float = option(10.0, "largest magnetic field today", unit="uG", above=0, high=1000)
     blur: float = option(
