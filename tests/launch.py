@@ -59,7 +59,7 @@ def start(ranks: int, *words: object, **env: str) -> subprocess.Popen[str]:
 
 
 def mpirun(
-    ranks: int, *words: object, timeout: float = 60, **env: str
+    ranks: int, *words: object, timeout: float = 120, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a job to its end; fail the test, with what the job said, if it takes longer."""
     return finish(start(ranks, *words, **env), timeout)

@@ -48,7 +48,8 @@ def build(model: Model, tile_size: int, seed: int) -> Any:
         maps = layers.MaxPooling2D(2, padding="same", name="pool2")(maps)
         features = layers.Flatten(name="features")(maps)
     hidden = layers.Dense(HIDDEN_UNITS, name="hidden", **relu, **start(3))(features)
-    kept = layers.Dropout(model.dropout, name="dropout")(hidden)
+    # training masks by hand; the seed makes the layer's own state the same in every run
+    kept = layers.Dropout(model.dropout, seed=1, name="dropout")(hidden)
     logits = layers.Dense(2, name="logits", **start(4))(kept)
     probability = layers.Softmax(name="probability")(logits)
     return keras.Model(tile, probability, name=f"cosmodeep_{model.head}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -16,11 +17,12 @@ WORDS = ["--train.epochs", 6, "--train.batch", 12, "--train.checkpoint_steps", 4
 WORDS += ["--train.log_steps", 1, "--train.keep_checkpoints", 2]
 
 
-def train(ranks, tiles, run, record=None):
-    job = mpirun(ranks, RECORDED, record or run.with_suffix(".json"), "train", "--tiles", tiles,
-                 "--out", run, *WORDS, timeout=120)  # fmt: skip
+def train(ranks, tiles, run):
+    """Train to the end; the record of what was seen."""
+    record = run.with_suffix(".json")
+    job = mpirun(ranks, RECORDED, record, "train", "--tiles", tiles, "--out", run, *WORDS)
     assert job.returncode == 0, job.stdout
-    return json.loads((record or run.with_suffix(".json")).read_text())
+    return json.loads(record.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +68,6 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-def copied(run, to):
-    import shutil
-
-    return shutil.copytree(run, to)
-
-
 def last_checkpoint(run):
     newest = max((run / "checkpoints").glob("step-*.h5"))
     with h5py.File(newest) as file:
@@ -85,7 +81,7 @@ def last_checkpoint(run):
 def test_it_goes_on_to_the_same_weights(killed, uninterrupted, tiles, tmp_path):
     """Bit for bit, on the same number of ranks."""
     whole, record = uninterrupted
-    run = copied(killed, tmp_path / "run")
+    run = shutil.copytree(killed, tmp_path / "run")
     rest = train(2, tiles, run)
     assert 0 < len(rest["seen"]) < len(record["seen"])
     assert rest["seen"] == record["seen"][-len(rest["seen"]) :]
@@ -98,26 +94,28 @@ def test_it_goes_on_to_the_same_weights(killed, uninterrupted, tiles, tmp_path):
         np.testing.assert_array_equal(state[key], value)
 
 
-def test_the_record_has_each_step_once(killed, uninterrupted, tiles, tmp_path):
+@pytest.fixture(scope="module")
+def alone(killed, tiles, tmp_path_factory):
+    """The killed run, gone on with on one rank."""
+    run = shutil.copytree(killed, tmp_path_factory.mktemp("alone") / "run")
+    return run, train(1, tiles, run)
+
+
+def test_other_ranks_go_on_with_the_same_batches(alone, uninterrupted):
+    (_, rest), (_, record) = alone, uninterrupted
+    n = len(rest["seen"])
+    assert 0 < n < len(record["seen"]) and rest["seen"] == record["seen"][-n:]
+    np.testing.assert_allclose(rest["losses"], record["losses"][-n:], rtol=0, atol=1e-4)
+
+
+def test_the_record_has_each_step_once(alone, uninterrupted):
     """Lines of work that was lost and done again are not there twice."""
-    whole, _ = uninterrupted
-    run = copied(killed, tmp_path / "run")
-    train(1, tiles, run)
 
     def lines(folder):
         text = (folder / "metrics.jsonl").read_text()
         return [(c["kind"], c["step"]) for c in map(json.loads, text.splitlines())]
 
-    assert lines(run) == lines(whole)
-
-
-def test_other_ranks_go_on_with_the_same_batches(killed, uninterrupted, tiles, tmp_path):
-    _, record = uninterrupted
-    rest = train(1, tiles, copied(killed, tmp_path / "run"))
-    assert rest["seen"] == record["seen"][-len(rest["seen"]) :]
-    np.testing.assert_allclose(
-        rest["losses"], record["losses"][-len(rest["losses"]) :], rtol=0, atol=1e-4
-    )
+    assert lines(alone[0]) == lines(uninterrupted[0])
 
 
 def test_a_finished_run_is_not_trained_on(uninterrupted, tiles):
