@@ -74,14 +74,15 @@ def start_tensorflow(world: World) -> Any:
 
 
 def cores_of_rank(world: World) -> int:
-    """Cores this rank may keep busy: what Slurm gave a task, else its own, shared out.
+    """Cores this rank may keep busy: what the environment says, else its own, shared out.
 
     Where ranks are bound to cores each has its own; under `mpirun --bind-to none` all ranks of a
     node share them all.
     """
-    given = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    if given.isdigit() and int(given) > 0:
-        return int(given)
+    for name in ("TF_NUM_INTRAOP_THREADS", "SLURM_CPUS_PER_TASK"):
+        given = os.environ.get(name, "")
+        if given.isdigit() and int(given) > 0:
+            return int(given)
     own = os.sched_getaffinity(0)
     sharers = sum(bool(own & other) for other in world.node.allgather(own))
     return max(1, len(own) // sharers)
