@@ -17,6 +17,8 @@ from cosmodeep_hpc.tiles.image import Image
 # Rows read at once, and pixels at most that the noise of an image is measured on.
 ROWS = 256
 NOISE_SAMPLE = 2**22
+CHUNK = 2**15  # pixels scaled at once: they stay in the cache through all operations
+LARGEST = np.float32(1e18)  # I / sigma beyond which its square is no float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,17 +100,42 @@ class Preprocessing:
         )
 
     def apply(self, pixels: NDArray[np.float32], level: Level) -> NDArray[np.float32]:
-        """Scale pixels [Jy/arcsec^2], of any shape, in place; NaN becomes what 0 becomes."""
-        if self.scaling == "asinh":
-            np.nan_to_num(pixels, copy=False, nan=0.0)
-            pixels /= np.float32(level.sigma)
-            return np.arcsinh(pixels, out=pixels)
-        np.fmax(pixels, np.float32(self.floor), out=pixels)  # fmax drops NaN too
-        np.log(pixels, out=pixels)
-        pixels -= np.float32(level.low)
-        span = level.high - level.low
-        pixels *= np.float32(1.0 / span if span > 0 else 0.0)
-        return np.clip(pixels, 0.0, 1.0, out=pixels)
+        """Scale contiguous pixels [Jy/arcsec^2], of any shape, in place.
+
+        NaN becomes what 0 becomes.
+        """
+        flat = pixels.reshape(-1)
+        scale = _asinh if self.scaling == "asinh" else _log
+        for start in range(0, len(flat), CHUNK):
+            scale(flat[start : start + CHUNK], np.float32(self.floor), level)
+        return pixels
+
+
+def _log(pixels: NDArray[np.float32], floor: np.float32, level: Level) -> None:
+    """Scale the logarithm to [0, 1] in place."""
+    np.fmax(pixels, floor, out=pixels)  # fmax drops NaN too
+    np.log(pixels, out=pixels)
+    pixels -= np.float32(level.low)
+    span = level.high - level.low
+    pixels *= np.float32(1.0 / span if span > 0 else 0.0)
+    np.clip(pixels, 0.0, 1.0, out=pixels)
+
+
+def _asinh(pixels: NDArray[np.float32], floor: np.float32, level: Level) -> None:
+    """asinh(I / sigma) in place, as sign(x) log(|x| + sqrt(x^2 + 1)).
+
+    NumPy's arcsinh has no vector instructions and takes four times as long; the difference is
+    below 1e-6.
+    """
+    np.nan_to_num(pixels, copy=False, nan=0.0)
+    pixels *= np.float32(1.0 / level.sigma)
+    size = np.minimum(np.abs(pixels), LARGEST)
+    root = size * size
+    root += np.float32(1.0)
+    np.sqrt(root, out=root)
+    root += size
+    np.log(root, out=root)
+    np.copysign(root, pixels, out=pixels)
 
 
 def robust_noise(image: Image, pixels: NDArray[np.float32] | None = None) -> float:
