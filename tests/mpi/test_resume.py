@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -33,16 +34,15 @@ def uninterrupted(tiles, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def killed(tiles, tmp_path_factory):
-    """A run folder whose job lost a rank by SIGKILL, some time after its second checkpoint."""
+    """A run folder whose job lost a rank by SIGKILL, three steps after its second checkpoint."""
     run = tmp_path_factory.mktemp("killed") / "run"
     # slow steps, so that the kill falls between them and not after the last
     job = start(2, "-c", SLOW, "train", "--tiles", tiles, "--out", run, *WORDS)
     try:
         until = time.monotonic() + 90
-        while not (run / "checkpoints" / "step-00000008.h5").exists():
-            assert job.poll() is None and time.monotonic() < until, "no checkpoint"
-            time.sleep(0.05)
-        time.sleep(0.7)
+        while steps_told(run) < 11:  # three beyond the checkpoint of step 8
+            assert job.poll() is None and time.monotonic() < until, "no step 11"
+            time.sleep(0.02)
         os.kill(ranks_of(job)[-1], signal.SIGKILL)
         ended = finish(job, 30)  # by itself: nobody tells the other rank
     finally:
@@ -50,6 +50,13 @@ def killed(tiles, tmp_path_factory):
     assert ended.returncode not in (0, 2), ended.stdout
     assert not (run / "model.keras").exists()
     return run
+
+
+def steps_told(run):
+    """The last step in the record of a run that goes on."""
+    with suppress(OSError, ValueError, IndexError):
+        return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["step"]
+    return 0
 
 
 SLOW = """
@@ -60,7 +67,7 @@ from cosmodeep_hpc.learn.step import Step
 train = Step.train
 
 def slow(self, *args):
-    time.sleep(0.2)
+    time.sleep(0.3)
     return train(self, *args)
 
 Step.train = slow

@@ -41,11 +41,13 @@ def test_replaces_the_earlier_file(tmp_path):
 def test_reader_never_sees_half_a_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with replacing(path) as temporary:
-        temporary.write_text("ne")
-        assert path.read_text() == "old"
-        assert temporary.suffix == ".txt"  # some writers choose a format by it
-    assert path.read_text() == "ne"
+    with path.open() as reader:
+        with replacing(path) as temporary:
+            temporary.write_text("ne")
+            assert path.read_text() == "old"
+            assert temporary.suffix == ".txt"  # some writers choose a format by it
+        assert path.read_text() == "ne"
+        assert reader.read() == "old"  # renamed over it, not written into it
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

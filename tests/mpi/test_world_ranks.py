@@ -1,0 +1,53 @@
+"""The queue and the shared memory of several ranks."""
+
+from launch import mpirun
+
+QUEUE = """
+import time
+from cosmodeep_hpc.world import open_world
+
+world = open_world()
+for n in (20, 1, 0, 7):  # more and fewer than ranks; one queue after the other
+    drawn = world.comm.allgather(list(world.queue(n)))
+    assert sorted(number for part in drawn for number in part) == list(range(n)), drawn
+
+start, mine = time.monotonic(), []
+for number in world.queue(12):
+    mine.append(number)
+    if world.is_root:
+        time.sleep(4)  # the others must not wait for it
+    else:
+        time.sleep(0.05)
+        assert time.monotonic() - start < 3, "drew late"
+parts = world.comm.allgather(mine)
+assert sorted(sum(parts, [])) == list(range(12)) and len(parts[0]) == 1, parts
+print("queue ok")
+"""
+
+MEMORY = """
+import gc
+import numpy as np
+from cosmodeep_hpc.world import open_world
+
+world = open_world()
+shared = world.node_array((5, 3), np.float32)
+assert shared.shape == (5, 3) and not shared.any()
+world.node.Barrier()
+shared[world.local_rank] = world.local_rank + 1  # each rank writes a row of its own
+world.node.Barrier()
+gc.collect()  # nothing but the array keeps the memory
+rows = [[r + 1] * 3 for r in range(world.local_size)]
+assert shared[: world.local_size].tolist() == rows
+assert world.node_array((0, 3), np.float32).shape == (0, 3)
+print("memory ok")
+"""
+
+
+def test_each_number_is_drawn_once():
+    job = mpirun(3, "-c", QUEUE, timeout=60)
+    assert job.returncode == 0 and job.stdout.count("queue ok") == 3, job.stdout
+
+
+def test_memory_of_a_node_is_one():
+    job = mpirun(3, "-c", MEMORY, timeout=60)
+    assert job.returncode == 0 and job.stdout.count("memory ok") == 3, job.stdout
