@@ -45,11 +45,17 @@ def test_ranks_hold_identical_weights(runs, ranks):
     assert len(set(runs[ranks]["hashes"])) == 1
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
-def test_the_loss_follows_that_of_one_rank(runs, ranks):
+@pytest.mark.parametrize("ranks, tolerance", [(2, 1e-4), (4, 1e-3)])
+def test_the_loss_follows_that_of_one_rank(runs, ranks, tolerance):
+    """At each of 54 steps, at the default learning rate.
+
+    Ranks add in another order, so weights differ by rounding: some 1e-7 of the loss. That stays so
+    until rounding decides which of two pixels is a bin's maximum, or on which side of 0 a unit is;
+    from there on the runs part slowly. On these tiles 4 ranks meet such a step, 2 do not.
+    """
     one, many = (np.array(runs[n]["losses"]) for n in (1, ranks))
-    print("largest difference", np.abs(many - one).max())
-    np.testing.assert_allclose(many, one, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(many[:10], one[:10], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(many, one, rtol=0, atol=tolerance)
 
 
 def test_the_loss_falls(runs):
