@@ -87,9 +87,8 @@ class Step:
         *gradients, sums = self._allreduce.sum(local)
         loss, correct = sums.numpy().tolist()
         if not np.isfinite(float(self._measure(gradients))):
-            loss = float(
-                "nan"
-            )  # max pooling hides a NaN pixel from the loss, not from the gradient
+            # max pooling hides a NaN pixel from the loss, not from the gradient
+            loss = float("nan")
         if np.isfinite(loss):
             self._apply(gradients, tf.constant(float(batch)))
         return loss, correct

@@ -15,7 +15,7 @@ import numpy as np
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config import Sky
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.files import replacing_hdf5
 from cosmodeep_hpc.sky import cosmology, nbody, shocks
 
 FORMAT = 1
@@ -116,7 +116,7 @@ def make(
         InputError: the file cannot be written.
     """
     linear = nbody.initial_displacement(recipe.seed, recipe.mesh, recipe.side, workers)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing_hdf5(path) as file:
         file.attrs["recipe"] = recipe.digest
         file.attrs["writer"] = f"cosmodeep_hpc {__version__}"
         for name, value in asdict(recipe).items():
