@@ -59,11 +59,15 @@ def tiles(args: argparse.Namespace, settings: Config, world: World) -> int:
 def train(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Train the network, data-parallel over ranks; a run folder with checkpoints is continued."""
     from cosmodeep_hpc.learn import trainer
+    from cosmodeep_hpc.learn.notice import STOPPED
 
     progress = Progress("steps", speaks=world.is_root)
     model = trainer.run(
         settings, args.tiles, args.out, world, restart=args.restart, progress=progress
     )
+    if model is None:
+        say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
+        return STOPPED
     say(world, f"model in {model}")
     return 0
 
@@ -215,7 +219,7 @@ def overrides(argv: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a stage; the exit status: 0 done, 2 bad usage or input, 1 a fault."""
+    """Run a stage; the exit status: 0 done, 2 bad usage or input, 1 a fault, 75 stopped by USR1."""
     try:
         changes, rest = overrides(sys.argv[1:] if argv is None else argv)
         args = build_parser().parse_args(rest)

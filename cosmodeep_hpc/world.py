@@ -97,6 +97,12 @@ class World:
             return cast(T, value)
         raise known(value)
 
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on any rank; a collective call, the same answer on all ranks."""
+        from mpi4py import MPI
+
+        return bool(self.comm.allreduce(flag, op=MPI.LOR))
+
     def agree(self, error: Exception | None) -> None:
         """Raise on every rank the error of the lowest rank that brings one; a collective call."""
         found = next((e for e in self.comm.allgather(error) if e is not None), None)

@@ -18,6 +18,7 @@ from cosmodeep_hpc.files import make_folder
 from cosmodeep_hpc.learn import checkpoint, modelfile, network
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.metrics import Curve, curve
+from cosmodeep_hpc.learn.notice import Notice
 from cosmodeep_hpc.learn.runlog import BOARD, METRICS, RunLog
 from cosmodeep_hpc.learn.sampler import keep_mask
 from cosmodeep_hpc.learn.step import Step
@@ -34,18 +35,33 @@ def run(
     *,
     restart: bool = False,
     progress: Callable[..., None] = lambda done, total, note="": None,
-) -> Path:
+) -> Path | None:
     """Train on a tile set; a collective call.
 
-    A run folder with checkpoints of the same recipe is continued.
+    A run folder with checkpoints of the same recipe is continued. On USR1 all ranks stop after
+    the same step with a checkpoint of it.
 
     Returns:
-        the model file.
+        the model file; None where the run was stopped by USR1.
 
     Raises:
         InputError: bad input; a finished run, or one of another recipe, in `out`; a loss that is
             not finite.
     """
+    with Notice() as notice:
+        return _run(config, tiles, out, world, notice, restart, progress)
+
+
+def _run(
+    config: Config,
+    tiles: Path,
+    out: Path,
+    world: World,
+    notice: Notice,
+    restart: bool,
+    progress: Callable[..., None],
+) -> Path | None:
+    """`run`, listening for the end of the job."""
     tileset = world.on_root(lambda: read_tileset(tiles))
     config = world.on_root(lambda: _as_tiled(config, tileset))
     if config.train.batch < world.size:
@@ -63,10 +79,12 @@ def run(
     step.broadcast()
     log = RunLog(out, tf, after_step=state.total_steps if state else 0) if world.is_root else None
     try:
-        threshold = _loop(config, out, recipe, world, store, step, state, log, progress)
+        threshold = _loop(config, out, recipe, world, store, step, state, log, notice, progress)
     finally:
         if log is not None:
             log.close()
+    if threshold is None:
+        return None
     card = _card(config, tileset, threshold)
     world.on_root(lambda: modelfile.save(out / modelfile.MODEL, net, card))
     return out / modelfile.MODEL
@@ -81,9 +99,13 @@ def _loop(
     step: Step,
     state: checkpoint.State | None,
     log: RunLog | None,
+    notice: Notice,
     progress: Callable[..., None],
-) -> float:
-    """All epochs from `state` on; the threshold chosen by the last validation."""
+) -> float | None:
+    """All epochs from `state` on; the threshold chosen by the last validation.
+
+    None where notice was given that the job ends, and all is saved.
+    """
 
     def save(here: checkpoint.State) -> None:
         world.on_root(lambda: checkpoint.write(out, here, config.train.keep_checkpoints))
@@ -94,6 +116,7 @@ def _loop(
     )
     in_all = train.epochs * sampler.steps
     meter = Meter()
+    stopping = False
     for epoch in range(first_epoch, train.epochs):
         order = sampler.order(epoch)
         for k in range(first_step if epoch == first_epoch else 0, sampler.steps):
@@ -117,14 +140,18 @@ def _loop(
             if log is not None and (total % train.log_steps == 0 or total == in_all):
                 log.write("train", total, meter.read(epoch))
             progress(total, in_all, f"epoch {epoch + 1}/{train.epochs}, loss {meter.last_loss:.4f}")
-            if total % train.checkpoint_steps == 0 and k + 1 < sampler.steps:
-                here = step.state(epoch=epoch, step=k + 1, total_steps=total, recipe=recipe)
-                save(here)
+            stopping = notice.heard(world)
+            if k + 1 < sampler.steps and (stopping or total % train.checkpoint_steps == 0):
+                save(step.state(epoch=epoch, step=k + 1, total_steps=total, recipe=recipe))
+                if stopping:
+                    return None
         if epoch + 1 < train.epochs and (epoch + 1) % train.validate_epochs == 0:
             _validate(config, store, step, world, log, epoch, total)
         # after the validation, so that a run continued from here has its line in the record
-        if total % train.checkpoint_steps == 0 or epoch + 1 == train.epochs:
+        if stopping or total % train.checkpoint_steps == 0 or epoch + 1 == train.epochs:
             save(step.state(epoch=epoch + 1, step=0, total_steps=total, recipe=recipe))
+        if stopping and epoch + 1 < train.epochs:
+            return None
     return _validate(config, store, step, world, log, train.epochs - 1, in_all)
 
 

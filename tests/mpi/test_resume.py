@@ -75,6 +75,29 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
+def test_notice_of_the_end_stops_all_ranks_at_one_step(uninterrupted, tiles, tmp_path):
+    """USR1 on one rank: status 75 and a checkpoint; the run that goes on ends the same."""
+    run = tmp_path / "run"
+    words = [*WORDS, "--train.checkpoint_steps", 1000]  # the only checkpoint is that of the notice
+    job = start(2, "-c", SLOW, "train", "--tiles", tiles, "--out", run, *words)
+    try:
+        until = time.monotonic() + 90
+        while steps_told(run) < 3:
+            assert job.poll() is None and time.monotonic() < until, "no step 3"
+            time.sleep(0.02)
+        os.kill(ranks_of(job)[-1], signal.SIGUSR1)
+        ended = finish(job, 60)
+    finally:
+        end(job)
+    assert ended.returncode == 75, ended.stdout
+    assert "stopped by USR1" in ended.stdout
+    assert len(list((run / "checkpoints").glob("step-*.h5"))) == 1
+    rest, record = train(2, tiles, run), uninterrupted[1]
+    assert 0 < len(rest["seen"]) <= len(record["seen"]) - 3
+    assert rest["losses"] == record["losses"][-len(rest["losses"]) :]
+    assert rest["hashes"] == record["hashes"]
+
+
 def last_checkpoint(run):
     newest = max((run / "checkpoints").glob("step-*.h5"))
     with h5py.File(newest) as file:
