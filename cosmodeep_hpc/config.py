@@ -101,6 +101,81 @@ class Instrument(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Effects(Section):
+    """What makes an observed image harder than the paper's (docs/effects.md); all off by default.
+
+    The Sky image, which labels are made from, has none of it.
+    """
+
+    point_sources: bool = option(False, "whether the sky holds radio sources, as points")
+    flux_limit: float = option(
+        50.0, "faintest radio source, at 1.4 GHz", unit="uJy", low=50, below=1e6
+    )
+    brightest: float = option(1.0, "brightest radio source, at 1.4 GHz", unit="Jy", above=0, high=1)
+    spectral_index: float = option(
+        0.7, "a in flux ~ frequency^-a, of radio sources", low=-1, high=3
+    )
+    residual: float = option(
+        1.0, "share of a point source's flux left by its subtraction; 1: none", low=0, high=1
+    )
+    residual_scatter: float = option(0.0, "rms of that share from source to source", low=0, high=1)
+    radio_galaxies: bool = option(
+        False, "whether the larger and brighter radio sources have a core, jets and lobes"
+    )
+    galaxy_size: float = option(
+        20.0, "largest angular size above which a source has them", unit="arcsec", low=0, high=300
+    )
+    galaxy_flux: float = option(
+        1.0, "flux at 1.4 GHz above which a source has them", unit="mJy", low=0.05, high=1000
+    )
+    shortest_baseline: float = option(
+        0.0, "shortest baseline: emission on larger scales is lost; 0: none is", unit="m", low=0
+    )
+    dirty_beam: bool = option(
+        False, "whether what is not cleaned keeps the sidelobes of ASKAP's dirty beam"
+    )
+    duration: float = option(10.0, "length of the observation", unit="h", above=0, high=24)
+    bandwidth: float = option(0.288, "width of the band", unit="GHz", above=0)
+    robust: float = option(0.0, "weighting, from -2 (uniform) to 2 (natural)", low=-2, high=2)
+    clean_depth: float = option(
+        50.0, "depth of CLEAN: what is fainter is not cleaned", unit="uJy/beam", low=0
+    )
+    clean_residual: float = option(
+        0.01, "share of what is brighter that CLEAN leaves uncleaned", low=0, high=1
+    )
+    noise_edge: float = option(
+        1.0, "rms of the noise at the field's edge, in units of that at its centre", low=1, high=10
+    )
+    stripes: int = option(
+        0, "calibration errors: an antenna's gain is wrong for a while", low=0, high=1000
+    )
+    gain_error: float = option(0.3, "rms of such a gain error, in units of the gain", low=0)
+    error_length: float = option(
+        20.0, "how long such an error lasts", unit="min", above=0, high=1440
+    )
+
+    def __post_init__(self) -> None:
+        """Check each option, then those that depend on each other."""
+        super().__post_init__()
+        if self.flux_limit * 1e-6 >= self.brightest:
+            raise InputError(
+                f"effects.flux_limit = {self.flux_limit:g} uJy: expected less than "
+                f"effects.brightest = {self.brightest:g} Jy"
+            )
+
+    @property
+    def on(self) -> bool:
+        """Whether one of them is on."""
+        amounts = (self.shortest_baseline, self.noise_edge - 1, self.stripes)
+        return self.sources or self.dirty_beam or max(amounts) > 0
+
+    @property
+    def sources(self) -> bool:
+        """Whether the sky holds radio sources."""
+        return self.point_sources or self.radio_galaxies
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tiles(Section):
     """How images become tiles (paper, sections 3.2, 3.3 and 4)."""
 
@@ -206,6 +281,7 @@ class Config:
 
     sky: Sky = field(default_factory=Sky)
     instrument: Instrument = field(default_factory=Instrument)
+    effects: Effects = field(default_factory=Effects)
     tiles: Tiles = field(default_factory=Tiles)
     label: Label = field(default_factory=Label)
     model: Model = field(default_factory=Model)

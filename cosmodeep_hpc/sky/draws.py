@@ -15,6 +15,9 @@ class Purpose(IntEnum):
     SAMPLES = 3
     NOISE = 4
     FIELD_CENTRE = 5
+    POINT_SOURCES = 6
+    RADIO_GALAXIES = 7
+    STRIPES = 8
 
 
 def draws(seed: int, purpose: Purpose, index: int = 0, slab: int = 0) -> np.random.Generator:
