@@ -1,0 +1,158 @@
+"""The telescope on a bad day: sources, sidelobes, stripes and uneven noise in the Noise image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.sky import (
+    artefacts,
+    instrument,
+    pointsources,
+    radiogalaxies,
+    sidelobes,
+    uvcoverage,
+)
+from cosmodeep_hpc.sky.components import Components
+from cosmodeep_hpc.sky.draws import Purpose, draws
+
+Cards = dict[str, tuple[Any, str]]
+"""Entries of a FITS header: value and comment."""
+
+
+def observe(
+    sky: NDArray[np.float32], config: Config, index: int, workers: int = 1
+) -> tuple[NDArray[np.float32], Cards]:
+    """The Noise image of Sky image `index`, with the effects of the configuration.
+
+    It depends on the Sky image, the configuration and the index alone. With all effects off it is
+    what `instrument.observe` makes. Each effect draws from a stream of its own: switching one on
+    or off changes nothing of the others, nor of the noise.
+
+    Args:
+        sky: float32 (pixels, pixels) [Jy/arcsec^2]; it is left as it is.
+        config: its sections sky (the seed alone), instrument and effects.
+        index: number of the image.
+        workers: threads of the FFT; no influence on the result.
+
+    Returns:
+        float32 (pixels, pixels) [Jy/arcsec^2], and what the header says of the effects.
+    """
+    effects, settings, seed = config.effects, config.instrument, config.sky.seed
+    stream = draws(seed, Purpose.NOISE, index)
+    if not effects.on:
+        return instrument.observe(sky, settings, stream, workers), {}
+    beam = instrument.beam_of(settings)
+    cards: Cards = {}
+    if effects.shortest_baseline > 0:
+        shortest = effects.shortest_baseline * settings.frequency * 1e9 / uvcoverage.LIGHT
+        sky = artefacts.without_short_spacings(sky, settings.pixel_scale, shortest, workers)
+        cards["BASEMIN"] = (effects.shortest_baseline, "[m] shortest baseline")
+    seen = beam.convolve(sky, settings.pixel_scale, workers)
+    before, after = sources(config, index, cards)
+    after.spread(seen, settings.pixel_scale, beam)
+    if effects.dirty_beam or effects.stripes:
+        responses = _responses(sky, before, after, config, index, cards)
+        sidelobes.add(seen, responses, settings.pixel_scale, beam, workers)
+    grain = instrument.noise(stream, len(sky), settings.pixel_scale, beam, workers)
+    if effects.noise_edge > 1:
+        place = (2 * np.arange(len(sky)) + 1) / len(sky) - 1
+        rise = artefacts.noise_rise(place, effects.noise_edge).astype(np.float32)
+        grain *= rise
+        grain *= rise[:, None]
+        cards["NOISEEDG"] = (effects.noise_edge, "rms at an edge, in units of NOISERMS")
+    rms = beam.per_arcsec2(settings.noise_rms * instrument.MICRO)
+    return np.asarray(seen + np.float32(rms) * grain), cards
+
+
+def sources(config: Config, index: int, cards: Cards) -> tuple[Components, Components]:
+    """The radio sources of a field, before and after their subtraction, at the frequency observed.
+
+    Args:
+        config: its sections sky (the seed alone), instrument and effects.
+        index: number of the image.
+        cards: entries are added.
+    """
+    effects, settings, seed = config.effects, config.instrument, config.sky.seed
+    if not effects.sources:
+        nothing = Components.points(*np.zeros((3, 0)))
+        return nothing, nothing
+    drawn = pointsources.draw(draws(seed, Purpose.POINT_SOURCES, index), effects, settings)
+    flux = drawn.flux * (settings.frequency / pointsources.REFERENCE) ** -effects.spectral_index
+    large = (drawn.size > effects.galaxy_size) & (drawn.flux > effects.galaxy_flux * 1e-3)
+    large &= effects.radio_galaxies
+    inside = drawn.inside(settings.pixels)
+    points, galaxies = ~large & effects.point_sources, large
+    before, after = [], []
+    if effects.point_sources:
+        place = drawn.column[points], drawn.row[points]
+        left = effects.residual + effects.residual_scatter * drawn.scatter[points]
+        before.append(Components.points(*place, flux[points]))
+        after.append(Components.points(*place, flux[points] * left))
+        cards["NPOINTS"] = (int((points & inside).sum()), "point sources in the image")
+        cards["POINTSJY"] = (float(flux[points & inside].sum()), "[Jy] their flux density")
+        cards["RESIDUAL"] = (effects.residual, "share of it left by their subtraction")
+    if effects.radio_galaxies:
+        shaped = radiogalaxies.draw(
+            draws(seed, Purpose.RADIO_GALAXIES, index),
+            drawn.column[large], drawn.row[large], flux[large], drawn.size[large],
+            settings.pixel_scale,
+        )  # fmt: skip
+        before.append(shaped)
+        after.append(shaped)
+        cards["NGALAXY"] = (int((galaxies & inside).sum()), "radio galaxies in the image")
+        cards["GALAXYJY"] = (float(flux[galaxies & inside].sum()), "[Jy] their flux density")
+    return Components.joined(before), Components.joined(after)
+
+
+def uncleaned(flux: NDArray[Any], depth: float, residual: float) -> NDArray[Any]:
+    """What CLEAN leaves: all up to its depth, and a share of the rest, of either sign.
+
+    Args:
+        flux: [Jy, or Jy/beam].
+        depth: of CLEAN, in the same unit.
+        residual: that share.
+    """
+    faint = np.clip(flux, -depth, depth)
+    return np.asarray(faint + residual * (flux - faint), flux.dtype)
+
+
+def _responses(
+    sky: NDArray[np.float32],
+    before: Components,
+    after: Components,
+    config: Config,
+    index: int,
+    cards: Cards,
+) -> list[sidelobes.Response]:
+    """The sidelobes of what is not cleaned, and the stripes of everything."""
+    effects, settings = config.effects, config.instrument
+    beam = instrument.beam_of(settings)
+    _, declination = instrument.field_centre(config.sky.seed, index)
+    pixel = settings.pixel_scale / sidelobes.fineness(settings.pixel_scale, settings.beam)
+    coverage = uvcoverage.observe(declination, settings, effects, pixel)
+    number = uvcoverage.density(coverage)
+    weight = uvcoverage.weights(number, coverage, effects.robust, settings.beam)
+    found = []
+    if effects.dirty_beam:
+        depth = effects.clean_depth * instrument.MICRO
+        # CLEAN sees how bright a component is in a beam, which is less the wider it is.
+        spread = np.hypot(after.major, beam.major) * np.hypot(after.minor, beam.minor)
+        wide = spread / beam.major / beam.minor
+        faint = uncleaned(after.flux / wide, depth, effects.clean_residual) * wide
+        left = Components(after.column, after.row, faint, after.major, after.minor, after.angle)
+        diffuse = uncleaned(sky, float(beam.per_arcsec2(depth)), effects.clean_residual)
+        dirty = uvcoverage.dirty_beam(weight, coverage)
+        found.append(sidelobes.Response(left, diffuse, dirty, replaces=True))
+        cards["CLEANED"] = (effects.clean_depth, "[uJy/beam] depth of CLEAN")
+    if effects.stripes:
+        errors = uvcoverage.draw_errors(
+            draws(config.sky.seed, Purpose.STRIPES, index), effects, declination
+        )
+        stripes = uvcoverage.error_beam(number, weight, coverage, errors)
+        found.append(sidelobes.Response(before, sky, stripes, replaces=False))
+        cards["NSTRIPES"] = (effects.stripes, "calibration errors")
+    return found
