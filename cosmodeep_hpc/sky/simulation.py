@@ -1,0 +1,39 @@
+"""Simulations written by other codes: Enzo dumps, what yt loads, plain HDF5 cubes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.sky import cube, ytgrid
+from cosmodeep_hpc.sky.grid import Grid, Progress
+
+__all__ = ["Grid", "load"]
+
+
+def load(path: Path | str, progress: Progress | None = None, level: int = 0) -> Grid:
+    """One snapshot of a simulation as a grid.
+
+    Nothing is kept in memory: the density is passed through once, to check its unit by its mean,
+    and all fields are read plane by plane later.
+
+    Args:
+        path: an HDF5 file with a three-dimensional dataset `density` at its root (the format is in
+            docs/shock-finder.md), or anything that `yt.load` takes.
+        progress: called with (planes read, planes in all) while the density is checked.
+        level: of refinement at which a dataset of yt is read; 0 is the root grid.
+
+    Returns:
+        The grid. Its `notes` are lines to show to the user.
+
+    Raises:
+        InputError: the file cannot be read, a field is missing, a unit is missing or wrong, or it
+            is not a cubic periodic cosmological box.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file; expected an HDF5 cube or a dump that yt loads")
+    plain = path.is_file() and cube.is_cube(path)
+    grid = cube.read(path) if plain else ytgrid.read(path, level)
+    grid.check_density(progress)
+    return grid
