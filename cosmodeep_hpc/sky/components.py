@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class Components:
     def __len__(self) -> int:
         return len(self.flux)
 
-    def __getitem__(self, chosen: NDArray[np.bool_]) -> Components:
+    def __getitem__(self, chosen: NDArray[Any]) -> Components:
         """Those chosen."""
         return Components(*(getattr(self, f.name)[chosen] for f in fields(self)))
 
@@ -57,9 +58,14 @@ class Components:
             *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Components))
         )
 
-    def bright(self, limit: float) -> NDArray[np.bool_]:
-        """Which have more than `limit` [Jy], of either sign."""
-        return np.asarray(np.abs(self.flux) > limit)
+    def with_flux(self, flux: NDArray[np.float64]) -> Components:
+        """The same with other fluxes [Jy]."""
+        return replace(self, flux=flux)
+
+    def beams(self, beam: Beam) -> NDArray[np.float64]:
+        """Flux over peak brightness, seen through a round beam: 1 for a point [beam]."""
+        long, short = (np.hypot(axis, beam.major) for axis in (self.major, self.minor))
+        return np.asarray(long * short / beam.major**2)
 
     def spread(
         self,

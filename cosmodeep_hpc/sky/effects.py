@@ -108,12 +108,14 @@ def sources(config: Config, index: int, cards: Cards) -> tuple[Components, Compo
     return Components.joined(before), Components.joined(after)
 
 
-def uncleaned(flux: NDArray[Any], depth: float, residual: float) -> NDArray[Any]:
+def uncleaned(
+    flux: NDArray[Any], depth: float | NDArray[np.float64], residual: float
+) -> NDArray[Any]:
     """What CLEAN leaves: all up to its depth, and a share of the rest, of either sign.
 
     Args:
-        flux: [Jy, or Jy/beam].
-        depth: of CLEAN, in the same unit.
+        flux: of sources [Jy], or surface brightness.
+        depth: of CLEAN, in the same unit; for a source it grows with the beams that it fills.
         residual: that share.
     """
     faint = np.clip(flux, -depth, depth)
@@ -139,11 +141,9 @@ def _responses(
     found = []
     if effects.dirty_beam:
         depth = effects.clean_depth * instrument.MICRO
-        # CLEAN sees how bright a component is in a beam, which is less the wider it is.
-        spread = np.hypot(after.major, beam.major) * np.hypot(after.minor, beam.minor)
-        wide = spread / beam.major / beam.minor
-        faint = uncleaned(after.flux / wide, depth, effects.clean_residual) * wide
-        left = Components(after.column, after.row, faint, after.major, after.minor, after.angle)
+        left = after.with_flux(
+            uncleaned(after.flux, depth * after.beams(beam), effects.clean_residual)
+        )
         diffuse = uncleaned(sky, float(beam.per_arcsec2(depth)), effects.clean_residual)
         dirty = uvcoverage.dirty_beam(weight, coverage)
         found.append(sidelobes.Response(left, diffuse, dirty, replaces=True))

@@ -188,6 +188,19 @@ def test_clean_leaves_what_is_faint_and_a_share_of_the_rest(flux, left):
     assert effects.uncleaned(np.array([flux]), 50.0, 0.1) == pytest.approx([left])
 
 
+def test_a_source_is_cleaned_by_how_bright_it_is_in_a_beam(monkeypatch):
+    # 10 beams that hold 400 uJy are nowhere as bright as 50 uJy/beam: nothing of them is cleaned.
+    wide = Components(*np.array([[50.0], [50.0], [4e-4], [99.5**0.5 * 10], [0.0], [0.0]]))
+    monkeypatch.setattr(effects, "sources", lambda *_: (wide, wide))
+    dark = np.zeros((SIDE, SIDE), np.float32)
+    deeper, deep, shallow = (
+        observed(sky=dark, dirty_beam=True, clean_depth=d, clean_residual=0.0)
+        for d in (20, 50, 1e6)
+    )
+    assert np.array_equal(deep, shallow)
+    assert abs(deeper - deep).max() > 0
+
+
 def test_what_is_not_cleaned_has_the_dirty_beam():
     # One source alone, on a pixel's centre: its peak stays, its sidelobes are the dirty beam's.
     sky = np.zeros((SIDE, SIDE), np.float32)
@@ -271,6 +284,14 @@ def test_stripes_are_as_strong_as_the_gain_error():
     strong = observed(**options, gain_error=0.4) - plain
     assert abs(strong - 4 * weak).max() < 1e-3 * abs(strong).max()
     assert strong.std() > 0
+
+
+def test_stripes_stay_when_sources_are_subtracted():
+    gone = dict(point_sources=True, residual=0.0)
+    stripes = observed(**gone, stripes=2) - observed(**gone)
+    expected = observed(point_sources=True, stripes=2) - observed(point_sources=True)
+    assert abs(stripes).max() > 0
+    assert abs(stripes - expected).max() < 1e-4 * abs(expected).max()
 
 
 def test_stripes_have_the_rms_of_their_visibilities():

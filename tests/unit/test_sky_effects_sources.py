@@ -130,6 +130,14 @@ def test_an_ellipse_has_its_flux_width_and_angle():
     assert np.rad2deg(np.arctan2(axes[1, 1], axes[0, 1])) % 180 == pytest.approx(40, abs=0.1)
 
 
+def test_beams_are_flux_over_peak():
+    beam, image = Beam(10, 10), np.zeros((301, 301), np.float32)
+    wide = Components(*np.array([[150.0], [150.0], [1.0], [60.0], [25.0], [0.7]]))
+    wide.spread(image, 1.0, beam)
+    assert wide.beams(beam) == pytest.approx([1 / (image.max() * beam.area)], rel=1e-4)
+    assert Components.points(*np.ones((3, 2))).beams(beam) == pytest.approx([1, 1])
+
+
 def test_components_beside_an_image_reach_into_it_and_far_ones_do_not():
     image = np.zeros((20, 20), np.float32)
     beam = Beam(10, 10)

@@ -238,10 +238,28 @@ def test_errors_common_to_all_antennas(coverage, density):
 
 
 def test_a_phase_error_is_odd_about_the_source(coverage, density):
-    made = uvcoverage.error_beam(density, naturally(density), coverage, errors(0.3j, 20, 0.3))
-    assert abs(made).max() > 1e-3
+    made = uvcoverage.error_beam(density, naturally(density), coverage, errors(0.3j, 20))
     assert made[0, 0] == pytest.approx(0, abs=1e-7)
     assert abs(made + np.roll(made[::-1, ::-1], (1, 1), (0, 1))).max() < 1e-6
+    # The mean over the antenna's samples of the sine, in closed form over the band; a baseline on
+    # which the antenna comes second has the opposite phase.
+    mine = (coverage.pairs == 20) @ np.array([1, -1])
+    for west, north in ((2, 1), (-6, 9), (4, -1)):
+        place = (coverage.u * west + coverage.v * north) * 3.2 * ARCSEC
+        delay = 2 * np.pi * place[:, mine != 0] / LIGHT
+        low, high = 1.35e9, 1.45e9
+        sine = (np.cos(low * delay) - np.cos(high * delay)) / ((high - low) * delay)
+        window = 0.5 ** ((np.hypot(west, north) * 3.2 / (uvcoverage.primary_beam(1.4) / 2)) ** 2)
+        expected = -0.3 * (sine * mine[mine != 0]).mean() * 35 / 630 * window
+        assert made[north, west] == pytest.approx(expected, abs=1e-4)
+    assert abs(made).max() > 5e-3
+
+
+def test_the_plane_is_as_the_image_is_with_east_to_the_left():
+    seen = uvcoverage.observe(-40.0, Instrument(), Effects(duration=1 / 60), 3.2)
+    east, north = antennas.track(antennas.baselines()[0], 0.0, -40.0)
+    assert len(seen.u) == 1  # at transit, within half a minute: 14 m of the longest baseline
+    assert abs(seen.u[0] + east).max() < 15 and abs(seen.v[0] - north).max() < 15
 
 
 def test_errors_are_drawn_with_the_stated_rms_and_length():
