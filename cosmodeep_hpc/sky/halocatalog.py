@@ -1,0 +1,150 @@
+"""The halos of an image's field: where they are on the sky, as a table and a FITS file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table, vstack
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.sky.cosmology import redshift_at
+from cosmodeep_hpc.sky.halos import Halos
+from cosmodeep_hpc.sky.lightcone import ARCSEC, Orientation, Slab, View, replicas
+
+COLUMNS = (
+    ("RA", "f8", "deg", "pos.eq.ra;meta.main", "right ascension of the centre, ICRS"),
+    ("DEC", "f8", "deg", "pos.eq.dec;meta.main", "declination of the centre, ICRS"),
+    ("Z", "f4", "", "src.redshift", "redshift of its distance"),
+    ("M100", "f4", "solMass", "phys.mass", "mass inside R100"),
+    ("R100", "f4", "Mpc", "phys.size.radius", "100 x critical density inside, proper"),
+    ("THETA100", "f4", "arcsec", "phys.angSize", "R100 on the sky"),
+    ("X", "f8", "pix", "pos.cartesian.x;instr.det", "column in the image, first is 1"),
+    ("Y", "f8", "pix", "pos.cartesian.y;instr.det", "row in the image, first is 1"),
+    ("BOX", "U", "", "meta.file", "file of the box"),
+    ("HALO", "i4", "", "meta.id", "row in the halo table of that box"),
+)
+"""Name, type, unit, UCD (IVOA, unified content descriptor) and meaning of the columns."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Halos of one slab whose R100 reaches into an image, a row for each replica seen.
+
+    Attributes:
+        halo: int32 (n,), rows of the box's halo table.
+        column, row: float64 (n,), centre [pixel of the image, the first has its centre at 0].
+        distance: float64 (n,), comoving [Mpc].
+        angle: float64 (n,), R100 on the sky [arcsec].
+    """
+
+    halo: NDArray[np.int32]
+    column: NDArray[np.float64]
+    row: NDArray[np.float64]
+    distance: NDArray[np.float64]
+    angle: NDArray[np.float64]
+
+
+def seen(halos: Halos, slab: Slab, turned: Orientation, view: View) -> Seen:
+    """The halos of a box put into a slab as its shock elements are, as far as they can be seen.
+
+    Args:
+        halos: of the box.
+        slab: where the box is put.
+        turned: how.
+        view: the image plane; its margin does not count as image.
+    """
+    placed = turned.place(halos.position, slab.side)
+    inside = np.flatnonzero(placed[:, 2] < slab.depth)
+    place, radius = placed[inside].astype(np.float64), halos.radius[inside].astype(np.float64)
+    nearest = slab.centre - 0.5 * slab.depth
+    widest = radius.max(initial=0) / nearest / (view.scale * ARCSEC)
+    parts = []
+    for shift in replicas(slab, view, widest):
+        line = place + shift
+        distance = np.sqrt(np.sum(line**2, axis=1))
+        centre = view.pixel(line[:, :2] / distance[:, None]) - view.margin
+        angle = radius / distance / ARCSEC
+        gap = np.maximum(np.maximum(-0.5 - centre, centre - (view.pixels - 0.5)), 0)
+        near = np.flatnonzero(np.hypot(*gap.T) * view.scale < angle)
+        parts.append((inside[near].astype(np.int32), centre[near], distance[near], angle[near]))
+    halo, centre, distance, angle = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Seen(halo, centre[:, 0], centre[:, 1], distance, angle)
+
+
+def field_table(
+    parts: Iterable[tuple[str, Halos, Seen]],
+    wcs: WCS,
+    index: int,
+    redshifts: tuple[float, float],
+) -> Table:
+    """The halos of an image's field, the most massive first.
+
+    Args:
+        parts: of each slab: the name of the box's file, its halos, and which of them are seen.
+        wcs: of the image.
+        index: of the image.
+        redshifts: between which the light cone is filled.
+
+    Returns:
+        An astropy table of COLUMNS with units; its `meta` becomes the FITS header.
+    """
+    tables = [Table(names=[c[0] for c in COLUMNS], dtype=[c[1] for c in COLUMNS])]
+    for name, halos, found in parts:
+        redshift = redshift_at(found.distance)
+        x, y = found.column + 1, found.row + 1
+        ra, dec = wcs.all_pix2world(x, y, 1)
+        radius = halos.radius[found.halo] / (1 + redshift)
+        box = np.full(len(x), name)
+        mass = halos.mass[found.halo]
+        values = (ra, dec, redshift, mass, radius, found.angle, x, y, box, found.halo)
+        columns = {
+            column[0]: np.asarray(value, None if column[1] == "U" else column[1])
+            for column, value in zip(COLUMNS, values, strict=True)
+        }
+        tables.append(Table(columns))
+    table = vstack(tables, metadata_conflicts="silent")
+    table = table[np.argsort(-table["M100"], kind="stable")]
+    for name, _, unit, ucd, meaning in COLUMNS:
+        table[name].unit = unit or None
+        table[name].description = meaning
+        table[name].meta["ucd"] = ucd
+    table.meta = {"INDEX": index, "ZNEAR": redshifts[0], "ZFAR": redshifts[1]}
+    return table
+
+
+def path_of(out: Path, index: int) -> Path:
+    """The halo catalogue beside the images of an index."""
+    return out / f"halos-{index:05d}.fits"
+
+
+def write(path: Path, table: Table) -> None:
+    """Write a `field_table` as a FITS file, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    hdu = fits.BinTableHDU(table.as_array(), name="HALOS")
+    entries: dict[str, tuple[Any, str]] = {
+        "INDEX": (table.meta["INDEX"], "number of the image"),
+        "ZNEAR": (table.meta["ZNEAR"], "redshift at which the light cone begins"),
+        "ZFAR": (table.meta["ZFAR"], "redshift at which the light cone ends"),
+        "RADESYS": ("ICRS", "equatorial coordinate system"),
+        "CREATOR": (f"cosmodeep_hpc {__version__}", "program that made the table"),
+    }
+    for number, (name, _, unit, ucd, meaning) in enumerate(COLUMNS, start=1):
+        hdu.header.comments[f"TTYPE{number}"] = meaning
+        if unit:
+            hdu.header.set(f"TUNIT{number}", unit, f"unit of {name}", after=f"TFORM{number}")
+        hdu.header.set(f"TUCD{number}", ucd, "content by IVOA", after=f"TFORM{number}")
+    for key, entry in entries.items():
+        hdu.header[key] = entry
+    with replacing(path) as temporary:
+        hdu.writeto(temporary)
