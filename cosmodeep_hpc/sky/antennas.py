@@ -13,6 +13,8 @@ DIAMETER = 12.0
 """Of an antenna [m]."""
 ELEVATION = 15.0
 """Lowest elevation at which the antennas observe [deg]."""
+BAND = 0.7, 1.8
+"""Frequencies that the receivers are for [GHz]."""
 SIDEREAL = 2 * np.pi / 86164.1
 """Angular velocity of the Earth [rad/s]."""
 

@@ -113,8 +113,15 @@ def observe(declination: float, settings: Instrument, effects: Effects, pixel: f
         pixel: side of a pixel of the beams made from it [arcsec].
 
     Raises:
-        InputError: the band reaches down to 0, or the field never rises.
+        InputError: the frequency is not one of ASKAP's, the band reaches down to 0, or the field
+            never rises.
     """
+    low, high = antennas.BAND
+    if not low <= settings.frequency <= high:
+        raise InputError(
+            f"instrument.frequency = {settings.frequency:g} GHz: effects.dirty_beam and stripes "
+            f"are ASKAP's, which observes between {low:g} and {high:g} GHz"
+        )
     if effects.bandwidth >= 2 * settings.frequency:
         raise InputError(
             f"effects.bandwidth = {effects.bandwidth:g} GHz: expected less than twice "

@@ -117,6 +117,11 @@ def test_a_band_that_reaches_zero_is_refused_by_name():
         uvcoverage.observe(-30.0, Instrument(), Effects(bandwidth=3.0), 3.2)
 
 
+def test_a_frequency_that_askap_does_not_receive_is_refused_by_name():
+    with pytest.raises(InputError, match="instrument.frequency = 0.15 GHz.*between 0.7 and 1.8"):
+        uvcoverage.observe(-30.0, Instrument(frequency=0.15), Effects(bandwidth=0.03), 3.2)
+
+
 def test_every_sample_is_counted_twice(coverage, density):
     # Once for each end of its baseline; the half plane holds one of the two, and both at u = 0.
     whole = 2 * density.sum(dtype=float) - density[:, 0].sum()
