@@ -21,11 +21,20 @@ Stage = Callable[[argparse.Namespace, Config, World], int]
 
 
 def mock(args: argparse.Namespace, settings: Config, world: World) -> int:
-    """Make Sky and Noise images from a simulated box."""
+    """Make Sky and Noise images from simulated boxes, or from another simulation's output."""
     from cosmodeep_hpc.sky import mock as stage
 
     progress = Progress("images", speaks=world.is_root)
-    stage.run(settings, args.out, args.images, world, first=args.first, progress=progress)
+    stage.run(
+        settings,
+        args.out,
+        args.images,
+        world,
+        first=args.first,
+        progress=progress,
+        test=args.test,
+        simulation=args.simulation,
+    )
     say(world, f"{args.images} Sky/Noise pairs in {args.out}")
     return 0
 
@@ -152,10 +161,19 @@ def build_parser() -> argparse.ArgumentParser:
     folder: dict[str, Any] = {"type": Path, "metavar": "DIR"}
     sub = command("mock", mock)
     sub.add_argument("--out", required=True, help="folder of images to make", **folder)
-    sub.add_argument("--images", type=at_least(1), default=1, metavar="N", help="pairs to make")
+    sub.add_argument(
+        "--images", type=at_least(0), default=1, metavar="N", help="pairs to make; 0: boxes alone"
+    )
     sub.add_argument(
         "--first", type=at_least(0), default=0, metavar="K", help="number of the first pair"
     )
+    sub.add_argument(
+        "--test", action="store_true", help="a sky to test on: boxes of sky.test_seeds, other noise"
+    )
+    sub.add_argument(
+        "--simulation", type=Path, nargs="+", default=[], metavar="PATH",
+        help="outputs of a simulation: HDF5 cubes, Enzo dumps, what yt loads",
+    )  # fmt: skip
     sub = command("tiles", tiles)
     sub.add_argument("--images", help="folder of sky-*.fits and noise-*.fits pairs", **folder)
     sub.add_argument("--out", type=Path, metavar="DIR", help="folder of shards to make")

@@ -21,47 +21,69 @@ SEEDS = 2**63 - 1  # the largest seed: what a TOML file can hold
 
 @dataclass(frozen=True, kw_only=True)
 class Sky(Section):
-    """The simulated volume and its emission (paper, section 3.1)."""
+    """The simulated volumes and their emission (paper, section 3.1)."""
 
     seed: int = option(
         1, "seed of the images: how boxes are turned, where on the sky, noise", low=0, high=SEEDS
     )
     seeds: tuple[int, ...] = option(
-        (1, 2),
-        "seeds of the boxes' density fields; each slab draws one of the boxes",
+        (1, 2), "seeds of the boxes of skies to train on, a box of each side", low=0, high=SEEDS
+    )
+    test_seeds: tuple[int, ...] = option(
+        (101, 102),
+        "seeds of the boxes of skies to test on (mock --test), none of `seeds`",
         low=0,
         high=SEEDS,
     )
-    box: float = option(100.0, "comoving side of a box", unit="Mpc", above=0)
-    mesh: int = option(128, "particles and mesh cells along a side, even", low=16, high=1024)
+    sides: tuple[float, ...] = option(
+        (50.0, 100.0, 200.0), "comoving sides of the boxes, the finest nearest", unit="Mpc", above=0
+    )
+    reach: float = option(
+        8.0, "comoving distance up to which a box serves, in its sides", above=0, high=1000
+    )
+    mesh: int = option(128, "particles and mesh cells along a side, even", low=16, high=2048)
     start: float = option(49.0, "redshift at which the simulation starts", above=0, high=200)
     steps: int = option(28, "steps of the simulation, even in the scale factor", low=2)
     snapshots: tuple[float, ...] = option(
-        (0.05, 0.15), "redshifts at which shocks are sought; a slab takes the nearest", low=0
+        (0.06, 0.13, 0.24, 0.4),
+        "redshifts of the snapshots; a slab takes the nearest, a box makes those it needs",
+        low=0,
     )
     smoothing: float = option(
-        2.0, "sigma of the smoothing before caustics are sought", unit="cell", low=0
+        1.0,
+        "sigma of the smoothing before caustics are sought, in comoving Lagrangian space; "
+        "1.25 cells at least",
+        unit="Mpc",
+        low=0,
     )
-    refinement: int = option(2, "points for one particle where caustics are sought", low=1, high=8)
+    refinement: int = option(1, "points for one particle where caustics are sought", low=1, high=8)
     scale: float = option(
         1.0,
-        "comoving FWHM on which density, temperature and velocity jump are read",
+        "comoving sigma on which density, temperature and velocity jump are read, the same in all "
+        "boxes: what the mesh smooths by itself is counted",
         unit="Mpc",
         above=0,
     )
     z_near: float = option(0.04, "redshift at which the light cone begins", above=0, below=10)
-    z_far: float = option(0.3, "redshift at which the light cone ends", above=0, below=10)
+    z_far: float = option(0.5, "redshift at which the light cone ends", above=0, below=10)
     efficiency: float = option(
-        5.8e-5, "electron acceleration efficiency xi_e of a strong shock", above=0, high=1
+        9e-4, "electron acceleration efficiency xi_e of a strong shock", above=0, high=1
     )
     mach_cut: float = option(2.5, "Mach number at which the efficiency is halved", low=1, high=10)
     field: float = option(
-        3.0, "magnetic field at an overdensity of 1000 today", unit="uG", above=0, high=100
+        1.0,
+        "magnetic field at an overdensity of 1000 and 5 keV, today",
+        unit="uG",
+        above=0,
+        high=100,
     )
-    field_exponent: float = option(
-        0.7, "slope of the magnetic field in the overdensity", low=0, high=2
+    field_density: float = option(
+        0.7, "exponent of the density in the magnetic field", low=0, high=2
     )
-    field_limit: float = option(10.0, "largest magnetic field today", unit="uG", above=0, high=1000)
+    field_temperature: float = option(
+        0.5, "exponent of the temperature in the magnetic field", low=0, high=2
+    )
+    field_limit: float = option(20.0, "largest magnetic field", unit="uG", above=0, high=1000)
     blur: float = option(
         28.0, "FWHM of the intrinsic resolution of the emission", unit="arcsec", low=0
     )
@@ -78,10 +100,15 @@ class Sky(Section):
             raise InputError(
                 f"sky.z_near = {self.z_near:g}: expected less than sky.z_far = {self.z_far:g}"
             )
-        for name in ("seeds", "snapshots"):
+        for name in ("seeds", "test_seeds", "sides", "snapshots"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise InputError(f"sky.{name} = {values}: expected distinct values, one at least")
+        if both := set(self.seeds) & set(self.test_seeds):
+            raise InputError(
+                f"sky.test_seeds = {self.test_seeds}: expected none of sky.seeds, a sky to test on "
+                f"must not share its boxes (found {', '.join(map(str, sorted(both)))} in both)"
+            )
         if max(self.snapshots) >= self.start:
             raise InputError(
                 f"sky.snapshots = {self.snapshots}: expected redshifts below sky.start = "

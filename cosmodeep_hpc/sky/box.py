@@ -1,25 +1,24 @@
-"""A box of shock elements: simulated once, kept in an HDF5 file, read by every image."""
+"""A box: shock elements and halos of a simulated volume, in an HDF5 file that all images read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from cosmodeep_hpc import __version__
-from cosmodeep_hpc.config import Sky
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import replacing_hdf5
-from cosmodeep_hpc.sky import cosmology, nbody, shocks
+from cosmodeep_hpc.sky.halos import Halos
+from cosmodeep_hpc.sky.shocks import Elements
 
-FORMAT = 1
-"""Raise it when the same recipe would give another table."""
 UNITS = {
     "position": "Mpc (comoving)",
     "first": "Mpc (comoving)",
@@ -27,35 +26,71 @@ UNITS = {
     "mach": "",
     "overdensity": "mean density",
     "temperature": "keV",
+    "field": "uG",
+    "halo": "row of halos",
+    "mass": "solMass",
+    "radius": "Mpc (comoving)",
+    "density": "mean density",
 }
+DENSITY_MESH = 256
+"""Cells along a side of the density that a box keeps for pictures, at most."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All that decides on the content of a box.
+class Content:
+    """What a box holds at one redshift.
 
     Attributes:
-        seed: of the density field.
-        side: comoving [Mpc].
-        mesh, start, steps, snapshots, smoothing, refinement, scale: as in the section `sky` of the
-            configuration.
+        redshift: of the snapshot.
+        elements: its shock elements.
+        halos: its halos, the most massive first.
+        density: float (m, m, m), in units of the mean.
     """
 
-    seed: int
-    side: float
-    mesh: int
-    start: float
-    steps: int
-    snapshots: tuple[float, ...]
-    smoothing: float
-    refinement: int
-    scale: float
+    redshift: float
+    elements: Elements
+    halos: Halos
+    density: NDArray[Any]
 
-    @property
-    def digest(self) -> str:
-        """What tells this recipe from every other."""
-        numbers = [cosmology.H0, cosmology.OMEGA_M, cosmology.OMEGA_B, cosmology.SIGMA8]
-        return digest({**asdict(self), "cosmology": [*numbers, cosmology.N_S], "format": FORMAT})
+
+@dataclass(frozen=True)
+class Box:
+    """The file of a box, whole.
+
+    Attributes:
+        path: of the file.
+        side: comoving [Mpc].
+        redshifts: of its snapshots.
+    """
+
+    path: Path
+    side: float
+    redshifts: tuple[float, ...]
+
+    def nearest(self, redshift: float) -> float:
+        """The redshift of the snapshot nearest to one."""
+        return min(self.redshifts, key=lambda z: abs(z - redshift))
+
+    def elements(self, redshift: float) -> Elements:
+        """The shock elements of the snapshot at a redshift."""
+        return Elements(**self._table(redshift, "", Elements))
+
+    def halos(self, redshift: float) -> Halos:
+        """The halos of the snapshot at a redshift."""
+        return Halos(**self._table(redshift, "halos/", Halos))
+
+    def density(self, redshift: float) -> NDArray[np.float32]:
+        """The density of the snapshot at a redshift, float32 (m, m, m) in units of the mean."""
+        with naming(self.path), h5py.File(self.path, "r", locking=False) as file:
+            return np.asarray(file[f"{self._group(redshift)}/density"], np.float32)
+
+    def _table(self, redshift: float, prefix: str, kind: type) -> dict[str, NDArray[Any]]:
+        with naming(self.path), h5py.File(self.path, "r", locking=False) as file:
+            group = f"{self._group(redshift)}/{prefix}"
+            return {f.name: np.asarray(file[group + f.name]) for f in fields(kind)}
+
+    def _group(self, redshift: float) -> str:
+        return f"snapshot-{self.redshifts.index(redshift)}"
 
 
 def digest(content: Any) -> str:
@@ -64,96 +99,67 @@ def digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def recipes(sky: Sky) -> list[Recipe]:
-    """The boxes of a configuration, in the order in which slabs number them."""
-    return [
-        Recipe(
-            seed,
-            sky.box,
-            sky.mesh,
-            sky.start,
-            sky.steps,
-            sky.snapshots,
-            sky.smoothing,
-            sky.refinement,
-            sky.scale,
-        )
-        for seed in sky.seeds
-    ]
-
-
-def path_of(folder: Path, recipe: Recipe) -> Path:
-    """The file of a box."""
-    return folder / f"box-{recipe.seed}.h5"
-
-
-def is_made(path: Path, recipe: Recipe) -> bool:
-    """Whether the file holds the box of this recipe, whole."""
+def is_made(path: Path, recipe: str) -> bool:
+    """Whether the file holds the box of this recipe (a digest), whole."""
     if not path.exists():
         return False
     try:
         with h5py.File(path, "r", locking=False) as file:
-            return bool(file.attrs.get("recipe") == recipe.digest)
+            return bool(file.attrs.get("recipe") == recipe)
     except OSError:  # not HDF5, or cut short by other hands: it is made anew
         return False
 
 
-def make(
-    path: Path,
-    recipe: Recipe,
-    workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Simulate a box, find its shock elements, write the file whole or not at all.
-
-    Args:
-        path: of the file.
-        recipe: of the box; the same recipe gives the same bytes.
-        workers: threads of the FFT; no influence on the result.
-        progress: called with (steps done, steps in all).
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    linear = nbody.initial_displacement(recipe.seed, recipe.mesh, recipe.side, workers)
-    with replacing_hdf5(path) as file:
-        file.attrs["recipe"] = recipe.digest
-        file.attrs["writer"] = f"cosmodeep_hpc {__version__}"
-        for name, value in asdict(recipe).items():
-            file.attrs[name] = value
-        file.attrs["side_unit"] = file.attrs["scale_unit"] = "Mpc (comoving)"
-        for snapshot in nbody.evolve(
-            linear, recipe.side, recipe.snapshots, recipe.start, recipe.steps, workers, progress
-        ):
-            elements = shocks.shock_elements(
-                snapshot,
-                smoothing=recipe.smoothing,
-                factor=recipe.refinement,
-                scale=recipe.scale,
-                workers=workers,
-            )
-            group = file.create_group(_group(recipe, snapshot.redshift))
-            group.attrs["redshift"] = snapshot.redshift
-            for field in fields(elements):
-                dataset = group.create_dataset(field.name, data=getattr(elements, field.name))
-                dataset.attrs["unit"] = UNITS[field.name]
-
-
-def read(path: Path, recipe: Recipe, redshift: float) -> shocks.Elements:
-    """The shock elements of the snapshot at a redshift.
+def opened(path: Path, recipe: str) -> Box:
+    """The box of a file.
 
     Raises:
         InputError: the file cannot be read, or is not the box of this recipe.
     """
     with naming(path), h5py.File(path, "r", locking=False) as file:
-        if file.attrs.get("recipe") != recipe.digest:
+        if file.attrs.get("recipe") != recipe:
             raise InputError(f"{path}: not made by this configuration; remove it to make it anew")
-        group = file[_group(recipe, redshift)]
-        return shocks.Elements(
-            **{f.name: np.asarray(group[f.name]) for f in fields(shocks.Elements)}
-        )
+        redshifts = tuple(float(file[name].attrs["redshift"]) for name in file)
+        return Box(path, float(file.attrs["side"]), redshifts)
 
 
-def _group(recipe: Recipe, redshift: float) -> str:
-    """The group of a snapshot: snapshots are numbered as the recipe lists them."""
-    return f"snapshot-{recipe.snapshots.index(redshift)}"
+def write(
+    path: Path,
+    recipe: str,
+    side: float,
+    attributes: Mapping[str, Any],
+    snapshots: Iterable[Content],
+) -> None:
+    """Write a box, whole or not at all.
+
+    Args:
+        path: of the file.
+        recipe: digest of all that decides on the content.
+        side: of the box [comoving Mpc].
+        attributes: further ones, for the reader.
+        snapshots: drawn one by one; fewer than ten.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with replacing_hdf5(path) as file:
+        file.attrs["recipe"] = recipe
+        file.attrs["writer"] = f"cosmodeep_hpc {__version__}"
+        file.attrs["side"] = side
+        file.attrs["side_unit"] = UNITS["position"]
+        for name, value in attributes.items():
+            file.attrs[name] = value
+        for number, content in enumerate(snapshots):
+            group = file.create_group(f"snapshot-{number}")
+            group.attrs["redshift"] = content.redshift
+            _write_table(group, content.elements)
+            _write_table(group.create_group("halos"), content.halos)
+            density = content.density.astype(np.float16)
+            dataset = group.create_dataset("density", data=density, compression="lzf", shuffle=True)
+            dataset.attrs["unit"] = UNITS["density"]
+
+
+def _write_table(group: Any, table: Any) -> None:
+    for field in fields(table):
+        dataset = group.create_dataset(field.name, data=getattr(table, field.name))
+        dataset.attrs["unit"] = UNITS[field.name]

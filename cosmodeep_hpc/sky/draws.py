@@ -18,6 +18,11 @@ class Purpose(IntEnum):
     POINT_SOURCES = 6
     RADIO_GALAXIES = 7
     STRIPES = 8
+    FIRST_BOX = 20
+
+
+TEST_IMAGES = 1 << 32
+"""Added to the number of an image of a test sky: it shares no random number with any other."""
 
 
 def draws(seed: int, purpose: Purpose, index: int = 0, slab: int = 0) -> np.random.Generator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ MEAN_ELECTRONS = 2.17e-7
 """Mean density of electrons today, all baryons ionised [1/cm^3]."""
 MACH_CLAMP = (1.5, 30.0)
 """Mach numbers outside this range count as its ends in the spectral index."""
+REFERENCE_TEMPERATURE = 5.0
+"""Temperature k T at which B0 is meant [keV]."""
 MPC_IN_CM = 3.0856775814913673e24
 JANSKY = 1e-23
 """One jansky [erg/s/cm^2/Hz]."""
@@ -30,15 +32,17 @@ class Amplitude:
     Attributes:
         efficiency: xi_e, share of the energy flux through a strong shock that goes into electrons.
         mach_cut: Mach number at which the efficiency is half that of a strong shock.
-        field: B0, magnetic field at an overdensity of 1000 today [uG].
-        field_exponent: slope of the field in the overdensity.
-        field_limit: largest field [uG], today.
+        field: B0, magnetic field at an overdensity of 1000 and REFERENCE_TEMPERATURE, today [uG].
+        field_density: exponent of the density.
+        field_temperature: exponent of the temperature.
+        field_limit: largest field [uG].
     """
 
     efficiency: float
     mach_cut: float
     field: float
-    field_exponent: float
+    field_density: float
+    field_temperature: float
     field_limit: float
 
 
@@ -56,13 +60,31 @@ def psi(mach: ArrayLike, mach_cut: float) -> Any:
     return 1 / (1 + (mach_cut / np.maximum(mach, 1.0)) ** 6)
 
 
-def magnetic_field(overdensity: ArrayLike, redshift: float, amplitude: Amplitude) -> Any:
-    """B = B0 (d / 1000)^b (1 + z)^2, at most the limit [uG, proper].
+def magnetic_field(
+    overdensity: ArrayLike, temperature: ArrayLike, redshift: float, amplitude: Amplitude
+) -> Any:
+    """B = B0 (d (1 + z)^3 / 1000)^b (k T / 5 keV)^c, at most the limit [uG, proper].
 
-    The last factor is that of a field frozen into comoving matter.
+    b = 2/3 and c = 0 is a field frozen into the matter; b = c = 1/2 one whose energy is a fixed
+    share of the thermal energy.
+
+    Args:
+        overdensity: d, in units of the mean density at the redshift.
+        temperature: k T [keV].
+        redshift: z.
+        amplitude: the free parameters.
     """
-    field = amplitude.field * (np.asarray(overdensity) / 1000) ** amplitude.field_exponent
-    return np.minimum(field, amplitude.field_limit) * (1 + redshift) ** 2
+    density = np.asarray(overdensity) * ((1 + redshift) ** 3 / 1000)
+    heat = np.asarray(temperature) / REFERENCE_TEMPERATURE
+    field = amplitude.field * density**amplitude.field_density * heat**amplitude.field_temperature
+    return np.minimum(field, amplitude.field_limit)
+
+
+def with_field(elements: Elements, redshift: float, amplitude: Amplitude) -> Elements:
+    """The elements with `magnetic_field` where their simulation gives none."""
+    relation = magnetic_field(elements.overdensity, elements.temperature, redshift, amplitude)
+    field = np.where(np.isnan(elements.field), relation, elements.field)
+    return replace(elements, field=field.astype(np.float32))
 
 
 def radio_power(
@@ -110,7 +132,7 @@ def radio_power(
 def element_power(
     elements: Elements, redshift: float, frequency: float, amplitude: Amplitude
 ) -> Any:
-    """Power of shock elements at a frequency in their frame [GHz], float64 (n,) [erg/s/Hz].
+    """Power of shock elements at a frequency in their frame [GHz], float32 (n,) [erg/s/Hz].
 
     Comoving areas become proper, and overdensities electrons per proper volume, at `redshift`.
     """
@@ -118,7 +140,7 @@ def element_power(
         elements.area / (1 + redshift) ** 2,
         MEAN_ELECTRONS * elements.overdensity * (1 + redshift) ** 3,
         elements.temperature,
-        magnetic_field(elements.overdensity, redshift, amplitude),
+        elements.field,
         elements.mach,
         redshift,
         frequency,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from astropy.table import Table, vstack
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from cosmodeep_hpc import __version__
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.sky.cosmology import redshift_at
 from cosmodeep_hpc.sky.halos import Halos
@@ -120,13 +119,13 @@ def field_table(
     return table
 
 
-def path_of(out: Path, index: int) -> Path:
-    """The halo catalogue beside the images of an index."""
-    return out / f"halos-{index:05d}.fits"
-
-
-def write(path: Path, table: Table) -> None:
+def write(path: Path, table: Table, origin: Mapping[str, tuple[Any, str]]) -> None:
     """Write a `field_table` as a FITS file, whole or not at all.
+
+    Args:
+        path: of the file.
+        table: the halos.
+        origin: entries of the primary header, which say where the file comes from.
 
     Raises:
         InputError: the file cannot be written.
@@ -137,7 +136,6 @@ def write(path: Path, table: Table) -> None:
         "ZNEAR": (table.meta["ZNEAR"], "redshift at which the light cone begins"),
         "ZFAR": (table.meta["ZFAR"], "redshift at which the light cone ends"),
         "RADESYS": ("ICRS", "equatorial coordinate system"),
-        "CREATOR": (f"cosmodeep_hpc {__version__}", "program that made the table"),
     }
     for number, (name, _, unit, ucd, meaning) in enumerate(COLUMNS, start=1):
         hdu.header.comments[f"TTYPE{number}"] = meaning
@@ -146,5 +144,8 @@ def write(path: Path, table: Table) -> None:
         hdu.header.set(f"TUCD{number}", ucd, "content by IVOA", after=f"TFORM{number}")
     for key, entry in entries.items():
         hdu.header[key] = entry
+    primary = fits.PrimaryHDU()
+    for key, entry in origin.items():
+        primary.header[key] = entry
     with replacing(path) as temporary:
-        hdu.writeto(temporary)
+        fits.HDUList([primary, hdu]).writeto(temporary)

@@ -10,15 +10,10 @@ from typing import Any
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from cosmodeep_hpc.sky.cosmology import H0, expansion, growth, growth_rate, linear_power
 from cosmodeep_hpc.sky.draws import Purpose, draws
-
-Field = NDArray[np.float32]
-
-_CHUNK = 1 << 16  # particles handled at once, so that their 8 cells and weights stay in the cache,
-_CHUNKS = 32  # but in no more pieces than this, since a deposit passes over the mesh for each
+from cosmodeep_hpc.sky.mesh import Field, deposit, interpolate
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,8 @@ def initial_displacement(seed: int, mesh: int, side: float, workers: int = 1) ->
     """A Gaussian random displacement field, linearly extrapolated to today [comoving Mpc].
 
     Args:
-        seed: of the field; the same seed, mesh and side give the same bytes.
+        seed: of the field; the same seed, mesh and side give the same bytes. Fields of different
+            sides are independent.
         mesh: particles along a side.
         side: of the box [Mpc].
         workers: threads of the FFT; no influence on the result.
@@ -81,7 +77,9 @@ def initial_displacement(seed: int, mesh: int, side: float, workers: int = 1) ->
     Returns:
         float32 (3, mesh, mesh, mesh).
     """
-    white = draws(seed, Purpose.DENSITY).standard_normal((mesh,) * 3, dtype=np.float32)
+    white = draws(seed, Purpose.DENSITY, round(1000 * side)).standard_normal(
+        (mesh,) * 3, dtype=np.float32
+    )
     density = scipy.fft.rfftn(white, workers=workers, overwrite_x=True)
     waves = wave_numbers(mesh, side)
     k = np.sqrt(waves[0] ** 2 + waves[1] ** 2 + waves[2] ** 2)
@@ -98,86 +96,18 @@ def _inverse(fields: NDArray[Any], mesh: int, workers: int) -> Field:
     return real
 
 
-def cloud_in_cell(displacement: Field, side: float, mesh: int) -> Iterator[tuple[slice, Any]]:
-    """The cloud-in-cell weights of particles, chunk by chunk.
-
-    Args:
-        displacement: float32 (3, n, n, n) [comoving Mpc]; particles start on a grid of n cells.
-        side: of the box [Mpc].
-        mesh: cells along a side; cell i has its centre at i * side / mesh.
-
-    Yields:
-        The particles (a slice of the flattened grid) and a sparse matrix (particles, mesh^3) of
-        weights, which sum to 1 a particle: its product reads a field at the particles, its
-        transposed product deposits them.
-    """
-    n = displacement.shape[1]
-    flat = displacement.reshape(3, -1)
-    cells = np.float32(mesh / side)
-    step = max(_CHUNK, -(-flat.shape[1] // _CHUNKS))
-    for start in range(0, flat.shape[1], step):
-        rows = slice(start, min(start + step, flat.shape[1]))
-        count = rows.stop - rows.start
-        corners, parts = [], []
-        for axis, grid in enumerate(np.unravel_index(np.arange(rows.start, rows.stop), (n,) * 3)):
-            place = grid.astype(np.float32) * np.float32(mesh / n) + flat[axis, rows] * cells
-            floor = np.floor(place)
-            part = place - floor
-            low = floor.astype(np.int32) % mesh
-            high = low + 1
-            high[high == mesh] = 0
-            stride = mesh ** (2 - axis)
-            corners.append((low * np.int32(stride), high * np.int32(stride)))
-            parts.append((1 - part, part))
-        index = np.empty((count, 8), np.int32)
-        weight = np.empty((count, 8), np.float32)
-        for corner in range(8):
-            i, j, k = corner >> 2, corner >> 1 & 1, corner & 1
-            index[:, corner] = corners[0][i] + corners[1][j] + corners[2][k]
-            weight[:, corner] = parts[0][i] * parts[1][j] * parts[2][k]
-        pointer = np.arange(0, 8 * count + 1, 8, dtype=np.int32)
-        yield (
-            rows,
-            csr_array((weight.ravel(), index.ravel(), pointer), shape=(count, mesh**3), copy=False),
-        )
-
-
-def deposit(snapshot: Snapshot, mesh: int, values: Field | None = None) -> Field:
-    """Particles, or what they carry, on a mesh by cloud-in-cell.
-
-    Args:
-        snapshot: the particles.
-        mesh: cells along a side.
-        values: float32 (c, n, n, n) carried by the particles; None counts them.
-
-    Returns:
-        float32 (c, mesh, mesh, mesh), sums over particles in units of the mean number a cell.
-    """
-    n = snapshot.displacement.shape[1]
-    carried = np.ones((n**3, 1), np.float32) if values is None else values.reshape(-1, n**3).T
-    total = np.zeros((mesh**3, carried.shape[1]), np.float32)
-    for rows, weights in cloud_in_cell(snapshot.displacement, snapshot.side, mesh):
-        total += weights.T @ np.ascontiguousarray(carried[rows])
-    total *= np.float32((mesh / n) ** 3)
-    return np.ascontiguousarray(total.T).reshape(-1, mesh, mesh, mesh)
-
-
 def _force(displacement: Field, side: float, workers: int) -> Field:
     """-grad of the inverse Laplacian of the density contrast at the particles [Mpc], (3, n, n, n).
 
     In the linear regime it is the displacement itself, which fixes its sign and its scale.
     """
     n = displacement.shape[1]
-    density = np.zeros(n**3, np.float32)
-    for rows, weights in cloud_in_cell(displacement, side, n):
-        density += weights.T @ np.ones(rows.stop - rows.start, np.float32)
-    transform = scipy.fft.rfftn(density.reshape((n,) * 3), workers=workers)
-    fields = _inverse(gradient_of_inverse_laplacian(transform, side), n, workers)
-    table = np.ascontiguousarray(fields.reshape(3, -1).T)
-    at_particles = fields.reshape(3, -1)
-    for rows, weights in cloud_in_cell(displacement, side, n):
-        at_particles[:, rows] = (weights @ table).T
-    return fields
+    density = deposit(displacement, side, n)
+    transform = scipy.fft.rfftn(density, workers=workers, overwrite_x=True)
+    table = np.empty((n, n, n, 3), np.float32)  # side by side: a particle reads them together
+    for axis, field in enumerate(gradient_of_inverse_laplacian(transform, side)):
+        table[..., axis] = scipy.fft.irfftn(field, s=(n,) * 3, workers=workers)
+    return interpolate(displacement, side, table)
 
 
 def step_edges(start: float, snapshots: Sequence[float], steps: int) -> list[float]:

@@ -13,13 +13,18 @@ from typing import Any
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter
 
 from cosmodeep_hpc.sky.beam import FWHM
-from cosmodeep_hpc.sky.nbody import Field, Snapshot, deposit
+from cosmodeep_hpc.sky.mesh import Field, deposit, read
+from cosmodeep_hpc.sky.nbody import Snapshot
 
 MACH_RANGE = (1.3, 30.0)
 """Mach numbers kept and given (lower end: Vazza et al. 2009)."""
+FORCE_SOFTENING = 1.0
+"""Softening of the mesh's force, as the sigma of a Gaussian [cell]."""
+LEAST_SMOOTHING = 1.25
+"""Least sigma with which displacements are smoothed [cell of the particles' grid]."""
 KEV_PER_DISPERSION = 6.27e-6
 """Temperature k T [keV] of gas with a velocity dispersion of 1 km/s an axis (mean mass 0.6)."""
 
@@ -35,6 +40,9 @@ class Elements:
         mach: float32 (n,), Mach number.
         overdensity: float32 (n,), downstream density in units of the mean.
         temperature: float32 (n,), downstream temperature k T [keV].
+        field: float32 (n,), magnetic field B [uG, proper]; NaN where the simulation has none:
+            `emission.with_field` fills it in.
+        halo: int32 (n,), row of the halo that it lies in, in the snapshot's table; -1 for none.
     """
 
     position: Field
@@ -43,6 +51,8 @@ class Elements:
     mach: Field
     overdensity: Field
     temperature: Field
+    field: Field
+    halo: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.mach)
@@ -234,53 +244,64 @@ class Flow:
     jump: Field
 
 
+def remaining(scale: float, cell: float) -> float:
+    """Sigma of the smoothing that is left to do, for a field to be read on a scale [comoving Mpc].
+
+    By itself a particle mesh smooths with the softening of its force, about a cell, and with the
+    cloud-in-cell windows of deposit and reading, each of variance cell^2 / 6. Where that is more
+    than the scale, next to nothing is left.
+    """
+    done = FORCE_SOFTENING**2 + 2 / 6
+    return float(np.sqrt(max(scale**2 - done * cell**2, 0.01 * cell**2)))
+
+
 def flow(snapshot: Snapshot, mesh: int, scale: float) -> Flow:
     """Density, velocity dispersion and convergence of the flow on a mesh.
 
     Args:
         snapshot: the particles.
         mesh: cells along a side.
-        scale: comoving FWHM of the Gaussian through which everything is read [Mpc].
+        scale: comoving sigma on which they are read, see `remaining` [Mpc].
     """
     cell = snapshot.side / mesh
-    sigma = scale / FWHM / cell
+    width = remaining(scale, cell)
 
     def read(values: Field | None) -> Field:
-        return np.stack(
-            [gaussian_filter(v, sigma, mode="wrap") for v in deposit(snapshot, mesh, values)]
-        )
+        field = deposit(snapshot.displacement, snapshot.side, mesh, values)
+        return gaussian_filter(field, width / cell, mode="wrap")  # type: ignore[no-any-return]
 
-    density = read(None)[0]
+    density = read(None)
     weight = 1 / np.maximum(density, 1e-3)
-    mean = read(snapshot.velocity) * weight
-    speed = np.asarray(np.sum(snapshot.velocity**2, axis=0, dtype=np.float32))
-    square = read(speed[None])[0] * weight
-    variance = (square - np.sum(mean**2, axis=0)) / 3
     convergence = np.zeros_like(density)
+    square = read(np.asarray(np.sum(snapshot.velocity**2, axis=0, dtype=np.float32))) * weight
     for axis in range(3):
-        convergence -= np.roll(mean[axis], -1, axis) - np.roll(mean[axis], 1, axis)
-    convergence *= np.float32(0.5 / cell * scale)
-    return Flow(density, np.sqrt(np.maximum(variance, 1e-3)), convergence)
+        mean = read(snapshot.velocity[axis]) * weight
+        square -= mean**2
+        convergence -= np.roll(mean, -1, axis) - np.roll(mean, 1, axis)
+    # A jump is taken across the full width at half maximum.
+    convergence *= np.float32(0.5 / cell * width * FWHM)
+    return Flow(density, np.sqrt(np.maximum(square / 3, 1e-3)), convergence)
 
 
 def shock_elements(
     snapshot: Snapshot,
     *,
-    smoothing: float = 2.0,
-    factor: int = 2,
+    smoothing: float = 1.0,
+    factor: int = 1,
     scale: float = 1.0,
-    stretch: float = 4.0,
+    stretch: float = 3.0,
     workers: int = 1,
 ) -> Elements:
     """The shock elements of a particle-mesh box.
 
     Args:
         snapshot: particles on the grid they started from.
-        smoothing: sigma of the Gaussian that smooths their displacement first [cells].
+        smoothing: sigma of the Gaussian that smooths their displacement first [comoving Mpc];
+            LEAST_SMOOTHING cells at least.
         factor: points of the grid on which caustics are sought for one particle, along an axis.
-        scale: comoving scale on which density, temperature and jump are read [Mpc].
-        stretch: longest side of an element [cells of the particles' grid]; longer ones, which
-            bridge a region that the grid does not resolve, are dropped.
+        scale: comoving sigma on which density, temperature and jump are read [Mpc].
+        stretch: longest side of an element [comoving Mpc]; longer ones, which bridge a region that
+            the grid does not resolve, are dropped.
         workers: threads of the FFT; no influence on the result.
 
     Returns:
@@ -288,10 +309,11 @@ def shock_elements(
     """
     n = snapshot.displacement.shape[1]
     side = snapshot.side
-    fine = np.stack([refine(s, smoothing, factor, workers) for s in snapshot.displacement])
+    width = max(smoothing * n / side, LEAST_SMOOTHING)
+    fine = np.stack([refine(s, width, factor, workers) for s in snapshot.displacement])
     position, first, second = caustics(fine, side / (n * factor))
     del fine
-    longest = np.float32((stretch * side / n) ** 2)
+    longest = np.float32(stretch**2)
     kept = np.flatnonzero(
         (np.sum(first**2, axis=1) < longest) & (np.sum(second**2, axis=1) < longest)
     )
@@ -299,10 +321,9 @@ def shock_elements(
     position = np.asarray(np.mod(position[kept], np.float32(side)))
     position[position >= side] = 0  # a rounded remainder
     state = flow(snapshot, n, scale)
-    place = position.T * np.float32(n / side)
 
     def at(field: Field) -> Field:
-        return map_coordinates(field, place, order=1, mode="grid-wrap")  # type: ignore[no-any-return]
+        return read(field, position, side)
 
     dispersion = at(state.dispersion)
     sound = np.float32(np.sqrt(5 / 3)) * dispersion
@@ -311,4 +332,7 @@ def shock_elements(
     mach = mach_number(jump / sound).astype(np.float32)
     temperature = np.float32(KEV_PER_DISPERSION) * dispersion**2
     shocked = np.flatnonzero(mach >= MACH_RANGE[0])
-    return Elements(position, first, second, mach, at(state.overdensity), temperature)[shocked]
+    field = np.full(len(mach), np.nan, np.float32)
+    halo = np.full(len(mach), -1, np.int32)
+    density = at(state.overdensity)
+    return Elements(position, first, second, mach, density, temperature, field, halo)[shocked]

@@ -13,7 +13,8 @@ from scipy.spatial import cKDTree
 from cosmodeep_hpc.sky.compiled import compiled
 from cosmodeep_hpc.sky.cosmology import OMEGA_M
 from cosmodeep_hpc.sky.massfunction import OVERDENSITY, critical_density
-from cosmodeep_hpc.sky.nbody import Snapshot, deposit
+from cosmodeep_hpc.sky.mesh import deposit
+from cosmodeep_hpc.sky.nbody import Snapshot
 
 OUTER = 25.0
 """Halos are found and ranked by spheres of this mean density [critical density], which a mesh
@@ -61,7 +62,9 @@ def spheres(snapshot: Snapshot) -> Spheres:
     """
     n, side = snapshot.displacement.shape[1], snapshot.side
     cell = side / n
-    density = gaussian_filter(deposit(snapshot, n)[0], _SMOOTHING, mode="wrap")
+    density = gaussian_filter(
+        deposit(snapshot.displacement, snapshot.side, n), _SMOOTHING, mode="wrap"
+    )
     rows = np.flatnonzero(density > _PEAK)
     rows = rows[_peaks(density, rows)]
     rows = rows[np.argsort(-density.ravel()[rows], kind="stable")]

@@ -1,0 +1,260 @@
+"""What boxes are made of: a particle mesh of our own, or the output of another simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from cosmodeep_hpc.config import Sky
+from cosmodeep_hpc.sky import box, cosmology, gridhalos, gridshocks, halos, nbody, shocks
+from cosmodeep_hpc.sky.emission import Amplitude, with_field
+from cosmodeep_hpc.sky.grid import Grid
+from cosmodeep_hpc.sky.lightcone import Slab, stack
+from cosmodeep_hpc.sky.mesh import Field, deposit
+
+FORMAT = 2
+"""Raise it when the same recipe would give another table."""
+Progress = Callable[[int, int], None]
+
+
+class Recipe(Protocol):
+    """All that decides on the content of a box."""
+
+    @property
+    def name(self) -> str:
+        """Name of its file, without the ending."""
+
+    @property
+    def side(self) -> float:
+        """Comoving [Mpc]."""
+
+    @property
+    def digest(self) -> str:
+        """What tells this recipe from every other."""
+
+    def make(self, path: Path, workers: int, progress: Progress | None) -> None:
+        """Write the box: the same bytes whatever the threads of the FFT.
+
+        Args:
+            path: of the file.
+            workers: threads of the FFT.
+            progress: called with (parts done, parts in all).
+        """
+
+
+def amplitude_of(sky: Sky) -> Amplitude:
+    """The free parameters of the emission."""
+    return Amplitude(
+        sky.efficiency,
+        sky.mach_cut,
+        sky.field,
+        sky.field_density,
+        sky.field_temperature,
+        sky.field_limit,
+    )
+
+
+@dataclass(frozen=True)
+class ParticleMesh:
+    """A box of the built-in simulation.
+
+    Attributes:
+        seed: of the density field.
+        side: comoving [Mpc].
+        mesh, start, steps, snapshots, smoothing, refinement, scale: as in the section `sky` of the
+            configuration.
+        field: the options of the magnetic field.
+    """
+
+    seed: int
+    side: float
+    mesh: int
+    start: float
+    steps: int
+    snapshots: tuple[float, ...]
+    smoothing: float
+    refinement: int
+    scale: float
+    field: tuple[float, float, float, float]
+
+    @property
+    def name(self) -> str:
+        """Name of its file, without the ending."""
+        return f"box-{self.side:g}-{self.seed}"
+
+    @property
+    def digest(self) -> str:
+        """What tells this recipe from every other."""
+        numbers = [cosmology.H0, cosmology.OMEGA_M, cosmology.OMEGA_B, cosmology.SIGMA8]
+        return box.digest(
+            {**asdict(self), "cosmology": [*numbers, cosmology.N_S], "format": FORMAT}
+        )
+
+    def make(self, path: Path, workers: int = 1, progress: Progress | None = None) -> None:
+        """Simulate, find shock elements and halos, write the box whole or not at all."""
+        box.write(path, self.digest, self.side, asdict(self), self._snapshots(workers, progress))
+
+    def _snapshots(self, workers: int, progress: Progress | None) -> Iterator[box.Content]:
+        amplitude = Amplitude(1.0, 1.0, *self.field)
+        linear = nbody.initial_displacement(self.seed, self.mesh, self.side, workers)
+        run = nbody.evolve(
+            linear, self.side, self.snapshots, self.start, self.steps, workers, progress
+        )
+        del linear
+        for snapshot in run:
+            elements = shocks.shock_elements(
+                snapshot,
+                smoothing=self.smoothing,
+                factor=self.refinement,
+                scale=self.scale,
+                workers=workers,
+            )
+            found = halos.find(snapshot)
+            members = halos.membership(found, elements.position, self.side)
+            elements = replace(elements, halo=members)
+            yield box.Content(
+                snapshot.redshift,
+                with_field(elements, snapshot.redshift, amplitude),
+                found,
+                deposit(snapshot.displacement, self.side, min(self.mesh, box.DENSITY_MESH)),
+            )
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A box of another simulation: the snapshots of one run.
+
+    Attributes:
+        grids: one a snapshot, by rising redshift.
+        number: of the run, among those of the same side.
+        field: the options of the magnetic field, where the simulation has none.
+        files: what tells the inputs from others: name, size and time of change.
+    """
+
+    grids: tuple[Grid, ...]
+    number: int
+    field: tuple[float, float, float, float]
+    files: tuple[tuple[str, int, int], ...]
+
+    @property
+    def name(self) -> str:
+        """Name of its file, without the ending."""
+        return f"simulation-{self.side:g}-{self.number}"
+
+    @property
+    def side(self) -> float:
+        """Comoving [Mpc]."""
+        return self.grids[0].side
+
+    @property
+    def digest(self) -> str:
+        """What tells this recipe from every other."""
+        return box.digest([self.files, self.field, "simulation", FORMAT])
+
+    def make(self, path: Path, workers: int = 1, progress: Progress | None = None) -> None:
+        """Find shock elements and halos, write the box whole or not at all."""
+        sources = {"sources": [grid.source for grid in self.grids]}
+        box.write(path, self.digest, self.side, sources, self._snapshots(progress))
+
+    def _snapshots(self, progress: Progress | None) -> Iterator[box.Content]:
+        amplitude = Amplitude(1.0, 1.0, *self.field)
+        for number, grid in enumerate(self.grids):
+            if progress is not None:
+                progress(number, len(self.grids))
+            found = gridhalos.find(grid)
+            elements = gridshocks.shock_elements(grid, halos=found)
+            yield box.Content(
+                grid.redshift,
+                with_field(elements, grid.redshift, amplitude),
+                found,
+                _coarse_density(grid),
+            )
+
+
+def _coarse_density(grid: Grid) -> Field:
+    """The gas density of a grid in units of the mean, on DENSITY_MESH cells a side or fewer."""
+    factor = next(k for k in range(-(-grid.n // box.DENSITY_MESH), grid.n + 1) if grid.n % k == 0)
+    m = grid.n // factor
+    density = np.empty((m, m, m), np.float32)
+    for i in range(m):
+        planes = grid.planes("density", i * factor, (i + 1) * factor)
+        cells = planes.reshape(factor, m, factor, m, factor)
+        density[i] = cells.mean(axis=(0, 2, 4), dtype=np.float64) / grid.mean_density
+    return density
+
+
+def slabs_of(sky: Sky, sides: Sequence[float]) -> list[Slab]:
+    """The slabs of the light cone, filled with boxes of these sides [comoving Mpc]."""
+    return stack(sky.z_near, sky.z_far, sides, sky.reach)
+
+
+def particle_meshes(sky: Sky, *, test: bool) -> list[Recipe]:
+    """The boxes of a configuration that its light cone needs, of skies to train or to test on."""
+    recipes: list[Recipe] = []
+    slabs = slabs_of(sky, sky.sides)
+    for side in sorted({slab.side for slab in slabs}):
+        wanted = [slab.redshift for slab in slabs if slab.side == side]
+        snapshots = {min(sky.snapshots, key=partial(_distance, z)) for z in wanted}
+        for seed in sky.test_seeds if test else sky.seeds:
+            recipes.append(
+                ParticleMesh(
+                    seed,
+                    side,
+                    sky.mesh,
+                    sky.start,
+                    sky.steps,
+                    tuple(sorted(snapshots, reverse=True)),
+                    sky.smoothing,
+                    sky.refinement,
+                    sky.scale,
+                    _field(sky),
+                )
+            )
+    return recipes
+
+
+def _distance(one: float, other: float) -> float:
+    return abs(one - other)
+
+
+def _field(sky: Sky) -> tuple[float, float, float, float]:
+    return sky.field, sky.field_density, sky.field_temperature, sky.field_limit
+
+
+def simulations(sky: Sky, grids: Sequence[tuple[Path, Grid]]) -> list[Recipe]:
+    """The boxes of the outputs of other simulations.
+
+    Outputs of one side at different redshifts count as the snapshots of one run; of several at the
+    same redshift, each is of a run of its own.
+
+    Args:
+        sky: options of the magnetic field.
+        grids: the outputs and where they were read.
+    """
+    runs: dict[float, list[dict[float, tuple[Path, Grid]]]] = {}
+    for path, grid in grids:
+        known = runs.setdefault(grid.side, [])
+        run = next((run for run in known if grid.redshift not in run), None)
+        if run is None:
+            run = {}
+            known.append(run)
+        run[grid.redshift] = (path, grid)
+    recipes: list[Recipe] = []
+    for side in sorted(runs):
+        for number, run in enumerate(runs[side]):
+            members = [run[redshift] for redshift in sorted(run)]
+            files = tuple(_file(path) for path, _ in members)
+            grids_of_run = tuple(grid for _, grid in members)
+            recipes.append(Simulation(grids_of_run, number, _field(sky), files))
+    return recipes
+
+
+def _file(path: Path) -> tuple[str, int, int]:
+    """What tells a file or folder from another, without reading it."""
+    found: Any = path.stat()
+    return path.name, int(found.st_size), int(found.st_mtime)
