@@ -15,7 +15,6 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from cosmodeep_hpc.sky.beam import FWHM
 from cosmodeep_hpc.sky.mesh import Field, deposit, read
 from cosmodeep_hpc.sky.nbody import Snapshot
 
@@ -235,8 +234,8 @@ class Flow:
     Attributes:
         overdensity: float32 (n, n, n), density in units of the mean.
         dispersion: float32 (n, n, n), one-dimensional velocity dispersion [km/s].
-        jump: float32 (n, n, n), convergence -div v of the peculiar velocity times the scale, by
-            which it changes across it [km/s].
+        jump: float32 (n, n, n), by how much the peculiar velocity changes across a front there, of
+            its convergence -div v read on the scale [km/s].
     """
 
     overdensity: Field
@@ -278,8 +277,8 @@ def flow(snapshot: Snapshot, mesh: int, scale: float) -> Flow:
         mean = read(snapshot.velocity[axis]) * weight
         square -= mean**2
         convergence -= np.roll(mean, -1, axis) - np.roll(mean, 1, axis)
-    # A jump is taken across the full width at half maximum.
-    convergence *= np.float32(0.5 / cell * width * FWHM)
+    # A jump seen through a Gaussian has the slope jump / (sqrt(2 pi) sigma) at its middle.
+    convergence *= np.float32(0.5 / cell * np.sqrt(2 * np.pi) * scale)
     return Flow(density, np.sqrt(np.maximum(square / 3, 1e-3)), convergence)
 
 
