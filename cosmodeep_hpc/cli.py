@@ -25,6 +25,14 @@ def mock(args: argparse.Namespace, settings: Config, world: World) -> int:
     from cosmodeep_hpc.sky import mock as stage
 
     progress = Progress("images", speaks=world.is_root)
+    if args.calibrate:
+        from cosmodeep_hpc.sky import calibrate
+
+        stage.run(settings, args.out, 0, world, progress=progress)
+        trials = Progress("trials", speaks=world.is_root)
+        calibrate.run(settings, args.out, max(args.images, 2), world, trials)
+        say(world, (args.out / "calibration.txt").read_text())
+        return 0
     stage.run(
         settings,
         args.out,
@@ -170,6 +178,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--test", action="store_true", help="a sky to test on: boxes of sky.test_seeds, other noise"
     )
+    sub.add_argument(
+        "--calibrate", action="store_true",
+        help="fit efficiency, Mach cut and B to the paper's signal tiles on --images fields",
+    )  # fmt: skip
     sub.add_argument(
         "--simulation", type=Path, nargs="+", default=[], metavar="PATH",
         help="outputs of a simulation: HDF5 cubes, Enzo dumps, what yt loads",

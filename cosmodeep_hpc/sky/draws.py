@@ -25,6 +25,10 @@ TEST_IMAGES = 1 << 32
 """Added to the number of an image of a test sky: it shares no random number with any other."""
 
 
+CALIBRATION_IMAGES = 2 << 32
+"""Added to the number of a field that parameters are fitted on."""
+
+
 def draws(seed: int, purpose: Purpose, index: int = 0, slab: int = 0) -> np.random.Generator:
     """The random stream of (seed, purpose, index, slab): Philox, addressed, not drawn in turn."""
     return np.random.Generator(
