@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from cosmodeep_hpc import __version__, config
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.files import make_folder
 from cosmodeep_hpc.progress import Progress
 from cosmodeep_hpc.world import World, known, open_world
 
@@ -24,7 +25,7 @@ def mock(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Make Sky and Noise images from simulated boxes, or from another simulation's output."""
     from cosmodeep_hpc.sky import mock as stage
 
-    progress = Progress("images", speaks=world.is_root)
+    progress = Progress("images" if args.images else "boxes", speaks=world.is_root)
     if args.calibrate:
         from cosmodeep_hpc.sky import calibrate
 
@@ -42,8 +43,10 @@ def mock(args: argparse.Namespace, settings: Config, world: World) -> int:
         progress=progress,
         test=args.test,
         simulation=args.simulation,
+        note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
     )
-    say(world, f"{args.images} Sky/Noise pairs in {args.out}")
+    made = f"{args.images} Sky/Noise pairs" if args.images else "boxes"
+    say(world, f"{made} in {args.out}")
     return 0
 
 
@@ -117,6 +120,23 @@ def classify(args: argparse.Namespace, settings: Config, world: World) -> int:
     return 0
 
 
+def report(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """Draw the figures of the paper from what the other stages made."""
+    from cosmodeep_hpc.report import cosmicweb
+
+    of_sky = settings if args.config else config.load(args.sky / "config.json")
+    path = args.out / "cosmic-web.jpg"
+    progress = Progress("slabs", speaks=world.is_root)
+
+    def draw() -> None:
+        make_folder(args.out)
+        cosmicweb.draw(of_sky, args.sky, path, progress)
+
+    world.on_root(draw)
+    say(world, f"gas and emission down to three redshifts (figure 2) in {path}")
+    return 0
+
+
 def show_config(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Print every option with its value, unit and meaning, as TOML."""
     for name, section in config.sections().items():
@@ -176,8 +196,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--first", type=at_least(0), default=0, metavar="K", help="number of the first pair"
     )
     sub.add_argument(
-        "--test", action="store_true", help="a sky to test on: boxes of sky.test_seeds, other noise"
-    )
+        "--test", action="store_true",
+        help="a sky to test on: boxes of sky.test_seeds, other noise (of a --simulation, which "
+        "has no other boxes: other noise and orientations; better give PATHs of another run)",
+    )  # fmt: skip
     sub.add_argument(
         "--calibrate", action="store_true",
         help="fit efficiency, Mach cut and B to the paper's signal tiles on --images fields",
@@ -206,6 +228,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--threshold", type=float, help="probability of signal (default: the model's own)"
     )
+    sub = command("report", report)
+    sub.add_argument("--sky", required=True, help="folder that mock made", **folder)
+    sub.add_argument("--out", required=True, help="folder of figures", **folder)
     command("config", show_config)
     text = "Check MPI, Horovod, HDF5, TensorFlow, GPUs and Slurm, and say what to do about faults."
     commands.add_parser("doctor", help=text, description=text, allow_abbrev=False)

@@ -119,6 +119,11 @@ class Painter:
             )
         return lightcone.blurred(light, self.view, sky.blur)
 
+    def forget(self) -> None:
+        """Let go of the elements and powers that were read."""
+        self._elements.clear()
+        self._powers.clear()
+
     def halos(self, index: int, wcs: WCS) -> Table:
         """The halos of the field of image `index`, see `halocatalog.field_table`."""
         parts = []
