@@ -116,6 +116,8 @@ def opened(path: Path, recipe: str) -> Box:
     Raises:
         InputError: the file cannot be read, or is not the box of this recipe.
     """
+    if not path.exists():
+        raise InputError(f"{path}: no such box; run the same command again, which makes it")
     with naming(path), h5py.File(path, "r", locking=False) as file:
         if file.attrs.get("recipe") != recipe:
             raise InputError(f"{path}: not made by this configuration; remove it to make it anew")

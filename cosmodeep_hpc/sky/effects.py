@@ -23,6 +23,16 @@ Cards = dict[str, tuple[Any, str]]
 """Entries of a FITS header: value and comment."""
 
 
+def check(config: Config) -> None:
+    """See that the effects can be made, before anything is.
+
+    Raises:
+        InputError: an effect asks for what the telescope cannot do.
+    """
+    if config.effects.dirty_beam or config.effects.stripes:
+        uvcoverage.check(config.instrument, config.effects)
+
+
 def observe(
     sky: NDArray[np.float32], config: Config, index: int, workers: int = 1
 ) -> tuple[NDArray[np.float32], Cards]:

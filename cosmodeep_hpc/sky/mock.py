@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 from astropy.io import fits
@@ -24,7 +25,7 @@ from cosmodeep_hpc.world import World
 FORMAT = 2
 """Raise it when the same configuration would give other images."""
 Progress = Callable[..., None]
-"""Called with (images done, images in all, a short note)."""
+"""Called with (images done, images in all, a short note); boxes where no image is made."""
 
 
 def run(
@@ -37,6 +38,7 @@ def run(
     *,
     test: bool = False,
     simulation: Sequence[Path] = (),
+    note: Callable[[str], None] | None = None,
 ) -> None:
     """Make the pairs `first` to `first + images - 1` in `out`; a collective call.
 
@@ -51,23 +53,31 @@ def run(
         world: the ranks, which draw boxes and pairs from a queue.
         first: index of the first pair.
         progress: called on rank 0 as work goes on.
-        test: whether it is a sky to test on, of the boxes of `sky.test_seeds`.
+        test: whether it is a sky to test on: of the boxes of `sky.test_seeds`, or of the same
+            `simulation`, with other noise, turned otherwise and elsewhere on the sky.
         simulation: outputs of another simulation, in place of the built-in one.
+        note: called on rank 0 with lines that the user should read, such as another cosmology.
 
     Raises:
-        InputError: a simulation cannot be used, a pair in `out` is from another configuration, or
-            `out` cannot be written.
+        InputError: a simulation cannot be used, an effect cannot be made, a pair in `out` is from
+            another configuration, or `out` cannot be written.
     """
     workers = max(1, len(os.sched_getaffinity(0)) // world.local_size)
     tell = progress if progress is not None and world.is_root else _silent
     folder = out / "boxes"
 
     def prepare() -> tuple[list[Recipe], list[int], list[int]]:
-        recipes = _recipes(config, simulation, test=test, tell=tell)
+        effects.check(config)
+        recipes, notes = _recipes(config, simulation, test=test, tell=tell)
+        if note is not None:
+            for line in notes:
+                note(line)
         mark = config_digest(config, recipes)
         make_folder(out)
         make_folder(folder)
-        pairs = [i for i in range(first, first + images) if not _is_made(mark, out, i)]
+        for path in islice(out.glob("sky-*.fits"), 1):  # all are from one configuration
+            _is_made(mark, path)
+        pairs = [i for i in range(first, first + images) if not _is_whole(mark, out, i)]
         config.write(out / "config.json")
         missing = [
             i for i, r in enumerate(recipes) if not box.is_made(_box_path(folder, r), r.digest)
@@ -75,41 +85,60 @@ def run(
         return recipes, (missing if pairs or not images else []), pairs
 
     recipes, missing, pairs = world.on_root(prepare)
-    for number in world.queue(len(missing)):
+    total = len(pairs) if images else len(missing)
+
+    def make_box(number: int) -> None:
         recipe = recipes[missing[number]]
         title = f"box {number + 1} of {len(missing)} ({recipe.name})"
 
-        def step(done: int, total: int, title: str = title) -> None:
-            tell(0, len(pairs), f"{title}, step {done} of {total}")
+        def step(done: int, steps: int) -> None:
+            tell(0 if images else number, total, f"{title}, step {done} of {steps}")
 
         recipe.make(_box_path(folder, recipe), workers, step)
-    world.comm.Barrier()
-    if not pairs:
-        tell(images, images)
-        return
-    boxes = [box.opened(_box_path(folder, recipe), recipe.digest) for recipe in recipes]
-    maker = _Maker(config, out, Painter(config, boxes), config_digest(config, recipes), test)
-    for number in world.queue(len(pairs)):
-        maker.make(pairs[number], workers)
-        tell(min(number + 1, len(pairs) - 1), len(pairs))
-    world.comm.Barrier()
-    tell(len(pairs), len(pairs))
+
+    _share(world, len(missing), make_box)
+    if pairs:
+        boxes = world.on_root(
+            lambda: [box.opened(_box_path(folder, recipe), recipe.digest) for recipe in recipes]
+        )
+        maker = _Maker(config, out, Painter(config, boxes), config_digest(config, recipes), test)
+
+        def make_pair(number: int) -> None:
+            maker.make(pairs[number], workers)
+            tell(min(number + 1, total - 1), total)
+
+        _share(world, total, make_pair)
+    tell(total, total)
+
+
+def _share(world: World, count: int, work: Callable[[int], None]) -> None:
+    """Do parts 0 to `count - 1`, drawn from a queue by the ranks; a collective call.
+
+    Raises:
+        InputError: that of one rank, on all of them, which first end what they have begun.
+    """
+    failure = None
+    for number in world.queue(count):
+        if failure is None:  # else the rest is drawn, and left
+            try:
+                work(number)
+            except InputError as error:
+                failure = error
+    world.agree(failure)
 
 
 def _recipes(
     config: Config, simulation: Sequence[Path], *, test: bool, tell: Progress
-) -> list[Recipe]:
-    """The boxes to make, or of a simulation's outputs, which are looked at."""
+) -> tuple[list[Recipe], list[str]]:
+    """The boxes to make, or of a simulation's outputs, which are looked at; and notes on them."""
     if not simulation:
-        return particle_meshes(config.sky, test=test)
+        return particle_meshes(config.sky, test=test), []
     grids = []
-    for path in simulation:
-        tell(0, 0, f"reading {path.name}")
-        grid = load(path)
-        for note in grid.notes:
-            tell(0, 0, note)
-        grids.append((path, grid))
-    return simulations(config.sky, grids)
+    for number, path in enumerate(simulation):
+        tell(0, 1, f"reading {path.name}, {number + 1} of {len(simulation)}")
+        grids.append((path, load(path)))
+    notes = dict.fromkeys(line for _, grid in grids for line in grid.notes)
+    return simulations(config.sky, grids), list(notes)
 
 
 def _box_path(folder: Path, recipe: Recipe) -> Path:
@@ -132,30 +161,31 @@ def paths(out: Path, index: int) -> tuple[Path, Path, Path]:
     return out / names[0], out / names[1], out / names[2]
 
 
-def _is_made(mark: str, out: Path, index: int) -> bool:
-    """Whether the pair and its halos are there, whole.
+def _is_whole(mark: str, out: Path, index: int) -> bool:
+    """Whether the pair of an index and its halos are there, see `_is_made`."""
+    return sum([_is_made(mark, path) for path in paths(out, index)]) == 3
+
+
+def _is_made(mark: str, path: Path) -> bool:
+    """Whether a file is there, whole.
 
     Args:
-        mark: `config_digest` of those that are wanted.
-        out: the folder.
-        index: of the pair.
+        mark: `config_digest` of the configuration that it must be from.
+        path: of the file.
 
     Raises:
-        InputError: one of its files is from another configuration, or not of ours.
+        InputError: it is from another configuration, or not of ours.
     """
-    made = 0
-    for path in paths(out, index):
-        if not path.exists():
-            continue
-        with naming(path):
-            found = fits.getheader(path, 0).get("CONFIG")
-        if found != mark:
-            raise InputError(
-                f"{path}: made by another configuration ({found or 'unknown'}, expected "
-                f"{mark}); choose another --out, or remove it"
-            )
-        made += 1
-    return made == 3
+    if not path.exists():
+        return False
+    with naming(path):
+        found = fits.getheader(path, 0).get("CONFIG")
+    if found != mark:
+        raise InputError(
+            f"{path}: made by another configuration ({found or 'unknown'}, expected {mark}); "
+            f"choose another --out, or remove it"
+        )
+    return True
 
 
 class _Maker:
@@ -191,7 +221,7 @@ class _Maker:
         """Where a file comes from."""
         return {
             "OBJECT": (f"mock {index:05d}", "simulated sky"),
-            "SPLIT": ("test" if self.test else "train", "boxes of sky.test_seeds or sky.seeds"),
+            "SPLIT": ("test" if self.test else "train", "the two share no random number"),
             "SEED": (self.config.sky.seed, "seed of the images"),
             "INDEX": (index, "number of the image"),
             "CONFIG": (self.mark, "digest of the options and boxes"),

@@ -16,7 +16,11 @@ from cosmodeep_hpc.sky.emission import Amplitude, with_field
 from cosmodeep_hpc.sky.grid import Grid
 from cosmodeep_hpc.sky.lightcone import Slab, stack
 from cosmodeep_hpc.sky.mesh import Field, deposit
+from cosmodeep_hpc.sky.simulation import opened
 
+SAME_SIDE = 1e-3
+"""Relative difference up to which the sides of two outputs count as those of one run: codes round
+them, and the unit of a comoving length may go with the redshift."""
 FORMAT = 2
 """Raise it when the same recipe would give another table."""
 Progress = Callable[[int, int], None]
@@ -126,20 +130,35 @@ class ParticleMesh:
 
 
 @dataclass(frozen=True)
+class Output:
+    """Where one snapshot of another simulation is: not its grid, which may not go to other ranks.
+
+    Attributes:
+        path: as it is opened.
+        redshift: of the snapshot.
+        mark: what tells it from others without reading it: name, size and time of change.
+    """
+
+    path: Path
+    redshift: float
+    mark: tuple[str, int, int]
+
+
+@dataclass(frozen=True)
 class Simulation:
     """A box of another simulation: the snapshots of one run.
 
     Attributes:
-        grids: one a snapshot, by rising redshift.
+        outputs: one a snapshot, by rising redshift.
+        side: comoving [Mpc].
         number: of the run, among those of the same side.
         field: the options of the magnetic field, where the simulation has none.
-        files: what tells the inputs from others: name, size and time of change.
     """
 
-    grids: tuple[Grid, ...]
+    outputs: tuple[Output, ...]
+    side: float
     number: int
     field: tuple[float, float, float, float]
-    files: tuple[tuple[str, int, int], ...]
 
     @property
     def name(self) -> str:
@@ -147,25 +166,22 @@ class Simulation:
         return f"simulation-{self.side:g}-{self.number}"
 
     @property
-    def side(self) -> float:
-        """Comoving [Mpc]."""
-        return self.grids[0].side
-
-    @property
     def digest(self) -> str:
         """What tells this recipe from every other."""
-        return box.digest([self.files, self.field, "simulation", FORMAT])
+        marks = [output.mark for output in self.outputs]
+        return box.digest([marks, self.field, "simulation", FORMAT])
 
     def make(self, path: Path, workers: int = 1, progress: Progress | None = None) -> None:
         """Find shock elements and halos, write the box whole or not at all."""
-        sources = {"sources": [grid.source for grid in self.grids]}
+        sources = {"sources": [output.path.name for output in self.outputs]}
         box.write(path, self.digest, self.side, sources, self._snapshots(progress))
 
     def _snapshots(self, progress: Progress | None) -> Iterator[box.Content]:
         amplitude = Amplitude(1.0, 1.0, *self.field)
-        for number, grid in enumerate(self.grids):
+        for number, output in enumerate(self.outputs):
             if progress is not None:
-                progress(number, len(self.grids))
+                progress(number, len(self.outputs))
+            grid = opened(output.path)
             found = gridhalos.find(grid)
             elements = gridshocks.shock_elements(grid, halos=found)
             yield box.Content(
@@ -227,34 +243,33 @@ def _field(sky: Sky) -> tuple[float, float, float, float]:
 
 
 def simulations(sky: Sky, grids: Sequence[tuple[Path, Grid]]) -> list[Recipe]:
-    """The boxes of the outputs of other simulations.
+    """The boxes that the light cone needs of the outputs of other simulations.
 
     Outputs of one side at different redshifts count as the snapshots of one run; of several at the
     same redshift, each is of a run of its own.
 
     Args:
-        sky: options of the magnetic field.
+        sky: the light cone, and options of the magnetic field.
         grids: the outputs and where they were read.
     """
-    runs: dict[float, list[dict[float, tuple[Path, Grid]]]] = {}
+    runs: dict[float, list[dict[float, Path]]] = {}
     for path, grid in grids:
-        known = runs.setdefault(grid.side, [])
+        side = next((s for s in runs if abs(grid.side - s) < SAME_SIDE * s), grid.side)
+        known = runs.setdefault(side, [])
         run = next((run for run in known if grid.redshift not in run), None)
         if run is None:
             run = {}
             known.append(run)
-        run[grid.redshift] = (path, grid)
+        run[grid.redshift] = path
     recipes: list[Recipe] = []
-    for side in sorted(runs):
+    for side in sorted({slab.side for slab in slabs_of(sky, list(runs))}):
         for number, run in enumerate(runs[side]):
-            members = [run[redshift] for redshift in sorted(run)]
-            files = tuple(_file(path) for path, _ in members)
-            grids_of_run = tuple(grid for _, grid in members)
-            recipes.append(Simulation(grids_of_run, number, _field(sky), files))
+            outputs = tuple(Output(run[z], z, _mark(run[z])) for z in sorted(run))
+            recipes.append(Simulation(outputs, side, number, _field(sky)))
     return recipes
 
 
-def _file(path: Path) -> tuple[str, int, int]:
+def _mark(path: Path) -> tuple[str, int, int]:
     """What tells a file or folder from another, without reading it."""
     found: Any = path.stat()
     return path.name, int(found.st_size), int(found.st_mtime)

@@ -33,7 +33,12 @@ def load(path: Path | str, progress: Progress | None = None, level: int = 0) -> 
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file; expected an HDF5 cube or a dump that yt loads")
-    plain = path.is_file() and cube.is_cube(path)
-    grid = cube.read(path) if plain else ytgrid.read(path, level)
+    grid = opened(path, level)
     grid.check_density(progress)
     return grid
+
+
+def opened(path: Path, level: int = 0) -> Grid:
+    """As `load`, of what has been checked already."""
+    plain = path.is_file() and cube.is_cube(path)
+    return cube.read(path) if plain else ytgrid.read(path, level)

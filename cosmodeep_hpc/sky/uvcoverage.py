@@ -103,6 +103,25 @@ def primary_beam(frequency: float) -> float:
     return float(1.09 * LIGHT / (frequency * 1e9) / antennas.DIAMETER / ARCSEC)
 
 
+def check(settings: Instrument, effects: Effects) -> None:
+    """See that the telescope can observe at the frequency.
+
+    Raises:
+        InputError: the frequency is not one of ASKAP's, or the band reaches down to 0.
+    """
+    low, high = antennas.BAND
+    if not low <= settings.frequency <= high:
+        raise InputError(
+            f"instrument.frequency = {settings.frequency:g} GHz: effects.dirty_beam and stripes "
+            f"are ASKAP's, which observes between {low:g} and {high:g} GHz"
+        )
+    if effects.bandwidth >= 2 * settings.frequency:
+        raise InputError(
+            f"effects.bandwidth = {effects.bandwidth:g} GHz: expected less than twice "
+            f"instrument.frequency = {settings.frequency:g} GHz"
+        )
+
+
 def observe(declination: float, settings: Instrument, effects: Effects, pixel: float) -> Coverage:
     """The coverage of an observation of a field at a declination [deg].
 
@@ -116,17 +135,7 @@ def observe(declination: float, settings: Instrument, effects: Effects, pixel: f
         InputError: the frequency is not one of ASKAP's, the band reaches down to 0, or the field
             never rises.
     """
-    low, high = antennas.BAND
-    if not low <= settings.frequency <= high:
-        raise InputError(
-            f"instrument.frequency = {settings.frequency:g} GHz: effects.dirty_beam and stripes "
-            f"are ASKAP's, which observes between {low:g} and {high:g} GHz"
-        )
-    if effects.bandwidth >= 2 * settings.frequency:
-        raise InputError(
-            f"effects.bandwidth = {effects.bandwidth:g} GHz: expected less than twice "
-            f"instrument.frequency = {settings.frequency:g} GHz"
-        )
+    check(settings, effects)
     earth, pairs = antennas.baselines()
     hour = antennas.hour_angles(declination, effects.duration, _STEP)
     jitter = (np.arange(hour.size * len(earth)) * _PLASTIC[0]).reshape(hour.size, -1) % 1 - 0.5
