@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from cosmodeep_hpc.errors import InputError, naming
 
@@ -21,12 +22,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name in the folder of `path`; rename it to `path` once it is whole.
 
     A reader therefore never sees half a file, and a failure leaves the earlier file untouched.
-    The temporary name keeps the suffix of `path`, since some writers choose a format by it.
+    The temporary name keeps the suffix of `path`, since some writers choose a format by it; nodes
+    that write the same file at the same time do not meet in it.
 
     Raises:
         InputError: the folder cannot be written, or the disk is full.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{uuid4().hex}.part{path.suffix}")
     try:
         with naming(path, "write"):
             yield temporary
@@ -97,7 +99,7 @@ def make_folder(path: Path) -> Path:
     with naming(path, "make"):
         path.mkdir(parents=True, exist_ok=True)
     with naming(path, "write in"):
-        probe = path / f".probe.{os.getpid()}"
+        probe = path / f".probe.{uuid4().hex}"
         probe.touch()
         probe.unlink()
     return path

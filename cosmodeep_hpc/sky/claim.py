@@ -1,0 +1,280 @@
+"""Claims: one process makes a file that the processes of many jobs want, and the others wait.
+
+A claim is a small file beside the wanted one, which says who holds it. Nothing here is needed for
+right results, since a file is written whole and its bytes do not depend on who writes it: claims
+save work. A claim whose holder is gone is broken, at once by a process of the same node, and by
+others when the holder has not renewed it for a while.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from uuid import uuid4
+
+from cosmodeep_hpc.errors import naming
+
+BEAT = 30.0
+"""Seconds between two renewals of a claim."""
+STALE = 600.0
+"""Seconds without renewal after which a claim counts for nothing: file systems of clusters may show
+another node's renewal a minute late."""
+POLL = 5.0
+"""Seconds between two looks at what others make."""
+
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without a second name for a file answer."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a claim.
+
+    Attributes:
+        host: name of its node.
+        processes: the set of processes in which its number counts: a container has its own.
+        pid: its number.
+        started: when it started, in the kernel's ticks: numbers are given again.
+        job: of Slurm, or empty.
+        token: of this claim alone.
+    """
+
+    host: str
+    processes: str
+    pid: int
+    started: str
+    job: str
+    token: str
+
+    def __str__(self) -> str:
+        job = f", job {self.job}" if self.job else ""
+        return f"process {self.pid} on {self.host}{job}"
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the process has certainly ended; only of the own node can that be known."""
+        if (self.host, self.processes) != (socket.gethostname(), _processes()):
+            return False
+        return _started(self.pid) != self.started
+
+
+def _processes() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """When a process started, in ticks since the kernel did; empty where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _myself() -> Holder:
+    pid = os.getpid()
+    job = os.environ.get("SLURM_JOB_ID", "")
+    return Holder(socket.gethostname(), _processes(), pid, _started(pid), job, uuid4().hex)
+
+
+def claim_of(path: Path) -> Path:
+    """The file that claims `path`."""
+    return path.with_name(f"{path.name}.lock")
+
+
+def holder_of(path: Path) -> Holder | None:
+    """Who holds the claim on `path`: nobody, or nobody that can be told."""
+    return _read(claim_of(path))
+
+
+def _read(claim: Path) -> Holder | None:
+    try:
+        return Holder(**json.loads(claim.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Try to claim `path` for as long as the block lasts; yields whether it is ours.
+
+    The claim is renewed by a thread, and given back when the block ends, however that is; on
+    SIGTERM too, by which batch systems end a job. A claim that others broke meanwhile, since this
+    process was stopped for long, is left to them.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    claim, me = claim_of(path), _myself()
+    with naming(claim, "write"):
+        mine = not _is_held(claim) and _take(claim, me)
+    if not mine:
+        yield False
+        return
+    ended = threading.Event()
+    keeper = threading.Thread(target=_renew, args=(claim, me, ended), daemon=True)
+    keeper.start()
+    try:
+        with _given_back_on_sigterm(claim, me):
+            yield True
+    finally:
+        ended.set()
+        keeper.join()
+        _give_back(claim, me)
+
+
+def _is_held(claim: Path) -> bool:
+    """Whether a claim is there that looks valid by this node's own clock."""
+    try:
+        age = time.time() - claim.stat().st_mtime
+    except OSError:
+        return False
+    holder = _read(claim)
+    return abs(age) < STALE and not (holder is not None and holder.is_gone)
+
+
+def _take(claim: Path, me: Holder) -> bool:
+    """Claim for `me`, having broken a stale claim; whether that was done."""
+    own = claim.with_name(f".{claim.name}.{me.token}")
+    own.write_text(json.dumps(asdict(me)))
+    try:
+        if _linked(own, claim):
+            return True
+        # both times are the file server's: the clocks of nodes may differ
+        try:
+            age = own.stat().st_mtime - claim.stat().st_mtime
+        except FileNotFoundError:
+            return False  # just given back: the next look finds out
+        holder = _read(claim)
+        if age < STALE and not (holder is not None and holder.is_gone):
+            return False
+        _break(claim, holder, me)
+        return _linked(own, claim)
+    finally:
+        own.unlink(missing_ok=True)
+
+
+def _linked(own: Path, claim: Path) -> bool:
+    """Give the file `own` the name `claim` too, where that is free: one process alone succeeds."""
+    try:
+        os.link(own, claim)
+        return True
+    except FileExistsError:
+        # over NFS a link may be made and its answer lost, and the second try then finds the first
+        return own.stat().st_nlink == 2
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+    with suppress(FileExistsError), claim.open("x") as file:
+        file.write(own.read_text())
+        return True
+    return False
+
+
+def _break(claim: Path, holder: Holder | None, me: Holder) -> None:
+    """Remove the stale claim of `holder`, and no other that took its place meanwhile."""
+    aside = claim.with_name(f".{claim.name}.{me.token}.stale")
+    try:
+        claim.rename(aside)
+    except FileNotFoundError:
+        return  # another process broke it
+    if _read(aside) != holder:
+        with suppress(FileExistsError):
+            os.link(aside, claim)
+    aside.unlink()
+
+
+def _renew(claim: Path, me: Holder, ended: threading.Event) -> None:
+    while not ended.wait(BEAT):
+        if _read(claim) == me:
+            with suppress(OSError):
+                os.utime(claim)
+
+
+def _give_back(claim: Path, me: Holder) -> None:
+    if _read(claim) == me:
+        claim.unlink(missing_ok=True)
+
+
+@contextmanager
+def _given_back_on_sigterm(claim: Path, me: Holder) -> Iterator[None]:
+    """While the block lasts, SIGTERM gives the claim back, and then does what it did before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: Any = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL  # None: not set by Python
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        _give_back(claim, me)
+        signal.signal(signal.SIGTERM, before)
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def make_each_once(
+    paths: Sequence[Path],
+    is_made: Callable[[int], bool],
+    make: Callable[[int], None],
+    waiting: Callable[[str], None],
+) -> None:
+    """Have every file made: those that nobody else makes by this process; it waits for the others.
+
+    Args:
+        paths: of the files.
+        is_made: whether a file, by its place in `paths`, is there.
+        make: makes one, whole or not at all.
+        waiting: called now and then with what is waited for.
+
+    Raises:
+        InputError: a claim cannot be written.
+    """
+    left = list(range(len(paths)))
+    while left:
+        before = len(left)
+        for number in list(left):
+            if not is_made(number):
+                with claimed(paths[number]) as mine:
+                    if mine and not is_made(number):
+                        make(number)
+                if not mine:
+                    continue
+            left.remove(number)
+        if len(left) == before:
+            holder = holder_of(paths[left[0]])
+            by = f", made by {holder}" if holder else ""
+            waiting(f"waiting for {len(left)} of {len(paths)}: {paths[left[0]].name}{by}")
+            time.sleep(POLL)
+
+
+@contextmanager
+def in_turn(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Claim `path` for the block, after all who hold it now.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    while True:
+        with claimed(path) as mine:
+            if mine:
+                yield
+                return
+        waiting(f"waiting for {holder_of(path) or 'another process'}, who writes {path.name}")
+        time.sleep(POLL / 5)

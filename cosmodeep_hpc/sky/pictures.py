@@ -1,0 +1,171 @@
+"""Pictures of a folder of mock images: a contact sheet, and the histogram of their fluxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.visualization import AsinhStretch, ImageNormalize
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.errors import naming
+
+COUNT = 24
+"""Images on a contact sheet, at most."""
+SIDE = 250
+"""Pixels of a thumbnail, at most."""
+ACROSS = 4
+"""Pairs in a row."""
+GAP = 0.04
+"""Between thumbnails, in their sides."""
+SKY_RANGE = 1e-10, 1e-6
+"""Colours of the Sky thumbnails [Jy/arcsec^2]: the same on every sheet, to compare them."""
+
+
+def evenly(n: int, count: int = COUNT) -> list[int]:
+    """Up to `count` of the numbers 0 .. n-1, evenly apart, with the first and the last."""
+    if n <= count:
+        return list(range(n))
+    return [i * (n - 1) // (count - 1) for i in range(count)]
+
+
+def thumbnail(image: NDArray[np.float32], side: int = SIDE) -> tuple[NDArray[np.float32], int]:
+    """The image averaged over square blocks to at most `side` pixels, and the side of a block.
+
+    Pixels beyond the last whole block are left out.
+
+    Args:
+        image: (rows, columns) [Jy/arcsec^2].
+        side: pixels of the thumbnail, at most.
+    """
+    block = max(1, -(-max(image.shape) // side))
+    rows, columns = (max(1, n // block) for n in image.shape)
+    high, wide = (min(block, n) for n in image.shape)
+    whole = image[: rows * high, : columns * wide].reshape(rows, high, columns, wide)
+    return whole.mean(axis=(1, 3), dtype=np.float32), block
+
+
+def contact_sheet(pairs: Sequence[tuple[int, Path, Path]], n: int, picture: Path) -> None:
+    """Draw Sky (logarithmic) and Noise image of some pairs, side by side.
+
+    Args:
+        pairs: index, Sky and Noise image.
+        n: pairs that they were chosen of.
+        picture: the PNG file to write.
+
+    Raises:
+        InputError: an image cannot be read.
+    """
+    rows = -(-len(pairs) // ACROSS)
+    across = min(ACROSS, len(pairs))
+    # the sheet in sides of a thumbnail; below it, a line for the colour bars
+    wide, high = across * (2 + 3 * GAP), rows * (1.1 + GAP)
+    inch = 1.6 if across > 2 else 3.0
+    figure = Figure(figsize=(wide * inch, high * inch + 1.3), dpi=110)
+    FigureCanvasAgg(figure)
+    share = high * inch / (high * inch + 1.3)
+    axes = figure.add_axes((0.01, 1 - share + 0.0, 0.98, share - 0.35 / (high * inch + 1.3)))
+    axes.set_axis_off()
+    sky_norm = LogNorm(*SKY_RANGE, clip=True)
+    noise_norm: ImageNormalize | None = None
+    blocks = set()
+    for place, (index, sky_path, noise_path) in enumerate(pairs):
+        row, column = divmod(place, ACROSS)
+        left, bottom = column * (2 + 3 * GAP), -row * (1.1 + GAP) - 1.1
+        sky, block = thumbnail(_read(sky_path))
+        noise, _ = thumbnail(_read(noise_path))
+        blocks.add(block)
+        if noise_norm is None:  # by the first, for all: they are to be compared
+            low, middle = np.percentile(noise, [16, 50])
+            sigma = float(middle - low) or 1.0
+            noise_norm = ImageNormalize(
+                vmin=-2 * sigma, vmax=60 * sigma, stretch=AsinhStretch(0.05), clip=True
+            )
+        for image, shift, norm, colours in (
+            (sky, 0.0, sky_norm, "inferno"),
+            (noise, 1 + GAP, noise_norm, "gray_r"),
+        ):
+            box = (left + shift, left + shift + 1, bottom, bottom + 1)
+            shown = np.maximum(image, SKY_RANGE[0]) if norm is sky_norm else image
+            axes.imshow(
+                shown, origin="lower", norm=norm, cmap=colours, extent=box, interpolation="nearest"
+            )
+        axes.text(left, bottom + 1.015, f"{index:05d}", fontsize=8, va="bottom")
+    axes.set_xlim(-GAP, wide - 2 * GAP)
+    axes.set_ylim(-high - GAP, GAP)
+    averaged = " or ".join(f"{block} x {block}" for block in sorted(blocks))
+    figure.suptitle(
+        f"{len(pairs)} of {n} pairs: Sky on the left, Noise on the right, averaged over {averaged} "
+        "pixels",
+        fontsize=10,
+        y=0.995,
+        va="top",
+    )
+    for norm, colours, left, name in (
+        (sky_norm, "inferno", 0.06, "Sky"),
+        (noise_norm, "gray_r", 0.55, "Noise"),
+    ):
+        bar = figure.add_axes((left, (1 - share) * 0.55, 0.38, (1 - share) * 0.17))
+        drawn = ScalarMappable(norm=norm, cmap=colours)
+        figure.colorbar(
+            drawn, cax=bar, orientation="horizontal", extend="both", label=f"{name} [Jy/arcsec²]"
+        )
+    _save(figure, picture)
+
+
+def flux_histogram(content: dict[str, Any], picture: Path) -> None:
+    """Draw the mean flux histogram of the Sky images, its scatter, the thresholds and the noise.
+
+    Args:
+        content: see `summary.summary`.
+        picture: the PNG file to write.
+    """
+    counts = content["flux_histogram"]
+    edges, mean = np.array(counts["edges"]), np.array(counts["mean"])
+    figure = Figure(figsize=(8, 5), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.stairs(mean, edges, color="black", label="mean of the images")
+    if counts["scatter"][0] is not None:
+        scatter = np.array(counts["scatter"])
+        low = np.maximum(mean - scatter, 1e-3)
+        axes.stairs(
+            mean + scatter, edges, baseline=low, fill=True, alpha=0.25, label="scatter of images"
+        )
+    for number, threshold in enumerate(content["thresholds"]["values"]):
+        label = "thresholds F_th" if number == 0 else None
+        axes.axvline(threshold, color="tab:red", linewidth=0.8, label=label)
+    rms = content["quantities"]["noise_rms"]["mean"]
+    if rms > 0:
+        axes.axvline(rms, color="tab:blue", linestyle=":", label="rms of the noise")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(edges[0], edges[-1])
+    axes.set_ylim(bottom=max(1e-2, 0.5 / content["images"]))
+    axes.set_xlabel("surface brightness of a Sky pixel [Jy/arcsec²]")
+    axes.set_ylabel("pixels an image in a tenth of a decade")
+    fainter, brighter = counts["fainter"]["mean"], counts["brighter"]["mean"]
+    axes.set_title(
+        f"{content['images']} of {content['asked']} images; {fainter:.4g} pixels an image fainter, "
+        f"{brighter:.4g} brighter",
+        fontsize=10,
+    )
+    axes.legend(fontsize=9)
+    _save(figure, picture)
+
+
+def _read(path: Path) -> NDArray[np.float32]:
+    with naming(path):
+        return np.asarray(fits.getdata(path, memmap=False), np.float32)
+
+
+def _save(figure: Figure, picture: Path) -> None:
+    """Write a figure as PNG, with nothing in it that changes from run to run."""
+    figure.savefig(picture, format="png", metadata={"Software": None})

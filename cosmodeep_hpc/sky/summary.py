@@ -1,0 +1,334 @@
+"""A summary of a folder of mock images: signal tiles beside the paper's, fluxes, pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import ArrayLike
+
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import InputError, naming
+from cosmodeep_hpc.files import make_folder, read_json, replacing, write_json
+from cosmodeep_hpc.sky import statistics
+from cosmodeep_hpc.sky.claim import in_turn
+from cosmodeep_hpc.sky.statistics import Rule, Statistics
+from cosmodeep_hpc.world import World
+
+PAPER = {
+    (40, 1e-7): 75,
+    (40, 7.5e-8): 94,
+    (40, 5e-8): 110,
+    (40, 1e-8): 231,
+    (9, 1e-7): 100,
+    (9, 7.5e-8): 122,
+    (9, 5e-8): 143,
+    (9, 1e-8): 312,
+}
+"""Tiles with signal an image by (N_pix, F_th), from the paper's accuracies (its table 2)."""
+PAPER_IMAGE = {"pixels": (2000, 2000), "pixel_scale": 9.6, "tile": 40}
+"""The images and tiles that these numbers are for."""
+QUANTITIES = {
+    "sky_min": "Jy/arcsec^2",
+    "sky_max": "Jy/arcsec^2",
+    "sky_flux": "Jy",
+    "noise_min": "Jy/arcsec^2",
+    "noise_max": "Jy/arcsec^2",
+    "noise_rms": "Jy/arcsec^2",
+    "halos": "",
+}
+"""Single numbers measured of each pair, and their units."""
+ASKED = "asked.json"
+SKY_NAME = re.compile(r"sky-(\d{5,})\.fits")
+Progress = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Values of the images taken together; of one image there is no scatter."""
+
+    mean: float
+    scatter: float | None
+    standard_error: float | None
+
+    @classmethod
+    def of(cls, values: ArrayLike) -> Spread:
+        """Mean, standard deviation and standard error of the mean of some numbers."""
+        array = np.asarray(values, np.float64)
+        if array.size < 2:
+            return cls(float(array.mean()), None, None)
+        scatter = float(array.std(ddof=1))
+        return cls(float(array.mean()), scatter, scatter / float(np.sqrt(array.size)))
+
+
+def ask(out: Path, asked: range) -> None:
+    """Note in the folder which pairs it is to hold, and make room for their statistics.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    folder = make_folder(out / statistics.FOLDER)
+    write_json(folder / ASKED, {"first": asked.start, "images": len(asked)})
+
+
+def run(
+    config: Config,
+    out: Path,
+    world: World,
+    progress: Progress,
+    *,
+    own: Collection[int] | None = None,
+) -> str:
+    """Summarise the pairs that are in a folder; a collective call.
+
+    Writes `summary.json` and `summary.txt`, `contact-sheet.png` and `flux-histogram.png`.
+
+    Args:
+        config: of the pairs; its section tiles decides on how tiles are counted.
+        out: the folder.
+        world: the ranks, which measure the pairs that were not yet.
+        progress: called with (pairs measured, pairs to measure, a note), on rank 0.
+        own: the pairs of this part of a larger job, which measures no others, and draws pictures
+            only when no pair is missing any more; by default all.
+
+    Returns:
+        what stands in `summary.txt`.
+
+    Raises:
+        InputError: there is no pair, one cannot be read, or the folder cannot be written.
+    """
+    rule = Rule.of(config.tiles)
+
+    def look() -> list[int]:
+        make_folder(out / statistics.FOLDER)
+        known = _statistics(out, rule)
+        return [i for i in pairs_in(out) if i not in known and (own is None or i in own)]
+
+    rest = world.on_root(look)
+    for number in world.queue(len(rest)):
+        paths = paths_of(out, rest[number])
+        statistics.write(out, statistics.measured(paths, rest[number], rule))
+        progress(min(number, len(rest) - 1), len(rest), "measuring")
+    world.comm.Barrier()
+
+    def write() -> str:
+        with in_turn(out / "summary.json", lambda note: progress(0, 1, note)):
+            known = _statistics(out, rule)
+            if not known:
+                raise InputError(f"{out}: no pair of sky-00000.fits and noise-00000.fits in it")
+            asked = _asked(out)
+            content = summary(list(known.values()), asked)
+            text = table(content)
+            write_json(out / "summary.json", content)
+            with replacing(out / "summary.txt") as temporary:
+                temporary.write_text(text + "\n", encoding="utf-8")
+            if own is None or not content["missing"]:
+                _draw(out, content)
+        return text
+
+    return world.on_root(write)
+
+
+def paths_of(out: Path, index: int) -> tuple[Path, Path, Path]:
+    """The halo catalogue, the Sky and the Noise image of an index, in the order of writing."""
+    names = f"halos-{index:05d}.fits", f"sky-{index:05d}.fits", f"noise-{index:05d}.fits"
+    return out / names[0], out / names[1], out / names[2]
+
+
+def pairs_in(out: Path) -> list[int]:
+    """The indices of which both images are there.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    with naming(out):
+        names = {path.name for path in out.iterdir()}
+    found = [match for name in names if (match := SKY_NAME.fullmatch(name))]
+    return sorted(int(match[1]) for match in found if f"noise-{match[1]}.fits" in names)
+
+
+def _statistics(out: Path, rule: Rule) -> dict[int, Statistics]:
+    """The statistics of all pairs that have them, by their index."""
+    known = {}
+    for index in pairs_in(out):
+        path = paths_of(out, index)[1]
+        if statistics.path_of(out, index).exists():
+            with naming(path):
+                config = str(fits.getheader(path, 0).get("CONFIG", ""))
+            found = statistics.read(out, index, config, rule)
+            if found is not None:
+                known[index] = found
+    return known
+
+
+def _asked(out: Path) -> range:
+    """The pairs that the folder was to hold, by what its last job was told."""
+    path = out / statistics.FOLDER / ASKED
+    if not path.exists():
+        return range(0)
+    try:
+        content = read_json(path)
+        return range(content["first"], content["first"] + content["images"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: expected first and images; remove it") from error
+
+
+def summary(found: Sequence[Statistics], asked: Collection[int] = ()) -> dict[str, Any]:
+    """The content of `summary.json`.
+
+    Args:
+        found: of the pairs that are there, one at least, by one rule.
+        asked: the indices that should be.
+    """
+    rule = found[0].rule
+    there = {one.index for one in found}
+    missing = sorted(set(asked) - there)
+    sizes = sorted({one.pixels for one in found})
+    scales = sorted({one.pixel_scale for one in found})
+    tiles = sorted({one.tiles for one in found})
+    histograms = np.array([one.histogram for one in found])
+    outside = {
+        name: asdict(Spread.of([getattr(one, name) for one in found]))
+        for name in ("fainter", "brighter")
+    }
+    per_image = ("index", "signal_tiles", *QUANTITIES)
+    return {
+        "images": len(found),
+        "asked": len(there | set(asked)),
+        "missing": _ranges(missing),
+        "configurations": sorted({one.config for one in found}),
+        "pixels": sizes,
+        "pixel_scale": {"unit": "arcsec", "values": scales},
+        "tile": rule.tile,
+        "tiles": tiles,
+        "n_pix": rule.n_pix,
+        "thresholds": {"unit": "Jy/arcsec^2", "values": rule.thresholds},
+        "signal_tiles": _occupancies(found, compared=_is_paper_s(sizes, scales, rule)),
+        "quantities": {name: _quantity(found, name, unit) for name, unit in QUANTITIES.items()},
+        "flux_histogram": {
+            "unit": "Sky pixels an image, by Jy/arcsec^2",
+            "edges": statistics.edges().tolist(),
+            **{name: [] for name in ("mean", "scatter", "standard_error")},
+            **_columns([Spread.of(counts) for counts in histograms.T]),
+            **outside,
+        },
+        "each": [{name: getattr(one, name) for name in per_image} for one in found],
+    }
+
+
+def _is_paper_s(sizes: Sequence[tuple[int, int]], scales: Sequence[float], rule: Rule) -> bool:
+    """Whether the paper's occupancies are for such images and tiles."""
+    found = [{"pixels": p, "pixel_scale": s, "tile": rule.tile} for p in sizes for s in scales]
+    return found == [PAPER_IMAGE]
+
+
+def _occupancies(found: Sequence[Statistics], *, compared: bool) -> list[dict[str, Any]]:
+    """Signal tiles an image for each N_pix and threshold."""
+    rows = []
+    counts = np.array([one.signal_tiles for one in found])
+    rule = found[0].rule
+    for i, n_pix in enumerate(rule.n_pix):
+        for j, threshold in enumerate(rule.thresholds):
+            spread = Spread.of(counts[:, i, j])
+            paper = PAPER.get((n_pix, threshold)) if compared else None
+            ratio = spread.mean / paper if paper else None
+            row = {"n_pix": n_pix, "f_th": threshold, **asdict(spread)}
+            rows.append({**row, "paper": paper, "ratio": ratio})
+    return rows
+
+
+def _quantity(found: Sequence[Statistics], name: str, unit: str) -> dict[str, Any]:
+    values = [value for one in found if (value := getattr(one, name)) is not None]
+    if not values:
+        return {"unit": unit, "images": 0}
+    extremes = {"least": min(values), "most": max(values)}
+    return {"unit": unit, "images": len(values), **asdict(Spread.of(values)), **extremes}
+
+
+def _columns(spreads: Sequence[Spread]) -> dict[str, list[float | None]]:
+    rows = [asdict(spread) for spread in spreads]
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _ranges(indices: Sequence[int]) -> list[tuple[int, int]]:
+    """Rising numbers as (first, last) of those that follow each other."""
+    ranges: list[tuple[int, int]] = []
+    for index in indices:
+        if ranges and ranges[-1][1] == index - 1:
+            ranges[-1] = ranges[-1][0], index
+        else:
+            ranges.append((index, index))
+    return ranges
+
+
+def table(content: dict[str, Any]) -> str:
+    """The content of `summary.txt`.
+
+    Args:
+        content: see `summary`.
+    """
+    sizes = ", ".join(f"{columns} x {rows}" for rows, columns in content["pixels"])
+    scales = ", ".join(f"{scale:g}" for scale in content["pixel_scale"]["values"])
+    tiles = ", ".join(map(str, content["tiles"]))
+    lines = [
+        f"{content['images']} of {content['asked']} pairs, {sizes} pixels of {scales} arcsec",
+        *_complaints(content),
+        "",
+        f"Signal tiles an image, of {tiles} tiles of {content['tile']} x {content['tile']} pixels: "
+        "more than N_pix Sky pixels above F_th",
+        "N_pix  F_th [Jy/arcsec^2]         mean +- error    scatter  paper  ratio",
+    ]
+    for row in content["signal_tiles"]:
+        paper, ratio = "-", "-"
+        if row["paper"]:
+            paper, ratio = str(row["paper"]), f"{row['ratio']:.3f}"
+        lines.append(
+            f"{row['n_pix']:5d}  {row['f_th']:18g} {row['mean']:12.1f} +- "
+            f"{_or_dash(row['standard_error'], '.1f'):>5} {_or_dash(row['scatter'], '.1f'):>10} "
+            f"{paper:>6} {ratio:>6}"
+        )
+    lines += [
+        "error: scatter / sqrt(images), too small where images share boxes",
+        "",
+        "Of an image         mean    scatter      least       most  unit",
+    ]
+    for name, row in content["quantities"].items():
+        if row["images"]:
+            numbers = (row["mean"], row["scatter"], row["least"], row["most"])
+            cells = " ".join(f"{_or_dash(number, '.4g'):>10}" for number in numbers)
+            lines.append(f"{name:13} {cells}  {row['unit']}".rstrip())
+    return "\n".join(lines)
+
+
+def _complaints(content: dict[str, Any]) -> list[str]:
+    """Why the numbers may not be what they seem."""
+    lines = []
+    if content["missing"]:
+        some = [f"{a}" if a == b else f"{a}-{b}" for a, b in content["missing"]]
+        more = f" and {len(some) - 10} more gaps" if len(some) > 10 else ""
+        lines.append(f"missing: {', '.join(some[:10])}{more}; the same mock command makes them")
+    if len(content["configurations"]) > 1:
+        lines.append(f"CAREFUL: of {len(content['configurations'])} different configurations")
+    return lines
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _draw(out: Path, content: dict[str, Any]) -> None:
+    """Draw the pictures; matplotlib takes a second to import, and only here it is needed."""
+    from cosmodeep_hpc.sky import pictures
+
+    indices = [one["index"] for one in content["each"]]
+    chosen = [indices[i] for i in pictures.evenly(len(indices))]
+    with replacing(out / "flux-histogram.png") as temporary:
+        pictures.flux_histogram(content, temporary)
+    with replacing(out / "contact-sheet.png") as temporary:
+        pairs = [(index, *paths_of(out, index)[1:]) for index in chosen]
+        pictures.contact_sheet(pairs, len(indices), temporary)
