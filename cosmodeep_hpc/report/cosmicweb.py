@@ -20,15 +20,17 @@ from cosmodeep_hpc.sky.paint import Painter
 from cosmodeep_hpc.sky.recipes import particle_meshes
 
 MPC_IN_CM = 3.0856775814913673e24
-DEPTHS = (0.06, 0.2, 0.5)
+DEPTHS = (0.05, 0.2, 0.5)
 """Redshifts down to which the panels look; the paper's first one shows the nearest box alone."""
+END = 0.015
+"""A panel ends with the slab that ends here, or less than this before [redshift]."""
 DEGREES = 16.0
 """Side of the field [deg] (paper, section 3.1)."""
 PIXELS = 1500
 """Side of a panel [pixel]."""
 FAINTEST = 1e-18
 """Elements below this surface brightness are left out of the picture [Jy/arcsec^2]."""
-EMISSION = (1e-14, 1e-6)
+EMISSION = (1e-15, 1e-7)
 """Ends of the scale of the emission [Jy/arcsec^2]."""
 
 
@@ -90,7 +92,7 @@ def draw(
         painter.forget()
         end = float(cosmology.redshift_at(slab.centre + 0.5 * slab.depth))
         following = DEPTHS[len(panels)] if len(panels) < len(DEPTHS) else np.inf
-        if end >= following - 1e-3 or (slab is painter.slabs[-1] and len(panels) < len(DEPTHS)):
+        if end >= following - END or (slab is painter.slabs[-1] and len(panels) < len(DEPTHS)):
             panels.append((end, gas.copy(), light.copy()))
     _figure(panels, path)
 
@@ -101,9 +103,10 @@ def _figure(panels: Sequence[tuple[float, Field, Field]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import NullFormatter
 
     figure, axes = pyplot.subplots(
-        2, len(panels), figsize=(4.3 * len(panels), 8.4), squeeze=False, layout="constrained"
+        2, len(panels), figsize=(4.3 * len(panels), 10.4), squeeze=False, layout="constrained"
     )
     half = DEGREES / 2
     extent = (-half, half, -half, half)
@@ -126,10 +129,13 @@ def _figure(panels: Sequence[tuple[float, Field, Field]], path: Path) -> None:
             extent=extent,
             origin="lower",
         )
-        lower.set_xlabel("degrees")
-        figure.colorbar(drawn, ax=upper, shrink=0.75, label="gas [g/cm$^2$]")
-        if number == len(panels) - 1:
-            figure.colorbar(glow, ax=lower, shrink=0.75, label="1.4 GHz [Jy/arcsec$^2$]")
+        for image, axis, label in (
+            (drawn, upper, "gas [g/cm$^2$]"),
+            (glow, lower, "1.4 GHz [Jy/arcsec$^2$]"),
+        ):
+            bar = figure.colorbar(image, ax=axis, location="bottom", shrink=0.9, pad=0.02)
+            bar.set_label(label)
+            bar.ax.xaxis.set_minor_formatter(NullFormatter())
     axes[0, 0].set_ylabel("degrees")
     axes[1, 0].set_ylabel("degrees")
     with replacing(path) as temporary:
