@@ -24,6 +24,16 @@ def test_paper_values_are_the_defaults():
     assert (c.instrument.pixels, c.instrument.noise_rms, c.instrument.beam) == (2000, 10, 10)
 
 
+def test_the_sky_is_the_papers_and_its_test_boxes_are_others():
+    """Section 3.1 of the paper: redshifts, sides of the boxes, the intrinsic resolution."""
+    sky = load(None).sky
+    assert (sky.z_near, sky.z_far, sky.sides) == (0.04, 0.5, (50, 100, 200))
+    assert 25 <= sky.blur <= 35
+    assert len(sky.seeds) >= 2 and len(sky.test_seeds) >= 2  # no box beside itself
+    assert not set(sky.seeds) & set(sky.test_seeds)
+    assert all(z < sky.z_far for z in sky.snapshots)
+
+
 def test_file_then_command_line(tmp_path):
     path = written(tmp_path, "[train]\nepochs = 7\nbatch = 8\n[tiles]\nscaling = 'minmax'\n")
     c = load(path, [("train.batch", "16"), ("tiles.scaling", "range"), ("tiles.keep_sky", "true")])
@@ -41,7 +51,8 @@ def test_lists_on_the_command_line():
 
 
 def test_resolved_configuration_reads_back(tmp_path):
-    first = load(None, [("train.epochs", "7"), ("tiles.thresholds", "[1e-7, 1e-9]")])
+    changes = {"train.epochs": "7", "tiles.thresholds": "[1e-7, 1e-9]", "sky.sides": "[40, 80.5]"}
+    first = load(None, [*changes.items(), ("sky.test_seeds", "[5]"), ("sky.snapshots", "[0.1]")])
     first.write(tmp_path / "config.json")
     assert load(tmp_path / "config.json") == first != Config()
     assert json.loads((tmp_path / "config.json").read_text())["cosmodeep_hpc"]
@@ -66,6 +77,30 @@ def test_resolved_configuration_reads_back(tmp_path):
         ("[label]\nf_th = 3e-7", "label.f_th = 3e-07: expected one of tiles.thresholds"),
         ("[train]\nnoise_pool = 0.5", "expected at least train.noise_per_signal = 1"),
         ("[train]\nlearning_rate = inf", "train.learning_rate = inf"),
+        ("[sky]\nsides = []", "sky.sides = (): expected distinct values, one at least"),
+        ("[sky]\nsides = [50, 50.0]", "sky.sides = (50.0, 50.0): expected distinct values"),
+        ("[sky]\nsides = [50, 0]", "sky.sides"),
+        ("[sky]\nside = [50]", "no option sky.side (did you mean 'sides'?)"),
+        ("[sky]\nreach = 0", "sky.reach = 0"),
+        ("[sky]\nseeds = [1, 1]", "sky.seeds = (1, 1): expected distinct values"),
+        ("[sky]\nseeds = []", "sky.seeds = (): expected distinct values, one at least"),
+        ("[sky]\nseeds = [-1]", "sky.seeds"),
+        ("[sky]\ntest_seeds = []", "sky.test_seeds = (): expected distinct values"),
+        (
+            "[sky]\nseeds = [1, 7, 8]\ntest_seeds = [8, 7, 9]",
+            "expected none of sky.seeds, a sky to test on must not share its boxes "
+            "(found 7, 8 in both)",
+        ),
+        ("[sky]\nsnapshots = [0.1, 0.1]", "sky.snapshots = (0.1, 0.1): expected distinct values"),
+        ("[sky]\nsnapshots = [-0.1]", "sky.snapshots"),
+        ("[sky]\nsnapshots = [0.1, 60]", "expected redshifts below sky.start = 49"),
+        ("[sky]\nmesh = 33", "sky.mesh = 33: expected an even number"),
+        ("[sky]\nz_near = 0.5", "sky.z_near = 0.5: expected less than sky.z_far = 0.5"),
+        ("[sky]\nscale = 0", "sky.scale = 0"),
+        ("[sky]\nmach_cut = 0.9", "sky.mach_cut = 0.9: expected a value of at least 1"),
+        ("[sky]\nfield_density = 2.5", "sky.field_density = 2.5"),
+        ("[sky]\nfield_temperature = -0.1", "sky.field_temperature = -0.1"),
+        ("[sky]\nfield_limit = 0", "sky.field_limit = 0"),
     ],
 )
 def test_bad_files_are_named(tmp_path, text, line):

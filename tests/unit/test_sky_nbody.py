@@ -5,6 +5,7 @@ import pytest
 
 from cosmodeep_hpc.sky import nbody
 from cosmodeep_hpc.sky.cosmology import H0, expansion, growth, growth_rate, linear_power
+from cosmodeep_hpc.sky.mesh import deposit
 from cosmodeep_hpc.sky.shocks import caustics, jacobian, refine
 
 SIDE = 64.0
@@ -70,7 +71,7 @@ def test_large_scale_power_grows_as_linear_theory():
     start, last = nbody.evolve(linear, side, [9.0, 1.0], steps=12)
 
     def power(snapshot):
-        density = np.fft.rfftn(nbody.deposit(snapshot, mesh)[0])
+        density = np.fft.rfftn(deposit(snapshot.displacement, side, mesh))
         waves = nbody.wave_numbers(mesh, side)
         k = np.sqrt(sum(w.astype(float) ** 2 for w in waves))
         return np.mean(np.abs(density[(k > 0) & (k < 0.06)]) ** 2)
@@ -79,38 +80,47 @@ def test_large_scale_power_grows_as_linear_theory():
     assert power(last) / power(start) == pytest.approx(ratio, rel=0.03)
 
 
-def test_a_random_field_has_the_linear_power_spectrum():
-    mesh, side = 32, 200.0
+def whitened(seed, mesh, side):
+    """The waves of a random field in units of what the linear power spectrum gives them."""
     waves = nbody.wave_numbers(mesh, side)
     k = np.sqrt(sum(w.astype(float) ** 2 for w in waves))
-    shell = (k > 0.1) & (k < 0.35)
-    measured = []
-    for seed in range(6):
-        s = nbody.initial_displacement(seed, mesh, side)
-        divergence = sum(1j * w * np.fft.rfftn(s[a]) for a, w in enumerate(waves))
-        measured.append(np.abs(divergence[shell]) ** 2 * side**3 / mesh**6)
-    ratio = np.mean(measured, axis=0) / linear_power(k[shell])
-    # Some 16,000 modes: the mean of squared Gaussians is known to 1 %.
-    assert ratio.mean() == pytest.approx(1, abs=0.04)
+    s = nbody.initial_displacement(seed, mesh, side)
+    divergence = sum(1j * w * np.fft.rfftn(s[a]) for a, w in enumerate(waves))
+    inner = np.ones(k.shape, bool)
+    inner[mesh // 2], inner[:, mesh // 2], inner[..., mesh // 2] = False, False, False  # Nyquist
+    inner[..., 0] = False  # where waves come in conjugate pairs
+    return k[inner], (divergence[inner] / np.sqrt(linear_power(k[inner]) * mesh**6 / side**3))
 
 
-def test_deposit_keeps_mass_and_momentum():
-    linear = nbody.initial_displacement(1, 16, 50.0)
-    snapshot = nbody.Snapshot(0.0, 50.0, linear, linear * 100)
-    density = nbody.deposit(snapshot, 16)
-    assert density.mean() == pytest.approx(1, rel=1e-5)
-    momentum = nbody.deposit(snapshot, 16, snapshot.velocity)
-    mean = snapshot.velocity.mean(axis=(1, 2, 3))
-    assert momentum.mean(axis=(1, 2, 3)) == pytest.approx(mean, abs=1e-3)
+@pytest.mark.parametrize("mesh, side", [(32, 200.0), (32, 50.0), (48, 100.0)])
+def test_a_random_field_has_the_linear_power_spectrum(mesh, side):
+    k, waves = (np.concatenate(part) for part in zip(*(whitened(i, mesh, side) for i in range(4)),
+                                                     strict=True))  # fmt: skip
+    edges = np.quantile(k, [0, 0.1, 0.4, 1])
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        power = np.abs(waves[(k >= low) & (k <= high)]) ** 2
+        # The squares of complex Gaussians scatter by their mean: four standard errors.
+        assert power.mean() == pytest.approx(1, abs=4 / np.sqrt(len(power)))
+    assert np.mean(np.abs(waves) ** 4) == pytest.approx(2, abs=0.1)  # Gaussian
 
 
-def test_a_particle_is_shared_by_the_nearest_cells():
-    displacement = np.zeros((3, 16, 16, 16), np.float32)
-    displacement[0, 15, 3, 4] = 0.25  # a quarter cell beyond the last: it reaches over the edge
-    snapshot = nbody.Snapshot(0.0, 16.0, displacement, displacement)
-    density = nbody.deposit(snapshot, 16)[0]
-    assert density[15, 3, 4] == pytest.approx(0.75)
-    assert density[0, 3, 4] == pytest.approx(1.25)
+@pytest.mark.parametrize(
+    "one, other", [((1, 50.0), (1, 100.0)), ((1, 100.0), (1, 200.0)), ((1, 100.0), (2, 100.0))]
+)
+def test_fields_of_other_sides_and_seeds_are_independent(one, other):
+    (_, first), (_, second) = (whitened(seed, 32, side) for seed, side in (one, other))
+    shared = np.vdot(first, second) / len(first)
+    assert np.abs(shared) < 4 / np.sqrt(len(first))
+    assert np.vdot(first, first).real / len(first) == pytest.approx(1, abs=0.05)
+
+
+def test_snapshots_come_by_falling_redshift_and_are_not_changed_afterwards():
+    linear = plane_wave(32, -0.5 * SIDE / (2 * np.pi))
+    made = list(nbody.evolve(linear, SIDE, [0.0, 3.0, 1.0], steps=12))
+    assert [s.redshift for s in made] == [3.0, 1.0, 0.0]
+    for snapshot in made:
+        expected = linear[0].std() * growth(1 / (1 + snapshot.redshift))
+        assert snapshot.displacement[0].std() == pytest.approx(expected, rel=0.03)
 
 
 def test_steps_land_on_every_snapshot():
@@ -120,12 +130,9 @@ def test_steps_land_on_every_snapshot():
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_the_threads():
-    one, other = (
-        [s.velocity for s in nbody.evolve(nbody.initial_displacement(5, 32, 50.0, w), 50.0, [0.1],
-                                          steps=4, workers=w)]
-        for w in (1, 3)
-    )  # fmt: skip
-    assert np.array_equal(one[0], other[0])
-    assert not np.array_equal(
-        nbody.initial_displacement(5, 16, 50.0), nbody.initial_displacement(6, 16, 50.0)
-    )
+    made = []
+    for workers in (1, 3):
+        linear = nbody.initial_displacement(5, 32, 50.0, workers)
+        run = nbody.evolve(linear, 50.0, [0.1], steps=4, workers=workers)
+        made.append([(s.displacement.tobytes(), s.velocity.tobytes()) for s in run])
+    assert made[0] == made[1]
