@@ -25,7 +25,14 @@ def mock(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Make Sky and Noise images from simulated boxes, or from another simulation's output."""
     from cosmodeep_hpc.sky import mock as stage
 
-    progress = Progress("images" if args.images else "boxes", speaks=world.is_root)
+    if args.summary:
+        from cosmodeep_hpc.sky import summary
+
+        pairs = Progress("pairs", speaks=world.is_root)
+        say(world, summary.run(settings, args.out, world, pairs))
+        return 0
+    boxes_alone = args.calibrate or not args.images
+    progress = Progress("boxes" if boxes_alone else "images", speaks=world.is_root)
     if args.calibrate:
         from cosmodeep_hpc.sky import calibrate
 
@@ -44,8 +51,11 @@ def mock(args: argparse.Namespace, settings: Config, world: World) -> int:
         test=args.test,
         simulation=args.simulation,
         note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
+        part=args.part,
     )
     made = f"{args.images} Sky/Noise pairs" if args.images else "boxes"
+    if args.part[1] > 1:
+        made = f"part {args.part[0]}/{args.part[1]} of {made}"
     say(world, f"{made} in {args.out}")
     return 0
 
@@ -201,6 +211,13 @@ def build_parser() -> argparse.ArgumentParser:
         "has no other boxes: other noise and orientations; better give PATHs of another run)",
     )  # fmt: skip
     sub.add_argument(
+        "--part", type=part, default=(0, 1), metavar="K/N",
+        help="make part K (from 0) of N of these pairs: one job of many in a folder",
+    )  # fmt: skip
+    sub.add_argument(
+        "--summary", action="store_true", help="make no pair: sum up those that are in --out"
+    )
+    sub.add_argument(
         "--calibrate", action="store_true",
         help="fit efficiency, Mach cut and B to the paper's signal tiles on --images fields",
     )  # fmt: skip
@@ -250,6 +267,24 @@ def at_least(low: int) -> Callable[[str], int]:
     return convert
 
 
+def part(word: str) -> tuple[int, int]:
+    """Which part of how many, `K/N` on the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    number, slash, count = word.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and int(number) < int(count)):
+        raise argparse.ArgumentTypeError(f"{word}: expected K/N, K from 0 to N - 1")
+    return int(number), int(count)
+
+
+def written_in(args: argparse.Namespace) -> Path | None:
+    """The configuration of what the stage goes on with, where none is given."""
+    left: Path = args.out / "config.json" if getattr(args, "summary", False) else Path()
+    return left if left.is_file() else None
+
+
 def overrides(argv: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
     """The `--section.key value` (or `--section.key=value`) pairs of a command line, and the rest.
 
@@ -292,7 +327,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"cosmodeep: MPI does not start ({text}); run `cosmodeep doctor`", file=sys.stderr)
         return 1
     try:
-        settings = world.on_root(lambda: config.load(args.config, changes))
+        settings = world.on_root(lambda: config.load(args.config or written_in(args), changes))
         return int(args.stage(args, settings, world))
     except KeyboardInterrupt:
         return stop(world, "interrupted", 130, everywhere=False)

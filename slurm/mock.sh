@@ -1,6 +1,7 @@
 #!/bin/bash
-# Make Sky and Noise images from a simulated box, on the ranks of a Slurm job or of this machine:
+# Make Sky and Noise images from simulated boxes, on the ranks of a Slurm job or of this machine:
 #   sbatch slurm/mock.sh --config CONFIG --out DIR --images N
+#   sbatch --array=0-49 slurm/mock.sh --config CONFIG --out DIR --images N     # in 50 jobs
 #   bash slurm/mock.sh --config CONFIG --out DIR --images N
 # Options of sbatch go before the script, and win over the lines below. See slurm/README.md.
 #
@@ -22,4 +23,13 @@ if [ ! -f "$home/slurm/launch.sh" ]; then
 fi
 # shellcheck source=slurm/launch.sh
 source "$home/slurm/launch.sh"
-launch mock "$@"
+
+part=()
+if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then # one job of an array: its part of the images
+    first=${SLURM_ARRAY_TASK_MIN:?} last=${SLURM_ARRAY_TASK_MAX:?} tasks=${SLURM_ARRAY_TASK_COUNT:?}
+    step=${SLURM_ARRAY_TASK_STEP:-1}
+    [ $((last - first)) -eq $(((tasks - 1) * step)) ] ||
+        stop "an array with gaps: expected --array=0-N; jobs that find their part made end at once"
+    part=(--part "$(((SLURM_ARRAY_TASK_ID - first) / step))/$tasks")
+fi
+launch mock "$@" "${part[@]}"

@@ -14,13 +14,22 @@ from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import make_folder, replacing
-from cosmodeep_hpc.sky import box, effects, halocatalog, instrument
+from cosmodeep_hpc.sky import (
+    box,
+    claim,
+    effects,
+    halocatalog,
+    instrument,
+    statistics,
+    summary,
+)
 from cosmodeep_hpc.sky.draws import TEST_IMAGES
 from cosmodeep_hpc.sky.effects import Cards
 from cosmodeep_hpc.sky.paint import Painter
 from cosmodeep_hpc.sky.recipes import Recipe, particle_meshes, simulations
 from cosmodeep_hpc.sky.simulation import load
-from cosmodeep_hpc.world import World
+from cosmodeep_hpc.sky.summary import paths_of as paths
+from cosmodeep_hpc.world import World, rank_range
 
 FORMAT = 2
 """Raise it when the same configuration would give other images."""
@@ -39,12 +48,13 @@ def run(
     test: bool = False,
     simulation: Sequence[Path] = (),
     note: Callable[[str], None] | None = None,
+    part: tuple[int, int] = (0, 1),
 ) -> None:
-    """Make the pairs `first` to `first + images - 1` in `out`; a collective call.
+    """Make the pairs `first` to `first + images - 1` in `out`, and their summary; collective.
 
     Boxes and pairs that are there already, made by the same `sky`, `instrument` and `effects`
     sections, are kept, so that a killed run continues. A pair depends on these sections and its
-    index alone.
+    index alone. Several jobs may work in one folder: a box is made by one of them.
 
     Args:
         config: the configuration; it is written to `config.json`.
@@ -57,6 +67,7 @@ def run(
             `simulation`, with other noise, turned otherwise and elsewhere on the sky.
         simulation: outputs of another simulation, in place of the built-in one.
         note: called on rank 0 with lines that the user should read, such as another cosmology.
+        part: of how many equal parts of these pairs, which one is made: (0, 4) is the first of 4.
 
     Raises:
         InputError: a simulation cannot be used, an effect cannot be made, a pair in `out` is from
@@ -65,6 +76,8 @@ def run(
     workers = max(1, len(os.sched_getaffinity(0)) // world.local_size)
     tell = progress if progress is not None and world.is_root else _silent
     folder = out / "boxes"
+    asked = range(first, first + images)
+    own = [asked[i] for i in rank_range(images, *part)]
 
     def prepare() -> tuple[list[Recipe], list[int], list[int]]:
         effects.check(config)
@@ -77,8 +90,10 @@ def run(
         make_folder(folder)
         for path in islice(out.glob("sky-*.fits"), 1):  # all are from one configuration
             _is_made(mark, path)
-        pairs = [i for i in range(first, first + images) if not _is_whole(mark, out, i)]
+        pairs = [i for i in own if not _is_whole(mark, out, i)]
         config.write(out / "config.json")
+        if images:
+            summary.ask(out, asked)
         missing = [
             i for i, r in enumerate(recipes) if not box.is_made(_box_path(folder, r), r.digest)
         ]
@@ -86,6 +101,7 @@ def run(
 
     recipes, missing, pairs = world.on_root(prepare)
     total = len(pairs) if images else len(missing)
+    wanted = [_box_path(folder, recipes[i]) for i in missing]
 
     def make_box(number: int) -> None:
         recipe = recipes[missing[number]]
@@ -94,9 +110,19 @@ def run(
         def step(done: int, steps: int) -> None:
             tell(0 if images else number, total, f"{title}, step {done} of {steps}")
 
-        recipe.make(_box_path(folder, recipe), workers, step)
+        recipe.make(wanted[number], workers, step)
 
-    _share(world, len(missing), make_box)
+    failure = None
+    try:
+        claim.make_each_once(
+            wanted,
+            lambda number: box.is_made(wanted[number], recipes[missing[number]].digest),
+            make_box,
+            lambda text: tell(0, max(total, 1), text),
+        )
+    except InputError as error:
+        failure = error
+    world.agree(failure)
     if pairs:
         boxes = world.on_root(
             lambda: [box.opened(_box_path(folder, recipe), recipe.digest) for recipe in recipes]
@@ -108,6 +134,12 @@ def run(
             tell(min(number + 1, total - 1), total)
 
         _share(world, total, make_pair)
+    if own:
+
+        def sum_up(done: int, count: int, text: str) -> None:
+            tell(max(total - 1, 0), max(total, 1), f"{text} {done} of {count}")
+
+        summary.run(config, out, world, sum_up, own=None if part == (0, 1) else own)
     tell(total, total)
 
 
@@ -153,12 +185,6 @@ def config_digest(config: Config, recipes: Sequence[Recipe]) -> str:
     """What tells the images of this configuration and these boxes from others."""
     sections = [asdict(config.sky), asdict(config.instrument), asdict(config.effects)]
     return box.digest([sections, [recipe.digest for recipe in recipes], FORMAT])
-
-
-def paths(out: Path, index: int) -> tuple[Path, Path, Path]:
-    """The halo catalogue, the Sky and the Noise image of an index, in the order of writing."""
-    names = f"halos-{index:05d}.fits", f"sky-{index:05d}.fits", f"noise-{index:05d}.fits"
-    return out / names[0], out / names[1], out / names[2]
 
 
 def _is_whole(mark: str, out: Path, index: int) -> bool:
@@ -216,6 +242,16 @@ class _Maker:
                 header[key] = entry
             with replacing(path) as temporary:
                 fits.PrimaryHDU(image, header).writeto(temporary)
+        measured = statistics.measure(
+            sky,
+            noise,
+            index=index,
+            config=self.mark,
+            rule=statistics.Rule.of(config.tiles),
+            pixel_scale=settings.pixel_scale,
+            halos=len(halos),
+        )
+        statistics.write(self.out, measured)
 
     def _origin(self, index: int) -> Cards:
         """Where a file comes from."""

@@ -23,9 +23,12 @@ SIDE = 250
 """Pixels of a thumbnail, at most."""
 ACROSS = 4
 """Pairs in a row."""
-GAP = 0.04
-"""Between thumbnails, in their sides."""
-SKY_RANGE = 1e-10, 1e-6
+GAP, LABEL = 0.04, 0.14
+"""Between thumbnails, and above them, in their sides."""
+TITLE, BARS = 0.35, 0.9
+"""Of the title's line and the colour bars' [inch]."""
+SKY_COLOURS, NOISE_COLOURS = "inferno", "gray_r"
+SKY_RANGE = 1e-11, 1e-6
 """Colours of the Sky thumbnails [Jy/arcsec^2]: the same on every sheet, to compare them."""
 
 
@@ -63,60 +66,56 @@ def contact_sheet(pairs: Sequence[tuple[int, Path, Path]], n: int, picture: Path
     Raises:
         InputError: an image cannot be read.
     """
-    rows = -(-len(pairs) // ACROSS)
-    across = min(ACROSS, len(pairs))
-    # the sheet in sides of a thumbnail; below it, a line for the colour bars
-    wide, high = across * (2 + 3 * GAP), rows * (1.1 + GAP)
-    inch = 1.6 if across > 2 else 3.0
-    figure = Figure(figsize=(wide * inch, high * inch + 1.3), dpi=110)
-    FigureCanvasAgg(figure)
-    share = high * inch / (high * inch + 1.3)
-    axes = figure.add_axes((0.01, 1 - share + 0.0, 0.98, share - 0.35 / (high * inch + 1.3)))
-    axes.set_axis_off()
+    skies = [thumbnail(_read(sky)) for _, sky, _ in pairs]
+    noises = [thumbnail(_read(noise))[0] for _, _, noise in pairs]
+    low, middle = np.percentile(np.concatenate([noise.ravel() for noise in noises]), [16, 50])
+    sigma = float(middle - low) or 1.0  # one scale for all: they are to be compared
     sky_norm = LogNorm(*SKY_RANGE, clip=True)
-    noise_norm: ImageNormalize | None = None
-    blocks = set()
-    for place, (index, sky_path, noise_path) in enumerate(pairs):
-        row, column = divmod(place, ACROSS)
-        left, bottom = column * (2 + 3 * GAP), -row * (1.1 + GAP) - 1.1
-        sky, block = thumbnail(_read(sky_path))
-        noise, _ = thumbnail(_read(noise_path))
-        blocks.add(block)
-        if noise_norm is None:  # by the first, for all: they are to be compared
-            low, middle = np.percentile(noise, [16, 50])
-            sigma = float(middle - low) or 1.0
-            noise_norm = ImageNormalize(
-                vmin=-2 * sigma, vmax=60 * sigma, stretch=AsinhStretch(0.05), clip=True
-            )
-        for image, shift, norm, colours in (
-            (sky, 0.0, sky_norm, "inferno"),
-            (noise, 1 + GAP, noise_norm, "gray_r"),
-        ):
-            box = (left + shift, left + shift + 1, bottom, bottom + 1)
-            shown = np.maximum(image, SKY_RANGE[0]) if norm is sky_norm else image
-            axes.imshow(
-                shown, origin="lower", norm=norm, cmap=colours, extent=box, interpolation="nearest"
-            )
-        axes.text(left, bottom + 1.015, f"{index:05d}", fontsize=8, va="bottom")
-    axes.set_xlim(-GAP, wide - 2 * GAP)
-    axes.set_ylim(-high - GAP, GAP)
-    averaged = " or ".join(f"{block} x {block}" for block in sorted(blocks))
-    figure.suptitle(
-        f"{len(pairs)} of {n} pairs: Sky on the left, Noise on the right, averaged over {averaged} "
-        "pixels",
-        fontsize=10,
-        y=0.995,
-        va="top",
+    noise_norm = ImageNormalize(
+        vmin=-3 * sigma, vmax=100 * sigma, stretch=AsinhStretch(0.05), clip=True
     )
-    for norm, colours, left, name in (
-        (sky_norm, "inferno", 0.06, "Sky"),
-        (noise_norm, "gray_r", 0.55, "Noise"),
+
+    rows, across = -(-len(pairs) // ACROSS), min(ACROSS, len(pairs))
+    wide, high = across * (2 + 3 * GAP), rows * (1 + LABEL)  # in sides of a thumbnail
+    inch = 1.6 if across > 2 else 3.0
+    width, height = wide * inch, high * inch + TITLE + BARS
+    figure = Figure(figsize=(width, height), dpi=110)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, BARS / height, 1, high * inch / height))
+    axes.set_axis_off()
+    for place, (index, _, _) in enumerate(pairs):
+        row, column = divmod(place, ACROSS)
+        left, bottom = column * (2 + 3 * GAP) + GAP, (rows - row - 1) * (1 + LABEL)
+        sky = np.maximum(skies[place][0], SKY_RANGE[0])  # the logarithm of nothing is not drawn
+        for image, start, norm, colours in (
+            (sky, left, sky_norm, SKY_COLOURS),
+            (noises[place], left + 1 + GAP, noise_norm, NOISE_COLOURS),
+        ):
+            where = (start, start + 1, bottom, bottom + 1)
+            axes.imshow(
+                image, origin="lower", norm=norm, cmap=colours, extent=where, interpolation="none"
+            )
+        axes.text(left, bottom + 1.02, f"{index:05d}", fontsize=8, va="bottom")
+    axes.set_xlim(0, wide)
+    axes.set_ylim(0, high)
+    averaged = " or ".join(f"{block} x {block}" for block in sorted({s[1] for s in skies}))
+    title = f"{len(pairs)} of {n} pairs: Sky (left) and Noise (right), means of {averaged} pixels"
+    figure.suptitle(title, fontsize=10, y=1 - 0.1 / height, va="top")
+
+    noise_ticks = [sigma * n for n in (-3, 0, 3, 10, 30, 100)]
+    for norm, colours, start, name, ticks in (
+        (sky_norm, SKY_COLOURS, 0.05, "Sky", None),
+        (noise_norm, NOISE_COLOURS, 0.55, "Noise", noise_ticks),
     ):
-        bar = figure.add_axes((left, (1 - share) * 0.55, 0.38, (1 - share) * 0.17))
-        drawn = ScalarMappable(norm=norm, cmap=colours)
-        figure.colorbar(
-            drawn, cax=bar, orientation="horizontal", extend="both", label=f"{name} [Jy/arcsec²]"
+        bar = figure.colorbar(
+            ScalarMappable(norm=norm, cmap=colours),
+            cax=figure.add_axes((start, 0.6 / height, 0.4, 0.15 / height)),
+            orientation="horizontal",
+            extend="both",
+            label=f"{name} [Jy/arcsec²]",
         )
+        if ticks:
+            bar.set_ticks(ticks, labels=[f"{tick:.0e}" if tick else "0" for tick in ticks])
     _save(figure, picture)
 
 
