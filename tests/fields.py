@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,12 @@ def write_pairs(
         write(folder / f"sky-{number:05d}.fits", sky)
         write(folder / f"noise-{number:05d}.fits", noise)
     return folder
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Digests of all files of a folder but those that were not finished, by their names in it."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".part" not in path.suffixes
+    }
