@@ -121,7 +121,8 @@ def opened(path: Path, recipe: str) -> Box:
     with naming(path), h5py.File(path, "r", locking=False) as file:
         if file.attrs.get("recipe") != recipe:
             raise InputError(f"{path}: not made by this configuration; remove it to make it anew")
-        redshifts = tuple(float(file[name].attrs["redshift"]) for name in file)
+        groups = [file[f"snapshot-{number}"] for number in range(len(file))]  # not as text sorts
+        redshifts = tuple(float(group.attrs["redshift"]) for group in groups)
         return Box(path, float(file.attrs["side"]), redshifts)
 
 
@@ -139,7 +140,7 @@ def write(
         recipe: digest of all that decides on the content.
         side: of the box [comoving Mpc].
         attributes: further ones, for the reader.
-        snapshots: drawn one by one; fewer than ten.
+        snapshots: drawn one by one.
 
     Raises:
         InputError: the file cannot be written.
