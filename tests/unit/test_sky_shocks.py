@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
+from scipy.optimize import brentq
+from scipy.special import erf, ndtri
 
-from cosmodeep_hpc.sky import nbody, shocks
+from cosmodeep_hpc.sky import mesh, nbody, shocks
 
 
 def test_refining_a_wave_gives_the_wave():
@@ -60,6 +63,22 @@ def test_mach_numbers_are_clamped():
     assert shocks.mach_number(np.array([1.34, 50.0])) == pytest.approx(shocks.MACH_RANGE[1])
 
 
+@pytest.mark.parametrize(
+    "scale, cell, expected",
+    [
+        # A particle mesh smooths by 1 cell of its force and 1/6 + 1/6 cell^2 of its windows.
+        (1.0, 0.0, 1.0),
+        (1.0, 0.3, np.sqrt(1 - 0.12)),
+        (2.0, 1.5, 1.0),
+        (3.0, 1.5, np.sqrt(6)),
+        (1.0, 1.5625, 0.15625),  # coarser than the scale: next to nothing is left
+        (1.0, 4.0, 0.4),
+    ],
+)
+def test_what_smoothing_remains(scale, cell, expected):
+    assert shocks.remaining(scale, cell) == pytest.approx(expected)
+
+
 def test_flow_of_a_uniform_box():
     still = np.zeros((3, 16, 16, 16), np.float32)
     moving = still + np.array([300, -200, 100], np.float32)[:, None, None, None]
@@ -69,36 +88,169 @@ def test_flow_of_a_uniform_box():
     assert state.dispersion.max() < 1  # a bulk motion heats nothing
 
 
-def test_flow_converges_by_its_closed_form():
-    mesh, side, amplitude = 32, 64.0, 500.0
-    q = np.arange(mesh) * side / mesh
-    still = np.zeros((3, mesh, mesh, mesh), np.float32)
+def test_the_dispersion_is_that_of_one_axis():
+    n = 48
+    still = np.zeros((3, n, n, n), np.float32)
+    thermal = np.random.default_rng(1).normal(0, [[[[300]]], [[[600]]], [[[0]]]], still.shape)
+    bulk = np.array([900, 0, -500])[:, None, None, None]
+    moving = (thermal + bulk).astype(np.float32)
+    state = shocks.flow(nbody.Snapshot(0.1, 48.0, still, moving), n, 4.0)
+    expected = np.sqrt((300**2 + 600**2) / 3)
+    assert np.abs(state.dispersion / expected - 1).max() < 0.06
+    assert state.dispersion.mean() == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_flow_converges_by_its_closed_form(axis):
+    # v = -A sin(k x): the slope A k at x = 0, across sqrt(2 pi) times the scale.
+    m, side, amplitude, scale = 32, 64.0, 500.0, 3.0
+    k = 2 * np.pi / side
+    q = np.arange(m) * side / m
+    still = np.zeros((3, m, m, m), np.float32)
     velocity = still.copy()
-    velocity[1] = -amplitude * np.sin(2 * np.pi * q / side)[None, :, None]
-    state = shocks.flow(nbody.Snapshot(0.1, side, still, velocity), mesh, 1.0)
-    assert state.jump.max() == pytest.approx(amplitude * 2 * np.pi / side * 1.0, rel=0.02)
-    assert state.jump[0, 0, 0] == state.jump.max(axis=1)[0, 0]
+    shape = [1, 1, 1]
+    shape[axis] = -1
+    velocity[axis] = -amplitude * np.sin(k * q).reshape(shape)
+    state = shocks.flow(nbody.Snapshot(0.1, side, still, velocity), m, scale)
+    damped = np.exp(-0.5 * (k * shocks.remaining(scale, 2.0)) ** 2)
+    expected = amplitude * k * damped * np.sqrt(2 * np.pi) * scale * np.cos(k * q).reshape(shape)
+    assert np.abs(state.jump - expected).max() < 0.01 * expected.max()
 
 
-def test_elements_of_a_collapsing_wave_are_two_sheets():
-    mesh, side = 32, 64.0
-    q = np.arange(mesh) * side / mesh
-    displacement = np.zeros((3, mesh, mesh, mesh), np.float32)
-    velocity = displacement.copy()
-    wave = np.sin(2 * np.pi * q / side)[:, None, None] * side / (2 * np.pi)
-    displacement[0] = -1.6 * wave
-    velocity[0] = -100 * wave
-    snapshot = nbody.Snapshot(0.1, side, displacement, velocity)
-    elements = shocks.shock_elements(snapshot, smoothing=0.0)
+@pytest.mark.parametrize("m", [16, 32, 64])
+def test_a_velocity_step_is_read_as_it_is_whatever_the_mesh(m):
+    """Gas that meets at x = 0 with 400 km/s, as a mesh of cells of 0.2, 0.4 and 0.8 Mpc has it.
+
+    Its force smooths the step by a cell; the reading does the rest to 1 Mpc.
+    """
+    side, step = 12.8, 400.0
+    cell = side / m
+    x = (np.arange(m) * cell + side / 2) % side - side / 2
+    still = np.zeros((3, m, m, m), np.float32)
+    velocity = still.copy()
+    smooth = erf(x / np.sqrt(2) / cell) - 2 * x / side  # no second step where the box repeats
+    velocity[0] = (-0.5 * step * smooth)[:, None, None]
+    state = shocks.flow(nbody.Snapshot(0.1, side, still, velocity), m, 1.0)
+    # Less the slope that was taken off, across sqrt(2 pi) Mpc.
+    expected = step * (1 - np.sqrt(2 * np.pi) / side)
+    assert state.jump[0].mean() == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize("m, rel", [(24, 0.045), (48, 0.02), (96, 0.01)])
+def test_a_blob_is_read_on_the_same_scale_whatever_the_mesh(m, rel):
+    """A Gaussian of 2 Mpc, read on 1.6 Mpc: one of sqrt(2^2 + 1.6^2) Mpc, in height and width."""
+    side, n, own, scale = 32.0, 64, 2.0, 1.6
+    cell = side / m
+    width = np.hypot(own, cell)  # the softened force has it wider by a cell
+    quantile = ndtri((np.arange(n) + 0.5) / n) * width
+    centre = np.array([15.3, 16.1, 17.2])
+    grid = np.stack(np.meshgrid(quantile, quantile, quantile, indexing="ij"))
+    lattice = np.stack(np.meshgrid(*[np.arange(n) * side / n] * 3, indexing="ij"))
+    displacement = (grid + centre[:, None, None, None] - lattice).astype(np.float32)
+    snapshot = nbody.Snapshot(0.1, side, displacement, np.zeros_like(displacement))
+    state = shocks.flow(snapshot, m, scale)
+
+    offset = np.random.default_rng(2).normal(0, 1.5, (2000, 3))
+    position = (centre + offset).astype(np.float32)
+    found = mesh.read(state.overdensity, position, side)
+    total = np.hypot(own, scale)
+    height = side**3 / (2 * np.pi * total**2) ** 1.5
+    expected = height * np.exp(-np.sum(offset**2, axis=1) / (2 * total**2))
+    assert found / height == pytest.approx(expected / height, abs=2 * rel)
+    assert np.mean(found / expected) == pytest.approx(1, abs=rel)
+
+
+def collapsing(m, side=64.0, thermal=0.0):
+    """x = q - 1.6 sin(k q) / k along the first axis: caustics at 1.6 cos(k q) = 1.
+
+    Matter flows in with -1000 km/s sin(k x), and random motions besides.
+    """
+    q = np.arange(m) * side / m
+    k = 2 * np.pi / side
+    displacement = np.zeros((3, m, m, m), np.float32)
+    displacement[0] = (-1.6 * np.sin(k * q) / k)[:, None, None]
+    velocity = np.random.default_rng(1).normal(0, 1, (3, m, m, m)) * thermal
+    velocity[0] -= 1000 * np.sin(k * (q[:, None, None] + displacement[0]))
+    return nbody.Snapshot(0.1, side, displacement, velocity.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "m, smoothing, sigma",
+    [(32, 0.0, 2.5), (64, 0.0, 1.25), (32, 4.0, 4.0), (64, 4.0, 4.0)],  # 1.25 cells at least
+)
+def test_elements_of_a_collapsing_wave_are_two_sheets(m, smoothing, sigma):
+    side = 64.0
+    elements = shocks.shock_elements(collapsing(m), smoothing=smoothing)
     assert elements.area.sum() == pytest.approx(2 * side**2, rel=1e-3)
     k = 2 * np.pi / side
-    fold = np.arccos(1 / 1.6) / k
-    expected = abs(fold - 1.6 / k * np.sin(k * fold))
+    fall = 1.6 * np.exp(-0.5 * (k * sigma) ** 2)
+    fold = np.arccos(1 / fall) / k
+    expected = abs(fold - fall / k * np.sin(k * fold))
     x = (elements.position[:, 0] + side / 2) % side - side / 2
-    assert np.abs(x) == pytest.approx(expected, abs=0.05 * side / mesh)
+    assert np.abs(x) == pytest.approx(expected, abs=0.05 * side / m)
     assert (elements.position >= 0).all() and (elements.position < side).all()
     assert (elements.mach >= shocks.MACH_RANGE[0]).all()
     assert (elements.overdensity > 1).all()
+
+
+def test_elements_carry_the_state_of_their_place():
+    snapshot = collapsing(32, thermal=500.0)  # Mach numbers of 1.5 to 30
+    elements = shocks.shock_elements(snapshot, scale=3.0)
+    state = shocks.flow(snapshot, 32, 3.0)
+    where = elements.position.T.astype(float) / 2.0  # cells of 2 Mpc
+
+    def at(field):
+        return map_coordinates(field, where, order=1, mode="grid-wrap")
+
+    assert elements.overdensity == pytest.approx(at(state.overdensity), rel=1e-4)
+    dispersion = at(state.dispersion)
+    # 0.6 proton masses times a square of km/s is 6.264e-6 keV.
+    assert elements.temperature == pytest.approx(6.264e-6 * dispersion**2, rel=2e-3)
+    assert np.isnan(elements.field).all() and (elements.halo == -1).all()
+    assert elements.halo.dtype == np.int32
+    # The jump j of a front in a flow that is read as J: j^2 - J j = (c / 2)^2.
+    sound = np.sqrt(5 / 3) * dispersion
+    for i in range(0, len(elements), 97):
+        read, c = at(state.jump)[i], sound[i]
+        jump = brentq(lambda j: j * j - read * j - c * c / 4, 0, 1e5)  # noqa: B023
+
+        def excess(mach):
+            heating = (5 * mach**2 - 1) * (mach**2 + 3) / (16 * mach**2)
+            return 0.75 * (mach - 1 / mach) / np.sqrt(heating) - jump / c  # noqa: B023
+
+        expected = brentq(excess, 1, 30) if excess(30) > 0 else 30
+        assert elements.mach[i] == pytest.approx(expected, rel=2e-3)
+
+
+@pytest.mark.parametrize("stretch, kept", [(3.0, True), (2.01, True), (1.99, False)])
+def test_elements_longer_than_the_stretch_are_left_out(stretch, kept):
+    # Across the wave nothing moves: sides of 2 Mpc, the spacing of the particles.
+    assert bool(len(shocks.shock_elements(collapsing(32), stretch=stretch))) == kept
+
+
+def test_finer_seeking_gives_smaller_elements_of_the_same_surface():
+    coarse, fine = (shocks.shock_elements(collapsing(32), factor=f) for f in (1, 2))
+    assert len(fine) == pytest.approx(4 * len(coarse), rel=0.02)
+    assert fine.area.sum() == pytest.approx(coarse.area.sum(), rel=1e-3)
+
+
+def test_elements_are_chosen_by_masks_slices_and_numbers():
+    elements = shocks.shock_elements(collapsing(16, 32.0))
+    for rows in (slice(3, 9), np.array([5, 2]), elements.position[:, 1] > 16):
+        chosen = elements[rows]
+        assert np.array_equal(chosen.position, elements.position[rows])
+        assert np.array_equal(chosen.second, elements.second[rows])
+        assert len(chosen) == len(chosen.halo) == len(elements.mach[rows])
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_elements_are_the_same_bytes_whatever_the_threads(workers):
+    linear = nbody.initial_displacement(2, 32, 50.0)
+    snapshot = nbody.Snapshot(0.1, 50.0, linear, linear * 60)
+    one, other = (shocks.shock_elements(snapshot, workers=w) for w in (1, workers))
+    assert len(one) > 100
+    for name in ("position", "first", "second", "mach", "overdensity", "temperature"):
+        assert getattr(one, name).tobytes() == getattr(other, name).tobytes()
 
 
 def test_a_box_at_rest_has_no_shocks():
