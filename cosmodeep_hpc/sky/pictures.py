@@ -28,7 +28,7 @@ GAP, LABEL = 0.04, 0.14
 TITLE, BARS = 0.35, 0.9
 """Of the title's line and the colour bars' [inch]."""
 SKY_COLOURS, NOISE_COLOURS = "inferno", "gray_r"
-SKY_RANGE = 1e-11, 1e-6
+SKY_RANGE = 1e-11, 1e-5
 """Colours of the Sky thumbnails [Jy/arcsec^2]: the same on every sheet, to compare them."""
 
 
