@@ -40,12 +40,14 @@ IMAGE_TILES = 2500
 """Tiles of such an image."""
 MACH_CUTS = (2.0, 2.5, 3.0)
 """Mach cuts that are tried."""
-EXPONENTS = (0.5, 0.6, 0.7, 0.8)
+EXPONENTS = (0.5, 0.6, 0.7)
 """Exponents of the density in the magnetic field that are tried."""
 FITTED = ("efficiency", "mach_cut", "field_density")
 """Options of the section sky that are fitted."""
 SCAN_SHARE = 6
 """Of so many fields of the final choice, one is painted in each trial."""
+_MARGIN = 20.0  # a fit starts with elements so many times fainter than `sky.faintest`
+_LOOKS = 6  # at one field, at most: each may move by the ends of _GAINS
 _GAINS = np.exp(np.linspace(-7, 7, 1401))
 
 
@@ -125,16 +127,19 @@ def try_out(config: Config, boxes: Sequence[Box], images: int, world: World) -> 
 
 
 def _gain_of_one(config: Config, boxes: Sequence[Box]) -> float:
-    """About the factor that fits, from one field with next to all of its elements.
+    """About the factor that fits, from one field.
 
-    Elements are left out by how bright they are: before that is known, none may be.
+    Elements are left out by how bright they are: as long as the factor is large, too many were.
     """
     total = 1.0
-    for faintest in (0.0, config.sky.faintest):
+    for _ in range(_LOOKS):
         scaled = _scaled(config, total)
         few = [refilled(each, scaled) for each in boxes]
-        painter = Painter(scaled, few, faintest)
-        total *= best_gain(_levels(painter, range(1)))[0]
+        painter = Painter(scaled, few, config.sky.faintest / _MARGIN)
+        gain = best_gain(_levels(painter, range(1)))[0]
+        total *= gain
+        if gain < _MARGIN / 2:
+            break
     return total
 
 
@@ -181,9 +186,11 @@ def run(
     """
     recipes = particle_meshes(config.sky, test=False)
     boxes = [box.opened(out / "boxes" / f"{r.name}.h5", r.digest) for r in recipes]
-    trials = []
+    trials: list[Trial] = []
     every = grid(config, MACH_CUTS, EXPONENTS)
     for number, candidate in enumerate(every):
+        begin = trials[-1].config.sky.efficiency if trials else config.sky.efficiency
+        candidate = changed(candidate, efficiency=begin)
         trial = try_out(candidate, boxes, max(2, images // SCAN_SHARE), world)
         trials.append(trial)
         progress(number, len(every) + 1, _line(trial))
