@@ -18,7 +18,6 @@ SAMPLE_SPACING = 2.0
 """Samples of an element lie no further apart than this along its sides [pixel]..."""
 MOST_SAMPLES = 64
 """... unless there were more of them than this along a side."""
-_BEYOND = 64.0  # an element whose centre is further outside the image is not looked at [pixel]
 _NODES = 4096  # distances at which the redshift is tabled within a slab
 
 
@@ -46,7 +45,9 @@ def paint(
         seed: of the jitter, 64 bits; an element's jitter depends on it and its row alone.
     """
     near = slab.centre - 0.5 * slab.depth
-    sine = min(np.sqrt(2) * (0.5 * view.full + _BEYOND) * view.scale * ARCSEC, 0.995)  # a corner's
+    # An element whose centre is further outside the image [pixel] does not reach into it.
+    beyond = _longest(elements.first, elements.second) / near / (view.scale * ARCSEC)
+    sine = min(np.sqrt(2) * (0.5 * view.full + beyond) * view.scale * ARCSEC, 0.995)  # a corner's
     far = (near + slab.depth) / np.sqrt(1 - sine**2)
     distance = np.linspace(near, far, _NODES)
     log_stretch = np.log1p(redshift_at(distance))
@@ -55,7 +56,7 @@ def paint(
     table = (near, (_NODES - 1) / (far - near), log_stretch)
     signs = np.where(turned.flips, -1.0, 1.0)
     start = (np.asarray(turned.shift) + np.asarray(turned.flips)) * slab.side
-    for corner in replicas(slab, view, _BEYOND):
+    for corner in replicas(slab, view, beyond):
         _paint(
             image,
             elements.position,
@@ -70,9 +71,23 @@ def paint(
             slab.side,
             slab.depth,
             1 / (view.scale * ARCSEC),
+            beyond,
             table,
             np.uint64(seed),
         )
+
+
+@compiled
+def _longest(first: Field, second: Field) -> float:
+    """The furthest that an element reaches from its centre, 0 without elements [Mpc]."""
+    furthest = 0.0
+    for row in range(len(first)):
+        one = two = 0.0
+        for axis in range(3):
+            one += first[row, axis] ** 2
+            two += second[row, axis] ** 2
+        furthest = max(furthest, 0.5 * (np.sqrt(one) + np.sqrt(two)))
+    return furthest
 
 
 @compiled
@@ -101,12 +116,13 @@ def _paint(
     side: float,
     depth: float,
     pixels: float,
+    beyond: float,
     table: tuple[float, float, NDArray[np.float64]],
     seed: Any,
 ) -> None:
     full = image.shape[0]
     middle = 0.5 * (full - 1)
-    edge = 0.5 * full + _BEYOND
+    edge = 0.5 * full + beyond
     near, density, log_stretch = table
     place, ray = np.empty(3), np.empty(3)
     one, two = np.empty(3), np.empty(3)
@@ -124,7 +140,7 @@ def _paint(
         for axis in range(3):
             ray[axis] = place[axis] / distance
         column, line = ray[0] * pixels + middle, ray[1] * pixels + middle
-        if abs(column - middle) >= edge or abs(line - middle) >= edge:
+        if abs(column - middle) > edge or abs(line - middle) > edge:
             continue
         # Two sides as seen: what lies along the line of sight is lost.
         along_one = along_two = 0.0
@@ -137,6 +153,10 @@ def _paint(
         for axis in range(2):
             one[axis] = (one[axis] - along_one * ray[axis]) * scale
             two[axis] = (two[axis] - along_two * ray[axis]) * scale
+        if abs(column - middle) > 0.5 * (full + abs(one[0]) + abs(two[0])):
+            continue
+        if abs(line - middle) > 0.5 * (full + abs(one[1]) + abs(two[1])):
+            continue
         n = min(int(np.hypot(one[0], one[1]) / SAMPLE_SPACING) + 1, MOST_SAMPLES)
         m = min(int(np.hypot(two[0], two[1]) / SAMPLE_SPACING) + 1, MOST_SAMPLES)
         at = (distance - near) * density

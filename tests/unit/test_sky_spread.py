@@ -110,12 +110,12 @@ def test_a_large_element_lies_as_its_sides_do(axes, flips):
     mean = [np.average(columns, weights=image), np.average(rows, weights=image)]
     assert mean == pytest.approx(seen.mean(axis=1), abs=0.05)
     across, up = columns - mean[0], rows - mean[1]
-    for product_, expected in (
+    for moment, expected in (
         (across**2, np.var(seen[0]) + 1 / 12),  # a pixel is even within
         (up**2, np.var(seen[1]) + 1 / 12),
         (across * up, np.cov(seen, bias=True)[0, 1]),
     ):
-        assert np.average(product_, weights=image) == pytest.approx(expected, rel=0.03, abs=0.03)
+        assert np.average(moment, weights=image) == pytest.approx(expected, rel=0.03, abs=0.03)
 
 
 @pytest.mark.parametrize(
@@ -219,23 +219,25 @@ def test_a_tilted_element_is_foreshortened(second, height):
         [painted(table((50, 50, 50), (0.01, 0, 0), second), seed=i) for i in range(50)], axis=0
     )
     row = np.arange(VIEW.full) - (VIEW.full - 1) / 2
-    spread_ = np.sqrt(np.average(row**2, weights=image.sum(axis=1)) - 1 / 12)
+    width = np.sqrt(np.average(row**2, weights=image.sum(axis=1)) - 1 / 12)
     # An even line of length h has a standard deviation of h / sqrt(12).
     expected = height / 500 / (VIEW.scale * ARCSEC) / np.sqrt(12)
-    assert spread_ == pytest.approx(expected, rel=0.02, abs=0.45)
+    assert width == pytest.approx(expected, rel=0.02, abs=0.45)
     assert image.sum() == pytest.approx(flux_at(500.0), rel=1e-5)
 
 
-def test_elements_across_the_edge_lose_what_is_outside_and_nothing_else():
+@pytest.mark.parametrize("size, scale", [(0.3, 9.6), (1.5, 9.6), (0.3, 1.0), (1e-4, 9.6)])
+def test_elements_across_the_edge_lose_what_is_outside_and_nothing_else(size, scale):
+    # Of any size: up to some 300 pixels, which reach far into an image that they are not in.
     stream = np.random.default_rng(2)
-    n = 3000
-    elements = table(
-        stream.uniform([40, 40, 0], [60, 60, 100], (n, 3)), *stream.normal(0, 0.3, (2, n, 3))
-    )
-    whole = painted(elements, view=View(400, 9.6, margin=400))
-    cut = painted(elements, view=View(400, 9.6))
-    assert cut.sum() < 0.5 * whole.sum()
-    np.testing.assert_allclose(cut, whole[400:-400, 400:-400], rtol=1e-6, atol=1e-9 * cut.max())
+    margin, reach = 400, 10 * scale / 9.6
+    low, high = [50 - reach, 50 - reach, 0], [50 + reach, 50 + reach, 100]
+    elements = table(stream.uniform(low, high, (3000, 3)), *stream.normal(0, size, (2, 3000, 3)))
+    whole = painted(elements, view=View(200, scale, margin=margin))
+    cut = painted(elements, view=View(200, scale))
+    assert 0 < cut.sum() < 0.5 * whole.sum()
+    inner = whole[margin:-margin, margin:-margin]
+    np.testing.assert_allclose(cut, inner, rtol=1e-6, atol=1e-9 * cut.max())
 
 
 @pytest.mark.parametrize("inside, share", [(0.0, 0.5), (0.25, 0.75), (-0.25, 0.25), (-0.6, 0.0)])
