@@ -121,9 +121,24 @@ def opened(path: Path, recipe: str) -> Box:
     with naming(path), h5py.File(path, "r", locking=False) as file:
         if file.attrs.get("recipe") != recipe:
             raise InputError(f"{path}: not made by this configuration; remove it to make it anew")
-        groups = [file[f"snapshot-{number}"] for number in range(len(file))]  # not as text sorts
-        redshifts = tuple(float(group.attrs["redshift"]) for group in groups)
-        return Box(path, float(file.attrs["side"]), redshifts)
+        return _opened(path, file)
+
+
+def volume_at(path: Path, volume: str) -> Box | None:
+    """The box of a file if its simulated volume is this one (a digest), whatever the field."""
+    if not path.exists():
+        return None
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return _opened(path, file) if file.attrs.get("volume") == volume else None
+    except OSError:  # not HDF5, or cut short: it is made anew
+        return None
+
+
+def _opened(path: Path, file: Any) -> Box:
+    groups = [file[f"snapshot-{number}"] for number in range(len(file))]  # not as text sorts
+    redshifts = tuple(float(group.attrs["redshift"]) for group in groups)
+    return Box(path, float(file.attrs["side"]), redshifts)
 
 
 def write(

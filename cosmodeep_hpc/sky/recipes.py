@@ -94,14 +94,34 @@ class ParticleMesh:
     @property
     def digest(self) -> str:
         """What tells this recipe from every other."""
+        return box.digest([self.volume, self.field])
+
+    @property
+    def volume(self) -> str:
+        """What tells all but the magnetic field from every other."""
         numbers = [cosmology.H0, cosmology.OMEGA_M, cosmology.OMEGA_B, cosmology.SIGMA8]
-        return box.digest(
-            {**asdict(self), "cosmology": [*numbers, cosmology.N_S], "format": FORMAT}
-        )
+        numbers.append(cosmology.N_S)
+        recipe = {**asdict(self), "cosmology": numbers, "format": FORMAT}
+        del recipe["field"]
+        return box.digest(recipe)
 
     def make(self, path: Path, workers: int = 1, progress: Progress | None = None) -> None:
-        """Simulate, find shock elements and halos, write the box whole or not at all."""
-        box.write(path, self.digest, self.side, asdict(self), self._snapshots(workers, progress))
+        """Simulate, find shock elements and halos, write the box whole or not at all.
+
+        Where only the magnetic field of a box that is there differs, that column alone is new.
+        """
+        known = box.volume_at(path, self.volume)
+        snapshots = self._refilled(known) if known else self._snapshots(workers, progress)
+        attributes = {**asdict(self), "volume": self.volume}
+        box.write(path, self.digest, self.side, attributes, snapshots)
+
+    def _refilled(self, known: box.Box) -> Iterator[box.Content]:
+        amplitude = Amplitude(1.0, 1.0, *self.field)
+        for redshift in known.redshifts:
+            elements = known.elements(redshift)
+            unknown = replace(elements, field=np.full_like(elements.field, np.nan))
+            filled = with_field(unknown, redshift, amplitude)
+            yield box.Content(redshift, filled, known.halos(redshift), known.density(redshift))
 
     def _snapshots(self, workers: int, progress: Progress | None) -> Iterator[box.Content]:
         amplitude = Amplitude(1.0, 1.0, *self.field)
