@@ -86,7 +86,10 @@ def _started(pid: int) -> str:
 
 def _myself() -> Holder:
     pid = os.getpid()
-    job = os.environ.get("SLURM_JOB_ID", "")
+    get = os.environ.get
+    job = get("SLURM_JOB_ID", "")
+    if array := get("SLURM_ARRAY_JOB_ID"):
+        job = f"{array}_{get('SLURM_ARRAY_TASK_ID')}"  # as scancel and squeue call it
     return Holder(socket.gethostname(), _processes(), pid, _started(pid), job, uuid4().hex)
 
 
@@ -153,18 +156,25 @@ def _take(claim: Path, me: Holder) -> bool:
     try:
         if _linked(own, claim):
             return True
-        # both times are the file server's: the clocks of nodes may differ
-        try:
-            age = own.stat().st_mtime - claim.stat().st_mtime
-        except FileNotFoundError:
-            return False  # just given back: the next look finds out
-        holder = _read(claim)
-        if age < STALE and not (holder is not None and holder.is_gone):
-            return False
-        _break(claim, holder, me)
-        return _linked(own, claim)
+        if _is_stale(claim, own):
+            _break(claim, own)
+            return _linked(own, claim)
+        return False
     finally:
         own.unlink(missing_ok=True)
+
+
+def _is_stale(claim: Path, own: Path) -> bool:
+    """Whether a claim is there that nobody holds any more; `own` is a file of just now.
+
+    Both times are the file server's: the clocks of nodes may differ.
+    """
+    try:
+        age = own.stat().st_mtime - claim.stat().st_mtime
+    except FileNotFoundError:
+        return False  # given back
+    holder = _read(claim)
+    return age >= STALE or (holder is not None and holder.is_gone)
 
 
 def _linked(own: Path, claim: Path) -> bool:
@@ -184,17 +194,17 @@ def _linked(own: Path, claim: Path) -> bool:
     return False
 
 
-def _break(claim: Path, holder: Holder | None, me: Holder) -> None:
-    """Remove the stale claim of `holder`, and no other that took its place meanwhile."""
-    aside = claim.with_name(f".{claim.name}.{me.token}.stale")
-    try:
-        claim.rename(aside)
-    except FileNotFoundError:
-        return  # another process broke it
-    if _read(aside) != holder:
-        with suppress(FileExistsError):
-            os.link(aside, claim)
-    aside.unlink()
+def _break(claim: Path, own: Path) -> None:
+    """Remove a stale claim, and not one that took its place: one process at a time looks again."""
+    breaking = claim.with_name(f".{claim.name}.breaking")
+    if _linked(own, breaking):
+        try:
+            if _is_stale(claim, own):
+                claim.unlink(missing_ok=True)
+        finally:
+            breaking.unlink(missing_ok=True)
+    elif _is_stale(breaking, own):  # its process ended in just that moment
+        breaking.unlink(missing_ok=True)
 
 
 def _renew(claim: Path, me: Holder, ended: threading.Event) -> None:

@@ -106,8 +106,9 @@ def run(
 
     def look() -> list[int]:
         make_folder(out / statistics.FOLDER)
-        known = _statistics(out, rule)
-        return [i for i in pairs_in(out) if i not in known and (own is None or i in own)]
+        mine = [i for i in pairs_in(out) if own is None or i in own]
+        known = _statistics(out, rule, mine)
+        return [i for i in mine if i not in known]
 
     rest = world.on_root(look)
     for number in world.queue(len(rest)):
@@ -118,7 +119,7 @@ def run(
 
     def write() -> str:
         with in_turn(out / "summary.json", lambda note: progress(0, 1, note)):
-            known = _statistics(out, rule)
+            known = _statistics(out, rule, pairs_in(out))
             if not known:
                 raise InputError(f"{out}: no pair of sky-00000.fits and noise-00000.fits in it")
             asked = _asked(out)
@@ -152,10 +153,10 @@ def pairs_in(out: Path) -> list[int]:
     return sorted(int(match[1]) for match in found if f"noise-{match[1]}.fits" in names)
 
 
-def _statistics(out: Path, rule: Rule) -> dict[int, Statistics]:
-    """The statistics of all pairs that have them, by their index."""
+def _statistics(out: Path, rule: Rule, indices: Sequence[int]) -> dict[int, Statistics]:
+    """The statistics of those pairs that have them, by their index."""
     known = {}
-    for index in pairs_in(out):
+    for index in indices:
         path = paths_of(out, index)[1]
         if statistics.path_of(out, index).exists():
             with naming(path):

@@ -1,0 +1,114 @@
+"""slurm/mock.sh as a job array: many jobs fill one folder, also when one of them is killed."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fields import contents
+
+from cosmodeep_hpc.world import rank_range
+
+PROJECT = Path(__file__).resolve().parents[2]
+SCRIPT = PROJECT / "slurm/mock.sh"
+OPTIONS = {
+    "sky.mesh": "24",
+    "sky.sides": "[60]",
+    "sky.seeds": "[1, 2]",
+    "sky.steps": "80",  # a box takes long enough to be killed in
+    "sky.snapshots": "[0.1]",
+    "sky.z_far": "0.08",
+    "sky.efficiency": "0.05",
+    "sky.faintest": "0.0",
+    "instrument.pixels": "120",
+    "instrument.pixel_scale": "120",
+    "instrument.beam": "120",
+}
+IMAGES = 6
+WORDS = [
+    *("--images", str(IMAGES)),
+    *(word for name, value in OPTIONS.items() for word in (f"--{name}", value)),
+]
+ONE_RANK = ("--ntasks-per-node=1", "--cpus-per-task=1")
+TASKS = 4
+ENDS = 200  # seconds after which a job hangs
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The folder that one process alone makes."""
+    out = tmp_path_factory.mktemp("alone")
+    command = [sys.executable, "-m", "cosmodeep_hpc", "mock", "--out", out, *WORDS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=ENDS)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def submit(cluster, folder, array=f"0-{TASKS - 1}"):
+    """The number of a submitted array that fills `folder`/out; its logs are `folder`/mock-K.log."""
+    home = {"COSMODEEP_HOME": str(PROJECT), "COSMODEEP_PYTHON": sys.executable}
+    return cluster.submit(
+        [f"--array={array}", *ONE_RANK, SCRIPT, "--out", folder / "out", *WORDS],
+        log=folder / "mock-%a.log",
+        folder=folder,
+        environment=home,
+    )
+
+
+def ends(cluster, folder, job, tasks=range(TASKS)):
+    """How the jobs of an array ended, by their number in it."""
+    return {
+        k: cluster.wait(f"{job}_{k}", log=folder / f"mock-{k}.log", timeout=ENDS) for k in tasks
+    }
+
+
+def until(there, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := there()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+def test_an_array_makes_what_one_process_makes(cluster, alone, tmp_path):
+    job = submit(cluster, tmp_path, array="2-8:2")  # need not be 0 to 3
+    ended = ends(cluster, tmp_path, job, (2, 4, 6, 8))
+    assert {end.state for end in ended.values()} == {"COMPLETED"}, ended
+    for k, end in enumerate(ended.values()):
+        assert f"part {k}/4 of {IMAGES} Sky/Noise pairs" in end.log
+    assert contents(tmp_path / "out") == contents(alone)
+
+
+@pytest.mark.parametrize("word", [(), ("--signal=KILL",)], ids=["end of time", "SIGKILL"])
+def test_an_array_that_lost_a_job_goes_on_when_submitted_again(cluster, alone, tmp_path, word):
+    job = submit(cluster, tmp_path)
+    out = tmp_path / "out"
+    lock = until(lambda: next(out.glob("boxes/*.lock"), None))
+    holder = json.loads(lock.read_text())
+    cluster.call("scancel", *word, holder["job"])  # the job that makes a box
+    if word:  # nobody gave the claim back; the others need not wait for it here
+        time.sleep(1)
+        os.utime(lock, (time.time() - 660,) * 2)
+    ended = ends(cluster, tmp_path, job)
+    states = sorted(end.state for end in ended.values())
+    assert states.count("COMPLETED") == TASKS - 1, ended
+    (lost,) = (k for k, end in ended.items() if end.state != "COMPLETED")
+    # the others made its boxes, and every pair but its own, and say so
+    share = len(rank_range(IMAGES, lost, TASKS))
+    text = (out / "summary.txt").read_text()
+    assert text.startswith(f"{IMAGES - share} of {IMAGES} pairs") and "missing: " in text
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("*.fits")}
+    again = ends(cluster, tmp_path, submit(cluster, tmp_path))
+    assert {end.state for end in again.values()} == {"COMPLETED"}, again
+    assert contents(out) == contents(alone)
+    assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
+
+
+def test_an_array_with_gaps_is_refused(cluster, tmp_path):
+    job = submit(cluster, tmp_path, array="0,1,3")
+    for end in ends(cluster, tmp_path, job, (0, 1, 3)).values():
+        assert end.status == 2 and "expected --array=0-N" in end.log
+    assert not (tmp_path / "out").exists()
