@@ -10,7 +10,10 @@ from launch import mpirun
 
 OPTIONS = {
     "sky.mesh": 48,
+    "sky.sides": "[50, 100]",
     "sky.seeds": "[1]",
+    "sky.test_seeds": "[101]",
+    "sky.z_far": 0.2,
     # a coarse box is faint: shocks as bright as can be, and labels at the lowest threshold
     "sky.efficiency": 0.9,
     "instrument.pixels": 400,
@@ -22,8 +25,6 @@ OPTIONS = {
     "train.learning_rate": 3e-4,
     "train.log_steps": 1,
 }
-
-OTHER = ("--sky.seeds", "[2]", "--sky.seed", 2)  # another box, other noise
 
 
 def run(ranks, *words):
@@ -38,7 +39,7 @@ def house(tmp_path_factory):
     """The folder of everything a small pipeline makes."""
     folder = tmp_path_factory.mktemp("house")
     run(2, "mock", "--out", folder / "images", "--images", 6)
-    run(1, "mock", "--out", folder / "test", "--images", 2, *OTHER)
+    run(1, "mock", "--out", folder / "test", "--images", 2, "--test")
     run(2, "tiles", "--images", folder / "images", "--out", folder / "tiles")
     run(2, "train", "--tiles", folder / "tiles", "--out", folder / "run")
     return folder
@@ -48,6 +49,12 @@ def test_every_stage_leaves_what_the_next_one_reads(house):
     index = json.loads((house / "tiles" / "index.json").read_text())
     assert index["rows"] == 6 * 100
     assert sorted(i["split"] for i in index["images"]) == ["train"] * 4 + ["validation"] * 2
+    for folder in ("images", "test"):
+        for kind in ("sky", "noise", "halos"):
+            assert (house / folder / f"{kind}-00001.fits").exists()
+    for folder, seed in (("images", 1), ("test", 101)):
+        boxes = {path.name for path in (house / folder / "boxes").iterdir()}
+        assert boxes == {f"box-{side}-{seed}.h5" for side in (50, 100)}
     for folder in ("images", "tiles", "run"):
         resolved = json.loads((house / folder / "config.json").read_text())
         assert resolved["sky"]["mesh"] == 48

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from fields import write, write_pairs
+from grids import cube
 from launch import environment
 
 from cosmodeep_hpc import config
@@ -180,11 +181,55 @@ def test_a_model_that_is_not_ours(tmp_path, pair, refused, tf, stage):
         (["config", "--train.epochs", "--debug"], "--train.epochs: expected a value after it"),
         (["config", "--train.epochs=0"], "train.epochs = 0: expected a value of at least 1"),
         (["config", "--config", "no.toml"], "no.toml: cannot read it: No such file"),
-        (["mock", "--out", "x", "--images", "0"], "argument --images: 0: expected at least 1"),
+        (["mock", "--out", "x", "--images", "-1"], "argument --images: -1: expected at least 0"),
+        (["mock", "--out", "x", "--first", "-1"], "argument --first: -1: expected at least 0"),
+        (["mock", "--out", "x", "--simulation"], "argument --simulation: expected at least one"),
+        (
+            ["mock", "--out", "x", "--sky.seeds", "[1, 101]"],
+            "sky.test_seeds = (101, 102): expected none of sky.seeds",
+        ),
     ],
 )
 def test_bad_usage(refused, words, line):
     assert line in refused(*words)
+
+
+@pytest.mark.parametrize(
+    "given, line",
+    [
+        ({"spoil": {"temperature": None}}, "no field temperature; a shock finder needs density, "),
+        ({"spoil": {"density": "Jy"}}, "dataset density is in 'Jy', which is not a unit of den"),
+        ({"spoil": {"velocity_x": "parsec"}}, "which is not a unit of velocity_x; expected 'cm/s'"),
+        ({"spoil": {"density": "kg/m**3"}}, "the mean gas density is 0.001 times that of all"),
+        ({"attributes": {"redshift": None}}, "no redshift, so not a cosmological box; expected an"),
+        ({"attributes": {"box_comoving_Mpc": None}}, "no size of the box; expected an attribute"),
+        ({"spoil": {"density": float("nan")}}, "density, planes 0 to 23 along x: 1 of 13824 val"),
+        ({"spoil": {"velocity_z": float("nan")}}, "1 of 13824 values are NaN or infinite"),
+        (None, "neither an HDF5 cube with a dataset 'density' nor a file that yt loads"),
+    ],
+)
+def test_a_simulation_that_cannot_be_used(tmp_path, refused, given, line):
+    path = tmp_path / "bad.h5"
+    if given is None:
+        path.write_text("hello")
+    else:
+        cube(path, 40, 0.1, **given)
+    words = ("mock", "--simulation", path, "--out", tmp_path / "out", "--instrument.pixels", "50")
+    told = refused(*words)
+    assert told.startswith(f"cosmodeep: {path}: ") and line in told
+    assert not list(tmp_path.glob("out/**/*.fits")) and not list(tmp_path.glob("out/**/*.h5"))
+
+
+def test_a_simulation_that_is_not_there(tmp_path, refused):
+    line = refused("mock", "--simulation", tmp_path / "no.h5", "--out", tmp_path / "out")
+    assert f"{tmp_path / 'no.h5'}: no such file; expected an HDF5 cube or a dump" in line
+
+
+def test_an_effect_that_the_telescope_cannot_have(tmp_path, refused):
+    words = ("--effects.dirty_beam", "true", "--instrument.frequency", "0.1")
+    line = refused("mock", "--out", tmp_path / "out", *words)
+    assert "instrument.frequency = 0.1 GHz: effects.dirty_beam and stripes are ASKAP's" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_overrides_are_taken_out_of_the_command_line():
