@@ -52,7 +52,7 @@ def cube(
         gap -= np.round(gap)
         radius = np.sqrt((gap**2).sum(axis=0))
         inside = radius < RADIUS
-        density += 60 * np.exp(-0.5 * (radius / (0.5 * RADIUS)) ** 2)
+        density += 1e4 * np.exp(-0.5 * (radius / (0.2 * RADIUS)) ** 2)
         temperature[inside] = HOT
         fall = np.where(inside, 0, 8e7 * np.exp(-((radius - RADIUS) / RADIUS)))  # cm/s, inwards
         velocity -= fall * gap / np.maximum(radius, 1e-3)
