@@ -1,7 +1,7 @@
 """slurm/mock.sh as a job array: many jobs fill one folder, also when one of them is killed."""
 
-import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fields import contents
 
+from cosmodeep_hpc.sky.claim import claim_of, holder_of
 from cosmodeep_hpc.world import rank_range
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -18,7 +19,7 @@ OPTIONS = {
     "sky.mesh": "24",
     "sky.sides": "[60]",
     "sky.seeds": "[1, 2]",
-    "sky.steps": "80",  # a box takes long enough to be killed in
+    "sky.steps": "150",  # a box takes long enough to be killed in
     "sky.snapshots": "[0.1]",
     "sky.z_far": "0.08",
     "sky.efficiency": "0.05",
@@ -65,7 +66,7 @@ def ends(cluster, folder, job, tasks=range(TASKS)):
     }
 
 
-def until(there, seconds=60):
+def until(there, seconds=ENDS):
     deadline = time.monotonic() + seconds
     while not (found := there()):
         assert time.monotonic() < deadline
@@ -82,16 +83,35 @@ def test_an_array_makes_what_one_process_makes(cluster, alone, tmp_path):
     assert contents(tmp_path / "out") == contents(alone)
 
 
-@pytest.mark.parametrize("word", [(), ("--signal=KILL",)], ids=["end of time", "SIGKILL"])
-def test_an_array_that_lost_a_job_goes_on_when_submitted_again(cluster, alone, tmp_path, word):
+def kill(folder, task):
+    """End the process of an array's job, that fills a folder, as nothing can see it coming."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            given = (process / "environ").read_bytes().split(b"\0")
+        except OSError:  # ended meanwhile
+            continue
+        ours = words[0] == os.fsencode(sys.executable) and os.fsencode(folder / "out") in words
+        if ours and b"SLURM_ARRAY_TASK_ID=%d" % task in given:
+            os.kill(int(process.name), signal.SIGKILL)
+            return
+    pytest.fail(f"no process of job {task}")
+
+
+@pytest.mark.timeout(3 * ENDS)
+@pytest.mark.parametrize("end", ["time", "SIGKILL"])
+def test_an_array_that_lost_a_job_goes_on_when_submitted_again(cluster, alone, tmp_path, end):
     job = submit(cluster, tmp_path)
     out = tmp_path / "out"
-    lock = until(lambda: next(out.glob("boxes/*.lock"), None))
-    holder = json.loads(lock.read_text())
-    cluster.call("scancel", *word, holder["job"])  # the job that makes a box
-    if word:  # nobody gave the claim back; the others need not wait for it here
-        time.sleep(1)
-        os.utime(lock, (time.time() - 660,) * 2)
+    paths = [out / f"boxes/box-60-{seed}.h5" for seed in (1, 2)]
+    path, holder = until(lambda: next(((p, h) for p in paths if (h := holder_of(p))), None))
+    if end == "time":  # Slurm sends SIGTERM first
+        cluster.call("scancel", holder.job)
+    else:
+        kill(tmp_path, int(holder.job.partition("_")[2]))
+        assert holder_of(path) == holder
+        then = time.time() - 660  # nobody gave the claim back; the others need not wait here
+        os.utime(claim_of(path), (then, then))
     ended = ends(cluster, tmp_path, job)
     states = sorted(end.state for end in ended.values())
     assert states.count("COMPLETED") == TASKS - 1, ended
