@@ -38,7 +38,7 @@ lint: env
 	$(call timed,lint: ruff and mypy,ruff check . && ruff format --check . && mypy)
 
 test: lint
-	$(call timed,tests: unit$(comma) MPI and end to end (up to 10 minutes),$(PYTHON_IN) -m pytest tests)
+	$(call timed,tests: unit$(comma) MPI and end to end (about 15 minutes),$(PYTHON_IN) -m pytest tests)
 
 bench: env
 	$(call timed,benchmarks,$(PYTHON_IN) -m benchmarks)

@@ -32,12 +32,12 @@ test_sky=(--config "$CONFIG" --test) # other boxes, other noise
 
 rm -rf "$DEMO"
 mkdir -p "$DEMO"
-step 1 "mock sky to train on: 6 boxes, $TRAINING_IMAGES images (about 1 minute)" mock.sh \
+step 1 "mock sky to train on: 6 boxes, $TRAINING_IMAGES images (1 to 2 minutes)" mock.sh \
     --config "$CONFIG" --out "$DEMO/train" --images "$TRAINING_IMAGES"
-step 1 "mock sky to test on: 6 other boxes, $TEST_IMAGES images (about 1 minute)" mock.sh \
+step 1 "mock sky to test on: 6 other boxes, $TEST_IMAGES images (1 to 2 minutes)" mock.sh \
     "${test_sky[@]}" --out "$DEMO/test" --images "$TEST_IMAGES"
 step 2 "labelled tiles (10 s)" tiles.sh --config "$CONFIG" --images "$DEMO/train" --out "$DEMO/tiles"
-step 3 "training on $RANKS ranks (about 1.5 minutes)" train.sh \
+step 3 "training on $RANKS ranks (about 2 minutes)" train.sh \
     --config "$CONFIG" --tiles "$DEMO/tiles" --out "$DEMO/run"
 step 4 "accuracy on images of unseen boxes (20 s)" evaluate.sh \
     --model "$DEMO/run" --images "$DEMO/test" --out "$DEMO/accuracy"
