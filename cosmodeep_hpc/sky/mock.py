@@ -97,6 +97,10 @@ def run(
         missing = [
             i for i, r in enumerate(recipes) if not box.is_made(_box_path(folder, r), r.digest)
         ]
+        for recipe in recipes:  # a claim on a made box outlives a process that was killed
+            if claim.claim_of(path := _box_path(folder, recipe)).exists():
+                with claim.claimed(path):
+                    pass
         return recipes, (missing if pairs or not images else []), pairs
 
     recipes, missing, pairs = world.on_root(prepare)
