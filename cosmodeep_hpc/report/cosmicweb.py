@@ -13,13 +13,13 @@ from scipy.ndimage import map_coordinates
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.sky import box, cosmology
+from cosmodeep_hpc.sky.emission import MPC_IN_CM
 from cosmodeep_hpc.sky.grid import critical_density
 from cosmodeep_hpc.sky.lightcone import ARCSEC, Orientation, Slab, View
 from cosmodeep_hpc.sky.mesh import Field
 from cosmodeep_hpc.sky.paint import Painter
 from cosmodeep_hpc.sky.recipes import particle_meshes
 
-MPC_IN_CM = 3.0856775814913673e24
 DEPTHS = (0.05, 0.2, 0.5)
 """Redshifts down to which the panels look; the paper's first one shows the nearest box alone."""
 END = 0.015

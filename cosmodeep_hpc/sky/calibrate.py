@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.files import replacing, write_json
 from cosmodeep_hpc.sky import box, clusters
+from cosmodeep_hpc.sky import occupancy as occupancies
 from cosmodeep_hpc.sky.box import Box
 from cosmodeep_hpc.sky.draws import CALIBRATION_IMAGES
 from cosmodeep_hpc.sky.emission import Amplitude, with_field
@@ -34,7 +35,7 @@ N_PIX = (40, 9)
 """Pixel thresholds of the paper's two models, Npix1 and Npix2."""
 THRESHOLDS = (1e-7, 7.5e-8, 5e-8, 1e-8)
 """Flux thresholds F_th of the paper [Jy/arcsec^2]."""
-PAPER = np.array([[75, 94, 110, 231], [100, 122, 143, 312]], float)
+PAPER = np.array([[occupancies.PAPER[n, f] for f in THRESHOLDS] for n in N_PIX], float)
 """Signal tiles of a 2000 x 2000 image that the paper's accuracies imply (its table 2)."""
 IMAGE_TILES = 2500
 """Tiles of such an image."""
@@ -100,8 +101,7 @@ class _Refilled(Box):
 
     def elements(self, redshift: float) -> Elements:
         elements = super().elements(redshift)
-        unknown = replace(elements, field=np.full_like(elements.field, np.nan))
-        return with_field(unknown, redshift, self.amplitude)
+        return with_field(elements, redshift, self.amplitude, anew=True)
 
 
 def try_out(config: Config, boxes: Sequence[Box], images: int, world: World) -> Trial:

@@ -80,10 +80,12 @@ def magnetic_field(
     return np.minimum(field, amplitude.field_limit)
 
 
-def with_field(elements: Elements, redshift: float, amplitude: Amplitude) -> Elements:
-    """The elements with `magnetic_field` where their simulation gives none."""
+def with_field(
+    elements: Elements, redshift: float, amplitude: Amplitude, *, anew: bool = False
+) -> Elements:
+    """The elements with `magnetic_field` where they have none; anew: whatever they have."""
     relation = magnetic_field(elements.overdensity, elements.temperature, redshift, amplitude)
-    field = np.where(np.isnan(elements.field), relation, elements.field)
+    field = np.where(anew | np.isnan(elements.field), relation, elements.field)
     return replace(elements, field=field.astype(np.float32))
 
 

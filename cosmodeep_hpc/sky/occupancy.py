@@ -11,6 +11,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+PAPER = {
+    (40, 1e-7): 75,
+    (40, 7.5e-8): 94,
+    (40, 5e-8): 110,
+    (40, 1e-8): 231,
+    (9, 1e-7): 100,
+    (9, 7.5e-8): 122,
+    (9, 5e-8): 143,
+    (9, 1e-8): 312,
+}
+"""Tiles with signal an image by (N_pix, F_th), from the paper's accuracies (its table 2)."""
+
 
 def tile_levels(sky: NDArray[np.float32], size: int, n_pix: Sequence[int]) -> NDArray[np.float32]:
     """The (n_pix + 1)-th brightest pixel of every whole tile of a Sky image.

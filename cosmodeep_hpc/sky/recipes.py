@@ -118,9 +118,7 @@ class ParticleMesh:
     def _refilled(self, known: box.Box) -> Iterator[box.Content]:
         amplitude = Amplitude(1.0, 1.0, *self.field)
         for redshift in known.redshifts:
-            elements = known.elements(redshift)
-            unknown = replace(elements, field=np.full_like(elements.field, np.nan))
-            filled = with_field(unknown, redshift, amplitude)
+            filled = with_field(known.elements(redshift), redshift, amplitude, anew=True)
             yield box.Content(redshift, filled, known.halos(redshift), known.density(redshift))
 
     def _snapshots(self, workers: int, progress: Progress | None) -> Iterator[box.Content]:

@@ -304,7 +304,8 @@ def shock_elements(
         workers: threads of the FFT; no influence on the result.
 
     Returns:
-        The elements in converging flow with a Mach number in MACH_RANGE.
+        The elements with a Mach number in MACH_RANGE; the flow across them converges, or diverges
+        by less than about a third of the sound speed.
     """
     n = snapshot.displacement.shape[1]
     side = snapshot.side

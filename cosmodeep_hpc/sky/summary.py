@@ -17,20 +17,10 @@ from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import make_folder, read_json, replacing, write_json
 from cosmodeep_hpc.sky import statistics
 from cosmodeep_hpc.sky.claim import in_turn
+from cosmodeep_hpc.sky.occupancy import PAPER
 from cosmodeep_hpc.sky.statistics import Rule, Statistics
 from cosmodeep_hpc.world import World
 
-PAPER = {
-    (40, 1e-7): 75,
-    (40, 7.5e-8): 94,
-    (40, 5e-8): 110,
-    (40, 1e-8): 231,
-    (9, 1e-7): 100,
-    (9, 7.5e-8): 122,
-    (9, 5e-8): 143,
-    (9, 1e-8): 312,
-}
-"""Tiles with signal an image by (N_pix, F_th), from the paper's accuracies (its table 2)."""
 PAPER_IMAGE = {"pixels": (2000, 2000), "pixel_scale": 9.6, "tile": 40}
 """The images and tiles that these numbers are for."""
 QUANTITIES = {
