@@ -10,6 +10,9 @@ from typing import Any
 
 from cosmodeep_hpc.errors import InputError
 
+SEEDS = 2**63 - 1
+"""The largest seed: what a TOML file can hold."""
+
 
 def option(
     default: Any,

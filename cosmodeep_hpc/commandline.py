@@ -1,0 +1,152 @@
+"""The command line: one subcommand a stage, and `--section.key value` for every option."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cosmodeep_hpc import __version__, stages
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.world import World
+
+Stage = Callable[[argparse.Namespace, Config, World], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all of ours are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise an InputError instead of printing the usage."""
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    common = Parser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="TOML file of options")
+    common.add_argument("--debug", action="store_true", help="show a traceback on a fault")
+    parser = Parser(
+        prog="cosmodeep",
+        description="Find the diffuse radio emission of the cosmic web in survey images.",
+        epilog="Every option of `cosmodeep config` is also --section.key VALUE. Every stage runs "
+        "alone, under mpirun and under srun, with the same result.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"cosmodeep {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, stage: Stage) -> argparse.ArgumentParser:
+        text = (stage.__doc__ or "").splitlines()[0]
+        sub = commands.add_parser(
+            name, help=text, description=text, parents=[common], allow_abbrev=False
+        )
+        sub.set_defaults(stage=stage)
+        return sub
+
+    folder: dict[str, Any] = {"type": Path, "metavar": "DIR"}
+    sub = command("mock", stages.mock)
+    sub.add_argument("--out", required=True, help="folder of images to make", **folder)
+    sub.add_argument(
+        "--images", type=at_least(0), default=1, metavar="N", help="pairs to make; 0: boxes alone"
+    )
+    sub.add_argument(
+        "--first", type=at_least(0), default=0, metavar="K", help="number of the first pair"
+    )
+    sub.add_argument(
+        "--test", action="store_true",
+        help="a sky to test on: boxes of sky.test_seeds, other noise (of a --simulation, which "
+        "has no other boxes: other noise and orientations; better give PATHs of another run)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--part", type=part, default=(0, 1), metavar="K/N",
+        help="make part K (from 0) of N of these pairs: one job of many in a folder",
+    )  # fmt: skip
+    sub.add_argument(
+        "--summary", action="store_true", help="make no pair: sum up those that are in --out"
+    )
+    sub.add_argument(
+        "--calibrate", action="store_true",
+        help="fit efficiency, Mach cut and B to the paper's signal tiles on --images fields",
+    )  # fmt: skip
+    sub.add_argument(
+        "--simulation", type=Path, nargs="+", default=[], metavar="PATH",
+        help="outputs of a simulation: HDF5 cubes, Enzo dumps, what yt loads",
+    )  # fmt: skip
+    sub = command("tiles", stages.tiles)
+    sub.add_argument("--images", help="folder of sky-*.fits and noise-*.fits pairs", **folder)
+    sub.add_argument("--out", type=Path, metavar="DIR", help="folder of shards to make")
+    sub.add_argument("--overwrite", action="store_true", help="replace the tile set in --out")
+    sub.add_argument("--show", type=Path, metavar="SHARD", help="draw a sheet of a shard's tiles")
+    sub = command("train", stages.train)
+    sub.add_argument("--tiles", required=True, help="folder of shards", **folder)
+    sub.add_argument("--out", required=True, help="run folder", **folder)
+    sub.add_argument("--restart", action="store_true", help="begin anew in a used run folder")
+    sub = command("evaluate", stages.evaluate)
+    sub.add_argument("--model", required=True, help="run folder, .keras file or shipped name")
+    sub.add_argument("--images", required=True, help="folder of pairs never trained on", **folder)
+    sub.add_argument("--out", required=True, help="folder of results", **folder)
+    sub = command("classify", stages.classify)
+    sub.add_argument("image", type=Path, nargs="+", metavar="IMAGE", help="FITS mosaic")
+    sub.add_argument("--model", required=True, help="run folder, .keras file or shipped name")
+    sub.add_argument("--out", required=True, help="folder of products", **folder)
+    sub.add_argument(
+        "--threshold", type=float, help="probability of signal (default: the model's own)"
+    )
+    sub = command("report", stages.report)
+    sub.add_argument("--sky", required=True, help="folder that mock made", **folder)
+    sub.add_argument("--out", required=True, help="folder of figures", **folder)
+    command("config", stages.show_config)
+    text = "Check MPI, Horovod, HDF5, TensorFlow, GPUs and Slurm, and say what to do about faults."
+    commands.add_parser("doctor", help=text, description=text, allow_abbrev=False)
+    return parser
+
+
+def at_least(low: int) -> Callable[[str], int]:
+    """A whole number of at least `low` on the command line."""
+
+    def convert(word: str) -> int:
+        number = int(word)
+        if number < low:
+            raise argparse.ArgumentTypeError(f"{number}: expected at least {low}")
+        return number
+
+    convert.__name__ = "whole number"
+    return convert
+
+
+def part(word: str) -> tuple[int, int]:
+    """Which part of how many, `K/N` on the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    number, slash, count = word.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and int(number) < int(count)):
+        raise argparse.ArgumentTypeError(f"{word}: expected K/N, K from 0 to N - 1")
+    return int(number), int(count)
+
+
+def overrides(argv: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """The `--section.key value` (or `--section.key=value`) pairs of a command line, and the rest.
+
+    They are taken out first: argparse would give the value to the next free argument.
+
+    Raises:
+        InputError: one without its value.
+    """
+    pairs, others = [], []
+    rest = iter(argv)
+    for word in rest:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or "." not in name:
+            others.append(word)
+            continue
+        if not equals:
+            value = next(rest, "--")
+            if value.startswith("--"):
+                raise InputError(f"{word}: expected a value after it")
+        pairs.append((name, value))
+    return pairs, others

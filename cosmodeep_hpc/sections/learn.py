@@ -1,0 +1,50 @@
+"""Options of the network and its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.options import SEEDS, Section, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Section):
+    """The network (paper, section 2 and figure 1)."""
+
+    head: Literal["pyramid", "flatten"] = option(
+        "pyramid",
+        "second pooling: a pyramid of 3 x 3 and 1 x 1 bins (677,250 parameters whatever the tile), "
+        "or 2 x 2 pooling and all features flattened (6.58 million for 40 x 40 tiles)",
+    )
+    dropout: float = option(0.25, "share of the 1024 units dropped in training", low=0, below=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Section):
+    """Training (paper, section 4 and table 1)."""
+
+    seed: int = option(1, "seed of weights, sampling and dropout", low=0, high=SEEDS)
+    epochs: int = option(50, "passes over the drawn tiles, N_e", low=1)
+    batch: int = option(100, "tiles in a global batch, over all ranks, N_b", unit="tile", low=1)
+    learning_rate: float = option(7e-5, "learning rate of Adam, eta", above=0)
+    noise_per_signal: float = option(
+        1.0, "noise tiles drawn in an epoch for one signal tile", above=0
+    )
+    noise_pool: float = option(
+        4.0, "noise tiles held in memory for one signal tile; an epoch draws from them", above=0
+    )
+    validate_epochs: int = option(1, "epochs between two validations; one after the last", low=1)
+    log_steps: int = option(50, "steps between two lines of metrics.jsonl", unit="step", low=1)
+    checkpoint_steps: int = option(500, "steps between two checkpoints", unit="step", low=1)
+    keep_checkpoints: int = option(3, "newest checkpoints kept", low=1)
+
+    def __post_init__(self) -> None:
+        """Check each option, then those that depend on each other."""
+        super().__post_init__()
+        if self.noise_pool < self.noise_per_signal:
+            raise InputError(
+                f"train.noise_pool = {self.noise_pool:g}: expected at least "
+                f"train.noise_per_signal = {self.noise_per_signal:g}"
+            )

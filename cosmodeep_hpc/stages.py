@@ -1,0 +1,160 @@
+"""What each subcommand of `cosmodeep` calls, and what it prints at the end: no logic."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from cosmodeep_hpc import config
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.files import make_folder
+from cosmodeep_hpc.progress import Progress
+from cosmodeep_hpc.world import World, known
+
+
+def mock(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """Make Sky and Noise images from simulated boxes, or from another simulation's output."""
+    from cosmodeep_hpc.sky import mock as stage
+
+    if args.summary:
+        from cosmodeep_hpc.sky import summary
+
+        pairs = Progress("pairs", speaks=world.is_root)
+        say(world, summary.run(settings, args.out, world, pairs))
+        return 0
+    boxes_alone = args.calibrate or not args.images
+    progress = Progress("boxes" if boxes_alone else "images", speaks=world.is_root)
+    if args.calibrate:
+        from cosmodeep_hpc.sky import calibrate
+
+        stage.run(settings, args.out, 0, world, progress=progress)
+        trials = Progress("trials", speaks=world.is_root)
+        calibrate.run(settings, args.out, max(args.images, 2), world, trials)
+        say(world, (args.out / "calibration.txt").read_text())
+        return 0
+    stage.run(
+        settings,
+        args.out,
+        args.images,
+        world,
+        first=args.first,
+        progress=progress,
+        test=args.test,
+        simulation=args.simulation,
+        note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
+        part=args.part,
+    )
+    made = f"{args.images} Sky/Noise pairs" if args.images else "boxes"
+    if args.part[1] > 1:
+        made = f"part {args.part[0]}/{args.part[1]} of {made}"
+    say(world, f"{made} in {args.out}")
+    return 0
+
+
+def tiles(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """Cut Sky/Noise pairs into labelled tiles in HDF5 shards, or draw a sheet of a shard."""
+    if args.show is not None:
+        from cosmodeep_hpc.tiles import sheet
+
+        picture = args.out or Path(f"{args.show.stem}.png")
+        count, signal = world.on_root(lambda: sheet.draw(args.show, picture, settings.label))
+        say(world, f"{args.show}: {count} tiles, {signal} signal; drawn in {picture}")
+        return 0
+    if args.images is None or args.out is None:
+        raise known(InputError("tiles: expected --images DIR and --out DIR, or --show SHARD"))
+    from cosmodeep_hpc.tiles import make
+
+    progress = Progress("shards", speaks=world.is_root)
+    made = make.run(
+        settings, args.images, args.out, world, overwrite=args.overwrite, progress=progress
+    )
+    left_out = sum(image.left_out for image in made.images)
+    say(
+        world,
+        f"{made.n_rows} tiles of {len(made.images)} images in {len(made.shards)} shards in "
+        f"{args.out} ({left_out} partial or blank tiles left out)",
+    )
+    return 0
+
+
+def train(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """Train the network, data-parallel over ranks; a run folder with checkpoints is continued."""
+    from cosmodeep_hpc.learn import trainer
+    from cosmodeep_hpc.learn.notice import STOPPED
+
+    progress = Progress("steps", speaks=world.is_root)
+    model = trainer.run(
+        settings, args.tiles, args.out, world, restart=args.restart, progress=progress
+    )
+    if model is None:
+        say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
+        return STOPPED
+    say(world, f"model in {model}")
+    return 0
+
+
+def evaluate(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """Accuracy of a model on Sky/Noise pairs it was not trained on, with pictures."""
+    from cosmodeep_hpc.report import evaluate as stage
+
+    progress = Progress("images", speaks=world.is_root)
+    result = stage.run(settings, args.model, args.images, args.out, world, progress=progress)
+    say(world, stage.table(result))
+    return 0
+
+
+def classify(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """Sweep mosaics: probability, tiles, mask and picture of each."""
+    from cosmodeep_hpc.survey import sweep
+
+    progress = Progress("stripes", speaks=world.is_root)
+    results = sweep.run(
+        settings,
+        args.model,
+        args.image,
+        args.out,
+        world,
+        threshold=args.threshold,
+        progress=progress,
+    )
+    say(world, sweep.table(results))
+    return 0
+
+
+def report(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """Draw the figures of the paper from what the other stages made."""
+    from cosmodeep_hpc.report import cosmicweb
+
+    of_sky = settings if args.config else config.load(args.sky / "config.json")
+    path = args.out / "cosmic-web.jpg"
+    progress = Progress("slabs", speaks=world.is_root)
+
+    def draw() -> None:
+        make_folder(args.out)
+        cosmicweb.draw(of_sky, args.sky, path, progress)
+
+    world.on_root(draw)
+    say(world, f"gas and emission down to three redshifts (figure 2) in {path}")
+    return 0
+
+
+def show_config(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """Print every option with its value, unit and meaning, as TOML."""
+    for name, section in config.sections().items():
+        say(world, f"\n# {(section.__doc__ or '').splitlines()[0]}\n[{name}]")
+        for field in dataclasses.fields(section):
+            value = getattr(getattr(settings, name), field.name)
+            unit = field.metadata["unit"]
+            help_text = f"{field.metadata['help']}{f' [{unit}]' if unit else ''}"
+            say(world, f"{field.name} = {json.dumps(value)}  # {help_text}")
+    return 0
+
+
+def say(world: World, text: str) -> None:
+    """Print a result on rank 0."""
+    if world.is_root:
+        print(text, flush=True)
