@@ -10,13 +10,12 @@ from pathlib import Path
 
 from astropy.io import fits
 
-from cosmodeep_hpc import __version__
+from cosmodeep_hpc import __version__, claim
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import make_folder, replacing
 from cosmodeep_hpc.sky import (
     box,
-    claim,
     effects,
     halocatalog,
     instrument,

@@ -12,11 +12,11 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import ArrayLike
 
+from cosmodeep_hpc.claim import in_turn
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import make_folder, read_json, replacing, write_json
 from cosmodeep_hpc.sky import statistics
-from cosmodeep_hpc.sky.claim import in_turn
 from cosmodeep_hpc.sky.occupancy import PAPER
 from cosmodeep_hpc.sky.statistics import Rule, Statistics
 from cosmodeep_hpc.world import World

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fields import contents
 
-from cosmodeep_hpc.sky.claim import claim_of, holder_of
+from cosmodeep_hpc.claim import claim_of, holder_of
 from cosmodeep_hpc.world import rank_range
 
 PROJECT = Path(__file__).resolve().parents[2]

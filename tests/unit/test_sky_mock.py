@@ -150,7 +150,7 @@ def test_a_stopped_run_goes_on_and_keeps_what_is_there(made, tmp_path, world):
 LEAVES_ITS_CLAIM = """
 import os, sys
 from pathlib import Path
-from cosmodeep_hpc.sky import claim
+from cosmodeep_hpc import claim
 with claim.claimed(Path(sys.argv[1])) as mine:
     assert mine
     os._exit(0)

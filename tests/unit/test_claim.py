@@ -12,14 +12,14 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from cosmodeep_hpc import claim
+from cosmodeep_hpc.claim import claim_of, claimed, make_each_once
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.sky import claim
-from cosmodeep_hpc.sky.claim import claim_of, claimed, make_each_once
 
 MAKER = """
 import os, sys, time
 from pathlib import Path
-from cosmodeep_hpc.sky import claim
+from cosmodeep_hpc import claim
 claim.POLL = 0.05
 folder, me = Path(sys.argv[1]), sys.argv[2]
 paths = [folder / f"box-{i}.h5" for i in range(4)]
@@ -36,8 +36,8 @@ claim.make_each_once(paths, lambda i: paths[i].exists(), make, print)
 MOCK = """
 import sys
 from pathlib import Path
-from cosmodeep_hpc import cli
-from cosmodeep_hpc.sky import claim, recipes
+from cosmodeep_hpc import claim, cli
+from cosmodeep_hpc.sky import recipes
 claim.POLL = 0.2
 make = recipes.ParticleMesh.make
 def recorded(self, path, *rest):
@@ -151,6 +151,26 @@ def test_a_claim_of_an_ended_process_is_broken(tmp_path, ended):
         assert mine
 
 
+@pytest.mark.parametrize(
+    "job, restart, broken",
+    [
+        ("77", 0, True),  # this job, before Slurm started it again: all of it has ended
+        ("77", 1, False),  # this very start of it, on another of its nodes
+        ("76", 0, False),
+        ("", 0, False),
+    ],
+)
+def test_a_job_that_slurm_started_again_breaks_its_own_claim(
+    tmp_path, monkeypatch, job, restart, broken
+):
+    """On other nodes, where nobody can see that the first process has ended."""
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    held_by(tmp_path / "run", host="elsewhere", job=job, restart=restart)
+    with claimed(tmp_path / "run") as mine:
+        assert mine == broken
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
 def test_a_claim_that_cannot_be_read_counts_by_its_age(tmp_path, text):
     path = tmp_path / "box.h5"
@@ -258,3 +278,12 @@ def test_what_another_made_meanwhile_is_not_made_again(tmp_path, monkeypatch):
     path = tmp_path / "box.h5"
     looks = iter([False, True])  # it is finished between the first look and the claim
     make_each_once([path], lambda _: next(looks), lambda _: pytest.fail("made"), print)
+
+
+def test_a_holder_learns_that_its_claim_was_taken(tmp_path):
+    path = tmp_path / "run"
+    with claimed(path) as mine:
+        assert mine and claim.taken_by(path) is None
+        held_by(path, host="elsewhere")  # this process was stopped for long, and others broke it
+        assert claim.taken_by(path).host == "elsewhere"
+    assert claim_of(path).exists()  # it is theirs

@@ -1,8 +1,7 @@
-"""Claims: one process makes a file that the processes of many jobs want, and the others wait.
+"""Claims: one process makes what the processes of many jobs want, and the others wait or leave.
 
-A claim is a small file beside the wanted one, which says who holds it. Nothing here is needed for
-right results, since a file is written whole and its bytes do not depend on who writes it: claims
-save work. A claim whose holder is gone is broken, at once by a process of the same node, and by
+A claim is a small file beside the wanted one, which says who holds it. A claim whose holder is gone
+is broken: at once by a process of the same node or by the same job of Slurm, started again, and by
 others when the holder has not renewed it for a while.
 """
 
@@ -48,6 +47,8 @@ class Holder:
         started: when it started, in the kernel's ticks: numbers are given again.
         job: of Slurm, or empty.
         token: of this claim alone.
+        restart: how often Slurm has started the job again.
+        since: when the claim was made, of the clock of its node.
     """
 
     host: str
@@ -56,6 +57,8 @@ class Holder:
     started: str
     job: str
     token: str
+    restart: int = 0
+    since: str = ""
 
     def __str__(self) -> str:
         job = f", job {self.job}" if self.job else ""
@@ -63,7 +66,13 @@ class Holder:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the process has certainly ended; only of the own node can that be known."""
+        """Whether the process has certainly ended.
+
+        That can be known of the own node, and of the own job: Slurm starts a job again when all
+        of it has ended, on whatever nodes.
+        """
+        if self.job and self.job == _job() and self.restart < restarts():
+            return True
         if (self.host, self.processes) != (socket.gethostname(), _processes()):
             return False
         return _started(self.pid) != self.started
@@ -84,13 +93,32 @@ def _started(pid: int) -> str:
         return ""
 
 
-def _myself() -> Holder:
-    pid = os.getpid()
+def _job() -> str:
+    """The job of Slurm that this is, as scancel and squeue call it; empty where it is none."""
     get = os.environ.get
-    job = get("SLURM_JOB_ID", "")
     if array := get("SLURM_ARRAY_JOB_ID"):
-        job = f"{array}_{get('SLURM_ARRAY_TASK_ID')}"  # as scancel and squeue call it
-    return Holder(socket.gethostname(), _processes(), pid, _started(pid), job, uuid4().hex)
+        return f"{array}_{get('SLURM_ARRAY_TASK_ID')}"
+    return get("SLURM_JOB_ID", "")
+
+
+def restarts() -> int:
+    """How often Slurm has started this job again: after a requeue, or the loss of a node."""
+    count = os.environ.get("SLURM_RESTART_COUNT", "")
+    return int(count) if count.isdecimal() else 0
+
+
+def _myself() -> Holder:
+    pid, since = os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S")
+    return Holder(
+        socket.gethostname(),
+        _processes(),
+        pid,
+        _started(pid),
+        _job(),
+        uuid4().hex,
+        restarts(),
+        since,
+    )
 
 
 def claim_of(path: Path) -> Path:
@@ -101,6 +129,12 @@ def claim_of(path: Path) -> Path:
 def holder_of(path: Path) -> Holder | None:
     """Who holds the claim on `path`: nobody, or nobody that can be told."""
     return _read(claim_of(path))
+
+
+def taken_by(path: Path) -> Holder | None:
+    """Who holds the claim on `path` that this process had: it was stopped, and others broke it."""
+    holder, me = holder_of(path), _myself()
+    return None if holder is None or (holder.host, holder.pid) == (me.host, me.pid) else holder
 
 
 def _read(claim: Path) -> Holder | None:
