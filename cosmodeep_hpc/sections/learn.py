@@ -29,6 +29,15 @@ class Train(Section):
     epochs: int = option(50, "passes over the drawn tiles, N_e", low=1)
     batch: int = option(100, "tiles in a global batch, over all ranks, N_b", unit="tile", low=1)
     learning_rate: float = option(7e-5, "learning rate of Adam, eta", above=0)
+    learning_rate_rule: Literal["none", "linear", "square_root"] = option(
+        "none", "how the learning rate grows with train.batch / train.base_batch"
+    )
+    base_batch: int = option(
+        100, "global batch that train.learning_rate is for, where a rule scales it", low=1
+    )
+    warmup_epochs: float = option(
+        0.0, "epochs in which the learning rate rises to its value, in a line from 0", low=0
+    )
     noise_per_signal: float = option(
         1.0, "noise tiles drawn in an epoch for one signal tile", above=0
     )
@@ -36,8 +45,18 @@ class Train(Section):
         4.0, "noise tiles held in memory for one signal tile; an epoch draws from them", above=0
     )
     validate_epochs: int = option(1, "epochs between two validations; one after the last", low=1)
+    patience: int = option(
+        0, "validations in a row without a better As after which training stops; 0: never", low=0
+    )
+    keep: Literal["last", "best"] = option(
+        "last",
+        "the model of a run: of its last epoch, as the paper's, or of the best validation As",
+    )
     log_steps: int = option(50, "steps between two lines of metrics.jsonl", unit="step", low=1)
     checkpoint_steps: int = option(500, "steps between two checkpoints", unit="step", low=1)
+    checkpoint_minutes: float = option(
+        10.0, "minutes after which there is a checkpoint anyhow; 0: by steps alone", low=0
+    )
     keep_checkpoints: int = option(3, "newest checkpoints kept", low=1)
 
     def __post_init__(self) -> None:
