@@ -26,6 +26,7 @@ class Step:
         self._net = net
         self._allreduce = allreduce
         self._optimizer = keras.optimizers.Adam(learning_rate)
+        self._rate = learning_rate
         self._optimizer.build(net.trainable_variables)
         self._trunk = keras.Model(net.inputs, net.get_layer("hidden").output)
         self._logits = net.get_layer("logits")
@@ -93,6 +94,12 @@ class Step:
             self._apply(gradients, tf.constant(float(batch)))
         return loss, correct
 
+    def set_learning_rate(self, rate: float) -> None:
+        """Use this learning rate from the next step on."""
+        if rate != self._rate:
+            self._optimizer.learning_rate.assign(rate)
+            self._rate = rate
+
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability of signal of preprocessed tiles (n, size, size): float32 (n,)."""
         both = self._net.predict_on_batch(tiles[..., np.newaxis])
@@ -121,6 +128,7 @@ class Step:
 
     def restore(self, state: State) -> None:
         """Take weights and optimizer from a checkpoint."""
+        self._rate = float("nan")  # the optimizer's variables hold that of the checkpoint
         for part, values in zip(self._variables, (state.weights, state.optimizer), strict=True):
             for variable, value in zip(part, values, strict=True):
                 variable.assign(value)
