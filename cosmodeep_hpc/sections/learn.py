@@ -44,6 +44,14 @@ class Train(Section):
     noise_pool: float = option(
         4.0, "noise tiles held in memory for one signal tile; an epoch draws from them", above=0
     )
+    precision: Literal["float32", "bfloat16", "float16"] = option(
+        "float32",
+        "numbers the step computes with; weights, sums and gradients over ranks stay float32",
+    )
+    xla: bool = option(False, "compile the step with XLA: for GPUs, it is slower on CPUs")
+    deterministic: bool = option(
+        False, "bit-for-bit repeats on GPUs too, at a cost; runs on CPUs repeat anyhow"
+    )
     validate_epochs: int = option(1, "epochs between two validations; one after the last", low=1)
     patience: int = option(
         0, "validations in a row without a better As after which training stops; 0: never", low=0
