@@ -84,6 +84,17 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--tiles", required=True, help="folder of shards", **folder)
     sub.add_argument("--out", required=True, help="run folder", **folder)
     sub.add_argument("--restart", action="store_true", help="begin anew in a used run folder")
+    sub = command("tune", stages.tune)
+    sub.add_argument("--tiles", help="folder of shards, some of validation images", **folder)
+    sub.add_argument("--out", required=True, help="folder of the search", **folder)
+    sub.add_argument(
+        "--task", type=task, metavar="K[/N]",
+        help="do run K alone, or the runs K, K + N, K + 2N, ... (all are counted from 0)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--summary", action="store_true",
+        help="train nothing: rank the runs in --out, list failed and missing ones, draw figures",
+    )  # fmt: skip
     sub = command("evaluate", stages.evaluate)
     sub.add_argument("--model", required=True, help="run folder, .keras file or shipped name")
     sub.add_argument("--images", required=True, help="folder of pairs never trained on", **folder)
@@ -127,6 +138,19 @@ def part(word: str) -> tuple[int, int]:
     if not (slash and number.isdecimal() and count.isdecimal() and int(number) < int(count)):
         raise argparse.ArgumentTypeError(f"{word}: expected K/N, K from 0 to N - 1")
     return int(number), int(count)
+
+
+def task(word: str) -> tuple[int, int | None]:
+    """Which run, `K` on the command line, or which of every N runs, `K/N`.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if "/" in word:
+        return part(word)
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"{word}: expected K or K/N, K from 0")
+    return int(word), None
 
 
 def overrides(argv: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:

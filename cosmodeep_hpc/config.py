@@ -18,6 +18,7 @@ from cosmodeep_hpc.sections.learn import Model, Train
 from cosmodeep_hpc.sections.sky import Effects, Instrument, Sky
 from cosmodeep_hpc.sections.survey import Classify
 from cosmodeep_hpc.sections.tiles import Label, Tiles
+from cosmodeep_hpc.sections.tune import Tune
 
 VERSION = "cosmodeep_hpc"  # the key of a resolved configuration that says what wrote it
 
@@ -33,6 +34,7 @@ class Config:
     label: Label = field(default_factory=Label)
     model: Model = field(default_factory=Model)
     train: Train = field(default_factory=Train)
+    tune: Tune = field(default_factory=Tune)
     classify: Classify = field(default_factory=Classify)
 
     def __post_init__(self) -> None:

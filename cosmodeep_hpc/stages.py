@@ -97,6 +97,38 @@ def train(args: argparse.Namespace, settings: Config, world: World) -> int:
     return 0
 
 
+def tune(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """Search the best learning rate, batch and epochs, run by run, or sum a search up."""
+    if args.summary:
+        from cosmodeep_hpc.report import tuning
+
+        say(world, world.on_root(lambda: tuning.run(settings, args.out)))
+        return 0
+    if args.tiles is None:
+        raise known(InputError("tune: expected --tiles DIR, or --summary"))
+    from cosmodeep_hpc.learn import tunegrid, tuneruns
+    from cosmodeep_hpc.learn.notice import STOPPED
+
+    first, step = args.task or (0, 1)
+    numbers = [first] if step is None else range(first, tunegrid.count(settings.tune), step)
+    outcome = tuneruns.run(
+        settings,
+        args.tiles,
+        args.out,
+        world,
+        numbers,
+        progress=lambda label: Progress(label, speaks=world.is_root),
+        note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
+    )
+    done, kept, failed = (len(group) for group in (outcome.done, outcome.kept, outcome.failed))
+    say(world, f"{done} runs done, {kept} there already, {failed} failed; results in {args.out}")
+    if outcome.stopped:
+        say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
+        return STOPPED
+    say(world, f"ranking and figures: cosmodeep tune --summary --out {args.out}")
+    return 1 if outcome.failed else 0
+
+
 def evaluate(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Accuracy of a model on Sky/Noise pairs it was not trained on, with pictures."""
     from cosmodeep_hpc.report import evaluate as stage
