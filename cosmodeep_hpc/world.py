@@ -130,13 +130,19 @@ class World:
             server.join()
         comm.Free()  # not where the work failed: it would wait there for all other ranks
 
-    def node_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """One array of zeros in memory shared by the ranks of this node; a collective call.
+    def node_array(
+        self, shape: tuple[int, ...], dtype: DTypeLike, *, cleared: bool = True
+    ) -> NDArray[Any]:
+        """One array in memory shared by the ranks of this node; a collective call.
 
         The memory is held once a node, by its first rank, and lives as long as the world.
+
+        Args:
+            cleared: whether it is zero. Where every element will be written, leave it: a page of
+                memory is then made by the rank that first writes it, and all ranks do so at once.
         """
         if self.local_size == 1:
-            return np.zeros(shape, dtype)
+            return np.zeros(shape, dtype) if cleared else np.empty(shape, dtype)
         from mpi4py import MPI
 
         kind = np.dtype(dtype)
@@ -147,9 +153,10 @@ class World:
         )
         memory: Any = window.Shared_query(0)[0]
         array: NDArray[Any] = np.ndarray(shape, kind, memory)
-        if self.local_rank == 0:
-            array.fill(0)
-        self.node.Barrier()
+        if cleared:
+            if self.local_rank == 0:
+                array.fill(0)
+            self.node.Barrier()
         return array
 
     def abort(self, status: int) -> None:

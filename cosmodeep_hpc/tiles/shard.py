@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import replacing_hdf5
+from cosmodeep_hpc.tiles.checksum import BLOCK, checksums, crc32, joined
 
 FORMAT = 1
 # The datasets that are checked, and where their checksums are.
@@ -26,7 +28,7 @@ CHECKED = {
     "row": "crc32_row",
     "col": "crc32_col",
 }
-BLOCK = 256  # rows that share a checksum: the smallest piece a reader takes
+AGAIN = "copy the shard again or make the tile set again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +46,6 @@ class Rows:
     counts: NDArray[np.uint16]
     place: NDArray[np.int32]
     sky: NDArray[np.float32] | None = None
-
-
-def checksums(array: NDArray[Any]) -> NDArray[np.uint32]:
-    """CRC-32 of each block of 256 rows, uint32 (ceil(n / 256),)."""
-    return np.array(
-        [zlib.crc32(array[start : start + BLOCK].data) for start in range(0, len(array), BLOCK)],
-        dtype=np.uint32,
-    )
 
 
 def write_shard(path: Path, parts: list[Rows], attributes: dict[str, Any]) -> dict[str, int]:
@@ -78,6 +72,110 @@ def write_shard(path: Path, parts: list[Rows], attributes: dict[str, Any]) -> di
             file.create_dataset(CHECKED[name], data=checksums(array))
         file.attrs.update({"format": FORMAT, **attributes})
     return {name: zlib.crc32(array.data) for name, array in whole.items()}
+
+
+# Fills an array with the rows of a block of a dataset, checked: (number of the block, array).
+ReadBlock = Callable[[int, NDArray[Any]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where the rows of a dataset lie and what their checksums are.
+
+    All that is needed to read it: a rank that is given it need not open the file with HDF5.
+
+    Attributes:
+        path, name: of the shard, and of the dataset in it.
+        rows: of the dataset.
+        row_shape, dtype: of one row.
+        offset: first byte in the file; None where the rows are not contiguous in it, as after
+            `h5repack` with chunks or compression: they are then read with HDF5.
+        crc32: uint32, of each block.
+    """
+
+    path: Path
+    name: str
+    rows: int
+    row_shape: tuple[int, ...]
+    dtype: str
+    offset: int | None
+    crc32: NDArray[np.uint32]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return int(np.prod(self.row_shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+    @property
+    def whole_crc32(self) -> int:
+        """CRC-32 of the dataset as a whole, if each block has its own."""
+        return joined(self.crc32, self.rows, self.row_bytes)
+
+    def rows_of(self, block: int) -> range:
+        """The rows of a block."""
+        return range(block * BLOCK, min((block + 1) * BLOCK, self.rows))
+
+    def where(self, rows: range) -> str:
+        """How an error names rows of the dataset."""
+        return f"{self.path}: dataset {self.name!r}, rows {rows.start} to {rows.stop - 1}"
+
+    @contextmanager
+    def opened(self) -> Iterator[ReadBlock]:
+        """Open the file; the function that reads a block may be called by several threads.
+
+        Bytes are read at their place in the file: HDF5 has a lock for all threads, and takes
+        longer. The function raises an `InputError` where a block is damaged or not there.
+
+        Raises:
+            InputError: the file cannot be opened.
+        """
+        if self.offset is None:
+            with open_shard(self.path) as shard:
+                dataset = shard.dataset(self.name)
+
+                def by_hdf5(rows: range, into: NDArray[Any]) -> bool:
+                    dataset.read_direct(into, np.s_[rows.start : rows.stop])
+                    return True
+
+                yield self._checking(by_hdf5)
+            return
+        first = self.offset
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read ({error.strerror}); {AGAIN}") from error
+        try:
+
+            def by_bytes(rows: range, into: NDArray[Any]) -> bool:
+                left = into.data.cast("B")
+                at = first + rows.start * self.row_bytes
+                while left and (count := os.preadv(descriptor, [left], at)):
+                    left, at = left[count:], at + count
+                return not left
+
+            yield self._checking(by_bytes)
+        finally:
+            os.close(descriptor)
+
+    def _checking(self, fetch: Callable[[range, NDArray[Any]], bool]) -> ReadBlock:
+        """`fetch`, with each block checked while it is in the processor's cache."""
+
+        def read_block(block: int, into: NDArray[Any]) -> None:
+            rows = self.rows_of(block)
+            try:
+                whole = fetch(rows, into)
+            except (OSError, RuntimeError, TypeError, ValueError) as error:
+                reason = str(error).split("\n", 1)[0]
+                text = f"{self.where(rows)}: cannot be read ({reason}); {AGAIN}"
+                raise InputError(text) from error
+            if not whole:
+                raise InputError(f"{self.where(rows)}: the file ends before them; {AGAIN}")
+            if crc32(into.data) != self.crc32[block]:
+                raise InputError(
+                    f"{self.where(rows)}: checksum differs, the data is damaged; {AGAIN}"
+                )
+
+        return read_block
 
 
 class Shard:
@@ -107,6 +205,38 @@ class Shard:
         """Whether the shard holds this dataset."""
         return name in self._file
 
+    def dataset(self, name: str) -> h5py.Dataset:
+        """A dataset of the file, for what only HDF5 can read. What it gives is not checked."""
+        return self._file[name]
+
+    def layout(self, name: str) -> Layout:
+        """Where a dataset's rows and checksums are.
+
+        Raises:
+            InputError: its checksums cannot be read, or are not those of its rows.
+        """
+        try:
+            dataset = self._file[name]
+            stored = self._file[CHECKED[name]]
+            expected = (-(-len(dataset) // BLOCK),)
+            if stored.shape != expected or stored.dtype != np.uint32:
+                raise ValueError(f"checksums {stored.dtype} {stored.shape}, not uint32 {expected}")
+            # none where it is chunked, compact or empty; the bytes must be as in memory
+            offset = dataset.id.get_offset() if dataset.dtype.isnative else None
+            return Layout(
+                path=self.path,
+                name=name,
+                rows=len(dataset),
+                row_shape=dataset.shape[1:],
+                dtype=dataset.dtype.str,
+                offset=offset,
+                crc32=stored[()],
+            )
+        except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{self.path}: dataset {name!r}: cannot be read ({error}); {AGAIN}"
+            ) from error
+
     def read(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Rows `start` to `stop` of a dataset, contiguous and checked block by block.
 
@@ -117,28 +247,14 @@ class Shard:
         """
         if start % BLOCK or (stop % BLOCK and stop != self.n_rows):
             raise ValueError(f"rows {start} to {stop}: expected multiples of {BLOCK}")
-        try:
-            rows = self._file[name][start:stop]
-            expected = self._file[CHECKED[name]][start // BLOCK : -(-stop // BLOCK)]
-        except (OSError, KeyError, RuntimeError, ValueError) as error:
-            raise InputError(
-                f"{self.path}: dataset {name!r}, rows {start} to {stop - 1}: cannot be read "
-                f"({error}); copy the shard again or make the tile set again"
-            ) from error
-        found = checksums(rows)
-        if len(rows) != stop - start or len(expected) != len(found):
-            raise InputError(
-                f"{self.path}: dataset {name!r} has {len(rows)} of the rows {start} to {stop - 1}; "
-                "copy the shard again or make the tile set again"
-            )
-        for block in np.flatnonzero(found != expected).tolist():
-            first = start + block * BLOCK
-            raise InputError(
-                f"{self.path}: dataset {name!r}, rows {first} to "
-                f"{min(first + BLOCK, stop) - 1}: checksum differs, the data is damaged; "
-                "copy the shard again or make the tile set again"
-            )
-        return np.asarray(rows)
+        layout = self.layout(name)
+        found = np.empty((stop - start, *layout.row_shape), layout.dtype)
+        if start < stop:
+            with layout.opened() as read_block:
+                for first in range(start, stop, BLOCK):
+                    part = found[first - start : first - start + BLOCK]
+                    read_block(first // BLOCK, part)
+        return found
 
 
 @contextmanager
@@ -146,16 +262,15 @@ def open_shard(path: Path) -> Iterator[Shard]:
     """Open a shard for reading; many ranks may, on any file system.
 
     Raises:
-        InputError: missing, truncated, or no shard.
+        InputError: missing, truncated, no shard, or one whose data is in another file.
     """
+    if not path.is_file():  # also a pipe, which would be waited for
+        raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}; {AGAIN}")
     try:
         # no lock: Lustre mounts without flock refuse it, and nobody writes a finished shard
         file = h5py.File(path, "r", locking=False)
     except OSError as error:
-        reason = "no such file" if not path.exists() else f"not a whole HDF5 file ({error})"
-        raise InputError(
-            f"{path}: {reason}; copy the shard again or make the tile set again"
-        ) from error
+        raise InputError(f"{path}: not a whole HDF5 file ({error}); {AGAIN}") from error
     with file:
         found = _oddity(file)
         if found:
@@ -166,6 +281,9 @@ def open_shard(path: Path) -> Iterator[Shard]:
 def _oddity(file: h5py.File) -> str:
     """What makes a file no shard; nothing where it is one."""
     try:
+        elsewhere = _elsewhere(file)
+        if elsewhere:
+            return elsewhere
         missing = [name for name in CHECKED if name != "sky" and name not in file]
         if missing:
             return f"no dataset {missing[0]!r}"
@@ -174,9 +292,32 @@ def _oddity(file: h5py.File) -> str:
         rows, *sides = file["tiles"].shape
         if len(sides) != 2 or sides[0] != sides[1] or file["tiles"].dtype != np.float32:
             return f"tiles of {file['tiles'].dtype} {file['tiles'].shape}"
+        counts = file["counts"]
+        if counts.ndim != 2 or counts.dtype != np.uint16:
+            return f"counts of {counts.dtype} {counts.shape}"
         for name in ("counts", "image", "row", "col"):
             if len(file[name]) != rows:
                 return f"dataset {name!r} of {len(file[name])} rows for {rows} tiles"
         return ""
     except Exception as error:  # a damaged HDF5 file fails in any part of h5py
         return f"damaged ({error})"
+
+
+def _elsewhere(file: h5py.File) -> str:
+    """What in a file leads out of it: a shard that someone was given opens no other file.
+
+    Asked of the links themselves: to look for a name would already follow it.
+    """
+    for name in file:
+        kind = file.id.links.get_info(name.encode()).type
+        if kind != h5py.h5l.TYPE_HARD:
+            known = {h5py.h5l.TYPE_EXTERNAL: "an external", h5py.h5l.TYPE_SOFT: "a soft"}
+            return f"{name!r} is {known.get(kind, 'an unknown')} link; refused"
+        item = file[name]
+        if not isinstance(item, h5py.Dataset):
+            return f"{name!r} is no dataset"
+        if item.is_virtual:
+            return f"dataset {name!r} is virtual: its data is in other files; refused"
+        if item.external:
+            return f"dataset {name!r} keeps its data in another file; refused"
+    return ""

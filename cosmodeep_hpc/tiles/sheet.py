@@ -10,7 +10,8 @@ from cosmodeep_hpc.config import Label
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.tiles import labels
-from cosmodeep_hpc.tiles.shard import BLOCK, open_shard
+from cosmodeep_hpc.tiles.checksum import BLOCK
+from cosmodeep_hpc.tiles.shard import open_shard
 
 
 def draw(path: Path, picture: Path, label: Label, count: int = 50) -> tuple[int, int]:

@@ -42,6 +42,11 @@ class TiledImage:
     left_out: int
     split: Literal["train", "validation"]
 
+    def __post_init__(self) -> None:
+        if self.split not in ("train", "validation"):
+            raise ValueError(f"image {self.name!r} is for {self.split!r}")
+        _check_counts(tiles=self.tiles, left_out=self.left_out)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShardEntry:
@@ -51,6 +56,19 @@ class ShardEntry:
     rows: int
     images: tuple[int, ...]
     crc32: dict[str, int]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.file, str):
+            raise TypeError(f"a shard named {self.file!r}")
+        checked = {f"crc32 of {name!r}": self.crc32[name] for name in ("tiles", "counts")}
+        _check_counts(rows=self.rows, **checked)
+
+
+def _check_counts(**numbers: object) -> None:
+    """Refuse what is no whole number from 0 on."""
+    for name, value in numbers.items():
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{name} = {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +148,13 @@ def read_tileset(folder: Path) -> TileSet:
         of_images = [sum(images[number].tiles for number in s.images) for s in shards]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{path}: not an index of a tile set ({error})") from error
+    if sorted(number for s in shards for number in s.images) != list(range(len(images))):
+        raise InputError(
+            f"{path}: expected each of its {len(images)} images in one shard; make the tile set "
+            "again"
+        )
     for shard, rows in zip(tileset.shards, of_images, strict=True):
-        if Path(shard.file).name != shard.file:
+        if not _inside(folder, shard.file):
             raise InputError(f"{path}: shard {shard.file!r} is outside the folder; refused")
         if shard.rows != rows:
             raise InputError(
@@ -139,3 +162,11 @@ def read_tileset(folder: Path) -> TileSet:
                 "tiles; make the tile set again"
             )
     return tileset
+
+
+def _inside(folder: Path, name: str) -> bool:
+    """Whether a file of this name lies in the folder itself, links followed."""
+    try:
+        return (folder / name).resolve().parent == folder.resolve() and Path(name).name == name
+    except (OSError, RuntimeError, ValueError):  # a link to itself, a name with a null byte
+        return False
