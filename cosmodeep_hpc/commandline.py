@@ -83,7 +83,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("train", stages.train)
     sub.add_argument("--tiles", required=True, help="folder of shards", **folder)
     sub.add_argument("--out", required=True, help="run folder", **folder)
-    sub.add_argument("--restart", action="store_true", help="begin anew in a used run folder")
+    again = sub.add_mutually_exclusive_group()
+    again.add_argument("--restart", action="store_true", help="begin anew in a used run folder")
+    again.add_argument(
+        "--accept-changes", action="store_true",
+        help="go on with checkpoints of another configuration, from the start of their epoch",
+    )  # fmt: skip
     sub = command("tune", stages.tune)
     sub.add_argument("--tiles", help="folder of shards, some of validation images", **folder)
     sub.add_argument("--out", required=True, help="folder of the search", **folder)

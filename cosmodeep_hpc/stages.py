@@ -88,7 +88,14 @@ def train(args: argparse.Namespace, settings: Config, world: World) -> int:
 
     progress = Progress("steps", speaks=world.is_root)
     model = trainer.run(
-        settings, args.tiles, args.out, world, restart=args.restart, progress=progress
+        settings,
+        args.tiles,
+        args.out,
+        world,
+        restart=args.restart,
+        accept_changes=args.accept_changes,
+        progress=progress,
+        note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
     )
     if model is None:
         say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
@@ -102,7 +109,7 @@ def tune(args: argparse.Namespace, settings: Config, world: World) -> int:
     if args.summary:
         from cosmodeep_hpc.report import tuning
 
-        say(world, world.on_root(lambda: tuning.run(settings, args.out)))
+        say(world, world.on_root(lambda: tuning.run(settings, args.out, args.tiles)))
         return 0
     if args.tiles is None:
         raise known(InputError("tune: expected --tiles DIR, or --summary"))

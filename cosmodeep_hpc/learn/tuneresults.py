@@ -17,6 +17,7 @@ from cosmodeep_hpc.sections.tune import Tune
 
 RESULTS = "results"
 RUNS = "runs"
+TILES = "tiles.json"  # which tile set a search is made on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +104,19 @@ def read_all(out: Path, tune: Tune) -> tuple[list[Result], list[TuneRun]]:
 
 
 def measured(
-    out: Path, run: TuneRun
+    out: Path, run: TuneRun, *, keep: str = "last", ended: bool = True
 ) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
     """What the record of a run says: its points, and all its validations.
 
-    A point is the state after one of the run's numbers of epochs: `test`, `epochs`, the accuracy
-    and threshold of that validation, the `seconds` of training until then, by the pace recorded
-    every few steps (so that a run that was killed and went on is counted as if it had not been),
-    and the mean `tiles_per_second`.
+    A point is what training for one of the run's numbers of epochs gives: `test`, `epochs`;
+    `of_epoch`, the epochs that the judged model was trained for, fewer where training stopped
+    early or keeps the best model; accuracy and threshold of that model's validation; the
+    `seconds` of training, by the pace recorded every few steps (so that a run that was killed and
+    went on is counted as if it had not been), and the mean `tiles_per_second`.
+
+    Args:
+        keep: `last` or `best`, the option `train.keep`.
+        ended: whether the run came to its end, which may be before the largest number of epochs.
     """
     path = folder_of(out, run) / METRICS
     if not path.exists():
@@ -134,12 +140,23 @@ def measured(
             validations[done] = values["step"], {"epochs": done, **accuracy}
     points = []
     for test, epochs in zip(run.tests, run.epochs, strict=True):
-        if epochs in validations:
-            step, accuracy = validations[epochs]
-            took = _at(step, seconds)
-            pace = step * run.batch / took if took else None
-            points.append({"test": test, **accuracy, "seconds": took, "tiles_per_second": pace})
+        until = [done for done in sorted(validations) if done <= epochs]
+        if not until or (until[-1] < epochs and not ended):
+            continue
+        judged = until[-1]
+        if keep == "best":  # the earliest of equal ones, as the trainer keeps it
+            judged = max(until, key=lambda done: (_score(validations[done][1]), -done))
+        step = validations[until[-1]][0]
+        took = _at(step, seconds)
+        point = {"test": test, **validations[judged][1], "epochs": epochs, "of_epoch": judged}
+        pace = step * run.batch / took if took else None
+        points.append({**point, "seconds": took, "tiles_per_second": pace})
     return tuple(points), tuple(validations[done][1] for done in sorted(validations))
+
+
+def _score(values: dict[str, Any]) -> float:
+    """As, to compare by; less than any where it is not defined."""
+    return -1.0 if values["As"] is None else float(values["As"])
 
 
 def _at(step: int, seconds: Sequence[tuple[int, float]]) -> float:
@@ -172,8 +189,7 @@ def ranking(results: Sequence[Result]) -> list[Ranked]:
     """
 
     def score(point: dict[str, Any]) -> tuple[float, float]:
-        As, Ws = (-1.0 if point[name] is None else point[name] for name in ("As", "Ws"))  # noqa: N806
-        return -As, -Ws
+        return -_score(point), 1.0 if point["Ws"] is None else -float(point["Ws"])
 
     points = [(result.run, point) for result in results for point in result.points]
     points.sort(key=lambda pair: (score(pair[1]), pair[1]["test"]))

@@ -19,17 +19,20 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import make_folder, read_json, sha256, write_json
 from cosmodeep_hpc.learn import modelfile, trainer, tuneresults
-from cosmodeep_hpc.learn.notice import Notice
+from cosmodeep_hpc.learn.notice import Notice, Timer
 from cosmodeep_hpc.learn.tunegrid import TuneRun, config_of, count, tune_run
-from cosmodeep_hpc.learn.tuneresults import RESULTS, RUNS, Result, folder_of
+from cosmodeep_hpc.learn.tuneresults import RESULTS, RUNS, TILES, Result, folder_of
 from cosmodeep_hpc.tiles.tileset import INDEX, read_tileset
 from cosmodeep_hpc.world import World
 
 CONFIG = "config.json"
-TILES = "tiles.json"  # which tile set a search is made on
 DECIDING = ("label", "model", "train", "tune")
 """Sections that decide the result of a search: all its runs must have the same."""
-FREE = {"train.log_steps", "train.checkpoint_steps", "train.keep_checkpoints", "tune.runs"}
+FREE = {
+    *("train.log_steps", "train.keep_checkpoints"),
+    *("train.checkpoint_steps", "train.checkpoint_minutes"),
+    "tune.runs",
+}
 """Options in them that do not; a random search may be made longer."""
 REPLACED = {"train.learning_rate", "train.batch", "train.epochs"}
 """Options that each run has its own of."""
@@ -90,7 +93,8 @@ def run(
     memory = RunMemory(world.comm, world.node)
     with Notice() as notice:  # between two runs too
         for place, one in enumerate(asked, start=1):
-            if notice.heard(world):
+            stopping, _ = notice.heard(world, Timer(0))
+            if stopping:
                 outcome.stopped = True
                 return outcome
             earlier = world.on_root(partial(tuneresults.read, out, one))
@@ -141,7 +145,10 @@ def _run(
         kind = "" if isinstance(failure, InputError) else f"{type(failure).__name__}: "
         error = f"{kind}{failure}"
     _forget()
-    points, validation = world.on_root(lambda: tuneresults.measured(out, run))
+    keep, ended = config.train.keep, error is None
+    points, validation = world.on_root(
+        lambda: tuneresults.measured(out, run, keep=keep, ended=ended)
+    )
     if error is None and len(points) < len(run.epochs):
         error = f"{folder}: the record of its validations is not whole; remove the folder"
     return Result(run=run, error=error, points=points, validation=validation, ranks=world.size)
@@ -219,18 +226,21 @@ class RunMemory(World):
         self._given.clear()
         self.node.Barrier()
 
-    def node_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """One array of zeros shared by the ranks of this node; a collective call."""
+    def node_array(
+        self, shape: tuple[int, ...], dtype: DTypeLike, *, cleared: bool = True
+    ) -> NDArray[Any]:
+        """One array in memory shared by the ranks of this node; a collective call."""
         if self.local_size == 1:
-            return super().node_array(shape, dtype)
+            return super().node_array(shape, dtype, cleared=cleared)
         kind = (shape, np.dtype(dtype))
         held = self._held.setdefault(kind, [])
         number = self._given[kind]
         self._given[kind] += 1
         if number == len(held):
-            held.append(super().node_array(shape, dtype))
+            held.append(super().node_array(shape, dtype, cleared=cleared))
             return held[-1]
-        if self.local_rank == 0:
-            held[number].fill(0)
-        self.node.Barrier()
+        if cleared:
+            if self.local_rank == 0:
+                held[number].fill(0)
+            self.node.Barrier()
         return held[number]

@@ -13,17 +13,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import read_json, replacing, write_json
 from cosmodeep_hpc.learn import tuneresults
 from cosmodeep_hpc.learn.tunegrid import TuneRun, count
-from cosmodeep_hpc.learn.tuneresults import Ranked, Result
+from cosmodeep_hpc.learn.tuneresults import TILES, Ranked, Result
 from cosmodeep_hpc.sections.tune import Tune
 
 COLUMNS = (
-    "place", "test", "run", "learning_rate", "batch", "epochs",
+    "place", "test", "run", "learning_rate", "batch", "epochs", "of_epoch",
     "As", "Ws", "Wv", "Ns", "Nv", "Nsc", "Nsw", "Nvc", "Nvw",
     "threshold", "seconds", "tiles_per_second",
 )  # fmt: skip
@@ -37,8 +38,13 @@ STYLES = ("solid", "dashed", "dashdot", "dotted", (0, (1, 4)))
 COLOURS = "turbo"
 
 
-def run(config: Config, out: Path) -> str:
+def run(config: Config, out: Path, tiles: Path | None = None) -> str:
     """Sum up the search in `out`: summary.csv, summary.json and two figures there.
+
+    Args:
+        config: of the search.
+        out: its folder.
+        tiles: where its tile set is now; by default where it was.
 
     Returns:
         the summary as text.
@@ -46,13 +52,13 @@ def run(config: Config, out: Path) -> str:
     Raises:
         InputError: `out` holds no search, or a result is damaged or of another search.
     """
-    if not (out / "tiles.json").exists():
+    if not (out / TILES).exists():
         raise InputError(f"{out}: no search in it; expected a folder that `cosmodeep tune` made")
     results, missing = tuneresults.read_all(out, config.tune)
     ranked = tuneresults.ranking(results)
     failed = [result for result in results if result.error is not None]
     again = sorted([r.run.number for r in failed] + [r.number for r in missing])
-    command = command_for(again, out) if again else None
+    command = command_for(again, out, tiles) if again else None
     rows = [row(one) for one in ranked]
     with replacing(out / "summary.csv") as temporary, temporary.open("w", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
@@ -75,15 +81,17 @@ def run(config: Config, out: Path) -> str:
     return text(config.tune, ranked, failed, missing, command, pictures, out)
 
 
-def command_for(numbers: Sequence[int], out: Path) -> str:
+def command_for(numbers: Sequence[int], out: Path, tiles: Path | None = None) -> str:
     """The command that does these runs (again) as a job array.
 
-    It reads the options that the search was begun with from its folder.
+    It reads the options that the search was begun with from its folder. Where the tile set was a
+    copy on a node's disk that is gone, its place is left to fill in.
     """
-    tiles = str(read_json(out / "tiles.json")["tiles"])
+    where = tiles or Path(read_json(out / TILES)["tiles"])
+    there = str(where.resolve()) if where.exists() else "DIR"
     array = tuneresults.array_of(numbers) + (f"%{AT_ONCE}" if len(numbers) > AT_ONCE else "")
     folder = out.resolve()
-    words = ["--config", str(folder / "config.json"), "--tiles", tiles, "--out", str(folder)]
+    words = ["--config", str(folder / "config.json"), "--tiles", there, "--out", str(folder)]
     return shlex.join(["sbatch", f"--array={array}", "slurm/tune.sh", *words])
 
 
@@ -172,6 +180,7 @@ def draw_accuracy(tune: Tune, ranked: Sequence[Ranked], picture: Path) -> None:
     marks = [("D", "0.3", "Ws, tiles with signal"), ("^", "none", "Wv, tiles without")]
     for marker, inside, label in marks:
         lower.scatter([], [], marker=marker, facecolors=inside, edgecolors="0.3", label=label)
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
     lower.legend(fontsize=9, loc="best")
     for axes in (upper, lower):
         axes.grid(axis="y", color="0.9", zorder=0)
@@ -197,8 +206,10 @@ def draw_convergence(results: Sequence[Result], picture: Path) -> None:
     The paper's test tiles are one half signal, where guessing gives 0.5; validation images have
     their natural mix. The share for one half of each is (Ws + Wv) / 2.
     """
+    results = [result for result in results if result.validation]
     figure, colours, norm = _canvas((9, 6), [result.run.learning_rate for result in results])
     axes = figure.subplots()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     batches = sorted({result.run.batch for result in results})
     told = len(batches) <= len(STYLES)  # more cannot be told apart
     for result in results:
