@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,10 +42,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_hdf5(path: Path) -> Iterator[h5py.File]:
+def replacing_hdf5(
+    path: Path, verify: Callable[[Path], None] = lambda written: None
+) -> Iterator[h5py.File]:
     """Yield an HDF5 file to fill; its content is written to `path`, whole or not at all.
 
     It is made in memory: where a disk is full, the HDF5 library itself may crash the process.
+
+    Args:
+        verify: called with the written file before it gets its name; what it raises keeps the
+            earlier file.
 
     Raises:
         InputError: the folder cannot be written, or the disk is full.
@@ -58,6 +64,7 @@ def replacing_hdf5(path: Path) -> Iterator[h5py.File]:
         content = file.id.get_file_image()
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+        verify(temporary)
 
 
 def _sync_folder(folder: Path) -> None:

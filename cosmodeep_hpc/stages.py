@@ -128,7 +128,9 @@ def tune(args: argparse.Namespace, settings: Config, world: World) -> int:
         note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
     )
     done, kept, failed = (len(group) for group in (outcome.done, outcome.kept, outcome.failed))
-    say(world, f"{done} runs done, {kept} there already, {failed} failed; results in {args.out}")
+    elsewhere = f", {len(outcome.elsewhere)} left to other jobs" if outcome.elsewhere else ""
+    counts = f"{done} runs done, {kept} there already, {failed} failed{elsewhere}"
+    say(world, f"{counts}; results in {args.out}")
     if outcome.stopped:
         say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
         return STOPPED

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import make_folder, replacing_hdf5
+from cosmodeep_hpc.files import make_folder, replacing, replacing_hdf5
+from cosmodeep_hpc.learn.stopping import Standing
 
 FOLDER = "checkpoints"
+LATEST = "latest"  # file in it: the name of the newest checkpoint that is on the disk
+FORMAT = 2
+
+Arrays = Sequence[NDArray[np.float32]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,52 +30,97 @@ class State:
 
     Attributes:
         epoch: epoch to go on in. step: global batches done in it. total_steps: done in all.
-        recipe: hash of the configuration and tile set that the run began with.
+        recipe: all that decides the result of the run (runfolder.recipe_of).
         weights, optimizer: values of the network's and of the optimizer's variables, in order.
+        seed: of the run.
+        ranks: that were at work.
+        standing: how the validations went.
     """
 
     epoch: int
     step: int
     total_steps: int
     recipe: str
-    weights: Sequence[NDArray[np.float32]]
-    optimizer: Sequence[NDArray[np.float32]]
+    weights: Arrays
+    optimizer: Arrays
+    seed: int = 0
+    ranks: int = 1
+    standing: Standing = Standing()
+
+    @property
+    def arrays(self) -> dict[str, Arrays]:
+        """All its variables, by their group in the file."""
+        best = self.standing.best_weights
+        return {"weights": self.weights, "optimizer": self.optimizer, "best_weights": best}
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """All else of it, by its attribute in the file."""
+        own = ("epoch", "step", "total_steps", "recipe", "seed", "ranks")
+        standing = asdict(replace(self.standing, best_weights=()))
+        del standing["best_weights"]
+        return {n: getattr(self, n) for n in own} | {
+            f"validation_{n}": v for n, v in standing.items()
+        }
+
+    @property
+    def crc32(self) -> int:
+        """One checksum of all of it."""
+        found = zlib.crc32(repr(self.numbers).encode())
+        for group, values in self.arrays.items():
+            found = zlib.crc32(f"{group} {len(values)}".encode(), found)
+            for value in values:
+                found = zlib.crc32(np.ascontiguousarray(value).tobytes(), found)
+        return found
 
 
 def write(run: Path, state: State, keep: int) -> Path:
-    """Write a checkpoint of a run folder, and delete all but the newest `keep`."""
+    """Write a checkpoint of a run folder, and delete all but the newest `keep`.
+
+    It is read back from the disk before it gets its name, and named in `latest` when it has it.
+
+    Raises:
+        InputError: it cannot be written, or what was read back differs.
+    """
     folder = run / FOLDER
     make_folder(folder)
     path = folder / f"step-{state.total_steps:08d}.h5"
-    with replacing_hdf5(path) as file:
-        for group, values in (("weights", state.weights), ("optimizer", state.optimizer)):
+    crc32 = state.crc32
+
+    def verify(written: Path) -> None:
+        _drop_from_cache(written)
+        if read(written).crc32 != crc32:
+            raise InputError(f"{path}: what was read back is not what was written; check the disk")
+
+    with replacing_hdf5(path, verify) as file:
+        for group, values in state.arrays.items():
             file.create_group(group)
             for number, value in enumerate(values):
                 file[group].create_dataset(f"{number:03d}", data=value)
-        file.attrs.update(
-            epoch=state.epoch,
-            step=state.step,
-            total_steps=state.total_steps,
-            recipe=state.recipe,
-            crc32=_crc32(state),
-        )
+        file.attrs.update({**state.numbers, "format": FORMAT, "crc32": crc32})
+    with replacing(folder / LATEST) as temporary:
+        temporary.write_text(f"{path.name}\n")
     with naming(folder, "remove old checkpoints in"):
-        for old in newest(run)[keep:]:
+        for old in [other for other in newest(run) if other != path][keep - 1 :]:
             old.unlink(missing_ok=True)
     return path
 
 
-def _crc32(state: State) -> int:
-    """One checksum of all that a checkpoint holds."""
-    found = zlib.crc32(repr((state.epoch, state.step, state.total_steps, state.recipe)).encode())
-    for value in (*state.weights, *state.optimizer):
-        found = zlib.crc32(np.ascontiguousarray(value).tobytes(), found)
-    return found
+def _drop_from_cache(path: Path) -> None:
+    """Bring a file to the disk, and have it read from there the next time."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def newest(run: Path) -> list[Path]:
-    """The checkpoints of a run folder, newest first."""
-    return sorted((run / FOLDER).glob("step-*.h5"), reverse=True)
+    """The checkpoints of a run folder: the one named in `latest`, then the others, newest first."""
+    paths = sorted((run / FOLDER).glob("step-*.h5"), reverse=True)
+    try:
+        named = (run / FOLDER / LATEST).read_text().strip()
+    except (OSError, ValueError):
+        named = ""
+    return sorted(paths, key=lambda path: path.name != named)
 
 
 def read(path: Path) -> State:
@@ -79,44 +131,54 @@ def read(path: Path) -> State:
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
-            variables = {
+            attributes = dict(file.attrs)
+            arrays = {
                 group: [file[group][name][()] for name in sorted(file[group])]
-                for group in ("weights", "optimizer")
+                for group in ("weights", "optimizer", "best_weights")
             }
-            state = State(
-                epoch=int(file.attrs["epoch"]),
-                step=int(file.attrs["step"]),
-                total_steps=int(file.attrs["total_steps"]),
-                recipe=str(file.attrs["recipe"]),
-                **variables,
-            )
-            expected = int(file.attrs["crc32"])
+        expected = int(attributes["crc32"])
+        state = _state(attributes, arrays)
     except Exception as error:  # a damaged HDF5 file fails in any part of h5py
-        raise InputError(f"{path}: damaged checkpoint ({error})") from error
-    if _crc32(state) != expected:
+        reason = str(error).split("\n", 1)[0]
+        raise InputError(f"{path}: damaged checkpoint ({reason})") from error
+    if state.crc32 != expected:
         raise InputError(f"{path}: damaged checkpoint (checksum differs)")
     return state
 
 
-def latest(run: Path, recipe: str) -> State | None:
-    """The newest checkpoint of a run folder that loads, or None.
+def _state(attributes: dict[str, Any], arrays: dict[str, Any]) -> State:
+    if attributes.get("format") != FORMAT:
+        raise ValueError(f"format {attributes.get('format')}; expected {FORMAT}")
+    blank = State(epoch=0, step=0, total_steps=0, recipe="", weights=(), optimizer=())
+    values = {name: type(value)(attributes[name]) for name, value in blank.numbers.items()}
+    of_standing = {n: v for n, v in values.items() if n.startswith("validation_")}
+    standing = Standing(
+        best_weights=arrays.pop("best_weights"),
+        **{name.removeprefix("validation_"): v for name, v in of_standing.items()},
+    )
+    own = {n: v for n, v in values.items() if n not in of_standing}
+    return State(**own, **arrays, standing=standing)
+
+
+def latest(run: Path, note: Callable[[str], None] = lambda line: None) -> tuple[Path, State] | None:
+    """The newest checkpoint of a run folder that loads; None where there is none at all.
+
+    Args:
+        note: called with a line for each that is passed over.
 
     Raises:
-        InputError: there are checkpoints but none loads, or they are of another recipe.
+        InputError: there are checkpoints, but none loads.
     """
-    failure: InputError | None = None
+    failures: list[InputError] = []
     for path in newest(run):
         try:
             state = read(path)
         except InputError as error:
-            failure = failure or error
+            failures.append(error)
             continue
-        if state.recipe != recipe:
-            raise InputError(
-                f"{path}: made with another configuration or tile set; choose another --out, or "
-                "add --restart to begin anew"
-            )
-        return state
-    if failure is not None:
-        raise failure
+        for failure in failures:
+            note(f"{failure}; passed over for {path.name}")
+        return path, state
+    if failures:
+        raise failures[0]
     return None

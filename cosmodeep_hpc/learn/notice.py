@@ -1,10 +1,16 @@
-"""Notice that the job is about to end: a signal sets a flag, a step boundary looks at it."""
+"""What all ranks do at the same step: stop since the job is about to end, save since it is time.
+
+A signal sets a flag, a step boundary looks at it.
+"""
 
 from __future__ import annotations
 
 import signal
+import time
 from types import FrameType
 from typing import Any
+
+import numpy as np
 
 from cosmodeep_hpc.world import World
 
@@ -32,6 +38,32 @@ class Notice:
     def _take(self, number: int, frame: FrameType | None) -> None:
         self._given = True
 
-    def heard(self, world: World) -> bool:
-        """Whether any rank was given notice; a collective call, the same answer on all ranks."""
-        return world.any(self._given)
+    def heard(self, world: World, timer: Timer) -> tuple[bool, bool]:
+        """Whether any rank was given notice, and whether rank 0's timer has run out.
+
+        A collective call, the same answer on all ranks.
+        """
+        flags = np.array([self._given, world.is_root and timer.is_due], dtype=np.uint8)
+        if world.size > 1:
+            from mpi4py import MPI
+
+            world.comm.Allreduce(MPI.IN_PLACE, flags, op=MPI.MAX)
+        return bool(flags[0]), bool(flags[1])
+
+
+class Timer:
+    """Runs out some minutes after it was last set; never where they are 0."""
+
+    def __init__(self, minutes: float) -> None:
+        """Set it."""
+        self._seconds = 60 * minutes
+        self.set()
+
+    def set(self) -> None:
+        """Let it run from now on."""
+        self._since = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it has run out."""
+        return 0 < self._seconds <= time.monotonic() - self._since

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cosmodeep_hpc.errors import naming
+from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import replacing
 
 METRICS = "metrics.jsonl"
@@ -32,21 +35,41 @@ class RunLog:
         with naming(path, "write"):
             self._file = path.open("a", buffering=1)
         self._tf = tf
-        self._board = tf.summary.create_file_writer(str(run / BOARD))
+        self._board_path = run / BOARD
+        with self._naming_board():
+            self._board = tf.summary.create_file_writer(str(self._board_path))
+
+    @contextmanager
+    def _naming_board(self) -> Iterator[None]:
+        try:
+            yield
+        except self._tf.errors.OpError as error:
+            reason = str(error.message).split("\n", 1)[0]
+            raise InputError(f"{self._board_path}: cannot write it: {reason}") from error
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
         """Record values of one kind (`train` or `validation`) at a step."""
         with naming(self._file.name, "write"):
             self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-        with self._board.as_default():
+        with self._naming_board(), self._board.as_default():
             for name, value in values.items():
                 if isinstance(value, int | float) and name not in {"epoch", "step"}:
                     self._tf.summary.scalar(f"{kind}/{name}", value, step=step)
 
+    def sync(self) -> None:
+        """Bring all of it to disk; it is then not behind a checkpoint that is made next."""
+        with naming(self._file.name, "write"):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        with self._naming_board():
+            self._board.flush()
+
     def close(self) -> None:
-        """Bring all of it to disk."""
-        self._file.close()
-        self._board.close()
+        """End it."""
+        with naming(self._file.name, "write"):
+            self._file.close()
+        with self._naming_board():
+            self._board.close()
 
 
 def _step(line: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from cosmodeep_hpc.config import Train
 
 
@@ -15,7 +17,7 @@ def peak_rate(train: Train) -> float:
     Source: Goyal et al. (2017), section 2.1; Malladi et al. (2022).
     """
     ratio = train.batch / train.base_batch
-    factor = {"none": 1.0, "linear": ratio, "square_root": ratio**0.5}
+    factor = {"none": 1.0, "linear": ratio, "square_root": math.sqrt(ratio)}
     return train.learning_rate * factor[train.learning_rate_rule]
 
 

@@ -1,0 +1,188 @@
+"""The folder of a run: one job at a time works in it, and goes on with what the last one left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from cosmodeep_hpc import claim
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import InputError, naming
+from cosmodeep_hpc.files import make_folder
+from cosmodeep_hpc.learn import checkpoint, modelfile
+from cosmodeep_hpc.learn.checkpoint import State
+from cosmodeep_hpc.learn.runlog import BOARD, METRICS
+from cosmodeep_hpc.learn.stopping import Standing
+from cosmodeep_hpc.tiles.tileset import TileSet
+from cosmodeep_hpc.world import World
+
+LOCK = "run"  # what is claimed: the file run.lock says by whom
+FREE = {"log_steps", "checkpoint_steps", "checkpoint_minutes", "keep_checkpoints"}
+"""Options of training that do not change its result."""
+
+
+@contextmanager
+def held(out: Path, world: World) -> Iterator[None]:
+    """Make the run folder, and keep other jobs out of it while the block lasts; a collective call.
+
+    Raises:
+        InputError: another job works in it, or it cannot be written.
+    """
+    with ExitStack() as block:
+        world.on_root(lambda: block.enter_context(_claimed(out)))
+        yield
+
+
+@contextmanager
+def _claimed(out: Path) -> Iterator[None]:
+    make_folder(out)
+    with claim.claimed(out / LOCK) as mine:
+        if not mine:
+            holder = claim.holder_of(out / LOCK)
+            who = (
+                f"{holder}, since {holder.since}" if holder else "by a process that cannot be told"
+            )
+            raise InputError(
+                f"{out}: another job trains in it ({who}); wait for its end or choose another "
+                f"--out ({claim.claim_of(out / LOCK).name} of a lost node counts for nothing "
+                f"after {claim.STALE / 60:.0f} minutes)"
+            )
+        yield
+
+
+def save(out: Path, state: State, keep: int) -> None:
+    """Write a checkpoint, if the folder is still ours.
+
+    Raises:
+        InputError: it cannot be written, or another job took the folder over.
+    """
+    if taker := claim.taken_by(out / LOCK):
+        raise InputError(
+            f"{out}: this job was silent for more than {claim.STALE / 60:.0f} minutes, and "
+            f"{taker} trains in it since {taker.since}; this job ends, nothing is lost"
+        )
+    checkpoint.write(out, state, keep)
+
+
+def prepare(
+    config: Config,
+    out: Path,
+    recipe: str,
+    *,
+    restart: bool,
+    accept_changes: bool,
+    note: Callable[[str], None],
+) -> State | None:
+    """Make a held run folder ready; the state to go on from, None where the run begins.
+
+    Args:
+        restart: remove the earlier run in it. Not where Slurm started this job again: the earlier
+            run is then this job's own.
+        accept_changes: go on with another recipe, from the beginning of the epoch.
+        note: called with lines for the user.
+
+    Raises:
+        InputError: a finished run, one of another recipe, or no checkpoint that loads.
+    """
+    if restart and claim.restarts():
+        note("Slurm started this job again: it goes on, --restart was done the first time")
+    elif restart:
+        _remove(out)
+    with naming(out, "remove what a lost job left in"):
+        for left in (*out.glob(".*.part*"), *(out / checkpoint.FOLDER).glob(".*.part*")):
+            left.unlink(missing_ok=True)
+    found = checkpoint.latest(out, note)
+    state = None
+    if found is not None:
+        path, state = found
+        if state.recipe != recipe:
+            state = _changed(path, state, recipe, accept_changes, note)
+    if (out / modelfile.MODEL).exists():
+        raise InputError(
+            f"{out}: holds a finished run; choose another --out, or add --restart to begin anew"
+        )
+    if state is not None:
+        ranks = f"{state.ranks} rank{'s' * (state.ranks > 1)}"
+        note(f"{out}: goes on after step {state.total_steps}, saved by a job of {ranks}")
+    config.write(out / "config.json")
+    return state
+
+
+def _remove(out: Path) -> None:
+    board = (out / BOARD).glob("events.*")
+    latest = out / checkpoint.FOLDER / checkpoint.LATEST
+    with naming(out, "remove the earlier run in"):
+        for old in (out / modelfile.MODEL, latest, out / METRICS, *checkpoint.newest(out), *board):
+            old.unlink(missing_ok=True)
+
+
+def _changed(
+    path: Path, state: State, recipe: str, accept: bool, note: Callable[[str], None]
+) -> State:
+    """The state from which a run goes on with another recipe, if that is accepted.
+
+    Steps of an epoch may be other tiles now, and As that of other tiles: the epoch and the
+    validations begin anew.
+    """
+    changes = ", ".join(differences(state.recipe, recipe))
+    if not accept:
+        raise InputError(
+            f"{path}: made with another configuration: {changes}; choose another --out, add "
+            "--accept-changes to go on with this one, or --restart to begin anew"
+        )
+    note(f"{path}: goes on with another configuration: {changes}")
+    return replace(state, step=0, recipe=recipe, standing=Standing())
+
+
+def recipe_of(config: Config, tileset: TileSet) -> str:
+    """What decides the result of a run, as JSON: options by name, and a hash of the tile set."""
+    train = config.train
+    free = FREE | ({"validate_epochs"} if train.patience == 0 and train.keep == "last" else set())
+    options = {
+        **{f"label.{k}": v for k, v in asdict(config.label).items()},
+        **{f"model.{k}": v for k, v in asdict(config.model).items()},
+        **{f"train.{k}": v for k, v in asdict(train).items() if k not in free},
+        **{f"tiles.{k}": v for k, v in asdict(tileset.preprocessing).items()},
+    }
+    tiles = {
+        "shards": [asdict(s) for s in tileset.shards],
+        "splits": [i.split for i in tileset.images],
+    }
+    digest = hashlib.sha256(json.dumps(tiles, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**options, "tile set": digest[:16]}, sort_keys=True)
+
+
+def differences(old: str, new: str) -> list[str]:
+    """What differs between two recipes, a phrase each: `train.seed 1, now 2`."""
+    before, now = json.loads(old), json.loads(new)
+    return [
+        f"{name} {before.get(name, 'unknown')}, now {now.get(name, 'without')}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+
+
+def as_tiled(config: Config, tileset: TileSet) -> Config:
+    """The configuration with what it says of the tiles put right, as it is recorded.
+
+    Raises:
+        InputError: the tile set was not made with the label's threshold.
+    """
+    made = tileset.preprocessing
+    f_th = tileset.thresholds[tileset.column(config.label.f_th)]
+    return replace(
+        config,
+        label=replace(config.label, f_th=f_th),
+        tiles=replace(
+            config.tiles,
+            size=made.tile_size,
+            scaling=made.scaling,
+            floor=made.floor,
+            ceiling=made.ceiling,
+            thresholds=tileset.thresholds,
+        ),
+    )
