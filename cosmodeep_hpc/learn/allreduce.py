@@ -36,14 +36,15 @@ class Allreduce:
             )
         self._hvd = hvd
 
-    def sum(self, tensors: Sequence[Any]) -> list[Any]:
-        """The sum over ranks of each tensor.
+    def sum(self, values: Any) -> Any:
+        """The sum over ranks of one tensor.
 
-        They travel as one group, so that the order of additions is the same in every run.
+        One tensor a step: the order of additions is the same in every run, and there is one
+        message to agree on.
         """
         if self._hvd is None:
-            return list(tensors)
-        return list(self._hvd.grouped_allreduce(list(tensors), op=self._hvd.Sum, name="step"))
+            return values
+        return self._hvd.allreduce(values, op=self._hvd.Sum, name="step")
 
     def broadcast(self, variables: Sequence[Any]) -> None:
         """Give every rank the values that rank 0 has in these TensorFlow variables."""

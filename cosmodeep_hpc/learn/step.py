@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.learn.adam import Adam
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.checkpoint import State
+from cosmodeep_hpc.learn.fastnetwork import FastNetwork
+from cosmodeep_hpc.learn.lossscale import LossScale
 
 
 class Step:
@@ -17,45 +22,80 @@ class Step:
     The gradient is that of the *sum* of the losses over a rank's part of the global batch; summed
     over ranks and divided by the size of the batch it is the gradient of the whole batch's mean,
     however the batch is divided.
+
+    Attributes:
+        learning_rate: of the next step; may be set between steps.
     """
 
-    def __init__(self, tf: Any, net: Any, learning_rate: float, allreduce: Allreduce) -> None:
-        """Prepare the functions; nothing runs yet."""
-        import keras
+    def __init__(
+        self,
+        tf: Any,
+        net: Any,
+        learning_rate: float,
+        allreduce: Allreduce,
+        *,
+        precision: str = "float32",
+        xla: bool = False,
+    ) -> None:
+        """Prepare the functions; nothing runs yet.
 
+        Args:
+            tf: the module `tensorflow`.
+            net: the Keras model; its variables are trained.
+            learning_rate: of Adam.
+            allreduce: sums over ranks.
+            precision: float32, bfloat16, or float16 with its loss scaled; what the network is
+                computed with. Weights, gradients between ranks and the update are float32.
+            xla: compile with XLA, all but the sum over ranks.
+        """
+        self.learning_rate = learning_rate
+        self._tf = tf
         self._net = net
         self._allreduce = allreduce
-        self._optimizer = keras.optimizers.Adam(learning_rate)
-        self._rate = learning_rate
-        self._optimizer.build(net.trainable_variables)
-        self._trunk = keras.Model(net.inputs, net.get_layer("hidden").output)
-        self._logits = net.get_layer("logits")
-        self._tf = tf
-        self._gradients = tf.function(self._local_gradients, reduce_retracing=True)
-        self._apply = tf.function(self._update, reduce_retracing=True)
-        self._measure = tf.function(self._length)
+        plain = precision == "float32" and not xla and not tf.config.get_visible_devices("GPU")
+        self._fast = FastNetwork(tf, net, precision=precision, sparse=plain)
+        self._shapes = [tuple(v.shape) for v in self._fast.variables]
+        self._optimizer = Adam(tf, self._fast.variables)
+        self._scale = LossScale(tf, used=precision == "float16")
+        compiled = {"reduce_retracing": True, "jit_compile": True if xla else None}
+        self._gradients = tf.function(self._local_gradients, **compiled)
+        self._finish = tf.function(self._update, **compiled)
+        self._seconds = {"compute": 0.0, "allreduce": 0.0}
 
-    def _local_gradients(self, tiles: Any, labels: Any, keep: Any) -> list[Any]:
-        """The gradients of the summed loss, then [summed loss, correctly classified tiles]."""
+    def _local_gradients(self, tiles: Any, labels: Any, keep: Any) -> Any:
+        """The gradients of the summed loss in one row, then that loss and the correct tiles."""
         tf = self._tf
         with tf.GradientTape() as tape:
             # dropout by hand: the mask is a function of the tile, not of a generator's state
-            hidden = self._trunk(tiles[..., tf.newaxis], training=True) * keep
-            logits = self._logits(hidden)
+            logits = self._fast.logits(tiles, keep)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_sum(losses)
-        variables = [v.value for v in self._net.trainable_variables]
+            scaled = self._scale.up(loss)
+        gradients = tape.gradient(scaled, self._fast.variables)
         right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
         sums = tf.stack([loss, tf.reduce_sum(tf.cast(right, tf.float32))])
-        return [*tape.gradient(loss, variables), sums]
+        return tf.concat([*(tf.reshape(g, (-1,)) for g in gradients), sums], axis=0)
 
-    def _length(self, gradients: list[Any]) -> Any:
-        """The length of the gradient as a vector; not finite where any part of it is not."""
-        return self._tf.sqrt(sum(self._tf.reduce_sum(g * g) for g in gradients))
+    def _update(self, row: Any, batch: Any, learning_rate: Any) -> Any:
+        """Update where all is finite; [summed loss, or nan where the run cannot go on; correct]."""
+        tf = self._tf
+        # one number that is not finite where any is not; overflow of it is no sound step either
+        finite = tf.math.is_finite(tf.reduce_sum(row * row))
+        sizes = [math.prod(shape) for shape in self._shapes]
+        *gradients, sums = tf.split(row, [*sizes, 2])
+        divisor = self._scale.up(batch)
 
-    def _update(self, gradients: list[Any], batch: Any) -> None:
-        mean = [g / batch for g in gradients]
-        self._optimizer.apply(mean, self._net.trainable_variables)
+        def update() -> Any:
+            mean = [
+                tf.reshape(g, shape) / divisor
+                for g, shape in zip(gradients, self._shapes, strict=True)
+            ]
+            self._optimizer.apply(mean, learning_rate)
+            return tf.constant(True)
+
+        tf.cond(finite, update, lambda: tf.constant(False))
+        goes_on = self._scale.follow(finite)
+        return tf.stack([tf.where(goes_on, sums[0], math.nan), sums[1]])
 
     def train(
         self,
@@ -75,30 +115,35 @@ class Step:
             batch: tiles of the global batch, over all ranks.
 
         Returns:
-            the loss summed over the global batch (nan where its gradient is not finite), and its
-            correctly classified tiles.
+            the loss summed over the global batch (nan where its gradient is not finite; under
+            float16 not before the loss needs no scaling any more), and its correctly classified
+            tiles.
         """
         tf = self._tf
+        start = time.perf_counter()
         if len(tiles):
-            local = self._gradients(
+            row = self._gradients(
                 tf.constant(tiles), tf.constant(signal.astype(np.int32)), tf.constant(keep)
             )
         else:
-            local = [tf.zeros(v.shape) for v in self._net.trainable_variables] + [tf.zeros(2)]
-        *gradients, sums = self._allreduce.sum(local)
-        loss, correct = sums.numpy().tolist()
-        if not np.isfinite(float(self._measure(gradients))):
-            # max pooling hides a NaN pixel from the loss, not from the gradient
-            loss = float("nan")
-        if np.isfinite(loss):
-            self._apply(gradients, tf.constant(float(batch)))
+            row = tf.zeros(sum(map(math.prod, self._shapes)) + 2)
+        before = time.perf_counter()
+        row = self._allreduce.sum(row)
+        after = time.perf_counter()
+        done = self._finish(row, tf.constant(float(batch)), tf.constant(float(self.learning_rate)))
+        loss, correct = done.numpy().tolist()
+        self._seconds["allreduce"] += after - before
+        self._seconds["compute"] += time.perf_counter() - start - (after - before)
         return loss, correct
 
-    def set_learning_rate(self, rate: float) -> None:
-        """Use this learning rate from the next step on."""
-        if rate != self._rate:
-            self._optimizer.learning_rate.assign(rate)
-            self._rate = rate
+    def read_times(self) -> dict[str, float]:
+        """Seconds of `train` since this was last called: "compute" and "allreduce".
+
+        The sum over ranks includes waiting for the slowest of them; on a GPU, which computes
+        behind the program's back, also waiting for it.
+        """
+        seconds, self._seconds = self._seconds, dict.fromkeys(self._seconds, 0.0)
+        return seconds
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability of signal of preprocessed tiles (n, size, size): float32 (n,)."""
@@ -107,16 +152,18 @@ class Step:
 
     @property
     def _variables(self) -> tuple[list[Any], list[Any]]:
-        return self._net.variables, self._optimizer.variables
+        """TensorFlow's variables of the network, and of optimizer and loss scale."""
+        weights = [v.value for v in self._net.variables]
+        return weights, [*self._optimizer.variables, *self._scale.variables]
 
     def broadcast(self) -> None:
         """Start every rank from rank 0's weights and optimizer."""
         weights, optimizer = self._variables
-        self._allreduce.broadcast([v.value for v in (*weights, *optimizer)])
+        self._allreduce.broadcast([*weights, *optimizer])
 
     def state(self, *, epoch: int, step: int, total_steps: int, recipe: str) -> State:
         """The state of the run for a checkpoint."""
-        weights, optimizer = ([np.asarray(v) for v in part] for part in self._variables)
+        weights, optimizer = ([v.numpy() for v in part] for part in self._variables)
         return State(
             epoch=epoch,
             step=step,
@@ -128,7 +175,6 @@ class Step:
 
     def restore(self, state: State) -> None:
         """Take weights and optimizer from a checkpoint."""
-        self._rate = float("nan")  # the optimizer's variables hold that of the checkpoint
         for part, values in zip(self._variables, (state.weights, state.optimizer), strict=True):
             for variable, value in zip(part, values, strict=True):
                 variable.assign(value)
