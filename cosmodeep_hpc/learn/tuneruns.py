@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from cosmodeep_hpc import claim
 from cosmodeep_hpc import config as configuration
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import make_folder, read_json, sha256, write_json
-from cosmodeep_hpc.learn import modelfile, trainer, tuneresults
+from cosmodeep_hpc.learn import modelfile, runfolder, trainer, tuneresults
 from cosmodeep_hpc.learn.notice import Notice, Timer
 from cosmodeep_hpc.learn.tunegrid import TuneRun, config_of, count, tune_run
 from cosmodeep_hpc.learn.tuneresults import RESULTS, RUNS, TILES, Result, folder_of
@@ -28,11 +30,7 @@ from cosmodeep_hpc.world import World
 CONFIG = "config.json"
 DECIDING = ("label", "model", "train", "tune")
 """Sections that decide the result of a search: all its runs must have the same."""
-FREE = {
-    *("train.log_steps", "train.keep_checkpoints"),
-    *("train.checkpoint_steps", "train.checkpoint_minutes"),
-    "tune.runs",
-}
+FREE = {f"train.{name}" for name in runfolder.FREE} | {"tune.runs"}
 """Options in them that do not; a random search may be made longer."""
 REPLACED = {"train.learning_rate", "train.batch", "train.epochs"}
 """Options that each run has its own of."""
@@ -46,12 +44,14 @@ class Outcome:
 
     Attributes:
         done, failed, kept: numbers of runs: trained now, failed now, there already.
+        elsewhere: numbers of runs that another job is training.
         stopped: whether USR1 came before the last was done.
     """
 
     done: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
+    elsewhere: list[int] = field(default_factory=list)
     stopped: bool = False
 
 
@@ -92,18 +92,20 @@ def run(
     outcome = Outcome()
     memory = RunMemory(world.comm, world.node)
     with Notice() as notice:  # between two runs too
+
+        def is_over() -> bool:
+            return notice.heard(world, Timer(0))[0]
+
         for place, one in enumerate(asked, start=1):
-            stopping, _ = notice.heard(world, Timer(0))
-            if stopping:
-                outcome.stopped = True
-                return outcome
-            earlier = world.on_root(partial(tuneresults.read, out, one))
-            if earlier is not None and earlier.error is None:
+            if not is_over() and _is_done(out, one, world):
                 outcome.kept.append(one.number)
                 continue
-            label = f"run {one.name} ({place} of {len(asked)}), steps"
+            if not _is_free(out, one, world, is_over, note):
+                outcome.elsewhere.append(one.number)
+                continue
             memory.begin()
-            result = _run(config, tiles, out, memory, one, progress(label))
+            steps = progress(f"run {one.name} ({place} of {len(asked)}), steps")
+            result = None if is_over() else _run(config, tiles, out, memory, one, steps, note)
             if result is None:
                 outcome.stopped = True
                 return outcome
@@ -112,6 +114,48 @@ def run(
             if world.is_root:
                 note(said(result))
     return outcome
+
+
+def _is_done(out: Path, run: TuneRun, world: World) -> bool:
+    earlier = world.on_root(lambda: tuneresults.read(out, run))
+    return earlier is not None and earlier.error is None
+
+
+def _is_free(
+    out: Path, run: TuneRun, world: World, is_over: Callable[[], bool], note: Callable[[str], None]
+) -> bool:
+    """Whether no other job trains a run; waits until a job that may be gone shows whether it is.
+
+    A job that was killed leaves its claim. A job at work renews it (see `claim`).
+    """
+    path = folder_of(out, run) / runfolder.LOCK
+    first: int | None = None
+    while not is_over():
+        renewed = world.on_root(lambda: _renewed(path))
+        if renewed is None:
+            return True
+        if first is None:
+            first = renewed
+            if world.is_root:
+                holder = claim.holder_of(path) or "a process that cannot be told"
+                note(f"run {run.name}: waiting to see whether {holder} still trains it")
+        elif renewed != first:
+            if world.is_root:
+                note(f"run {run.name}: left to that job")
+            return False
+        time.sleep(claim.POLL)
+    return True
+
+
+def _renewed(path: Path) -> int | None:
+    """When the claim on a run was renewed; None where nobody holds it."""
+    try:
+        there = claim.claim_of(path).stat()
+    except FileNotFoundError:
+        return None
+    holder = claim.holder_of(path)
+    is_stale = time.time() - there.st_mtime >= claim.STALE
+    return None if is_stale or (holder is not None and holder.is_gone) else there.st_mtime_ns
 
 
 def said(result: Result) -> str:
@@ -129,7 +173,13 @@ def said(result: Result) -> str:
 
 
 def _run(
-    config: Config, tiles: Path, out: Path, world: World, run: TuneRun, progress: Progress
+    config: Config,
+    tiles: Path,
+    out: Path,
+    world: World,
+    run: TuneRun,
+    progress: Progress,
+    note: Callable[[str], None],
 ) -> Result | None:
     """Train one run to its end; None where USR1 came first."""
     folder, error = folder_of(out, run), None
@@ -137,7 +187,8 @@ def _run(
         # there, without a result: the job ended between the two
         if not world.on_root(lambda: (folder / modelfile.MODEL).exists()):
             own = config_of(config, run)
-            if trainer.run(own, tiles, folder, world, progress=progress) is None:
+            model = trainer.run(own, tiles, folder, world, progress=progress, note=note)
+            if model is None:
                 return None
     except Exception as failure:
         if world.size > 1 and not hasattr(failure, "known_to_all"):
