@@ -35,6 +35,10 @@ BEFORE_HOROVOD = {
     "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
     "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "300",
 }
+FOR_DETERMINISM = {
+    # NCCL chooses between ring and tree by its own timings, and they add in another order
+    "NCCL_ALGO": "Ring",
+}
 
 
 def has_gpu() -> bool:
@@ -49,14 +53,20 @@ def before_mpi() -> None:
         _set(BEFORE_MPI_ON_CPU)
 
 
-def start_tensorflow(world: World) -> Any:
+def start_tensorflow(world: World, *, deterministic: bool = False) -> Any:
     """Import TensorFlow with its defaults set: threads and GPU of this rank.
+
+    Args:
+        world: the ranks; those of a node share its cores and GPUs out.
+        deterministic: only operations that give the same bits each time, on GPUs too; slower.
 
     Returns:
         the module `tensorflow`.
     """
     _set(BEFORE_TENSORFLOW)
     _set(BEFORE_HOROVOD)
+    if deterministic:
+        _set(FOR_DETERMINISM)
     threads = cores_of_rank(world)
     with _hushed():
         import tensorflow as tf
@@ -64,13 +74,27 @@ def start_tensorflow(world: World) -> Any:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         # one operation after the other: the network is a chain, more would only share the cores
         tf.config.threading.set_inter_op_parallelism_threads(1)
-        gpus = tf.config.list_physical_devices("GPU")
-        if gpus:
-            own = gpus[world.local_rank % len(gpus)]
-            tf.config.set_visible_devices(own, "GPU")
-            tf.config.experimental.set_memory_growth(own, True)
+        if deterministic:
+            tf.config.experimental.enable_op_determinism()
+        take_gpu(tf, world)
         tf.zeros(1) + 1.0  # the first operation brings the rest of the start-up notes
     return tf
+
+
+def take_gpu(tf: Any, world: World) -> Any:
+    """Leave this rank the GPU of its number on the node, if there are any; the GPU, or None.
+
+    Where the batch system shows each rank its own GPU only, that is the one. Memory is taken as it
+    is needed, so that ranks of other jobs on the GPU are not shut out. More ranks than GPUs take
+    turns: that is good enough to classify, `cosmodeep doctor` calls it a fault.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return None
+    own = gpus[world.local_rank % len(gpus)]
+    tf.config.set_visible_devices(own, "GPU")
+    tf.config.experimental.set_memory_growth(own, True)
+    return own
 
 
 def cores_of_rank(world: World) -> int:

@@ -1,0 +1,106 @@
+"""What is set before the libraries start, and which GPU a rank takes; the GPUs are pretended."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from launch import environment
+
+from cosmodeep_hpc import runtime
+
+
+class Devices:
+    """TensorFlow's list of GPUs, and what was asked of it."""
+
+    def __init__(self, *gpus):
+        self.gpus, self.visible, self.growing = list(gpus), None, []
+        self.config = self.experimental = self
+
+    def list_physical_devices(self, kind):
+        return self.gpus if kind == "GPU" else ["cpu"]
+
+    def set_visible_devices(self, device, kind):
+        assert kind == "GPU"
+        self.visible = device
+
+    def set_memory_growth(self, device, on):
+        assert on and device == self.visible  # of one that is hidden it is an error
+        self.growing.append(device)
+
+
+@pytest.mark.parametrize(
+    "gpus, local_rank, taken",
+    [
+        (["a", "b", "c", "d"], 0, "a"),
+        (["a", "b", "c", "d"], 3, "d"),
+        (["c"], 2, "c"),  # the batch system shows each rank its own
+        (["a", "b"], 3, "b"),  # more ranks than GPUs: in turn
+        ([], 0, None),
+    ],
+)
+def test_one_gpu_a_rank(gpus, local_rank, taken):
+    tf = Devices(*gpus)
+    assert runtime.take_gpu(tf, SimpleNamespace(local_rank=local_rank)) == taken
+    assert tf.visible == taken
+    assert tf.growing == [gpu for gpu in [taken] if gpu]
+
+
+@pytest.mark.parametrize(
+    "device, hidden, expected",
+    [(True, None, True), (True, "0,1", True), (True, "-1", False), (True, "", False),
+     (False, None, False)],
+)  # fmt: skip
+def test_waiting_ranks_yield_where_there_is_no_gpu(monkeypatch, device, hidden, expected):
+    """On GPU nodes the ranks have cores to spare, and yielding would only delay them."""
+    monkeypatch.setattr(runtime.Path, "exists", lambda path: device)
+    monkeypatch.setattr(runtime.os, "environ", dict(runtime.os.environ))
+    monkeypatch.delenv("OMPI_MCA_mpi_yield_when_idle", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if hidden is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    runtime.before_mpi()
+    assert runtime.has_gpu() is expected
+    assert ("OMPI_MCA_mpi_yield_when_idle" in runtime.os.environ) is not expected
+
+
+TWICE = """
+import os
+import numpy as np
+from cosmodeep_hpc import runtime
+from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.learn import network
+from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.step import Step
+from cosmodeep_hpc.world import open_world
+
+world = open_world()
+tf = runtime.start_tensorflow(world, deterministic=True)
+from tensorflow.python.framework import config
+assert config.is_op_determinism_enabled()
+print(os.environ["NCCL_ALGO"], os.environ["HOROVOD_STALL_SHUTDOWN_TIME_SECONDS"])
+random = np.random.default_rng(1)
+tiles = random.normal(size=(13, 40, 40)).astype(np.float32)
+signal, keep = random.random(13) < 0.5, np.ones((13, network.HIDDEN_UNITS), np.float32)
+for head in ("pyramid", "flatten"):
+    held = []
+    for _ in range(2):
+        net = network.build(Model(head=head), 40, 1)
+        step = Step(tf, net, 1e-4, Allreduce(world))
+        losses = [step.train(tiles, signal, keep, 13)[0] for _ in range(3)]
+        assert losses[-1] < losses[0]
+        held.append([w.tobytes() for w in net.get_weights()])
+    assert held[0] == held[1]
+print("the same bits")
+"""
+
+
+def test_deterministic_operations_train_both_heads_to_the_same_bits():
+    """Some operations have no deterministic form and say so: none of ours. A user's choice wins."""
+    env = {k: v for k, v in environment().items() if not k.startswith(("HOROVOD_", "NCCL_"))}
+    env["HOROVOD_STALL_SHUTDOWN_TIME_SECONDS"] = "17"
+    job = subprocess.run(
+        [sys.executable, "-c", TWICE], env=env, capture_output=True, text=True, timeout=300
+    )
+    assert job.returncode == 0, job.stderr
+    assert job.stdout.split("\n")[:2] == ["Ring 17", "the same bits"]
