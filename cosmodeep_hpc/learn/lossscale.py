@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-FIRST = 2.0**12
+FIRST = 2.0**8  # the gradient is that of the sum over the tiles of a rank: large
+LEAST = 2.0**-16  # below it the overflow is the network's own
 PATIENCE = 1000  # finite steps in a row after which the factor is doubled
 
 
@@ -49,5 +50,5 @@ class LossScale:
         full = count >= PATIENCE
         self._finite.assign(tf.where(full, tf.zeros_like(count), count))
         rising = tf.where(full, factor * 2, factor)
-        self._factor.assign(tf.where(finite, rising, tf.maximum(factor / 2, 1.0)))
-        return finite | (factor > 1.0)
+        self._factor.assign(tf.where(finite, rising, tf.maximum(factor / 2, LEAST)))
+        return finite | (factor > LEAST)

@@ -1,5 +1,7 @@
 """One training step against a calculation of its own: the mean gradient, dropout, and Adam."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -122,3 +124,77 @@ def test_a_restored_state_goes_on_bit_for_bit(tf, world, data):
     again.train(tiles, signal, keep, 13)
     for a, b in zip(net.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "options, tolerance",
+    [({"xla": True}, 1e-4), ({"precision": "bfloat16"}, 0.05), ({"precision": "float16"}, 0.02)],
+)
+def test_other_ways_to_compute_the_step(tf, world, data, options, tolerance):
+    """XLA rounds differently; bfloat16 keeps 8 bits, float16 11: the gradient follows."""
+    tiles, signal = data
+    keep = keep_mask(HIDDEN_UNITS, 0.25, seed=1, epoch=0, rows=range(13))
+    rows = {}
+    for name, words in (("plain", {}), ("other", options)):
+        net = build(Model(), 40, 1)
+        step = Step(tf, net, RATE, Allreduce(world), **words)
+        found = step._gradients(
+            tf.constant(tiles), tf.constant(signal.astype(np.int32)), tf.constant(keep)
+        )
+        assert found.dtype == tf.float32
+        rows[name] = found.numpy()[:-2] / float(step._scale.up(tf.constant(1.0)))
+        before = net.get_weights()
+        loss, _ = step.train(tiles, signal, keep, 13)
+        assert np.isfinite(loss)
+        assert all(w.dtype == np.float32 for w in net.get_weights())
+        assert any((a != b).any() for a, b in zip(before, net.get_weights(), strict=True))
+    apart = np.linalg.norm(rows["other"] - rows["plain"]) / np.linalg.norm(rows["plain"])
+    assert 0 < apart < tolerance
+
+
+def test_an_overflow_of_float16_is_no_step_and_no_end(tf, world, data):
+    """The scale is halved until the gradient fits; weights and moments wait for it."""
+    tiles, signal = data
+    keep = np.ones((13, HIDDEN_UNITS), np.float32)
+    net = build(Model(), 40, 1)
+    step = Step(tf, net, RATE, Allreduce(world), precision="float16")
+    factor = step._scale.variables[0]
+    factor.assign(2.0**40)
+    before, losses, halved = net.get_weights(), [], 0
+    while all(np.array_equal(a, b) for a, b in zip(before, net.get_weights(), strict=True)):
+        losses.append(step.train(tiles, signal, keep, 13)[0])
+        halved += 1
+        assert halved < 41
+    assert halved > 5 and len(set(losses)) == 1 and np.isfinite(losses[0])
+    assert float(factor) == 2.0 ** (40 - (halved - 1))  # the last one was not halved
+    other = Step(tf, build(Model(), 40, 2), RATE, Allreduce(world), precision="float16")
+    other.restore(step.state(epoch=0, step=1, total_steps=1, recipe=""))
+    assert float(other._scale.variables[0]) == float(factor)
+
+
+def test_times_of_the_parts_are_read_once(tf, world, data):
+    tiles, signal = data
+    _, step = fresh(tf, world)
+    keep = np.ones((13, HIDDEN_UNITS), np.float32)
+    step.train(tiles, signal, keep, 13)
+    step.read_times()
+    start = time.perf_counter()
+    for _ in range(3):
+        step.train(tiles, signal, keep, 13)
+    spent = time.perf_counter() - start
+    times = step.read_times()
+    assert set(times) == {"compute", "allreduce"}
+    assert 0.9 * spent < sum(times.values()) <= spent
+    assert 0 <= times["allreduce"] < 0.1 * times["compute"]  # alone there is nothing to add up
+    assert step.read_times() == {"compute": 0, "allreduce": 0}
+
+
+def test_the_learning_rate_may_change_between_steps(tf, world, data):
+    """Adam's first step moves each weight by the learning rate, whatever the gradient."""
+    tiles, signal = data
+    net, step = fresh(tf, world)
+    step.learning_rate = 0.25
+    before = net.get_layer("logits").get_weights()[1]
+    step.train(tiles, signal, np.ones((13, HIDDEN_UNITS), np.float32), 13)
+    moved = np.abs(net.get_layer("logits").get_weights()[1] - before)
+    np.testing.assert_allclose(moved, 0.25, rtol=1e-3)
