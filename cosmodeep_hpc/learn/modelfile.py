@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,25 @@ from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 MODEL = "model.keras"
 CARD = "cosmodeep.json"  # our member of the archive; Keras reads past it
 FORMAT = 1
+MEMBERS = {"metadata.json", "config.json", "model.weights.h5", CARD}
+PARTS = {
+    "keras": {"DTypePolicy"},
+    "keras.initializers": {"Constant", "TruncatedNormal"},
+    "keras.layers": {
+        "Concatenate",
+        "Conv2D",
+        "Dense",
+        "Dropout",
+        "Flatten",
+        "GlobalMaxPooling2D",
+        "InputLayer",
+        "MaxPooling2D",
+        "Softmax",
+    },
+    "keras.src.models.functional": {"Functional"},
+    None: {"__keras_tensor__"},
+}
+"""What our networks are made of, by module: a file that asks Keras for more is refused."""
 MODELS = Path(__file__).parent.parent / "models"  # the models that ship with the package
 
 
@@ -70,6 +90,9 @@ def save(path: Path, network: Any, card: Card) -> None:
         network.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(CARD, json.dumps(content, indent=2))
+        with zipfile.ZipFile(temporary) as written:
+            if damaged := written.testzip():
+                raise InputError(f"{path}: {damaged} in it was not written whole; check the disk")
 
 
 def find(name: str | Path) -> Path:
@@ -101,10 +124,11 @@ def load(name: str | Path) -> TrainedModel:
     """Load a model; nothing in its file is run as code.
 
     Raises:
-        InputError: not a model of ours, or damaged.
+        InputError: not a model of ours, one with parts that ours have not, or damaged.
     """
     path = find(name)
     card = read_card(path)
+    _refuse_foreign_parts(path)
     import keras
 
     try:
@@ -119,6 +143,43 @@ def load(name: str | Path) -> TrainedModel:
             f"{(side, side, 1)} as its card says: the file is damaged"
         )
     return TrainedModel(path, card, network)
+
+
+def _refuse_foreign_parts(path: Path) -> None:
+    """Let no layer, class or function be made, and no module be imported, but what ours need.
+
+    Keras' safe mode refuses Python code in a file, not every class that does more than compute.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            others = sorted(set(archive.namelist()) - MEMBERS)
+            config = json.loads(archive.read("config.json"))
+        asked = list(_parts(config))
+    except (KeyError, ValueError, RecursionError, zipfile.BadZipFile, zlib.error, OSError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise InputError(f"{path}: damaged description of the network ({reason})") from error
+    foreign = [f"{module}.{kind}" for module, kind in asked if kind not in PARTS.get(module, ())]
+    if foreign or others:
+        found = foreign[0] if foreign else f"a file {others[0]!r}"
+        raise InputError(
+            f"{path}: holds {found}; expected only what the networks of `cosmodeep train` are made "
+            "of, since other parts may run code: use a model that you trained or trust"
+        )
+
+
+def _parts(config: Any) -> Iterator[tuple[Any, Any]]:
+    """Module and name of each object that a Keras configuration asks for."""
+    if isinstance(config, dict):
+        if not config.keys().isdisjoint({"module", "class_name", "registered_name"}):
+            kind = config.get("class_name")
+            if config.get("registered_name") not in (None, kind):
+                kind = config["registered_name"]
+            module = config.get("module")
+            yield (module if isinstance(module, str | None) else repr(module)), str(kind)
+        config = list(config.values())
+    if isinstance(config, list):
+        for value in config:
+            yield from _parts(value)
 
 
 def read_card(path: Path) -> Card:

@@ -1,5 +1,7 @@
 """A model file says how its tiles were made; any other file is refused in one line."""
 
+import json
+import sys
 import zipfile
 from dataclasses import replace
 
@@ -77,6 +79,14 @@ def no_network(tmp_path, path):
     return copy(path, tmp_path / "a.keras", config=b"{}")
 
 
+def no_json_network(tmp_path, path):
+    return copy(path, tmp_path / "a.keras", config=b"{")
+
+
+def deep_network(tmp_path, path):
+    return copy(path, tmp_path / "a.keras", config=b"[" * 100_000 + b"]" * 100_000)
+
+
 def no_weights(tmp_path, path):
     return copy(path, tmp_path / "a.keras", model=None)
 
@@ -119,6 +129,8 @@ def flipped(tmp_path, path):
         (missing, "no such model; expected a run folder, a .keras file, or a model of the package"),
         (unfinished_run, "no model.keras in it; expected the folder of a finished training run"),
         (no_network, "Keras cannot load the model in it"),
+        (no_json_network, "damaged description of the network"),
+        (deep_network, "damaged description of the network"),
         (no_weights, "Keras cannot load the model in it"),
         (damaged_card, "damaged model card"),
         (a_list_for_a_card, "damaged model card"),
@@ -134,6 +146,69 @@ def test_not_a_model_of_ours(tmp_path, path, make, line):
         modelfile.load(bad)
     assert str(caught.value).startswith(str(bad)) and line in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def with_layer(tmp_path, path, layer):
+    """The model with its dropout layer replaced by one of another description."""
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+    layers = config["config"]["layers"]
+    (place,) = (i for i, old in enumerate(layers) if old["class_name"] == "Dropout")
+    layers[place] |= layer
+    return copy(path, tmp_path / "a.keras", config=json.dumps(config).encode())
+
+
+def lambda_of(marker):
+    """A Lambda layer of Keras, as it is saved: marshalled code that makes the file `marker`."""
+    import keras
+
+    touch = keras.layers.Lambda(eval(f"lambda x: (open({str(marker)!r}, 'w').close(), x)[1]"))
+    return keras.saving.serialize_keras_object(touch)
+
+
+ON_IMPORT = "from pathlib import Path\nPath({!r}).touch()\nclass Layer:\n    pass\n"
+
+
+@pytest.mark.parametrize("kind", ["lambda", "module", "function", "registered", "initializer"])
+def test_a_file_that_asks_for_code_is_refused_and_nothing_runs(tmp_path, path, monkeypatch, kind):
+    """By the name of what it asks for, in one line; the code it asks for would make a file."""
+    marker = tmp_path / "it-ran"
+    (tmp_path / "evil_module.py").write_text(ON_IMPORT.format(str(marker)))
+    monkeypatch.syspath_prepend(tmp_path)
+    evil = {"module": "evil_module", "class_name": "Layer", "registered_name": "Layer"}
+    function = {"module": "builtins", "class_name": "function", "config": "evil_module.Layer"}
+    layer, named = {
+        "lambda": (lambda_of(marker), "holds keras.layers.Lambda"),
+        "module": (evil, "holds evil_module.Layer"),
+        "function": ({"config": {"rate": function}}, "holds builtins.function"),
+        "registered": ({"registered_name": "evil>Layer"}, "holds keras.layers.evil>Layer"),
+        "initializer": ({"config": {"rate": 0.5, "seed": evil}}, "holds evil_module.Layer"),
+    }[kind]
+    bad = with_layer(tmp_path, path, layer)
+    with pytest.raises(InputError) as caught:
+        modelfile.load(bad)
+    text = str(caught.value)
+    assert text.startswith(f"{bad}: {named}; expected only what") and "\n" not in text
+    assert "evil_module" not in sys.modules and not marker.exists()
+
+
+def test_the_code_of_that_test_would_run(tmp_path, path):
+    """What it stands on: without safe mode, the Lambda layer makes its file."""
+    import keras
+
+    marker = tmp_path / "it-ran"
+    bad = with_layer(tmp_path, path, lambda_of(marker))
+    keras.saving.load_model(bad, compile=False, safe_mode=False)
+    assert marker.exists()
+
+
+def test_a_file_with_other_members_is_refused(tmp_path, path):
+    """Keras would unpack them."""
+    bad = copy(path, tmp_path / "a.keras")
+    with zipfile.ZipFile(bad, "a") as archive:
+        archive.writestr("assets/../../evil.txt", "x")
+    with pytest.raises(InputError, match="holds a file 'assets/../../evil.txt'"):
+        modelfile.load(bad)
 
 
 def test_a_failed_save_keeps_the_earlier_model(tmp_path, path):

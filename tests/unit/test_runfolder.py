@@ -1,0 +1,182 @@
+"""A run folder is one job's at a time, and is gone on with only by the same recipe."""
+
+import json
+import os
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from cosmodeep_hpc import claim, config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.learn import checkpoint, runfolder
+from cosmodeep_hpc.learn.checkpoint import State
+from cosmodeep_hpc.learn.stopping import Standing
+from cosmodeep_hpc.tiles.tileset import read_tileset
+
+RECIPE = json.dumps({"train.seed": 1, "label.n_pix": 40, "tile set": "aa"})
+
+
+def state(total=9, recipe=RECIPE):
+    weights = [np.array([total], np.float32)]
+    standing = Standing(epoch=1, best=0.5, best_epoch=1)
+    numbers = {"epoch": 2, "step": 3, "total_steps": total, "ranks": 2}
+    return State(**numbers, recipe=recipe, weights=weights, optimizer=weights, standing=standing)
+
+
+def prepare(out, recipe=RECIPE, restart=False, accept_changes=False):
+    """What a run finds, and what its user was told."""
+    told = []
+    changes = {"restart": restart, "accept_changes": accept_changes}
+    return runfolder.prepare(config.Config(), out, recipe, **changes, note=told.append), told
+
+
+def test_a_new_run(tmp_path):
+    assert prepare(tmp_path) == (None, [])
+    assert config.load(tmp_path / "config.json") == config.Config()
+
+
+def test_the_same_recipe_is_gone_on_with(tmp_path):
+    checkpoint.write(tmp_path, state(), 3)
+    found, told = prepare(tmp_path)
+    assert (found.epoch, found.step, found.standing.best) == (2, 3, 0.5)
+    assert told == [f"{tmp_path}: goes on after step 9, saved by a job of 2 ranks"]
+
+
+def test_another_recipe_is_refused_and_says_what_differs(tmp_path):
+    checkpoint.write(tmp_path, state(), 3)
+    other = json.dumps({"train.seed": 2, "label.n_pix": 40, "tile set": "bb"})
+    line = "another configuration: tile set aa, now bb, train.seed 1, now 2; .*--accept-changes"
+    with pytest.raises(InputError, match=line):
+        prepare(tmp_path, other)
+    assert not (tmp_path / "config.json").exists()
+    found, told = prepare(tmp_path, other, accept_changes=True)
+    # tiles and batches may be others: the epoch begins anew, and nothing is compared with before
+    assert (found.epoch, found.step, found.total_steps) == (2, 0, 9)
+    assert found.recipe == other and found.standing == Standing()
+    assert "goes on with another configuration: tile set aa, now bb, train.seed 1, now 2" in told[0]
+
+
+def test_a_finished_run_is_refused(tmp_path):
+    (tmp_path / "model.keras").touch()
+    for accept in (False, True):
+        with pytest.raises(InputError, match="holds a finished run"):
+            prepare(tmp_path, accept_changes=accept)
+
+
+def fill(out):
+    """A finished run of two checkpoints, and a file that is not ours."""
+    for total in (5, 9):
+        checkpoint.write(out, state(total), 3)
+    (out / "log").mkdir()
+    for name in ("model.keras", "metrics.jsonl", "log/events.out.1", "notes.txt"):
+        (out / name).write_text("x")
+
+
+def test_restart_removes_the_run_and_nothing_else(tmp_path):
+    fill(tmp_path)
+    found, _ = prepare(tmp_path, restart=True)
+    left = sorted(p.name for p in tmp_path.rglob("*") if p.is_file())
+    assert found is None and left == ["config.json", "notes.txt"]
+
+
+def test_a_job_that_slurm_started_again_does_not_restart(tmp_path, monkeypatch):
+    """Its own checkpoints would be lost at each time limit."""
+    checkpoint.write(tmp_path, state(), 3)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    found, told = prepare(tmp_path, restart=True)
+    assert found.total_steps == 9 and "Slurm started this job again" in told[0]
+
+
+def test_halves_of_files_that_a_killed_job_left_are_removed(tmp_path):
+    checkpoint.write(tmp_path, state(), 3)
+    halves = [tmp_path / ".model.77.part.keras", tmp_path / "checkpoints" / ".step-1.77.part.h5"]
+    for half in halves:
+        half.touch()
+    found, _ = prepare(tmp_path)
+    assert found.total_steps == 9 and not any(half.exists() for half in halves)
+
+
+OLD = {"train.seed": 1, "model.head": "pyramid"}
+
+
+@pytest.mark.parametrize(
+    "new, phrases",
+    [
+        (OLD, []),
+        ({**OLD, "train.seed": 2}, ["train.seed 1, now 2"]),
+        ({"train.seed": 1}, ["model.head pyramid, now without"]),  # an older version
+        ({**OLD, "train.xla": True}, ["train.xla unknown, now True"]),  # a newer one
+    ],
+)
+def test_differences(new, phrases):
+    assert runfolder.differences(json.dumps(OLD), json.dumps(new)) == phrases
+
+
+@pytest.mark.parametrize(
+    "name, value, counts",
+    [
+        ("train.seed", "2", True),
+        ("train.batch", "50", True),
+        ("train.patience", "3", True),
+        ("train.warmup_epochs", "1", True),
+        ("label.n_pix", "9", True),
+        ("model.dropout", "0.5", True),
+        ("train.log_steps", "1", False),
+        ("train.checkpoint_steps", "1", False),
+        ("train.checkpoint_minutes", "1", False),
+        ("train.keep_checkpoints", "1", False),
+        ("train.validate_epochs", "2", False),
+    ],
+)
+def test_what_counts_as_another_recipe(tiles, name, value, counts):
+    tileset = read_tileset(tiles)
+    before, after = (
+        runfolder.recipe_of(config.load(None, changes), tileset)
+        for changes in ([], [(name, value)])
+    )
+    assert (before != after) == counts
+    named = {p.split()[0] for p in runfolder.differences(before, after)}
+    assert named - {"train.validate_epochs"} == ({name} if counts else set())
+
+
+def test_validations_count_where_they_decide(tiles):
+    """With patience, or where the best is kept, how often they come changes the result."""
+    tileset = read_tileset(tiles)
+    for name, value in (("train.patience", "3"), ("train.keep", '"best"')):
+        one, two = (
+            runfolder.recipe_of(
+                config.load(None, [(name, value), ("train.validate_epochs", every)]), tileset
+            )
+            for every in "12"
+        )
+        assert one != two
+
+
+def test_another_tile_set_is_another_recipe(tiles):
+    tileset = read_tileset(tiles)
+    other = replace(tileset, shards=tileset.shards[:-1])
+    recipes = (runfolder.recipe_of(config.Config(), t) for t in (tileset, other))
+    assert [p.split(",")[0][:8] for p in runfolder.differences(*recipes)] == ["tile set"]
+
+
+def test_a_second_job_is_refused_by_name(tmp_path, world):
+    with runfolder.held(tmp_path / "run", world):
+        with pytest.raises(InputError) as caught, runfolder.held(tmp_path / "run", world):
+            pass
+        who = f"process {os.getpid()} on {os.uname().nodename}, since 2"
+        assert f"{tmp_path / 'run'}: another job trains in it ({who}" in str(caught.value)
+    with runfolder.held(tmp_path / "run", world):  # it was given back
+        pass
+
+
+def test_a_job_whose_folder_was_taken_over_writes_no_more(tmp_path, world):
+    """It was stopped for longer than a claim lasts: another job goes on from its checkpoint."""
+    with runfolder.held(tmp_path, world):
+        runfolder.save(tmp_path, state(5), 3)
+        path = claim.claim_of(tmp_path / "run")
+        theirs = replace(claim.holder_of(tmp_path / "run"), host="elsewhere", token="other")
+        path.write_text(json.dumps(asdict(theirs)))
+        with pytest.raises(InputError, match="on elsewhere trains in it since"):
+            runfolder.save(tmp_path, state(9), 3)
+    assert [p.name for p in checkpoint.newest(tmp_path)] == ["step-00000005.h5"]
