@@ -6,11 +6,13 @@
 #
 #SBATCH --job-name=evaluate
 #SBATCH --output=%x-%j.log       # in the folder of submission
+#SBATCH --open-mode=append       # a requeued job goes on in the same log
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=2      # ranks of a node; with GPUs one a GPU
 #SBATCH --cpus-per-task=4        # cores, and threads, of a rank
 ##SBATCH --gpus-per-node=2       # where there are GPUs: as many as ranks of a node
 #SBATCH --time=01:00:00
+#SBATCH --requeue                # after the loss of a node it starts again
 ##SBATCH --account=NAME          # what your site asks for; two # are a comment
 ##SBATCH --partition=NAME
 

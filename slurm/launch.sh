@@ -4,6 +4,7 @@
 # COSMODEEP_PYTHON  the interpreter; else .venv/bin/python of the project, else python3
 # COSMODEEP_MPI     what srun --mpi= is given; else what the site offers
 # CONTAINER         an Apptainer image to run the stage in, with COSMODEEP_PYTHON or python3 of its own
+# STAGE_IN          a folder on each node's own disk, or $NAME: --tiles is copied there before the ranks start
 # RANKS             without Slurm: ranks to start; else one a GPU, or 2 on two cores or more
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -37,8 +38,11 @@ find_program() {
     if [ -n "${CONTAINER:-}" ]; then
         [ -e "$CONTAINER" ] || stop "CONTAINER=$CONTAINER: no such image"
         has apptainer || stop "CONTAINER is set, but there is no apptainer here: load its module"
+        # Slurm's side of PMIx keeps its data in a folder that the image does not see
+        export PMIX_MCA_gds=${PMIX_MCA_gds:-hash}
         program=(apptainer exec)
         [ "$(count_gpus)" -eq 0 ] || program+=(--nv)
+        [ -z "${STAGE_IN:-}" ] || program+=(--bind "$(own_disk)")
         program+=("$CONTAINER" "${python:-python3}")
         return
     fi
@@ -67,11 +71,58 @@ set_threads() { # set_threads N: of one rank
     export OMP_NUM_THREADS=$1 TF_NUM_INTRAOP_THREADS=$1
 }
 
+# --- stage-in --------------------------------------------------------------------------------------
+
+# The folder that STAGE_IN means; that of a variable is known in the job only, such as $TMPDIR.
+own_disk() {
+    local folder=$STAGE_IN name=${STAGE_IN#\$}
+    [ "$name" = "$STAGE_IN" ] || { [[ $name =~ ^[A-Za-z_][A-Za-z_0-9]*$ ]] && folder=${!name:-}; }
+    echo "$folder"
+}
+
+# Sets arguments: those given, with a copy on the disk of every node in place of the folder after --tiles.
+# Sets staged: the folder of the copies.
+stage_in() {
+    local disk folder k at='' option=''
+    arguments=("$@")
+    [ -n "${STAGE_IN:-}" ] || return 0
+    disk=$(own_disk)
+    [[ $disk == /* ]] || stop "STAGE_IN=$STAGE_IN is '$disk': expected an absolute path, the same on every node"
+    for ((k = 0; k < $#; k++)); do
+        case ${arguments[k]} in
+        --tiles) at=$((k + 1)) option='' ;;
+        --tiles=*) at=$k option='--tiles=' ;;
+        esac
+    done
+    folder=${at:+${arguments[at]:-}}
+    folder=${folder#"$option"}
+    [ -e "$folder/index.json" ] || return 0 # nothing to copy, or the stage says what is wrong with it
+    staged=$disk/cosmodeep-$SLURM_JOB_ID
+    if ! on_every_node bash "$HERE/slurm/stage.sh" "$folder" "$staged/tiles"; then
+        unstage
+        stop "$folder was not copied to $disk of every node, nothing was run: unset STAGE_IN to read it where it is"
+    fi
+    arguments[at]=$option$staged/tiles
+}
+
+# Removes the copies; after a kill they stay until the site clears its nodes.
+unstage() {
+    [ -z "$staged" ] || on_every_node rm -rf -- "$staged"
+}
+
+on_every_node() { # on_every_node COMMAND...: once a node
+    local nodes=${SLURM_JOB_NUM_NODES:-1}
+    srun --mpi=none --overlap --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 "$@"
+}
+
 # --- in a Slurm job --------------------------------------------------------------------------------
 
 launch_in_slurm() {
-    local mpi gpus tasks status
-    local -a options=(--kill-on-bad-exit=1) # one rank lost: all end, instead of waiting for it
+    local mpi gpus tasks status staged=''
+    local -a arguments
+    # PMIx ends all when it loses one rank. --kill-on-bad-exit would end ranks that are a few milliseconds
+    # behind in reporting status 75 or 2, and srun then reports their SIGTERM; --wait is for a PMI that does not see it.
+    local -a options=(--kill-on-bad-exit=0 --wait=30)
     mpi=${COSMODEEP_MPI:-$(offered_mpi)}
     [ -n "$mpi" ] || stop "srun offers no PMI that an MPI knows: see srun --mpi=list, set COSMODEEP_MPI"
     if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then
@@ -83,12 +134,29 @@ launch_in_slurm() {
         echo "${0##*/}: $tasks tasks for the $gpus GPUs of a node; expected one a GPU:" \
             "--gpus-per-node=$gpus --ntasks-per-node=$gpus" >&2
     fi
-    srun --mpi="$mpi" "${options[@]}" "${program[@]}" -m cosmodeep_hpc "$@"
+    stage_in "$@"
+    srun --mpi="$mpi" "${options[@]}" "${program[@]}" -m cosmodeep_hpc "${arguments[@]}"
     status=$?
-    if [ "$status" -eq "$EX_TEMPFAIL" ] && ! scontrol requeue "$SLURM_JOB_ID"; then
-        echo "${0##*/}: all is saved, but the job cannot be requeued: submit it again" >&2
-    fi
+    unstage
+    case $status in
+    0 | 2) ;;
+    "$EX_TEMPFAIL") requeue "all is saved" ;;
+    *) ! node_lost || requeue "a node of $SLURM_JOB_NODELIST does not answer" ;;
+    esac
     exit "$status"
+}
+
+requeue() { # requeue REASON
+    echo "${0##*/}: $1: the job is put back into the queue" >&2
+    scontrol requeue "$SLURM_JOB_ID" || echo "${0##*/}: that failed: submit it again" >&2
+}
+
+# Whether a node is gone: the ranks of the others may notice, and fail, minutes before Slurm does.
+node_lost() {
+    local said
+    [ "${SLURM_JOB_NUM_NODES:-1}" -gt 1 ] || return 1
+    said=$(on_every_node true 2>&1) || [[ $said != *"failed on node"* ]] || return 0
+    return 1
 }
 
 # The site's best of what an MPI may know; Open MPI needs the first.

@@ -7,10 +7,12 @@
 #
 #SBATCH --job-name=mock
 #SBATCH --output=%x-%j.log       # in the folder of submission
+#SBATCH --open-mode=append       # a requeued job goes on in the same log
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=2      # ranks of a node
 #SBATCH --cpus-per-task=4        # cores, and threads, of a rank
 #SBATCH --time=04:00:00
+#SBATCH --requeue                # after the loss of a node it starts again
 ##SBATCH --account=NAME          # what your site asks for; two # are a comment
 ##SBATCH --partition=NAME
 

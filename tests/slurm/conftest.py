@@ -2,6 +2,8 @@
 
 import pytest
 from cluster import Cluster, install, missing
+from fields import write_pairs
+from scripts import bash
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +14,18 @@ def cluster(request):
         pytest.skip(reason)
     with Cluster() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory):
+    return write_pairs(tmp_path_factory.mktemp("pairs") / "images", 4, (240, 240))
+
+
+@pytest.fixture(scope="session")
+def tiles(images, tmp_path_factory):
+    """A tile set of four shards, made by one rank."""
+    folder = tmp_path_factory.mktemp("tiles")
+    words = ("--images", images, "--out", "tiles", "--tiles.images_per_shard", "1")
+    done = bash(folder, "tiles.sh", *words, RANKS="1")
+    assert done.returncode == 0, done.stderr
+    return folder / "tiles"

@@ -13,53 +13,18 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from cluster import missing
-from fields import write_pairs
+from scripts import (
+    ENDS,
+    ONE_RANK,
+    PROJECT,
+    SCRIPTS,
+    bash,
+    program,
+    sbatch,
+    submit,
+)
 
-PROJECT = Path(__file__).resolve().parents[2]
-SCRIPTS = PROJECT / "slurm"
-FOUR_RANKS = ("--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1")
-ONE_RANK = ("--nodes=1", "--ntasks-per-node=1", "--cpus-per-task=1")
 TWO_EPOCHS = ("--train.epochs", "2", "--train.log_steps", "1")
-ENDS = 200  # seconds after which a job hangs; on two idle cores none takes 40
-
-
-def sbatch(cluster, folder, *words, options=FOUR_RANKS, submit_from=None, **environment):
-    """The end of `sbatch OPTIONS slurm/SCRIPT ARGUMENTS`, submitted from `folder`, with its log."""
-    script, *arguments = words
-    log = folder / f"{Path(script).stem}.log"
-    home = {"COSMODEEP_HOME": str(PROJECT), "COSMODEEP_PYTHON": sys.executable}
-    job = cluster.submit(
-        [*options, SCRIPTS / script, *arguments],
-        log=log,
-        folder=submit_from or folder,
-        environment=home | environment,
-    )
-    return cluster.wait(job, log=log, timeout=ENDS)
-
-
-def bash(folder, *words, **environment):
-    """The end of `bash slurm/SCRIPT ARGUMENTS` outside of Slurm, in `folder`."""
-    script, *arguments = words
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("SLURM_", "OMPI_", "OMP_", "RANKS", "COSMODEEP_", "CONTAINER"))
-    }
-    return subprocess.run(
-        ["bash", str(SCRIPTS / script), *map(str, arguments)],
-        env=clean | {"COSMODEEP_PYTHON": sys.executable} | environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=ENDS,
-    )
-
-
-def program(path, text):
-    """A program made for a test."""
-    path.write_text(f"#!/bin/bash\n{text}\n")
-    path.chmod(0o755)
-    return path
 
 
 def bytes_of(folder):
@@ -69,21 +34,6 @@ def bytes_of(folder):
 def losses(run):
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [row["loss"] for row in rows if "loss" in row]
-
-
-@pytest.fixture(scope="session")
-def images(tmp_path_factory):
-    return write_pairs(tmp_path_factory.mktemp("pairs") / "images", 4, (240, 240))
-
-
-@pytest.fixture(scope="session")
-def tiles(images, tmp_path_factory):
-    """A tile set of four shards, made by one rank."""
-    folder = tmp_path_factory.mktemp("tiles")
-    words = ("--images", images, "--out", "tiles", "--tiles.images_per_shard", "1")
-    done = bash(folder, "tiles.sh", *words, RANKS="1")
-    assert done.returncode == 0, done.stderr
-    return folder / "tiles"
 
 
 @pytest.fixture(scope="session")
@@ -169,19 +119,14 @@ def test_a_bad_config_is_the_job_s_status_2(request, tiles, tmp_path, by):
 def test_a_run_that_saved_all_is_requeued_by_its_script(cluster, tmp_path):
     stage = program(
         tmp_path / "stage",
-        'echo "run ${SLURM_RESTART_COUNT:-0}"; [ "${SLURM_RESTART_COUNT:-0}" -ge 1 ] || exit 75',
+        # the ranks end one after the other, and yet with the status of the first
+        '[ "${SLURM_RESTART_COUNT:-0}" -ge 1 ] || { sleep $SLURM_PROCID; exit 75; }',
     )
-    log = tmp_path / "train.log"
-    job = cluster.submit(
-        [*ONE_RANK, SCRIPTS / "train.sh"],
-        log=log,
-        folder=tmp_path,
-        environment={"COSMODEEP_HOME": str(PROJECT), "COSMODEEP_PYTHON": str(stage)},
-    )
+    job, log = submit(cluster, tmp_path, "train.sh", COSMODEEP_PYTHON=str(stage))
     cluster.release(job)
     ended = cluster.wait(job, log=log, timeout=60)
     assert (ended.state, ended.status, ended.restarts) == ("COMPLETED", 0, 1), ended.log
-    assert [line for line in ended.log.splitlines() if line.startswith("run")] == ["run 0", "run 1"]
+    assert ended.log.count("all is saved: the job is put back into the queue") == 1
 
 
 def test_a_rank_has_the_threads_of_its_cores_and_gpus_go_with_ranks(cluster, tmp_path):
