@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,15 +45,56 @@ def joined(blocks: NDArray[np.uint32], rows: int, row_bytes: int) -> int:
     whole = zlib.crc32(b"")
     if rows == 0:
         return whole
-    full = _power_of_x(8 * BLOCK * row_bytes)
+    shift = _times_power_of_x(8 * BLOCK * row_bytes)
     for block in blocks[:-1].tolist():
-        whole = _product(full, whole) ^ block
+        whole = _product(shift, whole) ^ block
     last = rows - (len(blocks) - 1) * BLOCK
-    return _product(_power_of_x(8 * last * row_bytes), whole) ^ int(blocks[-1])
+    return _product(_times_power_of_x(8 * last * row_bytes), whole) ^ int(blocks[-1])
 
 
-def _product(a: int, b: int) -> int:
-    """The product of two polynomials modulo CRC-32's."""
+Table = tuple[list[int], list[int], list[int], list[int]]
+
+
+def _product(table: Table, value: int) -> int:
+    """`value` times what the table was made for, modulo CRC-32's polynomial."""
+    zeroth, first, second, third = table
+    return (
+        zeroth[value & 255]
+        ^ first[value >> 8 & 255]
+        ^ second[value >> 16 & 255]
+        ^ third[value >> 24]
+    )
+
+
+def _table(factor: int) -> Table:
+    """The products of `factor` and each value of each of four bytes: a product is linear."""
+    of_bit, power = [0] * 32, factor
+    for bit in reversed(range(32)):  # the highest bit is x^0
+        of_bit[bit] = power
+        power = power >> 1 ^ (_POLYNOMIAL if power & 1 else 0)
+    tables: list[list[int]] = []
+    for first in range(0, 32, 8):
+        of_byte = [0]
+        for bit in range(first, first + 8):
+            of_byte += [value ^ of_bit[bit] for value in of_byte]
+        tables.append(of_byte)
+    return tables[0], tables[1], tables[2], tables[3]
+
+
+@cache
+def _times_power_of_x(exponent: int) -> Table:
+    """The table of x to this power; by repeated squaring."""
+    power, square = _ONE, _X
+    while exponent:
+        if exponent & 1:
+            power = _slow_product(power, square)
+        square = _slow_product(square, square)
+        exponent >>= 1
+    return _table(power)
+
+
+def _slow_product(a: int, b: int) -> int:
+    """The product of two polynomials, without a table."""
     total = 0
     while a:
         if a & _ONE:
@@ -60,14 +102,3 @@ def _product(a: int, b: int) -> int:
         a = (a << 1) & 0xFFFFFFFF
         b = b >> 1 ^ (_POLYNOMIAL if b & 1 else 0)
     return total
-
-
-def _power_of_x(exponent: int) -> int:
-    """X to this power, modulo CRC-32's polynomial; by repeated squaring."""
-    power, square = _ONE, _X
-    while exponent:
-        if exponent & 1:
-            power = _product(power, square)
-        square = _product(square, square)
-        exponent >>= 1
-    return power

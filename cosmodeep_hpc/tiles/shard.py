@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ class Layout:
     @property
     def row_bytes(self) -> int:
         """Bytes of a row."""
-        return int(np.prod(self.row_shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+        return prod(self.row_shape) * np.dtype(self.dtype).itemsize
 
     @property
     def whole_crc32(self) -> int:
@@ -181,10 +182,12 @@ class Layout:
 class Shard:
     """An open shard; rows are read by block and checked."""
 
-    def __init__(self, path: Path, file: h5py.File) -> None:
+    def __init__(self, path: Path, file: h5py.File, datasets: dict[str, h5py.Dataset]) -> None:
         """Use `open_shard`."""
         self.path = path
         self._file = file
+        self._datasets = datasets
+        self._layouts: dict[str, Layout] = {}
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -194,20 +197,20 @@ class Shard:
     @property
     def n_rows(self) -> int:
         """Number of tiles."""
-        return int(self._file["tiles"].shape[0])
+        return int(self._datasets["tiles"].shape[0])
 
     @property
     def tile_size(self) -> int:
         """Side of a tile [pixel]."""
-        return int(self._file["tiles"].shape[-1])
+        return int(self._datasets["tiles"].shape[-1])
 
     def has(self, name: str) -> bool:
         """Whether the shard holds this dataset."""
-        return name in self._file
+        return name in self._datasets
 
     def dataset(self, name: str) -> h5py.Dataset:
         """A dataset of the file, for what only HDF5 can read. What it gives is not checked."""
-        return self._file[name]
+        return self._datasets[name]
 
     def layout(self, name: str) -> Layout:
         """Where a dataset's rows and checksums are.
@@ -215,27 +218,31 @@ class Shard:
         Raises:
             InputError: its checksums cannot be read, or are not those of its rows.
         """
-        try:
-            dataset = self._file[name]
-            stored = self._file[CHECKED[name]]
-            expected = (-(-len(dataset) // BLOCK),)
-            if stored.shape != expected or stored.dtype != np.uint32:
-                raise ValueError(f"checksums {stored.dtype} {stored.shape}, not uint32 {expected}")
-            # none where it is chunked, compact or empty; the bytes must be as in memory
-            offset = dataset.id.get_offset() if dataset.dtype.isnative else None
-            return Layout(
-                path=self.path,
-                name=name,
-                rows=len(dataset),
-                row_shape=dataset.shape[1:],
-                dtype=dataset.dtype.str,
-                offset=offset,
-                crc32=stored[()],
-            )
-        except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{self.path}: dataset {name!r}: cannot be read ({error}); {AGAIN}"
-            ) from error
+        if name not in self._layouts:
+            try:
+                self._layouts[name] = self._layout(name)
+            except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"{self.path}: dataset {name!r}: cannot be read ({error}); {AGAIN}"
+                ) from error
+        return self._layouts[name]
+
+    def _layout(self, name: str) -> Layout:
+        dataset, stored = self._datasets[name], self._datasets[CHECKED[name]]
+        rows, *row_shape = dataset.shape
+        blocks = -(-rows // BLOCK)
+        if stored.shape != (blocks,) or stored.dtype != np.uint32:
+            raise ValueError(f"checksums {stored.dtype} {stored.shape}, not uint32 ({blocks},)")
+        return Layout(
+            path=self.path,
+            name=name,
+            rows=rows,
+            row_shape=tuple(row_shape),
+            dtype=dataset.dtype.str,
+            # none where it is chunked, compact or empty; and bytes must be as they are in memory
+            offset=dataset.id.get_offset() if dataset.dtype.isnative else None,
+            crc32=stored[()],
+        )
 
     def read(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Rows `start` to `stop` of a dataset, contiguous and checked block by block.
@@ -252,8 +259,7 @@ class Shard:
         if start < stop:
             with layout.opened() as read_block:
                 for first in range(start, stop, BLOCK):
-                    part = found[first - start : first - start + BLOCK]
-                    read_block(first // BLOCK, part)
+                    read_block(first // BLOCK, found[first - start : first - start + BLOCK])
         return found
 
 
@@ -272,52 +278,55 @@ def open_shard(path: Path) -> Iterator[Shard]:
     except OSError as error:
         raise InputError(f"{path}: not a whole HDF5 file ({error}); {AGAIN}") from error
     with file:
-        found = _oddity(file)
-        if found:
-            raise InputError(f"{path}: {found}; expected a tile shard of format {FORMAT}")
-        yield Shard(path, file)
+        try:
+            datasets = _datasets(file)
+            _check_format(file, datasets)
+        except _NoShardError as error:
+            raise InputError(f"{path}: {error}; expected a tile shard of format {FORMAT}") from None
+        except Exception as error:  # a damaged HDF5 file fails in any part of h5py
+            text = f"{path}: damaged ({error}); expected a tile shard of format {FORMAT}"
+            raise InputError(text) from error
+        yield Shard(path, file, datasets)
 
 
-def _oddity(file: h5py.File) -> str:
-    """What makes a file no shard; nothing where it is one."""
-    try:
-        elsewhere = _elsewhere(file)
-        if elsewhere:
-            return elsewhere
-        missing = [name for name in CHECKED if name != "sky" and name not in file]
-        if missing:
-            return f"no dataset {missing[0]!r}"
-        if file.attrs.get("format") != FORMAT:
-            return f"format {file.attrs.get('format')}"
-        rows, *sides = file["tiles"].shape
-        if len(sides) != 2 or sides[0] != sides[1] or file["tiles"].dtype != np.float32:
-            return f"tiles of {file['tiles'].dtype} {file['tiles'].shape}"
-        counts = file["counts"]
-        if counts.ndim != 2 or counts.dtype != np.uint16:
-            return f"counts of {counts.dtype} {counts.shape}"
-        for name in ("counts", "image", "row", "col"):
-            if len(file[name]) != rows:
-                return f"dataset {name!r} of {len(file[name])} rows for {rows} tiles"
-        return ""
-    except Exception as error:  # a damaged HDF5 file fails in any part of h5py
-        return f"damaged ({error})"
+class _NoShardError(Exception):
+    """What makes a file no shard."""
 
 
-def _elsewhere(file: h5py.File) -> str:
-    """What in a file leads out of it: a shard that someone was given opens no other file.
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """All that is in a file, where its data is in it too: a shard opens no other file.
 
-    Asked of the links themselves: to look for a name would already follow it.
+    The links themselves are asked: to look for a name would already follow it.
     """
+    found = {}
     for name in file:
         kind = file.id.links.get_info(name.encode()).type
         if kind != h5py.h5l.TYPE_HARD:
-            known = {h5py.h5l.TYPE_EXTERNAL: "an external", h5py.h5l.TYPE_SOFT: "a soft"}
-            return f"{name!r} is {known.get(kind, 'an unknown')} link; refused"
+            kinds = {h5py.h5l.TYPE_EXTERNAL: "an external", h5py.h5l.TYPE_SOFT: "a soft"}
+            raise _NoShardError(f"{name!r} is {kinds.get(kind, 'an unknown')} link; refused")
         item = file[name]
         if not isinstance(item, h5py.Dataset):
-            return f"{name!r} is no dataset"
-        if item.is_virtual:
-            return f"dataset {name!r} is virtual: its data is in other files; refused"
-        if item.external:
-            return f"dataset {name!r} keeps its data in another file; refused"
-    return ""
+            raise _NoShardError(f"{name!r} is no dataset")
+        if item.is_virtual or item.external:
+            raise _NoShardError(f"dataset {name!r} has its data in another file; refused")
+        found[name] = item
+    return found
+
+
+def _check_format(file: h5py.File, datasets: dict[str, h5py.Dataset]) -> None:
+    """Refuse a file that holds something else."""
+    for name in CHECKED:
+        if name != "sky" and name not in datasets:
+            raise _NoShardError(f"no dataset {name!r}")
+    if file.attrs.get("format") != FORMAT:
+        raise _NoShardError(f"format {file.attrs.get('format')}")
+    tiles, counts = datasets["tiles"], datasets["counts"]
+    rows, *sides = tiles.shape
+    if len(sides) != 2 or sides[0] != sides[1] or tiles.dtype != np.float32:
+        raise _NoShardError(f"tiles of {tiles.dtype} {tiles.shape}")
+    if counts.ndim != 2 or counts.dtype != np.uint16:
+        raise _NoShardError(f"counts of {counts.dtype} {counts.shape}")
+    for name in ("counts", "image", "row", "col"):
+        if len(datasets[name]) != rows:
+            text = f"dataset {name!r} of {len(datasets[name])} rows for {rows} tiles"
+            raise _NoShardError(text)
