@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cosmodeep_hpc import config
+from cosmodeep_hpc import claim, config
 from cosmodeep_hpc.cli import main
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import trainer, tuneresults, tuneruns
@@ -189,6 +189,31 @@ def test_a_fault_of_one_run_is_its_result(tiles, world, tmp_path, monkeypatch):
     outcome = tuneruns.run(asked, tiles, tmp_path, world)
     assert (outcome.done, outcome.failed) == ([0], [1])
     assert row(tmp_path, 1)["error"] == "MemoryError: no room for 50"
+
+
+def test_a_run_that_another_job_trains_is_left_to_it(tiles, world, tmp_path, monkeypatch):
+    monkeypatch.setattr(claim, "BEAT", 0.3)
+    monkeypatch.setattr(claim, "POLL", 0.1)
+    (tmp_path / "runs/0001").mkdir(parents=True)
+    said = []
+    with claim.claimed(tmp_path / "runs/0001/run") as mine:
+        outcome = tuneruns.run(GOOD, tiles, tmp_path, world, [1], note=said.append)
+    assert mine and outcome.elsewhere == [1] and not outcome.failed
+    assert f"waiting to see whether process {os.getpid()}" in said[0] and len(said) == 2
+    assert not (tmp_path / "results/0001.json").exists()
+
+
+def test_a_run_whose_job_was_lost_is_taken_over(tiles, world, tmp_path, monkeypatch):
+    """Its claim, of a process on another node, is never renewed."""
+    monkeypatch.setattr(claim, "STALE", 2.0)
+    monkeypatch.setattr(claim, "POLL", 0.1)
+    (tmp_path / "runs/0000").mkdir(parents=True)
+    lost = {"host": "lost", "processes": "", "pid": 1, "started": "1", "job": "7", "token": "1"}
+    (tmp_path / "runs/0000/run.lock").write_text(json.dumps(lost))
+    asked = replace(GOOD, tune=replace(GOOD.tune, epochs=(1,), batches=(50,)))
+    said = []
+    outcome = tuneruns.run(asked, tiles, tmp_path, world, [0], note=said.append)
+    assert outcome.done == [0] and "process 1 on lost, job 7" in said[0]
 
 
 def test_the_results_of_a_search_are_summed_up(searched, capfd):
