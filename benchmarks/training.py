@@ -1,0 +1,265 @@
+"""`python -m benchmarks.training`: how near training is to what its core, and two cores, can do.
+
+    python3 -m venv TORCH && TORCH/bin/pip install torch numpy
+    python -m benchmarks.training --torch TORCH/bin/python      # about 4 minutes
+
+The step, PyTorch, a large matrix product and whole training runs are timed in turn on one core,
+stretch by stretch of ten steps, so that a machine that is slow for a while is slow for all of them;
+given are the best stretches. Then `cosmodeep train` runs on 1 and on 2 ranks of one core each.
+
+`step, dense backward` computes the backward pass of the second convolution at every pixel; the step
+itself does so at the pixels the gradient comes from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.images import write_pair
+from cosmodeep_hpc import runtime
+from cosmodeep_hpc.config import Config, load
+from cosmodeep_hpc.learn import network, trainer
+from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.fastnetwork import FastNetwork
+from cosmodeep_hpc.learn.step import Step
+from cosmodeep_hpc.tiles import make
+from cosmodeep_hpc.world import World, open_world
+
+BATCH, SIZE = 100, 40
+STEPS = 10  # of a stretch
+SIDE = 2048  # of the matrices whose product shows the core's peak
+BINS = 9  # of the pyramid: its gradient comes from as many pixels of a map, at most
+IMAGES = 8
+
+
+def flops(size: int = SIZE) -> dict[str, float]:
+    """Floating point operations a tile, counted by hand from the network's shapes.
+
+    A multiplication and an addition are two. A layer's backward pass is two of its forward pass:
+    one for its weights, one for its input; the tile itself needs no gradient.
+    """
+    half = -(-size // 2)
+    conv1 = 2 * 9 * 32 * size**2
+    conv2 = 2 * 9 * 32 * 64 * half**2
+    dense = 2 * 640 * 1024 + 2 * 1024 * 2
+    forward = conv1 + conv2 + dense
+    return {
+        "forward": forward,
+        "step, dense backward": 3 * forward - conv1,
+        "step": forward + conv1 + 2 * conv2 * BINS / half**2 + 2 * dense,
+    }
+
+
+def resident(tf: Any, world: World, *, sparse: bool) -> Callable[[], float]:
+    """A function that trains a stretch on one batch held in memory; seconds a step."""
+    config = load(None, [])
+    net = network.build(config.model, SIZE, 1)
+    step = Step(tf, net, config.train.learning_rate, Allreduce(world))
+    if not sparse:
+        step._fast = FastNetwork(tf, net)
+    random = np.random.default_rng(1)
+    tiles = random.normal(size=(BATCH, SIZE, SIZE)).astype(np.float32)
+    signal = random.random(BATCH) < 0.5
+    keep = np.ones((BATCH, network.HIDDEN_UNITS), dtype=np.float32)
+
+    def stretch() -> float:
+        start = time.perf_counter()
+        for _ in range(STEPS):
+            step.train(tiles, signal, keep, BATCH)
+        return (time.perf_counter() - start) / STEPS
+
+    stretch()
+    return stretch
+
+
+def product(tf: Any) -> Callable[[], float]:
+    """A function that multiplies two large matrices by TensorFlow; FLOP a second."""
+    matrix = tf.random.normal((SIDE, SIDE))
+    multiply = tf.function(lambda: tf.reduce_max(matrix @ matrix))
+    multiply().numpy()
+
+    def rate() -> float:
+        start = time.perf_counter()
+        multiply().numpy()
+        return float(2 * SIDE**3 / (time.perf_counter() - start))
+
+    return rate
+
+
+def whole(folder: Path, config: Config, world: World) -> Callable[[], dict[str, float]]:
+    """A function that trains, all that belongs to it included; its best stretch."""
+    make.run(config, folder, folder / "tiles", world)
+    count = 0
+
+    def run() -> dict[str, float]:
+        nonlocal count
+        count += 1
+        out = folder / f"whole-{count}"
+        trainer.run(config, folder / "tiles", out, world)
+        return best_stretch(out, BATCH)
+
+    run()
+    return run
+
+
+def best_stretch(run: Path, batch: int) -> dict[str, float]:
+    """Seconds a step, and of it those of the data, in a run's fastest logged stretch."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    line = max((x for x in lines if x["kind"] == "train"), key=lambda x: x["tiles_per_second"])
+    return {
+        "tiles_per_second": line["tiles_per_second"],
+        "step": batch / line["tiles_per_second"],
+        **{name: line[f"{name}_seconds"] for name in ("data", "allreduce")},
+    }
+
+
+class Torch:
+    """The PyTorch loop in a process of its own."""
+
+    def __init__(self, python: Path) -> None:
+        """Start it with an interpreter that has PyTorch; wait until it is ready."""
+        script = Path(__file__).with_name("torch_loop.py")
+        self._process = subprocess.Popen(
+            [str(python), str(script), str(STEPS)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdin and self._process.stdout
+        self._ask, self._answer = self._process.stdin, self._process.stdout
+        self.version, parameters = self._answer.readline().split()
+        assert parameters == "677250"
+
+    def stretch(self) -> float:
+        """Seconds a step."""
+        self._ask.write("\n")
+        self._ask.flush()
+        return float(self._answer.readline())
+
+    def close(self) -> None:
+        """End it."""
+        self._ask.close()
+        self._process.wait()
+
+
+def trained(folder: Path, ranks: int) -> dict[str, float]:
+    """`cosmodeep train` on ranks of one core each, with the same batch a rank; best stretch."""
+    run = Path(tempfile.mkdtemp(dir=folder, prefix=f"ranks{ranks}-")) / "run"
+    script = Path(__file__).parents[1] / "slurm" / "train.sh"
+    words = ["--tiles", str(folder / "tiles"), "--out", str(run)]
+    options = ["--train.epochs", "6", "--train.log_steps", "5"]
+    options += ["--train.batch", str(BATCH * ranks)]
+    one_core = {"RANKS": str(ranks), "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        ["bash", str(script), *words, *options],
+        check=True,
+        timeout=600,
+        env={**os.environ, **one_core, "COSMODEEP_PYTHON": sys.executable},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return best_stretch(run, BATCH * ranks)
+
+
+def one_core(folder: Path, python: Path | None, rounds: int) -> None:
+    """The lines of one core."""
+    world = open_world()
+    tf = runtime.start_tensorflow(world)
+    options = {"tiles.images_per_shard": "2", "tiles.validation": "0", "train.epochs": "2"}
+    config = load(None, list((options | {"train.log_steps": str(STEPS)}).items()))
+    ours, dense = resident(tf, world, sparse=True), resident(tf, world, sparse=False)
+    run, multiply = whole(folder, config, world), product(tf)
+    torch = Torch(python) if python else None
+    times: dict[str, list[float]] = {n: [] for n in ("ours", "dense", "torch", "peak")}
+    runs = []
+    for _ in range(rounds):
+        times["ours"].append(ours())
+        times["dense"].append(dense())
+        times["peak"].append(multiply())
+        if torch:
+            times["torch"].append(torch.stretch())
+        runs.append(run())
+        times["ours"].append(ours())
+    step, slow, peak = min(times["ours"]), min(times["dense"]), max(times["peak"])
+    loop = min(runs, key=lambda r: r["step"])
+    say("step, batch 100 held in memory", f"{step * 1e3:.1f} ms", f"{BATCH / step:.0f} tiles/s")
+    say("step, dense backward", f"{slow * 1e3:.1f} ms", f"{slow / step:.2f} x the step")
+    if torch:
+        ratio = min(times["torch"]) / step
+        name = f"PyTorch {torch.version}, eager"
+        say(name, f"{min(times['torch']) * 1e3:.1f} ms", f"{ratio:.2f} x the step")
+        torch.close()
+    else:
+        say("PyTorch, eager", "not timed", "no --torch PYTHON with PyTorch was given")
+    say(f"matrix product of {SIDE}, the peak", f"{peak / 1e9:.1f} GFLOP/s", "")
+    counted = flops()
+    for name, seconds in (("step, dense backward", slow), ("step", step)):
+        rate = counted[name] * BATCH / seconds
+        share = f"{100 * rate / peak:.0f} % of the peak"
+        say(f"{name}: {counted[name] / 1e6:.1f} MFLOP a tile", f"{rate / 1e9:.1f} GFLOP/s", share)
+    say(
+        "cosmodeep train, all included",
+        f"{loop['step'] * 1e3:.1f} ms",
+        f"{100 * step / loop['step']:.1f} % of the step's speed",
+    )
+    say(
+        "waiting for input",
+        f"{loop['data'] * 1e3:.2f} ms",
+        f"{100 * loop['data'] / loop['step']:.2f} %",
+    )
+
+
+def two_ranks(folder: Path, rounds: int) -> None:
+    """The line of two cores."""
+    runs: dict[int, list[dict[str, float]]] = {1: [], 2: []}
+    for _ in range(rounds):
+        for ranks, found in runs.items():
+            found.append(trained(folder, ranks))
+    alone, pair = (max(r, key=lambda x: x["tiles_per_second"]) for r in runs.values())
+    say(
+        "2 ranks of 1 core, 100 tiles each",
+        f"{pair['tiles_per_second']:.0f} tiles/s",
+        f"{pair['tiles_per_second'] / alone['tiles_per_second']:.2f} x 1 rank "
+        f"({alone['tiles_per_second']:.0f})",
+    )
+    say("their sum over ranks", f"{pair['allreduce'] * 1e3:.1f} ms a step", "waiting included")
+
+
+def say(what: str, value: str, against: str) -> None:
+    """One line of the table."""
+    print(f"{what:44} {value:>16}   {against}", flush=True)
+
+
+def main() -> None:
+    """Time all of it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--torch", type=Path, help="an interpreter that has PyTorch")
+    parser.add_argument("--rounds", type=int, default=5, help="timings of each, in turn")
+    parser.add_argument("--core", type=int, help="the core of the lines of one core: the last")
+    words = parser.parse_args()
+    cores = os.sched_getaffinity(0)
+    print(f"{len(cores)} cores, load {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number in range(IMAGES):
+            write_pair(folder, number, 2000)
+        os.sched_setaffinity(0, {max(cores) if words.core is None else words.core})
+        one_core(folder, words.torch, words.rounds)
+        os.sched_setaffinity(0, cores)
+        if len(cores) > 1:
+            two_ranks(folder, min(2, words.rounds))
+
+
+if __name__ == "__main__":
+    main()
