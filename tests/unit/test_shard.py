@@ -1,6 +1,8 @@
 """A shard gives back what was put in, or says which file, dataset and rows are damaged."""
 
+import os
 import re
+import shutil
 import zlib
 
 import h5py
@@ -8,7 +10,8 @@ import numpy as np
 import pytest
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.tiles.shard import BLOCK, CHECKED, Rows, checksums, open_shard, write_shard
+from cosmodeep_hpc.tiles.checksum import BLOCK, checksums, crc32, joined
+from cosmodeep_hpc.tiles.shard import CHECKED, Rows, open_shard, write_shard
 
 N = 600  # two whole blocks and a part
 
@@ -179,4 +182,141 @@ def test_fewer_counts_than_tiles(shard):
         del file["counts"]
         file["counts"] = counts
     with pytest.raises(InputError, match="'counts' of 100 rows for 600"), open_shard(shard):
+        pass
+
+
+@pytest.mark.parametrize("n", [0, 1, 255, 256, 257, 600, 2560])
+@pytest.mark.parametrize("width", [1, 7])
+def test_the_checksum_of_the_whole_follows_from_those_of_the_blocks(n, width):
+    rows = np.random.default_rng(n).integers(0, 2**16, (n, width)).astype(np.uint16)
+    assert joined(checksums(rows), n, 2 * width) == zlib.crc32(rows.tobytes())
+
+
+@pytest.mark.parametrize("n", [0, 1, 100, 10_000, 1_638_400])
+def test_the_fast_checksum_is_zlibs(n):
+    data = np.random.default_rng(n).bytes(n)
+    assert crc32(data) == zlib.crc32(data)
+
+
+def repacked(shard, to, **storage):
+    """The shard rewritten with another storage, as `h5repack` does."""
+    userblock = storage.pop("userblock_size", 0)
+    with h5py.File(shard) as old, h5py.File(to, "w", userblock_size=userblock) as new:
+        for name, dataset in old.items():
+            new.create_dataset(name, data=dataset[()], **storage)
+        new.attrs.update(old.attrs)
+    return to
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        {"chunks": True},
+        {"compression": "gzip", "shuffle": True, "fletcher32": True},
+        {"compression": "lzf"},
+        {"userblock_size": 512},  # what lies before the HDF5 file moves every offset
+    ],
+)
+def test_a_repacked_shard_is_read(shard, tmp_path, storage):
+    good, found = read_all(shard), read_all(repacked(shard, tmp_path / "b.h5", **storage))
+    for name in good:
+        np.testing.assert_array_equal(found[name], good[name])
+
+
+def test_a_flipped_byte_of_a_chunk_is_named(shard, tmp_path):
+    other = repacked(shard, tmp_path / "b.h5", chunks=True)
+    with h5py.File(other) as file:
+        at = file["tiles"].id.get_chunk_info(0).byte_offset
+    content = bytearray(other.read_bytes())
+    content[at] ^= 1
+    other.write_bytes(content)
+    with (
+        open_shard(other) as opened,
+        pytest.raises(InputError, match="b.h5: dataset 'tiles', rows 0 to 255"),
+    ):
+        opened.read("tiles", 0, N)
+
+
+def test_a_file_that_shrinks_after_it_was_opened(shard):
+    with open_shard(shard) as opened:
+        layout = opened.layout("tiles")
+    shard.write_bytes(shard.read_bytes()[: layout.offset + 300 * layout.row_bytes])
+    with layout.opened() as read_block:
+        into = np.empty((256, 10, 10), np.float32)
+        read_block(0, into)
+        with pytest.raises(InputError, match="'tiles', rows 256 to 511: the file ends before them"):
+            read_block(1, into)
+    shard.unlink()
+    with pytest.raises(InputError, match="a shard|No such file"), layout.opened():
+        pass
+
+
+def relinked(shard, how):
+    """Replace the dataset `tiles` by one whose data lies in another file; that file."""
+    other = shard.with_name("other.h5")
+    shutil.copy(shard, other)
+    raw = shard.with_name("raw.bin")
+    with h5py.File(shard, "a") as file:
+        tiles = file["tiles"][()]
+        del file["tiles"]
+        raw.write_bytes(tiles.tobytes())
+        if how == "external link":
+            file["tiles"] = h5py.ExternalLink(str(other), "tiles")
+        elif how == "soft link":
+            file["pixels"] = tiles
+            file["tiles"] = h5py.SoftLink("/pixels")
+        elif how == "external storage":
+            file.create_dataset("tiles", tiles.shape, tiles.dtype, external=str(raw))
+        else:
+            layout = h5py.VirtualLayout(tiles.shape, tiles.dtype)
+            layout[:] = h5py.VirtualSource(str(other), "tiles", tiles.shape)
+            file.create_virtual_dataset("tiles", layout)
+    with h5py.File(shard) as file:
+        np.testing.assert_array_equal(file["tiles"][()], tiles)  # HDF5 itself would follow
+    return other
+
+
+@pytest.mark.parametrize(
+    "how, line",
+    [
+        ("external link", "'tiles' is an external link; refused"),
+        ("soft link", "'tiles' is a soft link; refused"),
+        ("external storage", "dataset 'tiles' has its data in another file; refused"),
+        ("virtual", "dataset 'tiles' has its data in another file; refused"),
+    ],
+)
+def test_data_of_another_file_is_refused(shard, how, line):
+    relinked(shard, how)
+    with pytest.raises(InputError, match=re.escape(line)) as caught, open_shard(shard):
+        pass
+    assert str(caught.value).startswith(str(shard))
+
+
+@pytest.mark.parametrize("name", ["tiles", "more"])
+def test_a_link_is_not_followed(shard, name):
+    """Not even to see whether it leads anywhere: a pipe at its end would be waited for."""
+    pipe = shard.with_name("pipe")
+    os.mkfifo(pipe)
+    with h5py.File(shard, "a") as file:
+        if name in file:
+            del file[name]
+        file[name] = h5py.ExternalLink(str(pipe), "x")
+    with (
+        pytest.raises(InputError, match=f"'{name}' is an external link; refused"),
+        open_shard(shard),
+    ):
+        pass
+
+
+def test_a_pipe_is_no_shard(tmp_path):
+    os.mkfifo(tmp_path / "shard-00000.h5")
+    with pytest.raises(InputError, match="not a file"), open_shard(tmp_path / "shard-00000.h5"):
+        pass
+
+
+def test_a_group_is_no_dataset(shard):
+    with h5py.File(shard, "a") as file:
+        del file["tiles"]
+        file.create_group("tiles")
+    with pytest.raises(InputError, match="'tiles' is no dataset"), open_shard(shard):
         pass

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -32,6 +33,18 @@ def changed(tiles, tmp_path, change):
         (lambda i: i["preprocessing"].pop("floor"), "not an index"),
         (lambda i: i["shards"][0].update(file="../shard-00000.h5"), "outside the folder; refused"),
         (lambda i: i["shards"][0].update(file="/etc/passwd"), "outside the folder; refused"),
+        (lambda i: i["shards"][0].update(file=".."), "'..' is outside the folder; refused"),
+        (lambda i: i["shards"][0].update(file=""), "'' is outside the folder; refused"),
+        (lambda i: i["shards"][0].update(file="a\0"), "outside the folder; refused"),
+        (lambda i: i["shards"][0].update(file="sub/shard-00000.h5"), "outside the folder"),
+        (lambda i: i["shards"][0].update(file=5), "not an index of a tile set (a shard named 5)"),
+        (lambda i: i["shards"][0].update(rows=50.0), "(rows = 50.0)"),
+        (lambda i: i["shards"][0].update(crc32={}), "not an index of a tile set ('tiles')"),
+        (lambda i: i["shards"][0].update(crc32={"tiles": 1, "counts": "2"}), "'counts' = '2'"),
+        (lambda i: i["shards"][0].update(images=[0, -4]), "each of its 5 images in one shard"),
+        (lambda i: i["shards"].append(i["shards"][0]), "each of its 5 images in one shard"),
+        (lambda i: i["images"][0].update(split="test"), "is for 'test'"),
+        (lambda i: i["images"][0].update(tiles=-25), "(tiles = -25)"),
         (lambda i: i["shards"][1].update(rows=49), "of 49 rows, but its images have 50 tiles"),
     ],
 )
@@ -43,6 +56,23 @@ def test_bad_index(tiles, tmp_path, change, line):
     with pytest.raises(InputError, match=re.escape(line)) as caught:
         read_tileset(changed(tiles, tmp_path, apply))
     assert str(caught.value).startswith(str(tmp_path / "index.json"))
+
+
+def test_links_out_of_the_folder(tiles, tmp_path):
+    """A shard that is a link to another place is refused; a folder that is one is not."""
+    linked = tmp_path / "linked"
+    linked.symlink_to(tiles)
+    assert read_tileset(linked).n_rows == 125
+    own = shutil.copytree(tiles, tmp_path / "own")
+    shard = own / "shard-00001.h5"
+    shard.rename(own / "renamed.h5")
+    shard.symlink_to(own / "renamed.h5")
+    assert read_tileset(own).n_rows == 125
+    for target in (tiles / shard.name, shard):  # the same file elsewhere; itself
+        shard.unlink()
+        shard.symlink_to(target)
+        with pytest.raises(InputError, match="'shard-00001.h5' is outside the folder; refused"):
+            read_tileset(own)
 
 
 def test_not_json(tmp_path):
