@@ -123,6 +123,9 @@ launch_in_slurm() {
     # PMIx ends all when it loses one rank. --kill-on-bad-exit would end ranks that are a few milliseconds
     # behind in reporting status 75 or 2, and srun then reports their SIGTERM; --wait is for a PMI that does not see it.
     local -a options=(--kill-on-bad-exit=0 --wait=30)
+    # The warning of --signal may come while a rank still starts: blocked, it neither ends the rank nor is lost.
+    local -a held=(env --block-signal=USR1)
+    "${held[@]}" true 2>/dev/null || held=() # GNU coreutils before 8.31
     mpi=${COSMODEEP_MPI:-$(offered_mpi)}
     [ -n "$mpi" ] || stop "srun offers no PMI that an MPI knows: see srun --mpi=list, set COSMODEEP_MPI"
     if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then
@@ -135,7 +138,7 @@ launch_in_slurm() {
             "--gpus-per-node=$gpus --ntasks-per-node=$gpus" >&2
     fi
     stage_in "$@"
-    srun --mpi="$mpi" "${options[@]}" "${program[@]}" -m cosmodeep_hpc "${arguments[@]}"
+    srun --mpi="$mpi" "${options[@]}" "${held[@]}" "${program[@]}" -m cosmodeep_hpc "${arguments[@]}"
     status=$?
     unstage
     case $status in

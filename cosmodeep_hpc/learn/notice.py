@@ -21,6 +21,8 @@ class Notice:
     """Listens for USR1, which a batch system sends some time before the end (`--signal`).
 
     Nothing is done when the signal comes: a rank may be in the middle of a sum over ranks.
+    slurm/launch.sh starts the ranks with it blocked: one that comes before a rank listens, or
+    after, does not end it, and an early one is heard at the first step.
     """
 
     def __init__(self) -> None:
@@ -30,9 +32,11 @@ class Notice:
 
     def __enter__(self) -> Notice:
         self._earlier = signal.signal(signal.SIGUSR1, self._take)
+        self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
         return self
 
     def __exit__(self, *exception: object) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         signal.signal(signal.SIGUSR1, self._earlier)
 
     def _take(self, number: int, frame: FrameType | None) -> None:

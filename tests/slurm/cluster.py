@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -294,7 +295,13 @@ class Cluster:
         self._wait(timeout, released, f"job {job} was not requeued")
 
     def _show(self, job: str) -> dict[str, str]:
-        text = self.call("scontrol", "show", "job", "-o", job)
+        for _ in range(4):
+            with suppress(ClusterError):
+                text = self.call("scontrol", "show", "job", "-o", job)
+                break
+            time.sleep(1)  # on a machine with much else to do munge may be too late
+        else:
+            text = self.call("scontrol", "show", "job", "-o", job)
         return dict(re.findall(r"(JobState|Reason|Restarts|ExitCode)=(\S+)", text))
 
     def _write_conf(self) -> None:
