@@ -75,7 +75,7 @@ def run(
         )
         store = fill(tileset, config.label, config.train, world)
         _check_validation(config, store)
-        tf = runtime.start_tensorflow(world)
+        tf = runtime.start_tensorflow(world, deterministic=config.train.deterministic)
         net = network.build(config.model, tileset.preprocessing.tile_size, config.train.seed)
         step = Step(
             tf,
@@ -211,7 +211,7 @@ def _local_batch(
     keep = keep_mask(
         network.HIDDEN_UNITS, options.model.dropout, seed=options.train.seed, epoch=epoch, rows=rows
     )
-    return job.store.tiles[chosen], job.store.signal[chosen], keep
+    return job.store.batch(chosen), job.store.signal[chosen], keep
 
 
 def _validated(job: Job, epoch: int, total: int, standing: Standing) -> Standing:
@@ -224,7 +224,7 @@ def _validated(job: Job, epoch: int, total: int, standing: Standing) -> Standing
     score = found.accuracy.As
     weights: Sequence[NDArray[np.float32]] = ()
     if job.config.train.keep == "best" and standing.is_better(score):
-        weights = [np.array(variable) for variable in job.net.variables]
+        weights = [variable.value.numpy().copy() for variable in job.net.variables]
     return standing.after(epoch, score, found.threshold, weights)
 
 
