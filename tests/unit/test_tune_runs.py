@@ -20,7 +20,6 @@ OPTIONS = {
     "tune.batches": "[20, 50]",
     "tune.epochs": "[1, 3]",
     "train.log_steps": "1",
-    "train.checkpoint_steps": "1",
 }
 WORDS = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
 SEARCH = config.load(None, list(OPTIONS.items()))
@@ -122,6 +121,15 @@ def test_tiles_without_validation_images_are_refused(pairs, settings, world, tmp
     make.run(none, pairs, tmp_path / "tiles", world)
     with pytest.raises(InputError, match="no validation image to judge runs by"):
         tuneruns.run(SEARCH, tmp_path / "tiles", tmp_path / "out", world)
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_that_the_tiles_do_not_have_are_refused(tiles, world, tmp_path):
+    """They would fail in every run."""
+    other = replace(SEARCH.tiles, thresholds=(2e-7,))
+    wrong = replace(SEARCH, tiles=other, label=replace(SEARCH.label, f_th=2e-7))
+    with pytest.raises(InputError, match="2e-07"):
+        tuneruns.run(wrong, tiles, tmp_path / "out", world)
     assert not (tmp_path / "out").exists()
 
 
