@@ -80,15 +80,18 @@ def check_launch(facts: Facts) -> Iterator[Finding]:
     launcher, tasks, _ = launched(facts.environ)
     size = len(facts.ranks)
     if size == 1 and tasks > 1:
-        found = f"{launcher} started {tasks} tasks, but each is an MPI world of 1"
-        if launcher == "srun":
-            offered = f" (offered here: {', '.join(facts.slurm_mpi)})" if facts.slurm_mpi else ""
-            advice = f"srun and MPI speak different PMI: try srun --mpi=pmix{offered}, or mpirun"
-        else:
-            advice = (
-                f"mpirun is another MPI's: put the bin folder of {facts.mpi.version} first in PATH"
-            )
-        yield Finding("fault", "launch", found, advice)
+        offer = offered_pmi(facts.environ)
+        told = f", though they were offered {offer}" if offer else ""
+        found = f"{launcher} started {tasks} tasks, but each is an MPI world of 1{told}"
+        yield Finding("fault", "launch", found, advise_launch(facts, launcher, offer))
+    elif size == 1 and not launcher and "PMIX_RANK" in facts.environ:
+        yield Finding(
+            "note",
+            "launch",
+            f"task {facts.environ['PMIX_RANK']} of a PMIx launcher that does not say how many it "
+            "started; this MPI world has 1",
+            f"if you asked for more, {facts.mpi.version} does not speak PMIx: use its own mpirun",
+        )
     nodes = [
         f"{host} {', '.join(str(rank.rank) for rank in group)}"
         for host, group in groupby(facts.ranks, key=lambda rank: rank.host)
@@ -111,6 +114,35 @@ def check_launch(facts: Facts) -> Iterator[Finding]:
             "you are root, and Open MPI's mpirun refuses to start for root",
             "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
         )
+
+
+def offered_pmi(environ: Mapping[str, str]) -> str:
+    """The interface by which the launcher offered a task to find the others; empty for none."""
+    for name, offer in (("PMIX_RANK", "PMIx"), ("PMI_FD", "PMI-2"), ("PMI_RANK", "PMI")):
+        if name in environ:
+            return offer
+    return ""
+
+
+def advise_launch(facts: Facts, launcher: str, offer: str) -> str:
+    """What to do where a launcher's tasks do not find each other."""
+    image = "in the image " if facts.container else ""
+    if launcher != "srun":
+        if facts.container:
+            return (
+                f"mpirun outside is another MPI's than {facts.mpi.version} in the image: use one "
+                "of the same family, or build the image with MPI= (docs/containers.md)"
+            )
+        return f"mpirun is another MPI's: put the bin folder of {facts.mpi.version} first in PATH"
+    words = f" (offered here: {', '.join(facts.slurm_mpi)})" if facts.slurm_mpi else ""
+    if "MPICH" in facts.mpi.version and offer == "PMIx":
+        return f"{facts.mpi.version} {image}speaks PMI-2: try srun --mpi=pmi2{words}, or mpirun"
+    if offer == "PMIx":
+        return (
+            f"{facts.mpi.version} {image}and Slurm speak different PMIx: export PMIX_MCA_gds=hash, "
+            f"or try another srun --mpi=pmix_vN{words}, or mpirun"
+        )
+    return f"srun and MPI {image}speak different PMI: try srun --mpi=pmix{words}, or mpirun"
 
 
 def check_horovod(facts: Facts) -> Iterator[Finding]:

@@ -110,6 +110,12 @@ class Facts:
     slurm_mpi: tuple[str, ...] = ()
 
     @property
+    def container(self) -> str:
+        """The image this runs in, as Apptainer names it; empty outside of any."""
+        names = ("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER")
+        return next((self.environ[name] for name in names if name in self.environ), "")
+
+    @property
     def has_gpus(self) -> bool:
         """Whether any rank may use a GPU."""
         return any(rank.gpus for rank in self.ranks)

@@ -33,6 +33,8 @@ GPU_NODE = replace(
 )
 ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 SRUN = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_PROCID": "0"}
+TWO = SRUN | {"SLURM_STEP_NUM_TASKS": "2"}
+IMAGE = {"APPTAINER_CONTAINER": "/images/cosmodeep.sif"}
 ALONE = HEALTHY.ranks[:1]
 
 
@@ -114,6 +116,46 @@ def test_a_healthy_installation_has_no_fault(facts):
             "launch",
             "mpirun started 2 tasks",
             "first in PATH",
+        ),
+        (  # srun --mpi=none
+            replace(HEALTHY, ranks=ALONE, environ=TWO),
+            "launch",
+            "srun started 2 tasks, but each is an MPI world of 1",
+            "srun and MPI speak different PMI: try srun --mpi=pmix",
+        ),
+        (  # srun --mpi=pmi2 with Open MPI, seen so on Slurm 22.05
+            replace(HEALTHY, ranks=ALONE, environ=TWO | {"PMI_FD": "12", "PMI_RANK": "0"}),
+            "launch",
+            "each is an MPI world of 1, though they were offered PMI-2",
+            "try srun --mpi=pmix",
+        ),
+        (  # srun --mpi=pmix with MPICH
+            replace(
+                HEALTHY,
+                ranks=ALONE,
+                mpi=replace(HEALTHY.mpi, version="MPICH 4.0.2"),
+                environ=TWO | {"PMIX_RANK": "0"},
+            ),
+            "launch",
+            "though they were offered PMIx",
+            "MPICH 4.0.2 speaks PMI-2: try srun --mpi=pmi2",
+        ),
+        (  # Open MPI in an image, with a PMIx that cannot reach the host's
+            replace(HEALTHY, ranks=ALONE, environ=TWO | IMAGE | {"PMIX_RANK": "0"}),
+            "launch",
+            "though they were offered PMIx",
+            "Open MPI 4.1.4 in the image and Slurm speak different PMIx: export PMIX_MCA_gds=hash",
+        ),
+        (  # Open MPI's mpirun outside, MPICH in the image
+            replace(
+                HEALTHY,
+                ranks=ALONE,
+                mpi=replace(HEALTHY.mpi, version="MPICH 4.0.2"),
+                environ=IMAGE | {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"},
+            ),
+            "launch",
+            "mpirun started 2 tasks, but each is an MPI world of 1",
+            "mpirun outside is another MPI's than MPICH 4.0.2 in the image",
         ),
         (
             replace(HEALTHY, ranks=ALONE, environ={"PMI_SIZE": "8", "PMI_RANK": "0"}),
@@ -224,6 +266,26 @@ def test_onednn_off_is_a_note_on_a_cpu_node_and_nothing_on_a_gpu_node():
     ]
     gpu = replace(GPU_NODE, tensorflow=replace(GPU_NODE.tensorflow, onednn=False))
     assert all(f.level == "ok" for f in examine(gpu))
+
+
+def test_a_rank_of_a_launcher_that_does_not_say_how_many_it_started_is_a_note():
+    (note,) = (
+        finding
+        for finding in examine(replace(HEALTHY, ranks=ALONE, environ={"PMIX_RANK": "0"}))
+        if finding.level != "ok"
+    )
+    assert (note.level, note.subject) == ("note", "launch")
+    assert "task 0 of a PMIx launcher" in note.found and "this MPI world has 1" in note.found
+    # two ranks that found each other need no note, nor does mpirun, which says how many
+    for healthy in (
+        replace(HEALTHY, environ={"PMIX_RANK": "0"}),
+        replace(
+            HEALTHY,
+            ranks=ALONE,
+            environ={"PMIX_RANK": "0", "OMPI_COMM_WORLD_SIZE": "1", "OMPI_COMM_WORLD_RANK": "0"},
+        ),
+    ):
+        assert all(finding.level == "ok" for finding in examine(healthy))
 
 
 def test_the_table_shows_every_finding_and_counts_the_faults():
