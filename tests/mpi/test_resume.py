@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import time
@@ -12,6 +13,8 @@ import h5py
 import numpy as np
 import pytest
 from launch import end, finish, mpirun, ranks_of, start
+
+from cosmodeep_hpc.learn import checkpoint
 
 RECORDED = Path(__file__).with_name("recorded.py")
 WORDS = ["--train.epochs", 6, "--train.batch", 12, "--train.checkpoint_steps", 4]
@@ -76,7 +79,10 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 def test_notice_of_the_end_stops_all_ranks_at_one_step(uninterrupted, tiles, tmp_path):
-    """USR1 on one rank: status 75 and a checkpoint; the run that goes on ends the same."""
+    """USR1 on one rank: status 75 and a checkpoint; the run that goes on ends the same.
+
+    So it does although another job was started on its run folder meanwhile, and was refused.
+    """
     run = tmp_path / "run"
     words = [*WORDS, "--train.checkpoint_steps", 1000]  # the only checkpoint is that of the notice
     job = start(2, "-c", SLOW, "train", "--tiles", tiles, "--out", run, *words)
@@ -85,10 +91,15 @@ def test_notice_of_the_end_stops_all_ranks_at_one_step(uninterrupted, tiles, tmp
         while steps_told(run) < 3:
             assert job.poll() is None and time.monotonic() < until, "no step 3"
             time.sleep(0.02)
+        ranks_of_job = ranks_of(job)
+        second = mpirun(2, "train", "--tiles", tiles, "--out", run, *words)
         os.kill(ranks_of(job)[-1], signal.SIGUSR1)
         ended = finish(job, 60)
     finally:
         end(job)
+    assert second.returncode == 2, second.stdout
+    (line,) = [text for text in second.stdout.splitlines() if text.startswith("cosmodeep: ")]
+    assert f"{run}: another job trains in it (process {ranks_of_job[0]} on " in line
     assert ended.returncode == 75, ended.stdout
     assert "stopped by USR1" in ended.stdout
     assert len(list((run / "checkpoints").glob("step-*.h5"))) == 1
@@ -124,28 +135,74 @@ def test_it_goes_on_to_the_same_weights(killed, uninterrupted, tiles, tmp_path):
         np.testing.assert_array_equal(state[key], value)
 
 
-@pytest.fixture(scope="module")
-def alone(killed, tiles, tmp_path_factory):
-    """The killed run, gone on with on one rank."""
-    run = shutil.copytree(killed, tmp_path_factory.mktemp("alone") / "run")
-    return run, train(1, tiles, run)
+@pytest.fixture(scope="module", params=[1, 3])
+def others(request, killed, tiles, tmp_path_factory):
+    """The killed run of two ranks, gone on with on one rank, and on three."""
+    run = shutil.copytree(killed, tmp_path_factory.mktemp("others") / "run")
+    return run, train(request.param, tiles, run)
 
 
-def test_other_ranks_go_on_with_the_same_batches(alone, uninterrupted):
-    (_, rest), (_, record) = alone, uninterrupted
+def test_other_ranks_go_on_with_the_same_batches(others, uninterrupted):
+    (_, rest), (_, record) = others, uninterrupted
     n = len(rest["seen"])
     assert 0 < n < len(record["seen"]) and rest["seen"] == record["seen"][-n:]
     np.testing.assert_allclose(rest["losses"], record["losses"][-n:], rtol=0, atol=1e-4)
 
 
-def test_the_record_has_each_step_once(alone, uninterrupted):
+def lines(run):
+    """What the record of a run tells of, in order."""
+    text = (run / "metrics.jsonl").read_text()
+    return [(c["kind"], c["step"]) for c in map(json.loads, text.splitlines())]
+
+
+def test_the_record_has_each_step_once(others, uninterrupted):
     """Lines of work that was lost and done again are not there twice."""
+    assert lines(others[0]) == lines(uninterrupted[0])
 
-    def lines(folder):
-        text = (folder / "metrics.jsonl").read_text()
-        return [(c["kind"], c["step"]) for c in map(json.loads, text.splitlines())]
 
-    assert lines(alone[0]) == lines(uninterrupted[0])
+def test_killed_at_random_moments_until_it_is_done(uninterrupted, tiles, tmp_path):
+    """SIGKILL of a random rank, again and again, with a checkpoint written at almost any moment.
+
+    Each job ends by itself and leaves a checkpoint that loads; the last one ends with the weights
+    of the uninterrupted run, bit for bit.
+    """
+    whole, record = uninterrupted
+    run, seed = tmp_path / "run", random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")  # shown where the test fails
+    draw, deaths = random.Random(seed), []
+    words = ["train", "--tiles", tiles, "--out", run, *WORDS, "--train.checkpoint_steps", 1]
+    while True:
+        rank, early = draw.randrange(2), draw.random() < 0.2
+        wait, steps = draw.uniform(0, 4 if early else 0.1), draw.randrange(25)
+        before = steps_told(run)
+        job = start(2, RECORDED, tmp_path / "record.json", *words)
+        try:
+            until = time.monotonic() + 300
+            while job.poll() is None and (
+                len(ranks_of(job)) < 2 if early else steps_told(run) <= before + steps
+            ):
+                assert time.monotonic() < until, "no step"
+                time.sleep(0.005)
+            time.sleep(wait)
+            with suppress(ProcessLookupError, IndexError):
+                os.kill(ranks_of(job)[rank], signal.SIGKILL)
+            ended = finish(job, 60)  # by itself: nobody tells the other rank
+        finally:
+            end(job)
+        deaths.append((rank, "starting" if early else before + steps, ended.returncode))
+        print(deaths[-1])
+        if ended.returncode == 0:
+            break
+        assert ended.returncode != 2, ended.stdout  # no fault of what the killed job left
+        if checkpoint.newest(run):
+            told = []
+            _, state = checkpoint.latest(run, told.append)
+            assert state.total_steps >= before - 1 and told == []
+    assert len(deaths) > 1
+    assert json.loads((tmp_path / "record.json").read_text())["hashes"] == record["hashes"]
+    assert lines(run) == lines(whole)
+    left = sorted(path.name for path in run.iterdir())
+    assert left == ["checkpoints", "config.json", "log", "metrics.jsonl", "model.keras"]
 
 
 def test_a_finished_run_is_not_trained_on(uninterrupted, tiles):
