@@ -76,11 +76,14 @@ PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 # The first process of a namespace takes in what others leave behind, hence no exec of the daemon.
+# Open MPI names its shared memory after host, user and job: job 1 on node1 of another cluster on
+# this machine would write into ours, and both end in a segmentation fault. Hence a /dev/shm each.
 CELL = """\
 set -e
 hostname "$1"
 mount --bind "$0/hosts" /etc/hosts
 mount --bind "$0/private-$1" "$0/private"
+mount -t tmpfs shm /dev/shm
 shift
 "$@" &
 wait $!
@@ -219,7 +222,8 @@ class Cluster:
         foreign = re.compile(r"(SLURM|SBATCH|SRUN|OMPI|PMIX|PMI)_")
         own = {name: value for name, value in os.environ.items() if not foreign.match(name)}
         conf = str(self.folder / "etc/slurm.conf")
-        return {**own, "SLURM_CONF": conf, "OMPI_MCA_btl_tcp_if_include": "lo"}
+        scratch = {"OMPI_MCA_orte_tmpdir_base": str(self.folder / "private")}  # likewise
+        return {**own, **scratch, "SLURM_CONF": conf, "OMPI_MCA_btl_tcp_if_include": "lo"}
 
     def call(self, *words: str, timeout: float = 30) -> str:
         """The output of a Slurm command.

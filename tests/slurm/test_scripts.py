@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -208,6 +209,14 @@ def test_the_scripts_are_clean():
     words = ["shellcheck", "--external-sources", *scripts]
     done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout
+
+
+def test_nodes_share_no_memory_with_each_other_or_the_machine(cluster):
+    """Else job 1 on node1 of two clusters at a time would meet in Open MPI's shared memory."""
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as ours:
+        words = f'echo "$(ls /dev/shm)"; touch /dev/shm/{Path(ours.name).name}-$(hostname); sleep 1'
+        found = cluster.call("srun", "-N2", "bash", "-c", f"{words}; ls /dev/shm | wc -l")
+    assert found.split() == ["1", "1"]
 
 
 def test_a_cluster_leaves_no_process_however_its_owner_ends(cluster, tmp_path):
