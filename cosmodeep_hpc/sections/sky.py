@@ -53,10 +53,17 @@ class Sky(Section):
         unit="Mpc",
         above=0,
     )
+    halo_gas: float = option(
+        0.5,
+        "weight of a halo's own gas profile against the mesh in the density inside R100, where the "
+        "temperature is the virial one; 0: mesh alone, for both",
+        low=0,
+        high=1,
+    )
     z_near: float = option(0.04, "redshift at which the light cone begins", above=0, below=10)
     z_far: float = option(0.5, "redshift at which the light cone ends", above=0, below=10)
     efficiency: float = option(
-        3.32e-5, "electron acceleration efficiency xi_e of a strong shock", above=0, high=1
+        2.71e-5, "electron acceleration efficiency xi_e of a strong shock", above=0, high=1
     )
     mach_cut: float = option(2.0, "Mach number at which the efficiency is halved", low=1, high=10)
     field: float = option(
@@ -67,10 +74,10 @@ class Sky(Section):
         high=100,
     )
     field_density: float = option(
-        0.9, "exponent of the density in the magnetic field", low=0, high=2
+        0.5, "exponent of the density in the magnetic field", low=0, high=2
     )
     field_temperature: float = option(
-        0.0, "exponent of the temperature in the magnetic field", low=0, high=2
+        0.5, "exponent of the temperature in the magnetic field", low=0, high=2
     )
     field_limit: float = option(20.0, "largest magnetic field", unit="uG", above=0, high=1000)
     blur: float = option(

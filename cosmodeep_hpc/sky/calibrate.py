@@ -41,7 +41,7 @@ IMAGE_TILES = 2500
 """Tiles of such an image."""
 MACH_CUTS = (2.0, 2.5, 3.0)
 """Mach cuts that are tried: below 2, shocks too weak to accelerate would shine."""
-EXPONENTS = (0.7, 0.8, 0.9)
+EXPONENTS = (0.5, 0.6, 0.7)
 """Exponents of the density in the magnetic field that are tried."""
 FITTED = ("efficiency", "mach_cut", "field_density")
 """Options of the section sky that are fitted."""

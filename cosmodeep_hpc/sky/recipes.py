@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cosmodeep_hpc.config import Sky
-from cosmodeep_hpc.sky import box, cosmology, gridhalos, gridshocks, halos, nbody, shocks
+from cosmodeep_hpc.sky import box, cosmology, gas, gridhalos, gridshocks, halos, nbody, shocks
 from cosmodeep_hpc.sky.emission import Amplitude, with_field
 from cosmodeep_hpc.sky.grid import Grid
 from cosmodeep_hpc.sky.lightcone import Slab, stack
@@ -21,7 +21,7 @@ from cosmodeep_hpc.sky.simulation import opened
 SAME_SIDE = 1e-3
 """Relative difference up to which the sides of two outputs count as those of one run: codes round
 them, and the unit of a comoving length may go with the redshift."""
-FORMAT = 2
+FORMAT = 3
 """Raise it when the same recipe would give another table."""
 Progress = Callable[[int, int], None]
 
@@ -70,8 +70,8 @@ class ParticleMesh:
     Attributes:
         seed: of the density field.
         side: comoving [Mpc].
-        mesh, start, steps, snapshots, smoothing, refinement, scale: as in the section `sky` of the
-            configuration.
+        mesh, start, steps, snapshots, smoothing, refinement, scale, halo_gas: as in the section
+            `sky` of the configuration.
         field: the options of the magnetic field.
     """
 
@@ -84,6 +84,7 @@ class ParticleMesh:
     smoothing: float
     refinement: int
     scale: float
+    halo_gas: float
     field: tuple[float, float, float, float]
 
     @property
@@ -138,7 +139,13 @@ class ParticleMesh:
             )
             found = halos.find(snapshot)
             members = halos.membership(found, elements.position, self.side)
-            elements = replace(elements, halo=members)
+            elements = gas.with_gas(
+                replace(elements, halo=members),
+                found,
+                self.side,
+                snapshot.redshift,
+                self.halo_gas,
+            )
             yield box.Content(
                 snapshot.redshift,
                 with_field(elements, snapshot.redshift, amplitude),
@@ -246,6 +253,7 @@ def particle_meshes(sky: Sky, *, test: bool) -> list[Recipe]:
                     sky.smoothing,
                     sky.refinement,
                     sky.scale,
+                    sky.halo_gas,
                     _field(sky),
                 )
             )

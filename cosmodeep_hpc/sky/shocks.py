@@ -20,8 +20,9 @@ from cosmodeep_hpc.sky.nbody import Snapshot
 
 MACH_RANGE = (1.3, 30.0)
 """Mach numbers kept and given (lower end: Vazza et al. 2009)."""
-FORCE_SOFTENING = 1.0
-"""Softening of the mesh's force, as the sigma of a Gaussian [cell]."""
+FORCE_SOFTENING = 0.5
+"""Softening of the mesh's force, as the sigma of a Gaussian [cell]: halos of one mass are then as
+dense in boxes of any cell (docs/sky.md)."""
 LEAST_SMOOTHING = 1.25
 """Least sigma with which displacements are smoothed [cell of the particles' grid]."""
 KEV_PER_DISPERSION = 6.27e-6
@@ -243,15 +244,19 @@ class Flow:
     jump: Field
 
 
-def remaining(scale: float, cell: float) -> float:
-    """Sigma of the smoothing that is left to do, for a field to be read on a scale [comoving Mpc].
+def reading(scale: float, cell: float) -> tuple[float, float]:
+    """How a field is read on a scale from a mesh [comoving Mpc].
 
-    By itself a particle mesh smooths with the softening of its force, about a cell, and with the
-    cloud-in-cell windows of deposit and reading, each of variance cell^2 / 6. Where that is more
-    than the scale, next to nothing is left.
+    By itself a particle mesh smooths with the softening of its force and with the cloud-in-cell
+    windows of deposit and reading, each of variance cell^2 / 6. Where that is more than the scale,
+    next to nothing is left to do.
+
+    Returns:
+        sigma of the smoothing that is left, and sigma all told.
     """
-    done = FORCE_SOFTENING**2 + 2 / 6
-    return float(np.sqrt(max(scale**2 - done * cell**2, 0.01 * cell**2)))
+    done = (FORCE_SOFTENING**2 + 2 / 6) * cell**2
+    left = max(scale**2 - done, 0.01 * cell**2)
+    return float(np.sqrt(left)), float(np.sqrt(left + done))
 
 
 def flow(snapshot: Snapshot, mesh: int, scale: float) -> Flow:
@@ -260,25 +265,27 @@ def flow(snapshot: Snapshot, mesh: int, scale: float) -> Flow:
     Args:
         snapshot: the particles.
         mesh: cells along a side.
-        scale: comoving sigma on which they are read, see `remaining` [Mpc].
+        scale: comoving sigma on which they are read, see `reading` [Mpc].
     """
     cell = snapshot.side / mesh
-    width = remaining(scale, cell)
+    width, sigma = reading(scale, cell)
 
-    def read(values: Field | None) -> Field:
+    def smooth(values: Field | None) -> Field:
         field = deposit(snapshot.displacement, snapshot.side, mesh, values)
         return gaussian_filter(field, width / cell, mode="wrap")  # type: ignore[no-any-return]
 
-    density = read(None)
+    density = smooth(None)
     weight = 1 / np.maximum(density, 1e-3)
     convergence = np.zeros_like(density)
-    square = read(np.asarray(np.sum(snapshot.velocity**2, axis=0, dtype=np.float32))) * weight
+    square = smooth(np.asarray(np.sum(snapshot.velocity**2, axis=0, dtype=np.float32))) * weight
     for axis in range(3):
-        mean = read(snapshot.velocity[axis]) * weight
+        mean = smooth(snapshot.velocity[axis]) * weight
         square -= mean**2
         convergence -= np.roll(mean, -1, axis) - np.roll(mean, 1, axis)
-    # A jump seen through a Gaussian has the slope jump / (sqrt(2 pi) sigma) at its middle.
-    convergence *= np.float32(0.5 / cell * np.sqrt(2 * np.pi) * scale)
+    # A jump seen through a Gaussian has the slope jump / (sqrt(2 pi) sigma) at its middle; the
+    # difference across two cells averages it over them, a variance of cell^2 / 3.
+    seen = np.sqrt(2 * np.pi) * np.hypot(sigma, cell / np.sqrt(3))
+    convergence *= np.float32(0.5 / cell * seen)
     return Flow(density, np.sqrt(np.maximum(square / 3, 1e-3)), convergence)
 
 
