@@ -1,8 +1,8 @@
-# make demo | test | lint | bench | env | clean; each sets up the environment first, and only once.
+# make demo | test | test-container | lint | bench | env | clean; each sets up the environment first, and only once.
 SHELL := bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env demo test lint bench clean
+.PHONY: help env demo test test-container lint bench clean
 
 VENV ?= .venv
 export VENV := $(abspath $(VENV))
@@ -23,6 +23,7 @@ endef
 help:
 	@echo 'make demo    the whole way once, from a mock sky to a mask and a picture'
 	@echo 'make test    ruff, mypy and all tests'
+	@echo 'make test-container   the Apptainer recipe built in a Debian root, and ranks in it (as root)'
 	@echo 'make lint    ruff and mypy alone'
 	@echo 'make bench   the numbers of the README performance table'
 	@echo 'make env     only the set-up that all of them begin with: env/setup.sh, its options at its head'
@@ -36,9 +37,14 @@ demo: env
 
 lint: env
 	$(call timed,lint: ruff and mypy,ruff check . && ruff format --check . && mypy)
+	@if command -v shellcheck >/dev/null; then shellcheck -x slurm/*.sh; else echo 'shellcheck: not installed'; fi
 
 test: lint
 	$(call timed,tests: unit$(comma) MPI and end to end (about 15 minutes),$(PYTHON_IN) -m pytest tests)
+
+test-container: env
+	$(call timed,image: %post and %test of the recipe (10 minutes$(comma) 3 when built before),$(PYTHON_IN) containers/check.py build)
+	$(call timed,tests: ranks in the image,$(PYTHON_IN) -m pytest tests/slurm/test_container.py)
 
 bench: env
 	$(call timed,benchmarks,$(PYTHON_IN) -m benchmarks)

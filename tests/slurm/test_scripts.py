@@ -187,6 +187,16 @@ def test_a_container_runs_the_stage_with_the_gpus_of_this_machine(tmp_path):
     assert (done.returncode, done.stderr) == (2, "tiles.sh: CONTAINER=none.sif: no such image\n")
 
 
+def test_ranks_in_a_container_meet_without_seeing_slurm_s_folders(cluster, tmp_path):
+    code = "from mpi4py import MPI; print(MPI.COMM_WORLD.allreduce(1), flush=True)"
+    hides = f"mount -t tmpfs none {cluster.folder} && exec {sys.executable} -c '{code}'"
+    program(tmp_path / "apptainer", f'exec unshare --mount bash -c "{hides}"')
+    (tmp_path / "image.sif").touch()
+    where = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CONTAINER": str(tmp_path / "image.sif")}
+    job = sbatch(cluster, tmp_path, "tiles.sh", **where)
+    assert (job.status, job.log.split()) == (0, ["4"] * 4), job.log
+
+
 def test_the_doctor_sees_that_a_job_of_two_is_two_jobs_of_one(cluster):
     # without Slurm's PMI, and without the variable by which Open MPI knows that it needs one,
     # each task becomes a world of its own
