@@ -182,11 +182,11 @@ class Layout:
 class Shard:
     """An open shard; rows are read by block and checked."""
 
-    def __init__(self, path: Path, file: h5py.File, datasets: dict[str, h5py.Dataset]) -> None:
+    def __init__(self, path: Path, file: h5py.File) -> None:
         """Use `open_shard`."""
         self.path = path
         self._file = file
-        self._datasets = datasets
+        self._datasets: dict[str, h5py.Dataset] = {}
         self._layouts: dict[str, Layout] = {}
 
     @property
@@ -197,19 +197,36 @@ class Shard:
     @property
     def n_rows(self) -> int:
         """Number of tiles."""
-        return int(self._datasets["tiles"].shape[0])
+        return int(self.dataset("tiles").shape[0])
 
     @property
     def tile_size(self) -> int:
         """Side of a tile [pixel]."""
-        return int(self._datasets["tiles"].shape[-1])
+        return int(self.dataset("tiles").shape[-1])
 
     def has(self, name: str) -> bool:
         """Whether the shard holds this dataset."""
-        return name in self._datasets
+        return name in self._file
 
     def dataset(self, name: str) -> h5py.Dataset:
-        """A dataset of the file, for what only HDF5 can read. What it gives is not checked."""
+        """A dataset of the file, for what only HDF5 can read. What it gives is not checked.
+
+        Raises:
+            InputError: it is none, or its data is in another file.
+        """
+        if name not in self._datasets:  # each is opened once: that is slow
+            try:
+                found = self._file[name]
+                elsewhere = found.is_virtual or found.external
+            except Exception as error:  # a damaged HDF5 file fails in any part of h5py
+                raise InputError(
+                    f"{self.path}: dataset {name!r}: cannot be read ({error}); {AGAIN}"
+                ) from error
+            if elsewhere:
+                raise InputError(
+                    f"{self.path}: dataset {name!r} has its data in another file; refused"
+                )
+            self._datasets[name] = found
         return self._datasets[name]
 
     def layout(self, name: str) -> Layout:
@@ -228,8 +245,10 @@ class Shard:
         return self._layouts[name]
 
     def _layout(self, name: str) -> Layout:
-        dataset, stored = self._datasets[name], self._datasets[CHECKED[name]]
+        dataset, stored = self.dataset(name), self.dataset(CHECKED[name])
         rows, *row_shape = dataset.shape
+        if rows != self.n_rows:
+            raise ValueError(f"{rows} rows for {self.n_rows} tiles")
         blocks = -(-rows // BLOCK)
         if stored.shape != (blocks,) or stored.dtype != np.uint32:
             raise ValueError(f"checksums {stored.dtype} {stored.shape}, not uint32 ({blocks},)")
@@ -278,55 +297,44 @@ def open_shard(path: Path) -> Iterator[Shard]:
     except OSError as error:
         raise InputError(f"{path}: not a whole HDF5 file ({error}); {AGAIN}") from error
     with file:
+        shard = Shard(path, file)
         try:
-            datasets = _datasets(file)
-            _check_format(file, datasets)
-        except _NoShardError as error:
-            raise InputError(f"{path}: {error}; expected a tile shard of format {FORMAT}") from None
-        except Exception as error:  # a damaged HDF5 file fails in any part of h5py
-            text = f"{path}: damaged ({error}); expected a tile shard of format {FORMAT}"
-            raise InputError(text) from error
-        yield Shard(path, file, datasets)
+            oddity = _linked(file) or _oddity(shard, file)
+        except InputError:
+            raise
+        except Exception as error:
+            oddity = f"damaged ({error})"
+        if oddity:
+            raise InputError(f"{path}: {oddity}; expected a tile shard of format {FORMAT}")
+        yield shard
 
 
-class _NoShardError(Exception):
-    """What makes a file no shard."""
-
-
-def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
-    """All that is in a file, where its data is in it too: a shard opens no other file.
+def _linked(file: h5py.File) -> str:
+    """What in a file is a link to elsewhere: a shard that someone was given opens no other file.
 
     The links themselves are asked: to look for a name would already follow it.
     """
-    found = {}
     for name in file:
         kind = file.id.links.get_info(name.encode()).type
         if kind != h5py.h5l.TYPE_HARD:
             kinds = {h5py.h5l.TYPE_EXTERNAL: "an external", h5py.h5l.TYPE_SOFT: "a soft"}
-            raise _NoShardError(f"{name!r} is {kinds.get(kind, 'an unknown')} link; refused")
-        item = file[name]
-        if not isinstance(item, h5py.Dataset):
-            raise _NoShardError(f"{name!r} is no dataset")
-        if item.is_virtual or item.external:
-            raise _NoShardError(f"dataset {name!r} has its data in another file; refused")
-        found[name] = item
-    return found
+            return f"{name!r} is {kinds.get(kind, 'an unknown')} link; refused"
+    return ""
 
 
-def _check_format(file: h5py.File, datasets: dict[str, h5py.Dataset]) -> None:
-    """Refuse a file that holds something else."""
-    for name in CHECKED:
-        if name != "sky" and name not in datasets:
-            raise _NoShardError(f"no dataset {name!r}")
+def _oddity(shard: Shard, file: h5py.File) -> str:
+    """What makes a file no shard; nothing where it is one."""
+    missing = [name for name in CHECKED if name != "sky" and name not in file]
+    if missing:
+        return f"no dataset {missing[0]!r}"
     if file.attrs.get("format") != FORMAT:
-        raise _NoShardError(f"format {file.attrs.get('format')}")
-    tiles, counts = datasets["tiles"], datasets["counts"]
+        return f"format {file.attrs.get('format')}"
+    tiles, counts = shard.dataset("tiles"), shard.dataset("counts")
     rows, *sides = tiles.shape
     if len(sides) != 2 or sides[0] != sides[1] or tiles.dtype != np.float32:
-        raise _NoShardError(f"tiles of {tiles.dtype} {tiles.shape}")
+        return f"tiles of {tiles.dtype} {tiles.shape}"
     if counts.ndim != 2 or counts.dtype != np.uint16:
-        raise _NoShardError(f"counts of {counts.dtype} {counts.shape}")
-    for name in ("counts", "image", "row", "col"):
-        if len(datasets[name]) != rows:
-            text = f"dataset {name!r} of {len(datasets[name])} rows for {rows} tiles"
-            raise _NoShardError(text)
+        return f"counts of {counts.dtype} {counts.shape}"
+    if len(counts) != rows:
+        return f"dataset 'counts' of {len(counts)} rows for {rows} tiles"
+    return ""

@@ -318,5 +318,5 @@ def test_a_group_is_no_dataset(shard):
     with h5py.File(shard, "a") as file:
         del file["tiles"]
         file.create_group("tiles")
-    with pytest.raises(InputError, match="'tiles' is no dataset"), open_shard(shard):
+    with pytest.raises(InputError, match="dataset 'tiles': cannot be read"), open_shard(shard):
         pass
