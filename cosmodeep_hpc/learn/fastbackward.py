@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.sky.compiled import compiled
+from cosmodeep_hpc.compiled import compiled
 
 Array = NDArray[np.float32]
 

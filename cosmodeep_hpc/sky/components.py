@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.sky.beam import FWHM, Beam
-from cosmodeep_hpc.sky.compiled import compiled
 
 REACH = 6.0
 """Sigmas of its longer axis at which a component ends: 1.5e-8 of its peak."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from cosmodeep_hpc.sky.compiled import compiled
+from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.sky.cosmology import OMEGA_M
 from cosmodeep_hpc.sky.grid import PIECE, Field, Grid, Progress, critical_density
 from cosmodeep_hpc.sky.halos import Halos, matched

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.sky.compiled import compiled
+from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.sky.massfunction import mass_above, radius_of
 from cosmodeep_hpc.sky.nbody import Snapshot
 from cosmodeep_hpc.sky.spheres import Spheres, spheres

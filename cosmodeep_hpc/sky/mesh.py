@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.sky.compiled import compiled
+from cosmodeep_hpc.compiled import compiled
 
 Field = NDArray[np.float32]
 

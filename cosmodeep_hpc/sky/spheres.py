@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from cosmodeep_hpc.sky.compiled import compiled
+from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.sky.cosmology import OMEGA_M
 from cosmodeep_hpc.sky.massfunction import OVERDENSITY, critical_density
 from cosmodeep_hpc.sky.mesh import deposit

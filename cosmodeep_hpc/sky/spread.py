@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cosmodeep_hpc.sky.compiled import compiled
+from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.sky.cosmology import redshift_at
 from cosmodeep_hpc.sky.emission import JANSKY, MPC_IN_CM, electron_slope
 from cosmodeep_hpc.sky.lightcone import ARCSEC, Orientation, Slab, View, replicas
