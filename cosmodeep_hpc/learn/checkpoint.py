@@ -101,7 +101,7 @@ def write(run: Path, state: State, keep: int) -> Path:
     with replacing(folder / LATEST) as temporary:
         temporary.write_text(f"{path.name}\n")
     with naming(folder, "remove old checkpoints in"):
-        for old in [other for other in newest(run) if other != path][keep - 1 :]:
+        for old in newest(run)[keep:]:  # this one is the first: `latest` names it
             old.unlink(missing_ok=True)
     return path
 

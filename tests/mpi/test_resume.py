@@ -160,6 +160,7 @@ def test_the_record_has_each_step_once(others, uninterrupted):
     assert lines(others[0]) == lines(uninterrupted[0])
 
 
+@pytest.mark.timeout(1200)  # a minute on two idle cores: it starts TensorFlow a dozen times
 def test_killed_at_random_moments_until_it_is_done(uninterrupted, tiles, tmp_path):
     """SIGKILL of a random rank, again and again, with a checkpoint written at almost any moment.
 
