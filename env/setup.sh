@@ -191,7 +191,7 @@ python_packages() {
         "$VENV/bin/python" -m pip uninstall -y tensorflow tensorflow-cpu
     fi
     # psutil, cloudpickle, pyyaml and packaging are Horovod's, which is installed without its own.
-    pip_install "$TENSORFLOW" tensorboard h5py mpi4py numpy scipy astropy matplotlib colossus numba yt \
+    pip_install "$TENSORFLOW" tensorboard h5py mpi4py numpy scipy astropy matplotlib colossus numba yt zlib-ng \
         psutil cloudpickle pyyaml packaging pytest pytest-timeout ruff mypy
     has cmake || pip_install cmake
     if [ -z "$(mpi_key)" ]; then
