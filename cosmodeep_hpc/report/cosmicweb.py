@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config import Config, Sky
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.sky import box, cosmology
 from cosmodeep_hpc.sky.emission import MPC_IN_CM
@@ -61,6 +61,21 @@ def gas_column(density: NDArray[np.float32], slab: Slab, turned: Orientation, vi
     return np.asarray(np.maximum(seen, 0) * mean, np.float32)
 
 
+def boxes_in(folder: Path, sky: Sky) -> list[box.Box]:
+    """The boxes of a folder that `mock` made: those to train on, or where it has none, to test on.
+
+    Raises:
+        InputError: a box is missing or of another configuration.
+    """
+    files = [
+        [(folder / "boxes" / f"{r.name}.h5", r.digest) for r in particle_meshes(sky, test=test)]
+        for test in (False, True)
+    ]
+    train, test = files
+    only_test = all(p.exists() for p, _ in test) and not any(p.exists() for p, _ in train)
+    return [box.opened(path, digest) for path, digest in (test if only_test else train)]
+
+
 def draw(
     config: Config, folder: Path, path: Path, progress: Callable[..., None] | None = None
 ) -> None:
@@ -77,9 +92,7 @@ def draw(
     """
     scale = DEGREES * 3600 / PIXELS
     wide = replace(config.instrument, pixels=PIXELS, pixel_scale=scale)
-    recipes = particle_meshes(config.sky, test=False)
-    boxes = [box.opened(folder / "boxes" / f"{r.name}.h5", r.digest) for r in recipes]
-    painter = Painter(replace(config, instrument=wide), boxes, FAINTEST)
+    painter = Painter(replace(config, instrument=wide), boxes_in(folder, config.sky), FAINTEST)
     gas = np.zeros((PIXELS, PIXELS), np.float32)
     light = np.zeros((PIXELS, PIXELS), np.float32)
     panels: list[tuple[float, Field, Field]] = []

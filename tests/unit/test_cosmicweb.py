@@ -5,9 +5,12 @@ import pytest
 from astropy import units
 from astropy.cosmology import FlatLambdaCDM
 
-from cosmodeep_hpc.report.cosmicweb import gas_column
-from cosmodeep_hpc.sky import spread
+from cosmodeep_hpc.config import Sky
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.report.cosmicweb import boxes_in, gas_column
+from cosmodeep_hpc.sky import box, spread
 from cosmodeep_hpc.sky.lightcone import Orientation, Slab, View
+from cosmodeep_hpc.sky.recipes import particle_meshes
 from cosmodeep_hpc.sky.shocks import Elements
 
 SLAB = Slab(0, 0, 800.0, 64.0, 64.0)
@@ -45,3 +48,20 @@ def test_a_clump_of_gas_stands_where_its_shock_is_seen(turned):
     # Lines of sight count as parallel: right to the slab's depth over its distance.
     assert light.sum() > 0
     assert np.abs(seen - clump).max() <= 3
+
+
+@pytest.mark.parametrize("made", ["train", "test", "both", "none"])
+def test_boxes_to_test_on_are_drawn_where_a_folder_has_no_others(tmp_path, made):
+    sky = Sky(sides=(200.0,), seeds=(1,), test_seeds=(9,))
+    kinds = {"train": False, "test": True}
+    recipes = {kind: particle_meshes(sky, test=test)[0] for kind, test in kinds.items()}
+    for kind in [made] if made in kinds else ["train", "test"] * (made == "both"):
+        path = tmp_path / "boxes" / f"{recipes[kind].name}.h5"
+        path.parent.mkdir(exist_ok=True)
+        box.write(path, recipes[kind].digest, 200.0, {}, [])
+    if made == "none":
+        with pytest.raises(InputError, match="no such box"):
+            boxes_in(tmp_path, sky)
+        return
+    expected = recipes["test" if made == "test" else "train"].name
+    assert [found.path.stem for found in boxes_in(tmp_path, sky)] == [expected]
