@@ -130,7 +130,7 @@ def measured(
             values = json.loads(line)
         except ValueError:  # cut short by a crash; what it recorded is done again, or was the end
             continue
-        if values["kind"] == "train" and values["step"] > last:
+        if values["kind"] == "train":
             took = (values["step"] - last) * run.batch / values["tiles_per_second"]
             last = values["step"]
             seconds.append((last, seconds[-1][1] + took))
