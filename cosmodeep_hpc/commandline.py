@@ -111,6 +111,17 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--threshold", type=float, help="probability of signal (default: the model's own)"
     )
+    sub = command("bench", stages.bench)
+    sub.add_argument("--out", type=Path, metavar="FILE", help="JSON file to write too")
+    sub.add_argument(
+        "--steps", type=at_least(2), default=20, metavar="N", help="steps timed of each kind"
+    )
+    sub.add_argument(
+        "--network", choices=["hdr", "aries"], default="hdr",
+        help="what lies between nodes, for the prediction: HDR InfiniBand, or Cray Aries",
+    )  # fmt: skip
+    sub.add_argument("--latency", type=float, metavar="US", help="its latency in microseconds")
+    sub.add_argument("--bandwidth", type=float, metavar="GB/S", help="its bandwidth in GB/s")
     sub = command("report", stages.report)
     sub.add_argument("--sky", required=True, help="folder that mock made", **folder)
     sub.add_argument("--out", required=True, help="folder of figures", **folder)

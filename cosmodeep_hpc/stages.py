@@ -166,6 +166,21 @@ def classify(args: argparse.Namespace, settings: Config, world: World) -> int:
     return 0
 
 
+def bench(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """Time the training step on this job's ranks, and predict it on 1 to 4096."""
+    from cosmodeep_hpc.files import write_json
+    from cosmodeep_hpc.learn import bench as stage
+    from cosmodeep_hpc.learn import measured, scaling
+
+    between = scaling.chosen(args.network, args.latency, args.bandwidth)
+    progress = Progress("measurements", speaks=world.is_root)
+    found = stage.run(settings, world, steps=args.steps, out=args.out, progress=progress)
+    say(world, measured.table(found, between))
+    if args.out is not None:
+        world.on_root(lambda: write_json(args.out, found.as_dict(between)))
+    return 0
+
+
 def report(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Draw the figures of the paper from what the other stages made."""
     from cosmodeep_hpc.report import cosmicweb
