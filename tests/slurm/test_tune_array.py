@@ -69,7 +69,7 @@ def rows(out):
 
 
 def kill(out):
-    """End the process that does run LOST, as nothing can see it coming, when it has a checkpoint."""
+    """End the process of run LOST, as nothing can see it coming, when it has a checkpoint."""
     checkpoints = out / f"runs/{LOST:04d}/checkpoints"
     until(lambda: list(checkpoints.glob("step-*.h5")))
     for process in Path("/proc").glob("[0-9]*"):
