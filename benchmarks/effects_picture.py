@@ -15,7 +15,7 @@ import numpy as np
 from astropy.io import fits
 
 from cosmodeep_hpc.config import Config, Effects, Instrument
-from cosmodeep_hpc.sky import effects
+from cosmodeep_hpc.sky.effects import observation
 from cosmodeep_hpc.sky.instrument import MICRO, beam_of
 
 matplotlib.use("Agg")
@@ -55,7 +55,7 @@ def main() -> None:
     figure, axes = plt.subplots(2, 4, figsize=(16, 8.4), layout="constrained")
     for axis, (title, options) in zip(axes.flat, PANELS.items(), strict=True):
         config = Config(instrument=settings, effects=Effects(**options))  # type: ignore[arg-type]
-        image, cards = effects.observe(sky, config, words.index)
+        image, cards = observation.observe(sky, config, words.index)
         print(title, {key: value for key, (value, _) in cards.items()})
         axis.imshow(image / rms, vmin=-3, vmax=10, origin="lower", cmap="gray")
         axis.set_title(title)

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.sky import gridshocks, simulation
-from cosmodeep_hpc.sky.grid import Grid
 from cosmodeep_hpc.sky.shocks import Elements
+from cosmodeep_hpc.sky.simulation import gridshocks, loading
+from cosmodeep_hpc.sky.simulation.grid import Grid
 
 Cells = NDArray[np.float64]
 NEAR = sorted(product((-1, 0, 1), repeat=3), key=lambda step: sum(s * s for s in step))
@@ -128,7 +128,7 @@ def main(paths: list[str]) -> int:
     cells, ratios = [], []
     try:
         for path in paths:
-            compared = compare(Path(path).stem, simulation.load(path))
+            compared = compare(Path(path).stem, loading.load(path))
             cells += compared[0]
             ratios += compared[1]
     except InputError as error:

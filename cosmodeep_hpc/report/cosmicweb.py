@@ -14,11 +14,11 @@ from cosmodeep_hpc.config import Config, Sky
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.sky import box, cosmology
 from cosmodeep_hpc.sky.emission import MPC_IN_CM
-from cosmodeep_hpc.sky.grid import critical_density
 from cosmodeep_hpc.sky.lightcone import ARCSEC, Orientation, Slab, View
 from cosmodeep_hpc.sky.mesh import Field
 from cosmodeep_hpc.sky.paint import Painter
 from cosmodeep_hpc.sky.recipes import particle_meshes
+from cosmodeep_hpc.sky.simulation.grid import critical_density
 
 DEPTHS = (0.05, 0.2, 0.5)
 """Redshifts down to which the panels look; the paper's first one shows the nearest box alone."""

@@ -14,19 +14,13 @@ from cosmodeep_hpc import __version__, claim
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import make_folder, replacing
-from cosmodeep_hpc.sky import (
-    box,
-    effects,
-    halocatalog,
-    instrument,
-    statistics,
-    summary,
-)
+from cosmodeep_hpc.sky import box, halocatalog, instrument, statistics, summary
 from cosmodeep_hpc.sky.draws import TEST_IMAGES
-from cosmodeep_hpc.sky.effects import Cards
+from cosmodeep_hpc.sky.effects import observation
+from cosmodeep_hpc.sky.effects.observation import Cards
 from cosmodeep_hpc.sky.paint import Painter
 from cosmodeep_hpc.sky.recipes import Recipe, particle_meshes, simulations
-from cosmodeep_hpc.sky.simulation import load
+from cosmodeep_hpc.sky.simulation.loading import load
 from cosmodeep_hpc.sky.summary import paths_of as paths
 from cosmodeep_hpc.world import World, rank_range
 
@@ -79,7 +73,7 @@ def run(
     own = [asked[i] for i in rank_range(images, *part)]
 
     def prepare() -> tuple[list[Recipe], list[int], list[int]]:
-        effects.check(config)
+        observation.check(config)
         recipes, notes = _recipes(config, simulation, test=test, tell=tell)
         if note is not None:
             for line in notes:
@@ -229,7 +223,7 @@ class _Maker:
         config, settings = self.config, self.config.instrument
         address = index + TEST_IMAGES * self.test
         sky = self.painter.paint(address)
-        noise, cards = effects.observe(sky, config, address, workers)
+        noise, cards = observation.observe(sky, config, address, workers)
         centre = instrument.field_centre(config.sky.seed, address)
         wcs = instrument.celestial_wcs(settings.pixels, settings.pixel_scale, centre)
         halos = self.painter.halos(address, wcs)

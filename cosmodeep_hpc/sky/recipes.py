@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from cosmodeep_hpc.config import Sky
-from cosmodeep_hpc.sky import box, cosmology, gas, gridhalos, gridshocks, halos, nbody, shocks
+from cosmodeep_hpc.sky import box, cosmology, gas, halos, nbody, shocks
 from cosmodeep_hpc.sky.emission import Amplitude, with_field
-from cosmodeep_hpc.sky.grid import Grid
 from cosmodeep_hpc.sky.lightcone import Slab, stack
 from cosmodeep_hpc.sky.mesh import Field, deposit
-from cosmodeep_hpc.sky.simulation import opened
+from cosmodeep_hpc.sky.simulation import gridhalos, gridshocks
+from cosmodeep_hpc.sky.simulation.grid import Grid
+from cosmodeep_hpc.sky.simulation.loading import opened
 
 SAME_SIDE = 1e-3
 """Relative difference up to which the sides of two outputs count as those of one run: codes round

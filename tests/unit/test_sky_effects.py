@@ -9,10 +9,11 @@ from astropy.io import fits
 
 from cosmodeep_hpc.config import Config, Effects, Instrument
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.sky import artefacts, effects, instrument, sidelobes, uvcoverage
+from cosmodeep_hpc.sky import instrument
 from cosmodeep_hpc.sky.beam import Beam
-from cosmodeep_hpc.sky.components import Components
 from cosmodeep_hpc.sky.draws import Purpose, draws
+from cosmodeep_hpc.sky.effects import artefacts, observation, sidelobes, uvcoverage
+from cosmodeep_hpc.sky.effects.components import Components
 
 SIDE = 300
 QUIET = Instrument(pixels=SIDE, noise_rms=0.0)
@@ -38,13 +39,13 @@ def blob(side: int = SIDE, peak: float = 1e-6, width: float = 5.0) -> np.ndarray
 
 def observed(settings: Instrument = QUIET, sky: np.ndarray | None = None, index=0, **options):
     sky = blob(settings.pixels) if sky is None else sky
-    return effects.observe(sky, config(settings, **options), index)[0]
+    return observation.observe(sky, config(settings, **options), index)[0]
 
 
 def test_all_off_is_the_plain_observation_to_the_byte():
     settings, sky = Instrument(pixels=SIDE), blob()
     plain = instrument.observe(sky, settings, draws(1, Purpose.NOISE, 7))
-    seen, cards = effects.observe(sky, config(settings), 7)
+    seen, cards = observation.observe(sky, config(settings), 7)
     assert seen.tobytes() == plain.tobytes() and cards == {}
     assert not Effects().on
 
@@ -65,19 +66,20 @@ def test_each_switch_changes_the_noise_image_alone(name):
 def test_an_image_depends_on_its_index_and_not_on_threads(name):
     options = ON[name] | {"point_sources": True}
     one, same = (
-        effects.observe(blob(), config(**options), 3, workers)[0].tobytes() for workers in (1, 2)
+        observation.observe(blob(), config(**options), 3, workers)[0].tobytes()
+        for workers in (1, 2)
     )
     assert one == same != observed(index=4, **options).tobytes()
 
 
 def test_effects_do_not_change_each_others_draws():
-    points, _ = effects.sources(config(point_sources=True), 0, {})
+    points, _ = observation.sources(config(point_sources=True), 0, {})
     every = dict(dirty_beam=True, stripes=3, noise_edge=3.0, shortest_baseline=30.0)
-    again, _ = effects.sources(config(point_sources=True, **every), 0, {})
+    again, _ = observation.sources(config(point_sources=True, **every), 0, {})
     assert np.array_equal(points.flux, again.flux) and np.array_equal(points.row, again.row)
     # Radio galaxies take the place of points: no source is moved, and none is lost.
-    both, _ = effects.sources(config(point_sources=True, radio_galaxies=True), 0, {})
-    galaxies, _ = effects.sources(config(radio_galaxies=True), 0, {})
+    both, _ = observation.sources(config(point_sources=True, radio_galaxies=True), 0, {})
+    galaxies, _ = observation.sources(config(radio_galaxies=True), 0, {})
     left = len(both) - len(galaxies)
     assert np.isin(both.flux[:left], points.flux).all() and len(galaxies) == 11 * (
         len(points) - left
@@ -91,15 +93,15 @@ def test_effects_do_not_change_each_others_draws():
 
 
 def test_sources_scale_with_frequency_and_are_subtracted():
-    here, _ = effects.sources(config(point_sources=True), 0, {})
+    here, _ = observation.sources(config(point_sources=True), 0, {})
     lower = replace(QUIET, frequency=0.7)
-    there, _ = effects.sources(config(lower, point_sources=True, spectral_index=0.8), 0, {})
+    there, _ = observation.sources(config(lower, point_sources=True, spectral_index=0.8), 0, {})
     assert there.flux == pytest.approx(here.flux * 2**0.8)
-    before, after = effects.sources(config(point_sources=True, residual=0.1), 0, {})
+    before, after = observation.sources(config(point_sources=True, residual=0.1), 0, {})
     assert np.array_equal(before.flux, here.flux)
     assert after.flux == pytest.approx(0.1 * here.flux)
     options = dict(point_sources=True, residual=0.0, residual_scatter=0.05)
-    _, after = effects.sources(config(**options), 0, {})
+    _, after = observation.sources(config(**options), 0, {})
     share = after.flux / here.flux
     error = 4 * 0.05 / np.sqrt(len(share))
     assert share.mean() == pytest.approx(0, abs=error) and share.std() == pytest.approx(
@@ -109,7 +111,7 @@ def test_sources_scale_with_frequency_and_are_subtracted():
 
 def test_point_sources_are_beams_of_their_flux_at_their_places():
     beam = Beam(10, 10)
-    sources, _ = effects.sources(config(point_sources=True), 0, {})
+    sources, _ = observation.sources(config(point_sources=True), 0, {})
     added = observed(point_sources=True) - observed()
     brightest = np.argsort(sources.flux)[::-1]
     inside = [i for i in brightest if 5 < sources.row[i] < 294 and 5 < sources.column[i] < 294]
@@ -125,8 +127,8 @@ def test_point_sources_are_beams_of_their_flux_at_their_places():
 
 def test_header_entries_say_what_was_added_and_fit():
     options = {key: value for entry in ON.values() for key, value in entry.items()}
-    _, cards = effects.observe(blob(), config(**options), 0)
-    sources, _ = effects.sources(config(**options), 0, {})
+    _, cards = observation.observe(blob(), config(**options), 0)
+    sources, _ = observation.sources(config(**options), 0, {})
     assert cards["NPOINTS"][0] + cards["NGALAXY"][0] < len(sources)
     assert cards["NPOINTS"][0] > 100 and cards["POINTSJY"][0] > 0 and cards["NSTRIPES"][0] == 2
     header = fits.Header()
@@ -185,13 +187,13 @@ def test_the_diffuse_sky_is_seen_through_the_same_beam(block, monkeypatch):
     [(0.0, 0.0), (30.0, 30.0), (50.0, 50.0), (150.0, 60.0), (-30.0, -30.0), (-1050.0, -150.0)],
 )
 def test_clean_leaves_what_is_faint_and_a_share_of_the_rest(flux, left):
-    assert effects.uncleaned(np.array([flux]), 50.0, 0.1) == pytest.approx([left])
+    assert observation.uncleaned(np.array([flux]), 50.0, 0.1) == pytest.approx([left])
 
 
 def test_a_source_is_cleaned_by_how_bright_it_is_in_a_beam(monkeypatch):
     # 10 beams that hold 400 uJy are nowhere as bright as 50 uJy/beam: nothing of them is cleaned.
     wide = Components(*np.array([[50.0], [50.0], [4e-4], [99.5**0.5 * 10], [0.0], [0.0]]))
-    monkeypatch.setattr(effects, "sources", lambda *_: (wide, wide))
+    monkeypatch.setattr(observation, "sources", lambda *_: (wide, wide))
     dark = np.zeros((SIDE, SIDE), np.float32)
     deeper, deep, shallow = (
         observed(sky=dark, dirty_beam=True, clean_depth=d, clean_residual=0.0)

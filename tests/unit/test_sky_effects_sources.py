@@ -5,10 +5,10 @@ import pytest
 from scipy import integrate, stats
 
 from cosmodeep_hpc.config import Effects, Instrument
-from cosmodeep_hpc.sky import pointsources, radiogalaxies
 from cosmodeep_hpc.sky.beam import Beam
-from cosmodeep_hpc.sky.components import Components
 from cosmodeep_hpc.sky.draws import Purpose, draws
+from cosmodeep_hpc.sky.effects import pointsources, radiogalaxies
+from cosmodeep_hpc.sky.effects.components import Components
 
 STERADIAN = (180 / np.pi) ** 2  # square degrees
 FIELD = Instrument(pixels=1000)

@@ -7,8 +7,8 @@ from astropy.coordinates import EarthLocation
 
 from cosmodeep_hpc.config import Effects, Instrument
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.sky import antennas, uvcoverage
 from cosmodeep_hpc.sky.draws import Purpose, draws
+from cosmodeep_hpc.sky.effects import antennas, uvcoverage
 
 ARCSEC = np.pi / 648000
 LIGHT = 299792458.0

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cosmodeep_hpc.sky import gridhalos, gridshocks
-from cosmodeep_hpc.sky.grid import Grid
 from cosmodeep_hpc.sky.halos import Halos
+from cosmodeep_hpc.sky.simulation import gridhalos, gridshocks
+from cosmodeep_hpc.sky.simulation.grid import Grid
 from cosmodeep_hpc.sky.spheres import OUTER
 
 CELLS = 48

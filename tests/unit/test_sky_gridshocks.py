@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.sky import gridshocks, jump
-from cosmodeep_hpc.sky.grid import Grid
+from cosmodeep_hpc.sky.simulation import gridshocks, jump
+from cosmodeep_hpc.sky.simulation.grid import Grid
 
 CELLS = 48
 SIDE = 24.0  # comoving Mpc

@@ -13,7 +13,7 @@ from grids import cube
 from cosmodeep_hpc.config import Sky
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sky import box, recipes
-from cosmodeep_hpc.sky.simulation import load
+from cosmodeep_hpc.sky.simulation.loading import load
 
 SKY = Sky(mesh=24, sides=(40.0, 60.0), reach=6.0, steps=6, snapshots=(0.05, 0.1), z_far=0.1)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.sky import gridshocks, simulation, ytgrid
+from cosmodeep_hpc.sky.simulation import gridshocks, loading, ytgrid
 
 FOLDER = Path(os.environ.get("REAL_GRIDS", Path(__file__).parents[3] / "shared" / "data" / "enzo"))
 NATIVE = FOLDER / "native_64" / "RD0002"
@@ -54,7 +54,7 @@ def write(path, fields=None, attributes=None, **changes):
 def test_a_cube_is_read_as_it_stands(tmp_path):
     calls = []
     path = write(tmp_path / "cube.h5")
-    grid = simulation.load(path, progress=lambda *now: calls.append(now))
+    grid = loading.load(path, progress=lambda *now: calls.append(now))
     assert (grid.n, grid.side, grid.redshift, grid.notes) == (N, 40.0, REDSHIFT, ())
     assert grid.cell == 5.0 and grid.source == str(path) and calls[-1] == (N, N)
     for name, (values, _) in made().items():
@@ -63,7 +63,7 @@ def test_a_cube_is_read_as_it_stands(tmp_path):
 
 @pytest.mark.parametrize("start, stop", [(0, 3), (-2, 2), (6, 11), (-9, 20), (16, 17)])
 def test_planes_beyond_the_box_are_those_of_the_other_side(tmp_path, start, stop):
-    grid = simulation.load(write(tmp_path / "cube.h5"))
+    grid = loading.load(write(tmp_path / "cube.h5"))
     expected = made()["velocity_y"][0].astype(np.float32)[np.arange(start, stop) % N]
     np.testing.assert_array_equal(grid.planes("velocity_y", start, stop), expected)
 
@@ -83,7 +83,7 @@ def test_spellings_and_units_are_understood(tmp_path, field, spelling, unit, fac
     fields = made()
     values, _ = fields.pop(field)
     fields[spelling] = (values / factor, unit)
-    grid = simulation.load(write(tmp_path / "cube.h5", fields))
+    grid = loading.load(write(tmp_path / "cube.h5", fields))
     np.testing.assert_allclose(grid.planes(field, 0, N), values, rtol=1e-5)
 
 
@@ -93,7 +93,7 @@ def test_spellings_and_units_are_understood(tmp_path, field, spelling, unit, fac
 )
 def test_a_magnetic_field_is_brought_to_gauss(tmp_path, spelling, unit, factor):
     fields = {**made(), spelling: (np.full((N,) * 3, 3.0), unit)}
-    grid = simulation.load(write(tmp_path / "cube.h5", fields))
+    grid = loading.load(write(tmp_path / "cube.h5", fields))
     assert grid.planes("B_x", 0, 1) == pytest.approx(3 * factor)
 
 
@@ -113,13 +113,13 @@ NO_BOX = {k: v for k, v in ATTRIBUTES.items() if k != "box_comoving_Mpc"}
     ],
 )
 def test_the_side_of_the_box(tmp_path, given, side):
-    grid = simulation.load(write(tmp_path / "cube.h5", attributes=NO_BOX | given))
+    grid = loading.load(write(tmp_path / "cube.h5", attributes=NO_BOX | given))
     assert grid.side == pytest.approx(side)
 
 
 def test_a_scale_factor_is_a_redshift(tmp_path):
     path = write(tmp_path / "cube.h5", redshift=None, scale_factor=1 / 1.5)
-    assert simulation.load(path).redshift == pytest.approx(0.5)
+    assert loading.load(path).redshift == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_scale_factor_is_a_redshift(tmp_path):
     ],
 )
 def test_another_cosmology_is_noted(tmp_path, changes, note):
-    notes = simulation.load(write(tmp_path / "cube.h5", **changes)).notes
+    notes = loading.load(write(tmp_path / "cube.h5", **changes)).notes
     assert notes == () if note is None else note in notes[0]
 
 
@@ -190,25 +190,25 @@ ALL_MATTER = made()["density"][0] * 0.308 / 0.0478
 def test_bad_cubes_are_refused_in_one_line(tmp_path, fields, changes, told):
     path = write(tmp_path / "cube.h5", fields, **changes)
     with pytest.raises(InputError) as error:
-        simulation.load(path)
+        loading.load(path)
     text = str(error.value)
     assert text.startswith(str(path)) and told in text and "\n" not in text
 
 
 def test_a_field_is_checked_when_it_is_read(tmp_path):
     """Only the density is passed through at once; the others are checked by the planes."""
-    grid = simulation.load(write(tmp_path / "cube.h5", spoilt("temperature", np.inf)))
+    grid = loading.load(write(tmp_path / "cube.h5", spoilt("temperature", np.inf)))
     with pytest.raises(InputError, match="cube.h5: temperature, .*: 1 of 512 values are NaN"):
         gridshocks.find(grid)
     zeros = changed(temperature=(np.zeros((N,) * 3), "K"))
-    grid = simulation.load(write(tmp_path / "zero.h5", zeros))
+    grid = loading.load(write(tmp_path / "zero.h5", zeros))
     with pytest.raises(InputError, match="zero.h5: temperature, .*: all zero"):
         gridshocks.find(grid)
 
 
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="none.h5: no such file"):
-        simulation.load(tmp_path / "none.h5")
+        loading.load(tmp_path / "none.h5")
 
 
 def test_a_file_that_was_cut_short(tmp_path):
@@ -216,7 +216,7 @@ def test_a_file_that_was_cut_short(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="cube.h5: .*truncated"):
-        simulation.load(path)
+        loading.load(path)
 
 
 @pytest.mark.parametrize("name, content", [("a.txt", b"not a simulation\n"), ("b.h5", None)])
@@ -229,7 +229,7 @@ def test_a_file_that_nobody_knows(tmp_path, name, content):
         path.write_bytes(content)
     pytest.importorskip("yt")
     with pytest.raises(InputError) as error:
-        simulation.load(path)
+        loading.load(path)
     assert str(error.value).startswith(f"{path}: neither an HDF5 cube with a dataset 'density'")
     assert "\n" not in str(error.value)
 
@@ -238,7 +238,7 @@ def test_without_yt_it_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "yt", None)
     (tmp_path / "RD0000").write_text("CurrentTime = 0\n")
     with pytest.raises(InputError, match=r"RD0000: .* pip install .*simulations"):
-        simulation.load(tmp_path / "RD0000")
+        loading.load(tmp_path / "RD0000")
 
 
 def dataset_of(fields, width=40.0, redshift=REDSHIFT):
@@ -308,7 +308,7 @@ def test_a_dump_with_files_missing_or_cut_short(tmp_path, cut):
         size = int(len(content) * cut) if cut and "cpu" in file.name else len(content)
         (tmp_path / file.name).write_bytes(content[:size])
     with pytest.raises(InputError) as error:
-        simulation.load(tmp_path / "RD0002")
+        loading.load(tmp_path / "RD0002")
     assert "RD0002" in str(error.value) and "\n" not in str(error.value)
 
 
@@ -321,7 +321,7 @@ needs_dumps = pytest.mark.skipif(
 def test_an_enzo_dump_is_read_by_yt():
     """Against h5py on the files of the dump; Enzo's unit of density is the mean of all matter."""
     pytest.importorskip("yt")
-    grid = simulation.load(NATIVE)
+    grid = loading.load(NATIVE)
     assert (grid.n, grid.redshift) == (64, 0.05) and grid.side == pytest.approx(50, rel=1e-6)
     assert grid.notes == ()
     with h5py.File(NATIVE.with_name("RD0002.cpu0000")) as file:
@@ -353,7 +353,7 @@ def test_an_enzo_dump_is_read_by_yt():
     ],
 )
 def test_the_real_cubes(name, n, side, redshift):
-    grid = simulation.load(FOLDER / name)
+    grid = loading.load(FOLDER / name)
     assert grid.n == n and grid.side == pytest.approx(side)
     assert grid.redshift == pytest.approx(redshift, abs=1e-5) and grid.notes == ()
     found = gridshocks.shock_elements(grid)

@@ -7,7 +7,7 @@ import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf, erfinv
 
-from cosmodeep_hpc.sky.uvcoverage import ARCSEC
+from cosmodeep_hpc.sky.effects.uvcoverage import ARCSEC
 
 PRIMARY = 0.18
 """Sigma of ASKAP's primary beam at 1.4 GHz (0.47 deg), in units of half a field (2.67 deg)."""

@@ -17,10 +17,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.sky import front, jump
-from cosmodeep_hpc.sky.grid import Field, Grid, Progress
 from cosmodeep_hpc.sky.halos import Halos, membership
 from cosmodeep_hpc.sky.shocks import Elements
+from cosmodeep_hpc.sky.simulation import front, jump
+from cosmodeep_hpc.sky.simulation.grid import Field, Grid, Progress
 
 Method = Literal["temperature", "velocity"]
 

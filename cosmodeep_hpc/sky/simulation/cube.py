@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.sky import cosmology
-from cosmodeep_hpc.sky.grid import UNITS, Grid
+from cosmodeep_hpc.sky.simulation.grid import UNITS, Grid
 
 SPELLINGS = {
     "density": ("density", "gasdensity", "rho", "rhogas"),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.compiled import compiled
-from cosmodeep_hpc.sky.grid import Field
+from cosmodeep_hpc.sky.simulation.grid import Field
 
 REACH = 8
 """Longest walk from the centre of a shock [cells]; 99 % end within 5 in the cubes tried."""

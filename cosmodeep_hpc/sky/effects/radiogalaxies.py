@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.sky.components import Components
+from cosmodeep_hpc.sky.effects.components import Components
 
 BRIGHT_ENDS = 0.5
 """Share of galaxies that end in hot spots (Fanaroff & Riley class II); others fade (class I)."""

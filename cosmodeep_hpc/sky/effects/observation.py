@@ -8,16 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.sky import (
-    artefacts,
-    instrument,
-    pointsources,
-    radiogalaxies,
-    sidelobes,
-    uvcoverage,
-)
-from cosmodeep_hpc.sky.components import Components
+from cosmodeep_hpc.sky import instrument
 from cosmodeep_hpc.sky.draws import Purpose, draws
+from cosmodeep_hpc.sky.effects import artefacts, pointsources, radiogalaxies, sidelobes, uvcoverage
+from cosmodeep_hpc.sky.effects.components import Components
 
 Cards = dict[str, tuple[Any, str]]
 """Entries of a FITS header: value and comment."""

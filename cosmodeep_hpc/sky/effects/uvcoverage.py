@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.config import Effects, Instrument
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.sky import antennas
 from cosmodeep_hpc.sky.beam import FWHM
+from cosmodeep_hpc.sky.effects import antennas
 
 LIGHT = 299792458.0
 """Speed of light [m/s]."""

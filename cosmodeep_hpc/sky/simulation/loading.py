@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.sky import cube, ytgrid
-from cosmodeep_hpc.sky.grid import Grid, Progress
+from cosmodeep_hpc.sky.simulation import cube, ytgrid
+from cosmodeep_hpc.sky.simulation.grid import Grid, Progress
 
 __all__ = ["Grid", "load"]
 

@@ -8,10 +8,10 @@ from scipy.ndimage import gaussian_filter
 
 from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.sky.cosmology import OMEGA_M
-from cosmodeep_hpc.sky.grid import PIECE, Field, Grid, Progress, critical_density
 from cosmodeep_hpc.sky.halos import Halos, matched
 from cosmodeep_hpc.sky.massfunction import OVERDENSITY
 from cosmodeep_hpc.sky.massfunction import critical_density as critical_mass
+from cosmodeep_hpc.sky.simulation.grid import PIECE, Field, Grid, Progress, critical_density
 from cosmodeep_hpc.sky.spheres import OUTER, Spheres, _outside_heavier, _peaks
 
 FINEST = 512

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.sky.cube import cosmology_notes
-from cosmodeep_hpc.sky.grid import UNITS, Grid
+from cosmodeep_hpc.sky.simulation.cube import cosmology_notes
+from cosmodeep_hpc.sky.simulation.grid import UNITS, Grid
 
 DERIVED = {
     "density": "density",

@@ -1,0 +1,1 @@
+"""Boxes from the output of other simulations (docs/shock-finder.md)."""
