@@ -106,6 +106,7 @@ def run(
         alone=alone,
         weak={name: _slowest(seconds, world) for name, seconds in weak.items()},
         strong={name: _slowest(seconds, world) for name, seconds in strong.items()},
+        crowding=float(np.median(compute)) / alone[batch].median,
         scatter=_scatter(compute),
         messages=messages,
         input=fetching,

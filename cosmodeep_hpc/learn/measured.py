@@ -62,6 +62,7 @@ class Measured:
         alone: a step of one rank by its tiles.
         weak, strong: seconds of a step of all ranks with `batch` tiles each, and with `batch`
             tiles over all: "step", and of it "compute" and "allreduce", which includes waiting.
+        crowding: computation of `batch` tiles among all ranks, in ratio to that alone.
         scatter: of a rank's computation, relative: 1.48 median deviations from the median.
         messages: seconds of sums and barriers; those of Horovod, and of MPI itself. Empty for
             one rank.
@@ -76,6 +77,7 @@ class Measured:
     alone: dict[int, Timing]
     weak: dict[str, Timing]
     strong: dict[str, Timing]
+    crowding: float
     scatter: float
     messages: dict[str, Timing]
     input: dict[str, Timing]
@@ -106,6 +108,7 @@ class Measured:
         return Costs(
             compute={tiles: timing.median for tiles, timing in self.alone.items()},
             gradient=self.gradient,
+            crowding=self.crowding,
             scatter=self.scatter,
             software=software,
             per_node=self.place.per_node,
@@ -201,7 +204,8 @@ def _steps(found: Measured) -> list[str]:
         lines.append(_line(what, parts["step"], note))
         lines.append(_line("  computing, the slowest rank", parts["compute"]))
         lines.append(_line("  sum over ranks, waiting included", parts["allreduce"]))
-    lines.append(f"{'scatter of the computation':42}{100 * found.scatter:>10.1f} %")
+    lines.append(f"{'computation among all, in ratio to alone':42}{found.crowding:>12.2f}")
+    lines.append(f"{'its scatter':42}{100 * found.scatter:>10.1f} %")
     return lines
 
 

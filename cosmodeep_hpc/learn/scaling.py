@@ -2,10 +2,11 @@
 
 A step is the slowest rank's computation, then one sum over ranks:
 
-    step(N) = compute(b) (1 + s E(N)) + software + agree(N) + sum(S, N)
+    step(N) = compute(b) c (1 + s E(N)) + software + agree(N) + sum(S, N)
 
-b tiles a rank, s the relative scatter of a rank's computing time, E(N) the expected largest of N
-draws of a standard normal distribution, S the bytes of the gradient. Ranks of a node sum among
+b tiles a rank, c what a node full of ranks slows each of them down by, s the relative scatter of a
+rank's computing time, E(N) the expected largest of N draws of a standard normal distribution, S the
+bytes of the gradient. Ranks of a node sum among
 themselves first, and then one sum goes over the network for all of them. Nothing overlaps: the
 gradient is summed in one piece when all of it is there.
 
@@ -123,6 +124,7 @@ class Costs:
 
     Attributes:
         compute: seconds of a rank's computation by the tiles of its part of the batch.
+        crowding: that time where all ranks of the node compute, in ratio to alone on the node.
         scatter: standard deviation of that time from step to step, relative to it.
         gradient: bytes that are summed over ranks in a step.
         software: seconds of a sum of a few bytes, without the network: Horovod's cycle.
@@ -132,6 +134,7 @@ class Costs:
 
     compute: Mapping[int, float]
     gradient: int
+    crowding: float = 1.0
     scatter: float = 0.0
     software: float = 0.0
     per_node: int = 1
@@ -197,7 +200,9 @@ def strong(costs: Costs, network: Network, ranks: int, tiles: int) -> Prediction
 
 def _predict(costs: Costs, network: Network, ranks: int, tiles: int, *, alone: int) -> Prediction:
     per_node, local = costs.per_node, costs.local
-    compute = costs.seconds(math.ceil(tiles / ranks))
+    crowded = (min(ranks, per_node) - 1) / max(per_node - 1, 1)
+    slowed = 1 + (costs.crowding - 1) * crowded
+    compute = costs.seconds(math.ceil(tiles / ranks)) * slowed
     straggling = compute * costs.scatter * expected_largest(ranks)
     summing = 0.0
     if ranks > 1:

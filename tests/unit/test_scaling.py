@@ -4,12 +4,14 @@ import math
 
 import pytest
 
+from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.scaling import (
     NETWORKS,
     Costs,
     Network,
     agree,
     allreduce,
+    chosen,
     expected_largest,
     ring,
     strong,
@@ -113,6 +115,26 @@ def test_a_step_is_the_sum_of_its_parts():
     assert found.efficiency == pytest.approx(0.1 / found.step)
     alone = weak(costs, WIRE, 1, 100)
     assert (alone.step, alone.efficiency, alone.summing) == (0.1, 1.0, 0.0)  # nobody to wait for
+
+
+@pytest.mark.parametrize("ranks, slowed", [(1, 1.0), (2, 1.1), (3, 1.2), (4, 1.3), (64, 1.3)])
+def test_a_node_full_of_ranks_is_slower(ranks, slowed):
+    """Four ranks a node are slowed down by 0.3 when all are there, each further one by 0.1."""
+    costs = Costs(compute={100: 0.1}, gradient=0, crowding=1.3, per_node=4)
+    found = weak(costs, FREE, ranks, 100)
+    assert found.step == pytest.approx(0.1 * slowed)
+    assert found.efficiency == pytest.approx(1 / slowed)
+
+
+def test_a_network_of_the_users_own():
+    assert chosen("aries", None, None) == NETWORKS["aries"]
+    assert chosen("hdr", 2.0, 12.5) == Network(latency=2e-6, bandwidth=12.5e9, source="as given")
+    mixed = chosen("hdr", 2.0, None)
+    assert (mixed.latency, mixed.bandwidth) == (2e-6, NETWORKS["hdr"].bandwidth)
+    assert mixed.source.startswith("as given; else HDR InfiniBand")
+    for bad in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(InputError, match="--bandwidth .*: expected a positive number"):
+            chosen("hdr", None, bad)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
