@@ -1,0 +1,28 @@
+#!/bin/bash
+# Time a training step on the ranks of a Slurm job or, without Slurm, of this machine:
+#   sbatch slurm/bench.sh [--config CONFIG] [--steps N] [--out FILE]
+#   bash slurm/bench.sh [--config CONFIG] [--steps N] [--out FILE]
+# Options of sbatch go before the script, and win over the lines below. See docs/scaling.md.
+#
+#SBATCH --job-name=bench
+#SBATCH --output=%x-%j.log       # in the folder of submission
+#SBATCH --open-mode=append
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=2      # ranks of a node; with GPUs one a GPU
+#SBATCH --cpus-per-task=4        # cores, and threads, of a rank
+##SBATCH --gpus-per-node=2       # where there are GPUs: as many as ranks of a node
+#SBATCH --time=00:15:00
+##SBATCH --exclusive             # others on the node are in the timings
+##SBATCH --account=NAME          # what your site asks for; two # are a comment
+##SBATCH --partition=NAME
+
+home=$(dirname "$0")/..                                      # run by bash; sbatch runs a copy elsewhere
+[ -f "$home/slurm/launch.sh" ] || home=${SLURM_SUBMIT_DIR:-} # submitted from the project's folder
+home=${COSMODEEP_HOME:-$home}
+if [ ! -f "$home/slurm/launch.sh" ]; then
+    echo "no slurm/launch.sh in '$home': submit from the project's folder, or set COSMODEEP_HOME" >&2
+    exit 2
+fi
+# shellcheck source=slurm/launch.sh
+source "$home/slurm/launch.sh"
+launch bench "$@"
