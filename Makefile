@@ -47,7 +47,8 @@ test-container: env
 	$(call timed,tests: ranks in the image,$(PYTHON_IN) -m pytest tests/slurm/test_container.py)
 
 bench: env
-	$(call timed,benchmarks,$(PYTHON_IN) -m benchmarks)
+	$(call timed,benchmarks (about 8 minutes on a quiet machine),$(PYTHON_IN) -m benchmarks && \
+		$(PYTHON_IN) -m benchmarks.tile_store --images 60 && $(PYTHON_IN) -m benchmarks.training)
 
 clean:
 	if [ -e "$(VENV)/.made" ]; then rm -rf "$(VENV)"; fi  # only one that env/setup.sh made

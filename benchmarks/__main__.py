@@ -1,4 +1,6 @@
-"""`python -m benchmarks` (or `make bench`): each line compares two ways in one run.
+"""`python -m benchmarks`: images to tiles, and a sweep, each beside another way in the same run.
+
+`make bench` goes on with `benchmarks.tile_store` and `benchmarks.training`.
 
 Machines are noisy and differ; the ratio of two timings taken one after the other carries over.
 Each timing is the best of a few repetitions.
@@ -6,10 +8,6 @@ Each timing is the best of a few repetitions.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,14 +19,10 @@ from benchmarks.images import write_pair
 from cosmodeep_hpc import runtime
 from cosmodeep_hpc.config import Config, load
 from cosmodeep_hpc.learn import modelfile, network
-from cosmodeep_hpc.learn.store import fill
 from cosmodeep_hpc.survey import sweep
-from cosmodeep_hpc.tiles import make
 from cosmodeep_hpc.tiles.image import open_image
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 from cosmodeep_hpc.world import World, open_world
-
-IMAGES = 8
 
 
 def best(*actions: Callable[[], object], repetitions: int = 5) -> list[float]:
@@ -68,43 +62,6 @@ def preprocessing(folder: Path) -> None:
         )
 
 
-def reading(folder: Path, config: Config, world: World) -> None:
-    """Filling the tile store with checksums verified, against reading the same files."""
-    tileset = make.run(config, folder, folder / "tiles", world)
-    files = [folder / "tiles" / shard.file for shard in tileset.shards]
-    size = sum(file.stat().st_size for file in files)
-    ours, plain = best(
-        lambda: fill(tileset, config.label, config.train, world),
-        lambda: [file.read_bytes() for file in files],
-    )
-    report("tile store", f"{size / ours / 1e9:.2f} GB/s", "plain read of the files", plain / ours)
-
-
-def training(folder: Path) -> None:
-    """Training on 1 and 2 ranks of one core each, same batch a rank."""
-    alone, pair = (_trained(folder, ranks) for ranks in (1, 2))
-    report("training, 2 ranks of 1 core", f"{pair:.0f} tiles/s", "1 rank of 1 core", pair / alone)
-
-
-def _trained(folder: Path, ranks: int) -> float:
-    """Tiles a second of a training run of its own, of its fastest logged stretch."""
-    run = folder / f"run-{ranks}"
-    script = Path(__file__).parents[1] / "slurm" / "train.sh"
-    words = ["--tiles", str(folder / "tiles"), "--out", str(run)]
-    options = ["--train.epochs", "6", "--train.log_steps", "5", "--train.batch", str(100 * ranks)]
-    one_core = {"RANKS": str(ranks), "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        ["bash", str(script), *words, *options],
-        check=True,
-        timeout=600,
-        env={**os.environ, **one_core, "COSMODEEP_PYTHON": sys.executable},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return max(line["tiles_per_second"] for line in lines if line["kind"] == "train")
-
-
 def classifying(folder: Path, config: Config, world: World) -> None:
     """A sweep of one image, file to products, against the bare network on as many tiles."""
     net = network.build(config.model, 40, 1)
@@ -138,14 +95,11 @@ def main() -> None:
     """Run all of them."""
     config = load(None, [("tiles.images_per_shard", "2"), ("tiles.validation", "0")])
     world = open_world()
-    print(f"{'what':42} {'here':>22}   {'ratio to':30} {'ratio':>6}   (about 2 minutes)")
+    print(f"{'what':42} {'here':>22}   {'ratio to':30} {'ratio':>6}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for number in range(IMAGES):
-            write_pair(folder, number, 2000)
+        write_pair(folder, 0, 2000)
         preprocessing(folder)
-        reading(folder, config, world)
-        training(folder)
         runtime.start_tensorflow(world)
         classifying(folder, config, world)
 
