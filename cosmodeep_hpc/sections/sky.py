@@ -63,7 +63,7 @@ class Sky(Section):
     z_near: float = option(0.04, "redshift at which the light cone begins", above=0, below=10)
     z_far: float = option(0.5, "redshift at which the light cone ends", above=0, below=10)
     efficiency: float = option(
-        2.09e-5, "electron acceleration efficiency xi_e of a strong shock", above=0, high=1
+        2.22e-5, "electron acceleration efficiency xi_e of a strong shock", above=0, high=1
     )
     mach_cut: float = option(2.0, "Mach number at which the efficiency is halved", low=1, high=10)
     field: float = option(
