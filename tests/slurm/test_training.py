@@ -99,7 +99,7 @@ def test_a_time_limit_is_survived_bit_for_bit(cluster, whole, tiles, tmp_path):
     cluster.release(job)
     ended = cluster.wait(job, log=log, timeout=400)
     assert (ended.state, ended.restarts) == ("COMPLETED", 1), ended.log
-    assert len(starts(ended.log)) == 2
+    assert len(starts(ended.log)) == 2 and ended.log.count("goes on after step") == 1
     assert 0 < int(saved.stem.removeprefix("step-")) < len(losses(whole))
     assert same(tmp_path / "run", whole)
 
@@ -122,6 +122,7 @@ def test_the_loss_of_a_node_is_survived_bit_for_bit(cluster, whole, tiles, tmp_p
     assert (ended.state, ended.restarts) == ("COMPLETED", 1), ended.log
     _, others = starts(ended.log)
     assert len(others) == 4 and f"node{lost}" not in others
+    assert ended.log.count("goes on after step") == 1
     assert same(tmp_path / "run", whole)
 
 
