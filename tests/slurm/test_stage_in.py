@@ -32,7 +32,8 @@ def test_tiles_are_copied_to_each_node_and_removed_at_the_end(cluster, folder, t
     copies = re.findall(rf"^(node\d) <--out a \$b> in {disk}/cosmodeep-\d+/tiles$", job.log, re.M)
     assert len(copies) == 4 and len(set(copies)) == 2, job.log
     assert job.log.count("stage-in on node") == 2  # once a node, not once a rank
-    assert not list(cluster.folder.glob("private-node*/cosmodeep-*"))
+    number = re.search(r"cosmodeep-\d+", job.log)[0]
+    assert not list(cluster.folder.glob(f"private-node*/{number}"))
 
 
 def stage_in(source, to, *prefix, **environment):

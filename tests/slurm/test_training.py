@@ -18,7 +18,7 @@ from scripts import FOUR_RANKS, SCRIPTS, program, sbatch, submit
 HERE = Path(__file__).parent
 OPTIONS = {"train.batch": "16", "train.epochs": "3", "train.log_steps": "1"}
 WORDS = ["--out", "run", *(w for name, value in OPTIONS.items() for w in (f"--{name}", value))]
-HANGS = 900  # seconds; on two idle cores none takes 90, most of it waiting for Slurm
+HANGS = 900  # seconds; on two idle cores the longest takes 70, half of it waiting for Slurm
 
 
 @pytest.fixture(scope="module")
