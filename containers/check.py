@@ -262,12 +262,17 @@ def key(recipe: Recipe) -> str:
     return found.hexdigest()
 
 
+def is_built(recipe: Recipe) -> bool:
+    """Whether the root in the cache was made by this recipe, of these files."""
+    made = cache() / "image" / META / "key"
+    return made.is_file() and made.read_text() == key(recipe)
+
+
 def build(changes: Mapping[str, str]) -> Path:
     """The root that the recipe makes, after its %test."""
     recipe = parse(RECIPE.read_text(), changes)
     root = cache() / "image"
-    made = root / META / "key"
-    if made.is_file() and made.read_text() == key(recipe):
+    if is_built(recipe):
         print(f"nothing changed since this was built: {root}")
         return root
     source = base()
@@ -277,7 +282,7 @@ def build(changes: Mapping[str, str]) -> Path:
     post(root)
     words = [sys.executable, __file__, "exec", str(root), "/bin/sh", "-e", f"/{META}/test"]
     run("test", words)
-    made.write_text(key(recipe))
+    (root / META / "key").write_text(key(recipe))
     print(f"built and tested: {root}")
     return root
 

@@ -18,7 +18,8 @@ import check  # noqa: E402
 
 IMAGE = check.cache() / "image"
 built = pytest.mark.skipif(
-    not (IMAGE / check.META / "key").exists(), reason="no image: `make test-container` builds it"
+    not check.is_built(check.parse(check.RECIPE.read_text())),
+    reason="no image of this code: `make test-container` builds it",
 )
 TWO_NODES = ("--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1")
 ONE_EPOCH = ("--train.epochs", "1", "--train.log_steps", "1")
