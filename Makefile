@@ -40,7 +40,8 @@ lint: env
 	@if command -v shellcheck >/dev/null; then shellcheck -x slurm/*.sh; else echo 'shellcheck: not installed'; fi
 
 test: lint
-	$(call timed,tests: unit$(comma) MPI and end to end (about 15 minutes),$(PYTHON_IN) -m pytest tests)
+	$(call timed,tests: units$(comma) two at a time (about 6 minutes),$(PYTHON_IN) -m pytest -n 2 --dist loadfile tests/unit)
+	$(call timed,tests: end to end$(comma) MPI and Slurm (about 18 minutes),$(PYTHON_IN) -m pytest tests/e2e tests/mpi tests/slurm)
 
 test-container: env
 	$(call timed,image: %post and %test of the recipe (10 minutes$(comma) 3 when built before),$(PYTHON_IN) containers/check.py build)
