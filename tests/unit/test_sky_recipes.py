@@ -77,7 +77,7 @@ def test_the_light_cone_to_redshift_a_half_needs_all_snapshots():
         {"refinement": 2},
         {"scale": 2.0},
         {"field": 2.0},
-        {"field_density": 0.6},
+        {"field_density": 0.9},
         {"halo_gas": 0.3},
         {"field_temperature": 0.4},
         {"field_limit": 5.0},
