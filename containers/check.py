@@ -291,7 +291,7 @@ def post(root: Path) -> None:
     """Run %post in a root as Apptainer would, with the mirrors and caches of this machine."""
     variables, paths = pip_settings()
     kept = cache() / "kept"
-    archives, inside = kept / "archives", Path("/run/kept")  # not below a folder that %post removes
+    archives, inside = kept / "archives", Path("/run/kept")  # outside of what the image keeps
     (archives / "partial").mkdir(parents=True, exist_ok=True)
     trusted = certificates()
     if trusted:  # beside the image's own, which %post installs
