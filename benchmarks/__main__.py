@@ -20,7 +20,7 @@ from cosmodeep_hpc import runtime
 from cosmodeep_hpc.config import Config, load
 from cosmodeep_hpc.learn import modelfile, network
 from cosmodeep_hpc.survey import sweep
-from cosmodeep_hpc.tiles.image import open_image
+from cosmodeep_hpc.tiles.fits.image import open_image
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 from cosmodeep_hpc.world import World, open_world
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.tiles.image import Image
+from cosmodeep_hpc.tiles.fits.image import Image
 
 if TYPE_CHECKING:
     from cosmodeep_hpc.survey.products import Swept

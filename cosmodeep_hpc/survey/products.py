@@ -16,7 +16,7 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.files import replacing, sha256, write_json
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.survey import picture
-from cosmodeep_hpc.tiles.image import Image
+from cosmodeep_hpc.tiles.fits.image import Image
 from cosmodeep_hpc.tiles.preprocessing import Level
 from cosmodeep_hpc.tiles.tiling import paint, tile_wcs
 

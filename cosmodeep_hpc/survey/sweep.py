@@ -20,7 +20,7 @@ from cosmodeep_hpc.learn.metrics import is_found
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.survey import products
 from cosmodeep_hpc.survey.products import Swept
-from cosmodeep_hpc.tiles.image import Image, open_image
+from cosmodeep_hpc.tiles.fits.image import Image, open_image
 from cosmodeep_hpc.tiles.preprocessing import Level
 from cosmodeep_hpc.tiles.tiling import coverage, cut, grid_shape, inside
 from cosmodeep_hpc.world import World

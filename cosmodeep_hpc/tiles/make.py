@@ -15,7 +15,7 @@ from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import make_folder
-from cosmodeep_hpc.tiles.image import Image
+from cosmodeep_hpc.tiles.fits.image import Image
 from cosmodeep_hpc.tiles.labels import count_bright
 from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing

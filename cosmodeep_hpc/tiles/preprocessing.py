@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.config import Tiles
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.tiles.image import Image
+from cosmodeep_hpc.tiles.fits.image import Image
 
 # Rows read at once, and pixels at most that the noise of an image is measured on.
 ROWS = 256

@@ -12,7 +12,7 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.report import evaluate
 from cosmodeep_hpc.report.overlay import on_grid
-from cosmodeep_hpc.tiles.image import open_image
+from cosmodeep_hpc.tiles.fits.image import open_image
 from cosmodeep_hpc.tiles.make import fingerprint_of
 from cosmodeep_hpc.tiles.pairs import find_pairs
 from cosmodeep_hpc.world import open_world

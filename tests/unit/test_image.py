@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 from fields import header, write
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.tiles.image import open_image
+from cosmodeep_hpc.tiles.fits.image import open_image
 
 PIXELS = np.arange(12, dtype=np.float32).reshape(3, 4)
 ARCSEC2_PER_SR = (180 / math.pi * 3600) ** 2

@@ -8,7 +8,7 @@ from fields import NOISE, blobs, write
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.tiles import preprocessing as module
-from cosmodeep_hpc.tiles.image import open_image
+from cosmodeep_hpc.tiles.fits.image import open_image
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing, robust_noise
 
 

@@ -14,7 +14,7 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.metrics import is_found
 from cosmodeep_hpc.survey import picture, products, sweep
 from cosmodeep_hpc.survey.products import Swept
-from cosmodeep_hpc.tiles.image import open_image
+from cosmodeep_hpc.tiles.fits.image import open_image
 from cosmodeep_hpc.tiles.tiling import inside
 from cosmodeep_hpc.world import open_world
 

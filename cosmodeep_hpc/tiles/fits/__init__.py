@@ -1,0 +1,1 @@
+"""FITS images in: their planes, units, beams and places on the sky."""
