@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from cosmodeep_hpc.options import Section, option
 
@@ -14,4 +15,19 @@ class Classify(Section):
     batch: int = option(500, "tiles given to the network at once", unit="tile", low=1)
     min_coverage: float = option(
         0.5, "share of a tile's pixels with data below which it is no data", above=0, high=1
+    )
+    stride: int = option(
+        0,
+        "distance of neighbouring tiles, a divisor of their size; probabilities are averaged where "
+        "they overlap; 0: side by side",
+        unit="pixel",
+        low=0,
+    )
+    noise: Literal["auto", "local", "as_is"] = option(
+        "auto",
+        "scale intensities by the local noise to that of the training: where it differs, always "
+        "(local) or never (as_is)",
+    )
+    any_scale: bool = option(
+        False, "sweep images whose pixels are far coarser than those of the training, too"
     )

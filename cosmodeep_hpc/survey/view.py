@@ -1,0 +1,100 @@
+"""A plane as the model wants it: in pixels of about the size that it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.tiles.fits.image import Image
+
+# Pixels this much larger or smaller than those of the training, after rebinning, are worth a note.
+TOLERANCE = 1.25
+COARSEST = 1.6  # and this much larger are refused: there is no detail to make up
+ROWS_AT_ONCE = 64  # rows of blocks averaged at once
+
+
+@dataclass(frozen=True)
+class View:
+    """A plane averaged over blocks of `rebin` x `rebin` pixels.
+
+    Surface brightness is kept, so the flux of a block is. A block holds the mean of its pixels
+    with data; one that reaches beyond the edge of the image of those inside.
+    """
+
+    image: Image
+    rebin: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the view."""
+        ny, nx = self.image.shape
+        return -(-ny // self.rebin), -(-nx // self.rebin)
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Rows `start` to `stop` of the view [Jy/arcsec^2]; NaN where there is no data.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        if self.rebin == 1:
+            return self.image.rows(start, stop)
+        view = np.empty((stop - start, self.shape[1]), dtype=np.float32)
+        for first in range(start, stop, ROWS_AT_ONCE):
+            last = min(first + ROWS_AT_ONCE, stop)
+            below, above = first * self.rebin, min(last * self.rebin, self.image.shape[0])
+            view[first - start : last - start] = averaged(self.image.rows(below, above), self.rebin)
+        return view
+
+
+def averaged(pixels: NDArray[np.float32], block: int) -> NDArray[np.float32]:
+    """The mean of the finite pixels of each block of `block` x `block`; NaN where there is none.
+
+    Blocks at the upper and right edge may be cut.
+    """
+    if block == 1:
+        return pixels
+    rows, cols = (-(-side // block) for side in pixels.shape)
+    if pixels.shape != (rows * block, cols * block):
+        whole = np.full((rows * block, cols * block), np.nan, dtype=np.float32)
+        whole[: pixels.shape[0], : pixels.shape[1]] = pixels
+        pixels = whole
+    blocks = pixels.reshape(rows, block, cols, block)
+    mean = blocks.mean(axis=(1, 3), dtype=np.float32)
+    for row, col in np.argwhere(np.isnan(mean)):  # few, but at the edge of the data
+        with_data = blocks[row, :, col]
+        with_data = with_data[np.isfinite(with_data)]
+        if len(with_data):
+            mean[row, col] = with_data.mean(dtype=np.float32)
+    return mean
+
+
+def rebinning(image: Image, pixel_scale: float, *, any_scale: bool) -> tuple[int, tuple[str, ...]]:
+    """How many pixels make the side of one of about `pixel_scale` [arcsec], and notes on it.
+
+    Args:
+        any_scale: take pixels that are too coarse, too.
+
+    Raises:
+        InputError: the image's pixels are far coarser.
+    """
+    finer = pixel_scale / image.pixel_scale
+    rebin = max(1, round(finer))
+    size = f"pixels of {image.pixel_scale:.3g} arcsec; the model was trained on {pixel_scale:.3g}"
+    if finer * COARSEST < 1 and not any_scale:
+        raise InputError(
+            f"{image.path}: {size} arcsec, expected at most {pixel_scale * COARSEST:.3g}: use a "
+            "model trained for such images, or set classify.any_scale"
+        )
+    notes = []
+    if rebin > 1:
+        notes.append(f"averaged over {rebin} x {rebin} pixels: {size} arcsec")
+    if not 1 / TOLERANCE < finer / rebin < TOLERANCE:
+        seen = image.pixel_scale * rebin
+        notes.append(
+            f"seen in pixels of {seen:.3g} arcsec; the model was trained on {pixel_scale:.3g} "
+            "arcsec: its accuracy does not carry over"
+        )
+    return rebin, tuple(notes)
