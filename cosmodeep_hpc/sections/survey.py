@@ -31,3 +31,11 @@ class Classify(Section):
     any_scale: bool = option(
         False, "sweep images whose pixels are far coarser than those of the training, too"
     )
+    compress_mask: bool = option(
+        False, "write masks on the image's pixels tile-compressed, as .fits.fz"
+    )
+    refine_sigma: float = option(
+        3.0,
+        "with --refine: how far a pixel of a smoothed map stands out, in units of the noise of that",
+        above=0,
+    )
