@@ -36,6 +36,6 @@ class Classify(Section):
     )
     refine_sigma: float = option(
         3.0,
-        "with --refine: how far a pixel of a smoothed map stands out, in units of the noise of that",
+        "with --refine: how far pixels of a smoothed map stand out, in units of its noise",
         above=0,
     )
