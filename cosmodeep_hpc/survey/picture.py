@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from astropy.stats import mad_std
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.tiles.fits.image import Image
-
-if TYPE_CHECKING:
-    from cosmodeep_hpc.survey.products import Swept
 
 MAX_SIDE = 1500  # pixels of the picture's image at most: screens have no more
 
@@ -42,31 +41,76 @@ def thumbnail(image: Image, max_side: int = MAX_SIDE) -> tuple[NDArray[np.float3
 def canvas(image: Image, title: str, sigma: float) -> tuple[Any, Any]:
     """A figure of the image in grey on sky coordinates; its pixel units are the image's own.
 
+    Args:
+        sigma: noise of its pixels [Jy/arcsec^2].
+
     Returns:
         the matplotlib figure and its axes.
     """
-    from astropy.visualization import AsinhStretch, ImageNormalize
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     small, block = thumbnail(image)
-    ny, nx = image.shape
-    figure = Figure(figsize=(10, 1 + 8 * ny / nx), dpi=120)
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot(projection=image.wcs)
-    noise = sigma / block  # of averaged blocks, where the noise is white
-    norm = ImageNormalize(vmin=-2 * noise, vmax=60 * noise, stretch=AsinhStretch(0.1))
-    extent = (-0.5, small.shape[1] * block - 0.5, -0.5, small.shape[0] * block - 0.5)
-    drawn = axes.imshow(
-        small, origin="lower", cmap="gray_r", norm=norm, extent=extent, interpolation="nearest"
-    )
-    axes.set_xlim(-0.5, nx - 0.5)
-    axes.set_ylim(-0.5, ny - 0.5)
-    axes.set_title(title, fontsize=11)
-    axes.coords[0].set_axislabel(_axis_name(image, 0))
-    axes.coords[1].set_axislabel(_axis_name(image, 1))
-    figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.02, label="Jy/arcsec²")
-    return figure, axes
+    sheet = Sheet(image)
+    # of averaged blocks, where the noise is white
+    return sheet.figure, sheet.draw(small, block, title, sigma / block)
+
+
+class Sheet:
+    """A figure of several planes of an image, side by side."""
+
+    def __init__(self, image: Image, panels: int = 1) -> None:
+        """An empty sheet."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        ny, nx = image.shape
+        self.image = image
+        self.columns = math.ceil(math.sqrt(panels))
+        self.rows = -(-panels // self.columns)
+        self.drawn = 0
+        side = 10 if panels == 1 else 7
+        height = 1 + 0.8 * side * min(max(ny / nx, 0.2), 3)
+        self.figure = Figure(figsize=(side * self.columns, height * self.rows), dpi=120)
+        FigureCanvasAgg(self.figure)
+
+    def draw(
+        self, small: NDArray[np.float32], block: int, title: str, noise: float | None = None
+    ) -> Any:
+        """Draw a plane in grey in the next panel; its pixel units are the image's own.
+
+        Args:
+            small: the plane averaged over blocks of `block` x `block` pixels.
+            noise: of `small`; measured where it is None.
+
+        Returns:
+            the panel's matplotlib axes.
+        """
+        from astropy.visualization import AsinhStretch, ImageNormalize
+
+        ny, nx = self.image.shape
+        self.drawn += 1
+        axes = self.figure.add_subplot(
+            self.rows, self.columns, self.drawn, projection=self.image.wcs
+        )
+        if noise is None:
+            noise = _noise(small)
+        norm = ImageNormalize(vmin=-2 * noise, vmax=60 * noise, stretch=AsinhStretch(0.1))
+        extent = (-0.5, small.shape[1] * block - 0.5, -0.5, small.shape[0] * block - 0.5)
+        drawn = axes.imshow(
+            small, origin="lower", cmap="gray_r", norm=norm, extent=extent, interpolation="nearest"
+        )
+        axes.set_xlim(-0.5, nx - 0.5)
+        axes.set_ylim(-0.5, ny - 0.5)
+        axes.set_title(title, fontsize=11)
+        axes.coords[0].set_axislabel(_axis_name(self.image, 0))
+        axes.coords[1].set_axislabel(_axis_name(self.image, 1))
+        self.figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.02, label="Jy/arcsec²")
+        return axes
+
+
+def _noise(small: NDArray[np.float32]) -> float:
+    """Robust noise of a thumbnail; 1 where it has none."""
+    values = small[np.isfinite(small)]
+    noise = float(mad_std(values)) if len(values) else 0.0
+    return noise if noise > 0 else 1.0
 
 
 def _axis_name(image: Image, axis: int) -> str:
@@ -102,19 +146,3 @@ def tile_edges(where: NDArray[np.bool_]) -> NDArray[np.float64]:
 def save(figure: Any, path: Path) -> None:
     """Write a figure as PNG, with nothing in it that changes from run to run."""
     figure.savefig(path, format="png", bbox_inches="tight", metadata={"Software": None})
-
-
-def quick_look(swept: Swept, path: Path) -> None:
-    """Draw a swept image with its signal tiles outlined."""
-    figure, axes = canvas(
-        swept.image,
-        f"{swept.image.path.name}: {int(swept.signal.sum())} of {swept.signal.size} tiles signal "
-        f"(probability ≥ {swept.threshold:.2f})",
-        swept.level.sigma,
-    )
-    outline(axes, swept.signal, swept.tile_size, "tab:red", "signal")
-    blank = np.isnan(swept.probability)
-    if blank.any():
-        outline(axes, blank, swept.tile_size, "tab:blue", "no data")
-    axes.legend(loc="upper right", fontsize=9)
-    save(figure, path)

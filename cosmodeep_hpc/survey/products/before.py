@@ -69,7 +69,7 @@ def write(swept: Swept, config: Config, out: Path) -> None:
         "probability": ("probability.fits", _write_probability),
         "tiles": ("tiles.fits", _write_tiles),
         "mask": ("mask.fits", _write_mask),
-        "picture": ("png", lambda s, path, _: picture.quick_look(s, path)),
+        "picture": ("png", lambda s, path, _: quick_look(s, path)),
     }
     provenance = _provenance(swept, checksum)
     for kind, (suffix, writer) in writers.items():
@@ -174,3 +174,19 @@ def _record(swept: Swept, config: Config, checksum: str) -> dict[str, object]:
         "products": {kind: path.name for kind, path in swept.files.items()},
         "config": config.as_dict(),
     }
+
+
+def quick_look(swept: Swept, path: Path) -> None:
+    """Draw a swept image with its signal tiles outlined."""
+    figure, axes = picture.canvas(
+        swept.image,
+        f"{swept.image.path.name}: {int(swept.signal.sum())} of {swept.signal.size} tiles signal "
+        f"(probability ≥ {swept.threshold:.2f})",
+        swept.level.sigma,
+    )
+    picture.outline(axes, swept.signal, swept.tile_size, "tab:red", "signal")
+    blank = np.isnan(swept.probability)
+    if blank.any():
+        picture.outline(axes, blank, swept.tile_size, "tab:blue", "no data")
+    axes.legend(loc="upper right", fontsize=9)
+    picture.save(figure, path)

@@ -1,0 +1,151 @@
+"""The columns of the catalogue of islands: those of CASDA's island catalogue where they apply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+
+from cosmodeep_hpc.survey.islands import Island, name
+from cosmodeep_hpc.survey.refine import Refined
+from cosmodeep_hpc.tiles.fits.image import Image
+
+MJY = 1e3  # of a Jy
+ARCSEC2_PER_ARCMIN2 = 3600.0
+
+# name | data type | unit | UCD | meaning. As in CASDA, pixels are counted from 0.
+TABLE = """
+island_id        | char    |             | meta.id;meta.main                     | identifier
+island_name      | char    |             | meta.id                               | Jhhmmss-ddmmss of its position, truncated
+number           | int     |             | meta.number                           | its number in the grid of islands
+plane            | int     |             | meta.number                           | plane of the file, in the order of the file, from 0
+n_tiles          | int     |             | meta.number                           | cells of the grid in it
+ra_hms_cont      | char    |             | pos.eq.ra                             | right ascension of the brightness-weighted centroid, ICRS
+dec_dms_cont     | char    |             | pos.eq.dec                            | declination of the same
+ra_deg_cont      | double  | deg         | pos.eq.ra;meta.main                   | right ascension of the same
+dec_deg_cont     | double  | deg         | pos.eq.dec;meta.main                  | declination of the same
+freq             | double  | MHz         | em.freq                               | frequency of the plane
+flux_int         | double  | mJy         | phot.flux.density;em.radio            | integrated flux of all pixels of its cells
+flux_int_err     | double  | mJy         | stat.error;phot.flux.density;em.radio | error of it from the noise of its pixels
+flux_peak        | double  | mJy/beam    | phot.flux.density;stat.max;em.radio   | brightest pixel
+background_noise | double  | mJy/beam    | instr.skyLevel;em.radio               | local rms noise
+brightness_peak  | double  | mJy/arcsec2 | phot.flux.sb;stat.max;em.radio        | brightest pixel, of images without a beam too
+brightness_noise | double  | mJy/arcsec2 | instr.skyLevel;em.radio               | local rms noise, of images without a beam too
+x_min            | int     | pix         | pos.cartesian.x;stat.min              | first column
+x_max            | int     | pix         | pos.cartesian.x;stat.max              | last column
+y_min            | int     | pix         | pos.cartesian.y;stat.min              | first row
+y_max            | int     | pix         | pos.cartesian.y;stat.max              | last row
+n_pix            | int     |             | phys.angArea;instr.pixel;meta.number  | pixels with data
+solid_angle      | double  | arcmin2     | phys.angArea                          | solid angle of those pixels
+beam_area        | double  | arcmin2     | phys.angArea;instr.beam               | solid angle of the beam
+x_cen            | double  | pix         | pos.cartesian.x                       | column of the brightness-weighted centroid
+y_cen            | double  | pix         | pos.cartesian.y                       | row of the same
+x_peak           | int     | pix         | pos.cartesian.x;stat.max              | column of the brightest pixel
+y_peak           | int     | pix         | pos.cartesian.y;stat.max              | row of the same
+ra_peak          | double  | deg         | pos.eq.ra;stat.max                    | right ascension of the brightest pixel, ICRS
+dec_peak         | double  | deg         | pos.eq.dec;stat.max                   | declination of the same
+mean_probability | double  |             | stat.probability;stat.mean            | mean of its cells' probabilities of signal
+max_probability  | double  |             | stat.probability;stat.max             | largest of them
+coverage         | double  |             | stat.value                            | share of its pixels that have data
+flag_edge        | boolean |             | meta.code                             | at the edge of the image or of the data: it may go on there
+flag_partial     | boolean |             | meta.code                             | a cell of it is cut or has pixels without data
+"""  # noqa: E501
+
+REFINED = """
+n_pix_refined       | int    |         | phys.angArea;instr.pixel;meta.number | pixels in the refined mask
+solid_angle_refined | double | arcmin2 | phys.angArea                         | solid angle of the same
+flux_int_refined    | double | mJy     | phot.flux.density;em.radio           | integrated flux of the same
+"""  # noqa: E501
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column, its values (one a row) in `kind`: VOTable's data type."""
+
+    name: str
+    kind: str
+    unit: str
+    ucd: str
+    meaning: str
+    values: list[Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where islands of a plane belong: the image, its number in the file, its frequency [Hz]."""
+
+    image: Image
+    number: int
+    frequency: float
+
+
+def columns(
+    stem: str, islands: Sequence[Island], places: Sequence[Place], refined: Refined | None
+) -> list[Column]:
+    """The catalogue, column by column.
+
+    Args:
+        stem: what `island_id` begins with.
+        places: of each plane, in the order of `Island.plane`.
+        refined: measures of the refined mask, where one was made.
+    """
+    rows = [_row(stem, island, places[island.plane], refined) for island in islands]
+    table = TABLE.strip() + (REFINED.rstrip() if refined is not None else "")
+    specified = [[part.strip() for part in line.split("|")] for line in table.splitlines()]
+    return [
+        Column(name, kind, unit, ucd, meaning, [row[name] for row in rows])
+        for name, kind, unit, ucd, meaning in specified
+    ]
+
+
+def _row(stem: str, island: Island, place: Place, refined: Refined | None) -> dict[str, Any]:
+    """The values of a row by the names of its columns."""
+    beam = place.image.beam.area if place.image.beam else float("nan")
+    row: dict[str, Any] = {
+        "island_id": f"{stem}_island_{island.number}",
+        "island_name": name(island.position),
+        "number": island.number,
+        "plane": place.number,
+        "n_tiles": island.n_tiles,
+        "ra_hms_cont": hms(island.position),
+        "dec_dms_cont": dms(island.position),
+        "ra_deg_cont": island.position.ra.deg,
+        "dec_deg_cont": island.position.dec.deg,
+        "freq": place.frequency / 1e6,
+        "flux_int": MJY * island.flux,
+        "flux_int_err": MJY * island.flux_error,
+        "flux_peak": MJY * island.peak * beam,
+        "background_noise": MJY * island.rms * beam,
+        "brightness_peak": MJY * island.peak,
+        "brightness_noise": MJY * island.rms,
+        "solid_angle": island.solid_angle / ARCSEC2_PER_ARCMIN2,
+        "beam_area": beam / ARCSEC2_PER_ARCMIN2,
+        "x_cen": island.x,
+        "y_cen": island.y,
+        "ra_peak": island.peak_position.ra.deg,
+        "dec_peak": island.peak_position.dec.deg,
+        "flag_edge": island.edge,
+        "flag_partial": island.partial,
+    }
+    for same in ("x_min", "x_max", "y_min", "y_max", "n_pix", "x_peak", "y_peak"):
+        row[same] = getattr(island, same)
+    for same in ("mean_probability", "max_probability", "coverage"):
+        row[same] = getattr(island, same)
+    if refined is not None:
+        row["n_pix_refined"] = int(refined.n_pix[island.number - 1])
+        row["solid_angle_refined"] = refined.solid_angle[island.number - 1] / ARCSEC2_PER_ARCMIN2
+        row["flux_int_refined"] = MJY * refined.flux[island.number - 1]
+    return row
+
+
+def hms(position: SkyCoord) -> str:
+    """Right ascension as hh:mm:ss.s."""
+    return str(position.ra.to_string(unit=u.hourangle, sep=":", precision=1, pad=True))
+
+
+def dms(position: SkyCoord) -> str:
+    """Declination as +dd:mm:ss."""
+    return str(position.dec.to_string(unit=u.deg, sep=":", precision=0, pad=True, alwayssign=True))

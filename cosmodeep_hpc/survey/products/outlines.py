@@ -1,0 +1,109 @@
+"""Outlines of islands: closed polygons along the sides of their cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage
+from numpy.typing import NDArray
+
+Vertex = tuple[int, int]  # column and row of a corner of the grid
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The outline of an island.
+
+    Attributes:
+        number: of the island.
+        corners: float64 (n, 2), x and y on the image [pixel, counted from 0]; the last corner is
+            joined to the first. A hole is reached by a cut that is walked in both directions, for
+            no region format has polygons with holes.
+    """
+
+    number: int
+    corners: NDArray[np.float64]
+
+
+def outlines(labels: NDArray[np.int32], cell: int, shape: tuple[int, int]) -> list[Outline]:
+    """The outlines of the islands of a plane, in the order of their numbers.
+
+    Args:
+        labels: int32 (rows, cols), numbers of islands, 0 where none.
+        cell: side of a cell [pixel]. shape: (ny, nx) of the image, which cuts the last cells.
+    """
+    found = []
+    for number, box in enumerate(scipy.ndimage.find_objects(labels), 1):
+        if box is None:
+            continue
+        loop = polygon(labels[box] == number)
+        corners = np.array(loop, float) + (box[1].start, box[0].start)
+        corners = np.minimum(corners * cell, (shape[1], shape[0])) - 0.5
+        found.append(Outline(number, corners))
+    return found
+
+
+def polygon(cells: NDArray[np.bool_]) -> list[Vertex]:
+    """One closed loop around 8-connected cells (rows, cols), holes and all, as (x, y) of corners.
+
+    A point is in a cell where a ray from it crosses the loop an odd number of times.
+    """
+    outer, *holes = sorted(_loops(cells), key=min)
+    for hole in holes:
+        outer = _joined(outer, hole)
+    return _corners(outer)
+
+
+def _loops(cells: NDArray[np.bool_]) -> list[list[Vertex]]:
+    """Closed loops of unit sides with the cells on their left, 8-connected cells in one."""
+    padded = np.pad(cells, 1)
+    here = padded[1:-1, 1:-1]
+    following: dict[Vertex, list[Vertex]] = {}
+    for open_side, begin, step in (
+        (~padded[:-2, 1:-1], (0, 0), (1, 0)),  # below: eastward
+        (~padded[1:-1, 2:], (1, 0), (0, 1)),  # right: upward
+        (~padded[2:, 1:-1], (1, 1), (-1, 0)),  # above: westward
+        (~padded[1:-1, :-2], (0, 1), (0, -1)),  # left: downward
+    ):
+        for row, col in np.argwhere(here & open_side):
+            start = (int(col) + begin[0], int(row) + begin[1])
+            following.setdefault(start, []).append((start[0] + step[0], start[1] + step[1]))
+    loops = []
+    for start in sorted(following):  # so that two cells never touch at a start
+        while following[start]:
+            loop, at = [start], following[start].pop()
+            while at != start:
+                loop.append(at)
+                at = _turn(following[at], loop[-2], at)
+            loops.append(loop)
+    return loops
+
+
+def _turn(ends: list[Vertex], before: Vertex, at: Vertex) -> Vertex:
+    """The next corner; where two cells touch at a corner, over to the other one: to the right."""
+    if len(ends) == 1:
+        return ends.pop()
+    right = (at[0] + at[1] - before[1], at[1] - at[0] + before[0])
+    ends.remove(right)
+    return right
+
+
+def _joined(outer: list[Vertex], hole: list[Vertex]) -> list[Vertex]:
+    """Outer loop and hole as one loop: a cut leads left from the hole's leftmost corner."""
+    first = hole.index(min(hole))
+    x, y = hole[first]
+    on_line = {vertex[0]: at for at, vertex in enumerate(outer) if vertex[1] == y and vertex[0] < x}
+    at = on_line[max(on_line)]
+    return outer[: at + 1] + hole[first:] + hole[: first + 1] + outer[at:]
+
+
+def _corners(loop: list[Vertex]) -> list[Vertex]:
+    """The loop without the corners at which it goes straight on."""
+    before, after = loop[-1:] + loop[:-1], loop[1:] + loop[:1]
+    return [
+        at
+        for b, at, a in zip(before, loop, after, strict=True)
+        if (at[0] - b[0]) * (a[1] - at[1]) != (at[1] - b[1]) * (a[0] - at[0])
+        or (at[0] - b[0]) * (a[0] - at[0]) + (at[1] - b[1]) * (a[1] - at[1]) < 0
+    ]

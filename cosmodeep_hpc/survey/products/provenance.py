@@ -1,0 +1,118 @@
+"""How products came about: as FITS cards, and as the JSON record that is written last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.survey.islands import Island
+from cosmodeep_hpc.survey.products.cube import Cube
+from cosmodeep_hpc.survey.swept import NO_DATA, Swept, SweptPlane
+
+
+def cards(swept: Swept) -> fits.Header:
+    """The provenance as FITS cards: no date in it, so that a product is the same every time."""
+    card = swept.model.card
+    header = fits.Header()
+    header["CREATOR"] = f"cosmodeep_hpc {__version__}"
+    header["MODELSHA"] = (swept.model_sha256[:16], "SHA-256 of the model file, first 16 digits")
+    header["IMAGESHA"] = (swept.sha256[:16], "SHA-256 of the image file, first 16 digits")
+    header["THRESH"] = (swept.threshold, "signal from this probability on")
+    header["TILESIZE"] = (swept.tile, "[pixel] side of a tile")
+    header["CELLSIZE"] = (swept.cell, "[pixel] side of a cell of the grid")
+    header["REBIN"] = (swept.rebin, "[pixel] side of what the network saw as one")
+    header["F_TH"] = (card.f_th, "[Jy/arcsec2] flux threshold of the labels")
+    header["N_PIX"] = (card.n_pix, "[pixel] pixel threshold of the labels")
+    if len(swept.planes) == 1:
+        header["SIGMA"] = (swept.planes[0].level.sigma, "[Jy/arcsec2] noise that was scaled by")
+    for note in notes(swept):
+        header.add_history(note.encode("ascii", "replace").decode())
+    return header
+
+
+def notes(swept: Swept) -> list[str]:
+    """The notes of all planes, each said once."""
+    return list(dict.fromkeys(note for plane in swept.planes for note in plane.notes))
+
+
+def record(
+    swept: Swept, cube: Cube, islands: Sequence[Island], config: Config, *, refine: bool
+) -> dict[str, Any]:
+    """The content of the JSON record."""
+    card, image = swept.model.card, swept.planes[0].image
+    own = {island.plane: 0 for island in islands}
+    for island in islands:
+        own[island.plane] += 1
+    planes = [
+        _plane(plane, swept, frequency, own.get(number, 0))
+        for number, (plane, frequency) in enumerate(
+            zip(swept.planes, cube.frequencies(), strict=True)
+        )
+    ]
+    rows, cols = swept.planes[0].probability.shape
+    return {
+        "cosmodeep_hpc": __version__,
+        "key": swept.key,
+        "image": {
+            "name": swept.path.name,
+            "sha256": swept.sha256,
+            "axes": swept.axes,
+            "shape": image.shape,
+            "unit": image.unit,
+            "to_jy_per_arcsec2": image.to_surface_brightness,
+            "beam_arcsec": asdict(image.beam) if image.beam else None,
+            "pixel_scale_arcsec": image.pixel_scale,
+        },
+        "model": {
+            "name": swept.model.path.name,
+            "sha256": swept.model_sha256,
+            "f_th": card.f_th,
+            "n_pix": card.n_pix,
+            "pixel_scale_arcsec": card.pixel_scale,
+            "noise_jy_per_arcsec2": card.noise_rms,
+            "preprocessing": asdict(card.preprocessing),
+        },
+        "threshold": swept.threshold,
+        "grid": {
+            "shape": [rows, cols],
+            "cell_pixels": swept.cell,
+            "tile_pixels": swept.tile,
+            "rebin": swept.rebin,
+            "partial_top_row": rows * swept.cell > image.shape[0],
+            "partial_right_column": cols * swept.cell > image.shape[1],
+        },
+        "tiles": {
+            what: sum(plane["tiles"][what] for plane in planes)
+            for what in ("signal", "noise", "no_data")
+        },
+        "islands": len(islands),
+        "refined": refine,
+        "planes": planes,
+        "notes": notes(swept),
+        "products": {kind: path.name for kind, path in swept.files.items()},
+        "config": config.as_dict(),
+    }
+
+
+def _plane(plane: SweptPlane, swept: Swept, frequency: float, islands: int) -> dict[str, Any]:
+    mask = plane.tile_mask(swept.threshold)
+    noise = plane.noise[np.isfinite(plane.noise)]
+    return {
+        "index": plane.image.plane,
+        "frequency_hz": None if np.isnan(frequency) else frequency,
+        "tiles": {
+            "signal": int((mask == 1).sum()),
+            "noise": int((mask == 0).sum()),
+            "no_data": int((mask == NO_DATA).sum()),
+        },
+        "islands": islands,
+        "noise_jy_per_arcsec2": float(np.median(noise)) if len(noise) else None,
+        "level": asdict(plane.level),
+        "notes": plane.notes,
+    }

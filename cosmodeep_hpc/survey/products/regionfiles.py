@@ -1,0 +1,92 @@
+"""Islands as region files: DS9's, which CARTA reads too, and CASA's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.survey.islands import Island, Islands, icrs, name
+from cosmodeep_hpc.survey.products.outlines import outlines
+from cosmodeep_hpc.survey.swept import Swept
+
+# CARTA tells the two formats apart by how the first line begins, and leaves out lines it does not
+# know; DS9 takes its first line for a comment.
+DS9_FIRST = "# Region file format: DS9 version 4.1"
+DS9_STYLE = (
+    'global color=red dashlist=8 3 width=1 font="helvetica 10 normal roman" select=1 highlite=1 '
+    "dash=0 fixed=0 edit=1 move=1 delete=1 include=1 source=1"
+)
+CASA_FIRST = "#CRTFv0 CASA Region Text Format version 0"
+
+
+@dataclass(frozen=True)
+class Region:
+    """An island to be drawn.
+
+    Attributes:
+        label: number, name, and the plane where there are several.
+        corners: float64 (n, 2): ICRS right ascension and declination [deg] where `on_sky`, else x
+            and y [pixel, from 0]: a corner of a cell may lie beyond the edge of the projection.
+    """
+
+    label: str
+    corners: NDArray[np.float64]
+    on_sky: bool
+
+
+def regions(swept: Swept, islands: Islands) -> list[Region]:
+    """The outlines of all islands, in the order of their numbers."""
+    drawn = []
+    by_number = {island.number: island for island in islands.islands}
+    for plane, labels in zip(swept.planes, islands.labels, strict=True):
+        for outline in outlines(labels, swept.cell, plane.image.shape):
+            sky = icrs(plane.image.wcs, outline.corners[:, 0], outline.corners[:, 1])
+            corners = np.stack([sky.ra.deg, sky.dec.deg], axis=-1)
+            on_sky = bool(np.isfinite(corners).all())
+            label = _label(by_number[outline.number], len(swept.planes))
+            drawn.append(Region(label, corners if on_sky else outline.corners, on_sky))
+    return drawn
+
+
+def _label(island: Island, planes: int) -> str:
+    where = f" plane {island.plane}" if planes > 1 else ""
+    return f"{island.number} {name(island.position)}{where}"
+
+
+def write_ds9(regions: Sequence[Region], path: Path) -> None:
+    """Write DS9 polygons: on the sky (icrs); in pixels from 1 (image) only where there is none."""
+    lines = [DS9_FIRST, DS9_STYLE]
+    for frame, on_sky, point in (
+        ("icrs", True, lambda p: f"{p[0]:.7f},{p[1]:.7f}"),
+        ("image", False, lambda p: f"{p[0] + 1:.2f},{p[1] + 1:.2f}"),
+    ):
+        of_frame = [region for region in regions if region.on_sky == on_sky]
+        if of_frame:
+            lines.append(frame)
+        for region in of_frame:
+            corners = ",".join(map(point, region.corners))
+            lines.append(f"polygon({corners}) # text={{{region.label}}}")
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def write_casa(regions: Sequence[Region], path: Path) -> None:
+    """Write CASA polygons: on the sky (ICRS), in pixels from 0 where there is none."""
+    lines = [CASA_FIRST]
+    for region in regions:
+        point: Callable[[NDArray[np.float64]], str] = _degrees if region.on_sky else _pixels
+        corners = ", ".join(map(point, region.corners))
+        frame = "coord=ICRS, " if region.on_sky else ""
+        lines.append(f'poly [{corners}] {frame}linewidth=1, color=red, label="{region.label}"')
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def _degrees(corner: NDArray[np.float64]) -> str:
+    return f"[{corner[0]:.7f}deg, {corner[1]:.7f}deg]"
+
+
+def _pixels(corner: NDArray[np.float64]) -> str:
+    return f"[{corner[0]:.2f}pix, {corner[1]:.2f}pix]"

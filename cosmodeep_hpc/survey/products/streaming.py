@@ -1,0 +1,143 @@
+"""Masks on the image's pixels, written strip by strip: memory does not grow with the mosaic."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.survey.products.cube import Cube, Paint
+
+BLOCK = 2880  # bytes that a FITS file is made of
+STRIP = 2**22  # pixels of a strip, about
+TALL = 2**26  # the same where tall strips pay
+TALLEST = 1024  # rows of a strip, at most
+ROW = np.dtype([("length", ">i8"), ("offset", ">i8")])  # a descriptor of 1QB
+LEVEL = 4  # of gzip: masks are runs of equal bytes, and more effort gains nothing
+
+
+def height(cube: Cube, cell: int, pixels: int = STRIP) -> int:
+    """Rows of an image in a strip of about `pixels`: whole cells, or less than one."""
+    a_row = int(np.prod(cube.axes[cube.y + 1 :]))
+    fitting = min(max(1, pixels // a_row), max(cell, TALLEST))
+    rows = fitting // cell * cell if fitting >= cell else fitting
+    return min(rows, cube.axes[cube.y])
+
+
+def write_plain(path: Path, cube: Cube, cards: fits.Header, rows: int, paint: Paint) -> None:
+    """Write a mask as the primary image of a FITS file."""
+    header = _image_header(cube)
+    header.update(cards)
+    written = 0
+    with path.open("wb") as file:
+        file.write(header.tostring().encode("ascii"))
+        for strip in cube.strips(rows, paint):
+            file.write(strip.data)
+            written += strip.nbytes
+        _pad(file, written)
+
+
+def write_packed(path: Path, cube: Cube, cards: fits.Header, rows: int, paint: Paint) -> None:
+    """Write a mask tile-compressed (GZIP_1), a tile being `rows` rows of an image.
+
+    astropy compresses an image that it holds whole; this one may be larger than the memory.
+
+    Source: FITS standard 4.0, section 10.1.
+    """
+    ny = cube.axes[cube.y]
+    tiles = int(np.prod(cube.axes[: cube.y])) * -(-ny // rows)
+    table = np.zeros(tiles, ROW)
+    with path.open("wb") as file:
+        file.write(fits.PrimaryHDU().header.tostring().encode("ascii"))
+        begin = file.tell()
+        # written twice, of one length: the size of the heap is known at the end
+        file.write(_packed_header(cube, cards, rows, table, 0).tostring().encode("ascii"))
+        at = file.tell()
+        file.write(table.tobytes())
+        heap = 0
+        for number, strip in enumerate(cube.strips(rows, paint)):
+            packed = _gzip(strip)
+            table[number] = len(packed), heap
+            file.write(packed)
+            heap += len(packed)
+        _pad(file, table.nbytes + heap)
+        file.seek(begin)
+        file.write(_packed_header(cube, cards, rows, table, heap).tostring().encode("ascii"))
+        file.seek(at)
+        file.write(table.tobytes())
+
+
+def _image_header(cube: Cube) -> fits.Header:
+    header = fits.Header()
+    header["SIMPLE"] = True
+    header["BITPIX"] = 8
+    header["NAXIS"] = len(cube.axes)
+    for number, length in enumerate(reversed(cube.axes)):
+        header[f"NAXIS{number + 1}"] = length
+    header["EXTEND"] = True
+    return header
+
+
+def _packed_header(
+    cube: Cube, cards: fits.Header, rows: int, table: NDArray[np.void], heap: int
+) -> fits.Header:
+    header = fits.Header()
+    header["XTENSION"] = "BINTABLE"
+    header["BITPIX"] = 8
+    header["NAXIS"] = 2
+    header["NAXIS1"] = ROW.itemsize
+    header["NAXIS2"] = len(table)
+    header["PCOUNT"] = heap
+    header["GCOUNT"] = 1
+    header["TFIELDS"] = 1
+    header["TTYPE1"] = "COMPRESSED_DATA"
+    header["TFORM1"] = f"1QB({int(table['length'].max(initial=0))})"
+    header["ZIMAGE"] = True
+    header["ZSIMPLE"] = True
+    header["ZBITPIX"] = 8
+    header["ZNAXIS"] = len(cube.axes)
+    tile = [1] * cube.y + [rows, *cube.axes[cube.y + 1 :]]
+    for number, length in enumerate(reversed(cube.axes)):
+        header[f"ZNAXIS{number + 1}"] = length
+    for number, length in enumerate(reversed(tile)):
+        header[f"ZTILE{number + 1}"] = length
+    header["ZCMPTYPE"] = "GZIP_1"
+    header["EXTNAME"] = "MASK"
+    header.update(cards)
+    return header
+
+
+def _gzip(strip: NDArray[np.uint8]) -> bytes:
+    """A gzip file of the pixels, with no time in it."""
+    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
+    return packer.compress(strip.data) + packer.flush()
+
+
+def _pad(file: BinaryIO, written: int) -> None:
+    file.write(b"\0" * (-written % BLOCK))
+
+
+def painter(grids: list[NDArray[np.uint8]], width: int, cell: int, fill: int) -> Paint:
+    """Paints the cells of each plane on the image's pixels; `fill` beyond the last cell."""
+
+    def paint(plane: int, start: int, stop: int) -> NDArray[np.uint8]:
+        return repeated_rows(grids[plane], width, cell, fill, start, stop)
+
+    return paint
+
+
+def repeated_rows(
+    grid: NDArray[np.uint8], width: int, cell: int, fill: int, start: int, stop: int
+) -> NDArray[np.uint8]:
+    """Rows `start` to `stop` of the image's pixels, each with the value of its cell."""
+    first, last = start // cell, min(-(-stop // cell), len(grid))
+    pixels = np.full((stop - start, width), fill, np.uint8)
+    lines = np.repeat(grid[first:last], cell, axis=1)[:, :width]
+    for row, line in enumerate(lines, first):
+        there = slice(max(row * cell, start) - start, min((row + 1) * cell, stop) - start)
+        pixels[there, : len(line)] = line
+    return pixels

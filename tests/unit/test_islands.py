@@ -1,0 +1,201 @@
+"""Islands of signal cells: which cells they are made of, and what they measure."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.wcs import WCS
+from sweeps import sky, swept, write_mosaic
+
+from cosmodeep_hpc.survey import islands
+from cosmodeep_hpc.survey.islands import label, name, pixel_areas
+
+BEAM = np.pi / (4 * np.log(2)) * 20.0**2  # [arcsec^2] of tests' mosaics
+PIXEL = 9.6**2
+
+
+@pytest.mark.parametrize(
+    "cells, count",
+    [
+        (["..", ".."], 0),
+        (["#.", ".#"], 1),  # cells that touch at a corner
+        ([".#", "#."], 1),
+        (["#.#", "...", "#.#"], 4),
+        (["###", "#.#", "###"], 1),
+        (["#..#", "####"], 1),
+    ],
+)
+def test_connected_cells_are_one_island(cells, count):
+    signal = np.array([[c == "#" for c in row] for row in cells])
+    labels, found = label(signal)
+    assert found == count and ((labels > 0) == signal).all()
+
+
+@pytest.mark.parametrize(
+    "ra, dec, expected",
+    [
+        ("12h34m56.99s", "-01d02m03.99s", "J123456-010203"),  # truncated, not rounded
+        ("12h34m56s", "+45d00m00s", "J123456+450000"),  # on the second: no second less
+        ("23h59m59.999s", "-00d00m00.5s", "J235959-000000"),  # the sign of -0
+        ("0h0m0s", "0d0m0s", "J000000+000000"),
+        ("1h2m3.4s", "+89d59m59.999s", "J010203+895959"),
+    ],
+)
+def test_names_are_truncated_positions(ra, dec, expected):
+    assert name(SkyCoord(ra, dec)) == expected
+
+
+@pytest.fixture
+def one_cell(tmp_path):
+    """A mosaic of 120 x 160 pixels, zero but for three pixels, with its middle cells signal."""
+    pixels = np.zeros((120, 160))
+    pixels[50, 70], pixels[50, 100], pixels[60, 85] = 1.0, 1.0, 2.0
+    signal = np.zeros((3, 4), bool)
+    signal[1, 1:3] = True
+    return swept(write_mosaic(tmp_path / "a.fits", pixels, sky((120, 160))), signal)
+
+
+def test_measures_of_an_island(one_cell):
+    (island,) = islands.find(one_cell).islands
+    assert (island.x, island.y) == (85.0, 55.0)  # centre of three pixels of weights 1, 1, 2
+    assert (island.x_min, island.x_max, island.y_min, island.y_max) == (40, 119, 40, 79)
+    assert (island.x_peak, island.y_peak) == (85, 60)
+    assert island.n_tiles == 2 and island.n_pix == 3200
+    assert island.peak * BEAM == pytest.approx(2.0)
+    assert island.flux == pytest.approx(4.0 * PIXEL / BEAM, rel=1e-4)
+    assert island.solid_angle == pytest.approx(3200 * PIXEL, rel=1e-4)
+    # so many beams' noise, added in squares
+    beams = island.solid_angle / BEAM
+    assert island.flux_error == pytest.approx(island.rms * BEAM * np.sqrt(beams))
+    assert island.mean_probability == pytest.approx(0.7515)
+    assert island.max_probability == pytest.approx(0.752)
+    assert island.coverage == 1 and not island.edge and not island.partial
+
+
+@pytest.mark.parametrize(
+    "unit, factor",
+    [
+        ("Jy/beam", 1.0),
+        ("mJy/beam", 1e3),
+        ("Jy/arcsec2", 1 / BEAM),
+        ("Jy/sr", 1 / BEAM * (180 * 3600 / np.pi) ** 2),
+        ("Jy/pixel", PIXEL / BEAM),
+    ],
+)
+def test_flux_in_every_unit(tmp_path, unit, factor):
+    """A Gaussian of 30 pixels and 0.1 Jy, in the middle of the projection."""
+    y, x = np.mgrid[:240, :240] - 119.5
+    width = 15.0
+    flux = np.exp(-(x**2 + y**2) / (2 * width**2)) / (2 * np.pi * width**2) * 0.1  # a pixel
+    per_beam = flux * BEAM / PIXEL
+    path = write_mosaic(tmp_path / "a.fits", per_beam * factor, sky((240, 240), BUNIT=unit))
+    (island,) = islands.find(swept(path, np.ones((6, 6), bool))).islands
+    assert island.flux == pytest.approx(0.1, rel=1e-3)
+    assert island.peak * BEAM == pytest.approx(per_beam.max(), rel=1e-5)
+    assert island.edge  # the whole image
+
+
+@pytest.mark.parametrize("unit, grows", [("Jy/sr", True), ("Jy/pixel", False)])
+def test_pixels_far_from_the_centre_cover_more_sky(tmp_path, unit, grows):
+    """SIN, 30 degrees from the centre: a pixel covers 1 / cos(30 deg) of one at the centre."""
+    header = sky((40, 40), BUNIT=unit, CRPIX1=20.5 + np.sin(np.pi / 6) / np.deg2rad(9.6 / 3600))
+    path = write_mosaic(tmp_path / "a.fits", np.ones((40, 40)), header)
+    (island,) = islands.find(swept(path, np.ones((1, 1), bool))).islands
+    farther = 1 / np.cos(np.pi / 6)
+    assert island.solid_angle == pytest.approx(1600 * PIXEL * farther, rel=1e-3)
+    expected = 1600 * PIXEL / (180 * 3600 / np.pi) ** 2 * farther if grows else 1600
+    assert island.flux == pytest.approx(expected, rel=1e-3)
+
+
+def test_all_pixels_of_the_sky_cover_the_sphere(tmp_path):
+    header = sky((180, 360), "CAR", pixel=3600.0, CRVAL1=180.0)
+    path = write_mosaic(tmp_path / "a.fits", np.ones((180, 360)), header)
+    plane = swept(path, np.zeros((180, 360), bool), cell=1).planes[0]
+    areas = pixel_areas(plane.image, np.ones((180, 360), bool), 1)
+    assert areas.sum() == pytest.approx(4 * np.pi * (180 * 3600 / np.pi) ** 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("projection", ["SIN", "TAN", "ZEA", "CAR", "GAL"])
+def test_positions_are_those_of_astropy(tmp_path, projection):
+    header = sky((200, 200), projection)
+    pixels = np.zeros((200, 200))
+    pixels[33, 151] = 1.0
+    signal = np.zeros((5, 5), bool)
+    signal[0, 3] = True
+    path = write_mosaic(tmp_path / "a.fits", pixels, header)
+    (island,) = islands.find(swept(path, signal)).islands
+    expected = WCS(header).pixel_to_world(151, 33).icrs
+    assert island.position.separation(expected) < 1 * u.mas
+    assert island.peak_position.separation(expected) < 1 * u.mas
+
+
+@pytest.mark.parametrize(
+    "cell, blank, edge, partial",
+    [
+        ((1, 1), None, False, False),
+        ((1, 2), (1, 3), True, False),  # beside no data
+        ((1, 1), (2, 2), True, False),  # at a corner
+        ((0, 2), None, True, False),
+        ((2, 4), None, True, True),  # cut: 190 = 4 * 40 + 30 columns
+        ((2, 1), None, False, True),  # has pixels without data
+    ],
+)
+def test_flags(tmp_path, cell, blank, edge, partial):
+    pixels = np.zeros((160, 190))
+    pixels[85, 45] = np.nan
+    signal, without = np.zeros((4, 5), bool), np.zeros((4, 5), bool)
+    signal[cell] = True
+    if blank:
+        without[blank] = True
+    path = write_mosaic(tmp_path / "a.fits", pixels, sky((160, 190)))
+    (island,) = islands.find(swept(path, signal, blank=without)).islands
+    assert (island.edge, island.partial) == (edge, partial)
+    assert island.coverage == (1599 / 1600 if cell == (2, 1) else 1)
+
+
+def test_pixels_without_data_count_nowhere(tmp_path):
+    pixels = np.full((40, 40), 1.0)
+    pixels[:20] = np.nan
+    path = write_mosaic(tmp_path / "a.fits", pixels, sky((40, 40)))
+    (island,) = islands.find(swept(path, np.ones((1, 1), bool))).islands
+    assert island.n_pix == 800 and island.coverage == 0.5
+    assert island.flux == pytest.approx(800 * PIXEL / BEAM, rel=1e-4)
+    assert island.y == 29.5
+
+
+def test_an_island_of_negative_pixels_has_its_middle_for_a_centroid(tmp_path):
+    path = write_mosaic(tmp_path / "a.fits", np.full((40, 80), -1.0), sky((40, 80)))
+    (island,) = islands.find(swept(path, np.ones((1, 2), bool))).islands
+    assert (island.x, island.y) == (39.5, 19.5) and island.flux < 0
+
+
+def test_numbers_go_on_through_the_planes(tmp_path):
+    header = sky((80, 80), CTYPE3="FREQ", CRVAL3=1e9, CDELT3=1e6, CRPIX3=1.0, CUNIT3="Hz")
+    path = write_mosaic(tmp_path / "a.fits", np.zeros((2, 80, 80)), header)
+    signal = np.zeros((2, 2, 2), bool)
+    signal[0, 0, 0] = signal[1, 1, 1] = True
+    found = islands.find(swept(path, signal))
+    assert [(i.number, i.plane) for i in found.islands] == [(1, 0), (2, 1)]
+    assert found.labels[0][0, 0] == 1 and found.labels[1][1, 1] == 2
+
+
+def test_only_rows_with_islands_are_read_a_little_at_a_time(tmp_path, monkeypatch):
+    signal = np.zeros((5, 10), bool)
+    signal[3, 4:6] = signal[3, 8] = True
+    path = write_mosaic(tmp_path / "a.fits", np.zeros((200, 400)), sky((200, 400)))
+    made = swept(path, signal)
+    read = []
+
+    class Watched(type(made.planes[0].image)):
+        def rows(self, start, stop, columns=slice(None)):
+            read.append((start, stop, columns.start, columns.stop))
+            return super().rows(start, stop, columns)
+
+    image = Watched(**vars(made.planes[0].image))
+    watched = replace(made, planes=(replace(made.planes[0], image=image),))
+    monkeypatch.setattr(islands, "PIXELS_AT_ONCE", 200 * 16)
+    found = islands.find(watched)
+    assert read == [(120, 136, 160, 360), (136, 152, 160, 360), (152, 160, 160, 360)]
+    assert [i.n_pix for i in found.islands] == [3200, 1600]
