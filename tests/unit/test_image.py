@@ -171,7 +171,7 @@ def test_ncp_projection(tmp_path):
         ({"BUNIT": "furlong"}, "BUNIT is furlong; expected"),
         ({"BUNIT": "MJY/BEAM"}, "BUNIT is MJY/BEAM; expected"),  # mega or milli
         ({"BUNIT": "dex(K)"}, "BUNIT is dex(K); expected"),
-        ({"BUNIT": "Jy/beam", "BMAJ": None}, "there is no beam; expected BMAJ and BMIN [deg]"),
+        ({"BUNIT": "Jy/beam", "BMAJ": None, "BMIN": None}, "there is no beam; expected BMAJ and"),
         ({"BUNIT": "Jy/beam", "BMIN": 0.0}, "there is no beam"),
         ({"CTYPE1": None, "CTYPE2": None}, "expected sky coordinates"),
         ({"CTYPE1": "X", "CTYPE2": "Y"}, "axes 1 and 2 are of type X, Y; expected sky coord"),

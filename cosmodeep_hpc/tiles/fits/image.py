@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from astropy import units as u
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.sky.beam import Beam
-
-SURFACE_BRIGHTNESS = u.Jy / u.arcsec**2
+from cosmodeep_hpc.tiles.fits import axes, compressed, unit
+from cosmodeep_hpc.tiles.fits.beams import Beams
+from cosmodeep_hpc.tiles.fits.cards import value
+from cosmodeep_hpc.tiles.fits.hdu import Hdu, choose, scan
+from cosmodeep_hpc.tiles.fits.pixels import Pixels, Scaling, StoredPixels
+from cosmodeep_hpc.tiles.fits.storage import Storage, storage_of
 
 
 @dataclass(frozen=True)
 class Image:
-    """An open image.
+    """An open image: one plane of a file.
 
     Attributes:
-        path: the file.
+        path: the file, by the name it was asked for.
         header: header of the HDU with the image.
-        shape: (ny, nx) of the plane.
+        shape: (ny, nx) of the plane; y is the slower of its two axes in the file.
         wcs: world coordinates of the plane's two axes, in the file's order of axes.
-        beam: restoring beam, or None where the header has none.
+        beam: restoring beam, or None where none is known.
         to_surface_brightness: factor from the file's unit to Jy/arcsec^2.
+        plane: its index on the file's other axes, slowest first, from 0; () where it has two axes.
+        unit: the file's unit as understood.
+        notes: what was assumed of it.
     """
 
     path: Path
@@ -40,163 +44,212 @@ class Image:
     wcs: WCS
     beam: Beam | None
     to_surface_brightness: float
-    _hdu: Any
+    plane: tuple[int, ...]
+    unit: str
+    notes: tuple[str, ...]
+    _pixels: Pixels = field(repr=False)
 
     @property
     def pixel_scale(self) -> float:
         """Side of a pixel [arcsec], the geometric mean of its two sides."""
-        return _pixel_scale(self.wcs)
+        return axes.pixel_scale(self.wcs)
 
-    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+    def rows(self, start: int, stop: int, columns: slice = slice(None)) -> NDArray[np.float32]:
         """Rows `start` to `stop` of the plane in Jy/arcsec^2; infinite pixels become NaN.
+
+        Memory is that of what is asked, however large the plane. Threads may call it at once.
+
+        Args:
+            columns: those wanted, without a step.
 
         Raises:
             InputError: the file ends early or cannot be read.
         """
-        leading = (0,) * (self.header["NAXIS"] - 2)
+        rows = range(*slice(start, stop).indices(self.shape[0]))
+        wanted = range(*columns.indices(self.shape[1]))
+        if wanted.step != 1:
+            raise ValueError(f"columns {columns}: expected no step")
         try:
-            pixels = self._hdu.section[(*leading, slice(start, stop), slice(None))]
+            return self._pixels.read(self.plane, rows, wanted, self.to_surface_brightness)
         except Exception as error:  # astropy and the decompressors raise what their parts raise
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(
-                f"{self.path}: rows {start} to {stop - 1} cannot be read ({error}); "
+                f"{self.path}: rows {start} to {stop - 1} cannot be read ({reason}); "
                 "expected a whole file: copy or make it again"
             ) from error
-        pixels = np.array(pixels, dtype=np.float32)
-        pixels *= np.float32(self.to_surface_brightness)
-        pixels[np.isinf(pixels)] = np.nan
-        return pixels
 
     def pixels(self) -> NDArray[np.float32]:
         """The whole plane, float32 (ny, nx), in Jy/arcsec^2."""
         return self.rows(0, self.shape[0])
 
 
-def open_image(path: Path) -> Image:
-    """Open the first image of a FITS file that has at least two axes.
+def open_image(
+    path: Path,
+    *,
+    hdu: int | str | None = None,
+    plane: int | None = None,
+    beam: Beam | None = None,
+    unpacked: Path | None = None,
+) -> Image:
+    """Open the first image of the sky in a FITS file; a cube needs a `plane`.
 
-    Axes beyond the second must have length 1, as the frequency and Stokes axes of radio images.
+    Args:
+        hdu: number or EXTNAME of another HDU.
+        plane: in the order of the file, from 0.
+        beam: in place of the file's.
+        unpacked: where the content of a packed file was unpacked to.
 
     Raises:
         InputError: not FITS, truncated, no image, no celestial coordinates, no or unknown BUNIT,
-            or a unit that needs a beam and none in the header.
+            or a unit that needs a beam and none is known.
     """
-    hdu = _image_hdu(path)
-    header = hdu.header
-    axes = [header[f"NAXIS{i + 1}"] for i in range(header["NAXIS"])]
-    if any(length != 1 for length in axes[2:]) or 0 in axes:
+    found = OpenFile.of(path, hdu, unpacked)
+    if found.n_planes != 1 and plane is None:
+        lengths = tuple(reversed(found.hdu.axes))
         raise InputError(
-            f"{path}: axes of {' x '.join(map(str, axes))} pixels; expected one plane: "
-            "axes beyond the second of length 1"
+            f"{path}: axes of {' x '.join(map(str, lengths))} pixels; expected one plane: "
+            "axes beyond the two on the sky of length 1"
         )
-    beam = beam_of(header)
-    wcs = _plane_wcs(path, header)
-    factor = _surface_brightness(path, header, beam, wcs)
-    return Image(path, header, (axes[1], axes[0]), wcs, beam, factor, hdu)
+    return found.images(beam, [plane or 0])[0]
 
 
-def _image_hdu(path: Path) -> Any:
-    """The first HDU with an image, its file checked to be whole."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AstropyWarning)
-            opened = fits.open(path, memmap=False, lazy_load_hdus=True)
-            hdus = [hdu for hdu in opened if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2]
-    except Exception as error:  # astropy and the decompressors raise what their parts raise
-        if isinstance(error, OSError) and error.strerror:
-            raise InputError(f"{path}: cannot read it: {error.strerror}") from error
-        reason = re.split(r"[\n,]", str(error))[0].rstrip(".")
-        raise InputError(
-            f"{path}: not a FITS file, or not a whole one ({reason}); expected a FITS image"
-        ) from error
-    if not hdus:
-        raise InputError(f"{path}: no image in it; expected a FITS image of at least two axes")
-    hdu = hdus[0]
-    place = hdu.fileinfo()
-    if place["file"].compression is None and not isinstance(hdu, fits.CompImageHDU):
-        needed = place["datLoc"] + hdu.size
-        found = path.stat().st_size
-        if found < needed:
-            raise InputError(
-                f"{path}: truncated: {found} bytes, expected at least {needed}; "
-                "copy or make it again"
-            )
-    return hdu
+@dataclass(frozen=True)
+class OpenFile:
+    """A file with the HDU that was chosen in it.
 
+    Attributes:
+        header: of the image.
+        celestial: indices of y and x in the HDU's axes.
+    """
 
-def beam_of(header: fits.Header) -> Beam | None:
-    """The restoring beam of BMAJ, BMIN and BPA [deg]; a missing BPA means 0."""
-    try:
-        major, minor = float(header["BMAJ"]), float(header["BMIN"])
-        angle = float(header.get("BPA") or 0.0)
-    except (KeyError, TypeError, ValueError):  # not there, or no number
-        return None
-    if not (0 < major < np.inf and 0 < minor < np.inf):
-        return None
-    return Beam(major * 3600.0, minor * 3600.0, angle)
+    path: Path
+    storage: Storage
+    hdu: Hdu
+    header: fits.Header
+    wcs: WCS
+    celestial: tuple[int, int]
+    notes: tuple[str, ...]
+    _hdus: Sequence[Hdu] | Iterator[Hdu]
+    _pixels: Pixels
 
+    @classmethod
+    def of(cls, path: Path, wanted: int | str | None, unpacked: Path | None) -> OpenFile:
+        """Open a file and choose its HDU.
 
-def _plane_wcs(path: Path, header: fits.Header) -> WCS:
-    with warnings.catch_warnings():
-        # astropy tells of every non-standard card it mends (NCP, old date formats, ...)
-        warnings.simplefilter("ignore", AstropyWarning)
+        Raises:
+            InputError: as of `open_image`.
+        """
+        with naming(path):
+            storage = storage_of(unpacked or path)
+        hdus: Sequence[Hdu] | Iterator[Hdu] = scan(path, storage)
+        if storage.size is not None:
+            hdus = list(hdus)
         try:
-            wcs = WCS(header).sub([1, 2])
-            wcs.wcs.set()
-        except Exception as error:  # wcslib's errors share no useful base class
-            raise InputError(f"{path}: no usable sky coordinates ({error})") from error
-    if not wcs.has_celestial:
-        kinds = ", ".join(c or "none" for c in wcs.wcs.ctype)
-        raise InputError(
-            f"{path}: axes 1 and 2 are of type {kinds}; expected sky coordinates such as "
-            "RA---SIN and DEC--SIN in CTYPE1 and CTYPE2"
-        )
-    if wcs.has_distortion:  # a tile grid cannot carry it
-        raise InputError(
-            f"{path}: its sky coordinates have distortion terms (SIP or tables); expected a plain "
-            "projection: resample the image"
-        )
-    return wcs
+            chosen = choose(path, hdus, wanted)
+            return cls._with(path, unpacked or path, storage, hdus, chosen)
+        except InputError:
+            raise
+        except Exception as error:  # a header damaged in a way that nobody thought of
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{path}: its header cannot be understood ({type(error).__name__}: {reason}); "
+                "expected a FITS image: copy or make it again"
+            ) from error
 
+    @classmethod
+    def _with(
+        cls,
+        path: Path,
+        place: Path,
+        storage: Storage,
+        hdus: Sequence[Hdu] | Iterator[Hdu],
+        chosen: Hdu,
+    ) -> OpenFile:
+        if 0 in chosen.axes:
+            lengths = " x ".join(map(str, reversed(chosen.axes)))
+            raise InputError(f"{path}: axes of {lengths} pixels; expected one plane or more")
+        header = chosen.header
+        if chosen.compressed:
+            header = compressed.image_header(place, path, chosen)
+        wcs, celestial, notes = axes.celestial_wcs(path, header, chosen.axes)
+        scaling = Scaling.of(path, header)
+        pixels: Pixels
+        if chosen.compressed:
+            pixels = compressed.CompressedPixels(place, chosen.number, celestial, scaling)
+        else:
+            pixels = StoredPixels(storage, chosen.start, chosen.axes, celestial, scaling)
+        return cls(path, storage, chosen, header, wcs, celestial, notes, hdus, pixels)
 
-def _pixel_scale(wcs: WCS) -> float:
-    return float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0)
+    @property
+    def others(self) -> tuple[int, ...]:
+        """Indices of the axes that are not on the sky, slowest first."""
+        return tuple(i for i in range(len(self.hdu.axes)) if i not in self.celestial)
 
+    @property
+    def n_planes(self) -> int:
+        """Planes in the file."""
+        return int(np.prod([self.hdu.axes[i] for i in self.others], dtype=object))
 
-def unit_of(text: str) -> u.UnitBase | None:
-    """The astropy unit of a BUNIT, also in capitals (`JY/BEAM`); None where there is none.
+    def images(self, beam: Beam | None, wanted: Sequence[int]) -> list[Image]:
+        """The planes of these numbers.
 
-    A prefix keeps its case, and `MJY` is refused: it may mean mega or milli.
-    """
-    words = {"jy": "Jy", "beam": "beam", "pixel": "pixel", "arcsec": "arcsec", "sr": "sr"}
-    folded = re.sub(r"(?<!M)(?i:jy)|(?i:beam|pixel|arcsec|sr)", lambda m: words[m[0].lower()], text)
-    for spelling in (text, folded):
-        unit = u.Unit(spelling, parse_strict="silent")
-        if isinstance(unit, u.UnitBase) and not isinstance(unit, u.UnrecognizedUnit):
-            return unit
-    return None
+        A plane whose beam is 0 or NaN in a table of beams, as that of a flagged channel, has no
+        data where its unit needs a beam, unless all of them are so.
 
+        Raises:
+            InputError: no such plane; no usable unit or beam.
+        """
+        beams = Beams(self.path, self.storage, self.header, self._hdus, beam)
+        lengths = [self.hdu.axes[i] for i in self.others]
+        text = str(value(self.header, "BUNIT") or "").strip()
+        area = axes.pixel_scale(self.wcs) ** 2
 
-def _surface_brightness(path: Path, header: fits.Header, beam: Beam | None, wcs: WCS) -> float:
-    """The factor from the header's unit to Jy/arcsec^2."""
-    expected = "expected Jy/beam or Jy/arcsec2 (set BUNIT in the header)"
-    text = str(header.get("BUNIT", "")).strip()
-    if not text:
-        raise InputError(f"{path}: no BUNIT; {expected}")
-    unit = unit_of(text)
-    if unit is None:
-        raise InputError(f"{path}: BUNIT is {text}; {expected}")
-    areas = {u.pix: _pixel_scale(wcs) ** 2}
-    if beam is not None:
-        areas[u.beam] = beam.area
-    elif u.beam in unit.bases:
-        raise InputError(
-            f"{path}: BUNIT is {text} but there is no beam; expected BMAJ and BMIN [deg] in the "
-            "header"
-        )
-    plain = u.Unit(unit.scale)  # the unit with beam and pixel written as solid angles
-    for base, power in zip(unit.bases, unit.powers, strict=True):
-        plain *= u.Unit(areas[base] * u.arcsec**2 if base in areas else base) ** power
-    try:
-        return float(plain.to(SURFACE_BRIGHTNESS))
-    except u.UnitConversionError as error:
-        raise InputError(f"{path}: BUNIT is {text}; {expected}") from error
+        @cache
+        def factor(beam: Beam | None, frequency: float | None, why: str) -> tuple[str, float]:
+            known, times = unit.surface_brightness(self.path, text, beam, area, frequency, why)
+            return unit.spelled(known), times
+
+        found: list[Image] = []
+        refused: InputError | None = None
+        for number in wanted:
+            if not 0 <= number < self.n_planes:
+                raise InputError(f"{self.path}: no plane {number}; it has {self.n_planes} (from 0)")
+            plane = tuple(int(i) for i in np.unravel_index(number, lengths)) if lengths else ()
+            fits_axes = {
+                len(self.hdu.axes) - axis: index
+                for axis, index in zip(self.others, plane, strict=True)
+            }
+            seen = beams.of_plane(number, fits_axes)
+            notes = [*self.notes, *seen.notes]
+            frequency = None
+            if unit.is_temperature(text):
+                known = axes.frequency(self.header, fits_axes, len(self.hdu.axes))
+                if known is not None:
+                    frequency, origin = known
+                    notes.append(
+                        f"{text} converted at {frequency / 1e9:.6g} GHz ({origin}), Rayleigh-Jeans"
+                    )
+            try:
+                spelling, times = factor(seen.beam, frequency, seen.why)
+            except InputError as error:
+                if not seen.is_flagged:
+                    raise
+                refused, spelling, times = error, text, np.nan
+                notes.append(f"plane {number}: no data: no beam ({seen.why})")
+            found.append(
+                Image(
+                    self.path,
+                    self.header,
+                    (self.hdu.axes[self.celestial[0]], self.hdu.axes[self.celestial[1]]),
+                    self.wcs,
+                    seen.beam,
+                    times,
+                    plane,
+                    spelling,
+                    tuple(dict.fromkeys(notes)),
+                    self._pixels,
+                )
+            )
+        if refused is not None and all(np.isnan(image.to_surface_brightness) for image in found):
+            raise refused
+        return found

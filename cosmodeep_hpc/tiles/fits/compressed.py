@@ -1,0 +1,123 @@
+"""Tile-compressed images (.fz): only the compressed tiles that are asked for are read."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.tiles.fits.cards import value, whole_number
+from cosmodeep_hpc.tiles.fits.hdu import Hdu
+from cosmodeep_hpc.tiles.fits.pixels import CHUNK, Scaling, chunks
+
+# Pixels of one row of compressed tiles, which have to be in memory together: 0.5 GiB of float32.
+LARGEST_BAND = 2**27
+METHODS = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "PLIO_1", "HCOMPRESS_1", "NOCOMPRESS")
+
+
+class CompressedPixels:
+    """Pixels of a tile-compressed image; `Pixels` of pixels.py.
+
+    Attributes:
+        path: the file.
+        number: of its HDU.
+        celestial: indices of y and x in the image's axes.
+        scaling: of the numbers that were compressed.
+    """
+
+    def __init__(
+        self, path: Path, number: int, celestial: tuple[int, int], scaling: Scaling
+    ) -> None:
+        self.path = path
+        self.number = number
+        self.celestial = celestial
+        self.scaling = scaling
+        self._lock = Lock()
+        self._hdu: Any = None
+
+    def read(
+        self, plane: tuple[int, ...], rows: range, columns: range, factor: float
+    ) -> NDArray[np.float32]:
+        """As of `Pixels`; threads wait for each other."""
+        box: list[int | slice] = list(plane)
+        for axis, wanted in zip(self.celestial, (rows, columns), strict=True):
+            box.insert(axis, slice(wanted.start, wanted.stop))
+        out = np.empty((len(rows), len(columns)), np.float32)
+        if out.size == 0:
+            return out
+        with self._lock:
+            if self._hdu is None:
+                self._hdu = open_compressed(self.path, self.number)
+            raw = self._hdu.section[tuple(box)]
+        if raw.shape != out.shape:
+            raise EOFError(f"pixels of shape {raw.shape} in place of {out.shape}")
+        height = 1 + CHUNK // out.shape[1]
+        for part, target in zip(chunks(raw, height), chunks(out, height), strict=True):
+            self.scaling.convert(part, factor, target)
+        return out
+
+
+def open_compressed(path: Path, number: int) -> Any:
+    """A tile-compressed HDU by astropy; its numbers stay as they are stored."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        opened = fits.open(path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True)
+        return opened[number]
+
+
+def image_header(path: Path, shown: Path, hdu: Hdu) -> fits.Header:
+    """The header of the image that an HDU holds compressed.
+
+    Args:
+        shown: the name in messages.
+
+    Raises:
+        InputError: it cannot be understood, or its tiles do not make up the image, or are too
+            large to be read a few rows at a time.
+    """
+    method = value(hdu.header, "ZCMPTYPE")
+    if method not in METHODS:
+        raise InputError(
+            f"{shown}: compressed by {method!r}; expected one of {', '.join(METHODS)}: unpack it "
+            "(funpack)"
+        )
+    sides = []
+    for axis, length in zip(range(len(hdu.axes), 0, -1), hdu.axes, strict=True):
+        name = f"ZTILE{axis}"
+        default = length if axis == 1 else 1
+        side = whole_number(shown, hdu.header, name, 1) if name in hdu.header else default
+        sides.append(side)
+    expected = math.prod(-(-n // side) for n, side in zip(hdu.axes, sides, strict=True))
+    rows = whole_number(shown, hdu.header, "NAXIS2")
+    if expected != rows:
+        raise InputError(
+            f"{shown}: {rows} compressed tiles, but an image of "
+            f"{' x '.join(map(str, reversed(hdu.axes)))} pixels in tiles of "
+            f"{' x '.join(map(str, reversed(sides)))} has {expected}: copy or make it again"
+        )
+    band = math.prod(sides[:-1]) * hdu.axes[-1]
+    if band > LARGEST_BAND:
+        raise InputError(
+            f"{shown}: compressed in tiles of {' x '.join(map(str, reversed(sides)))} pixels, of "
+            f"which one row does not fit into memory; expected at most {LARGEST_BAND} pixels: "
+            "unpack it (funpack)"
+        )
+    try:
+        opened = open_compressed(path, hdu.number)
+        header = opened.header
+        if opened.fileinfo()["datLoc"] != hdu.start or value(header, "BITPIX") is None:
+            raise ValueError("no such HDU")
+    except Exception as error:  # astropy raises many things of a damaged header
+        raise InputError(
+            f"{shown}: its compressed image (HDU {hdu.number}) cannot be understood "
+            f"({' '.join(str(error).split())}); expected a whole file: copy or make it again"
+        ) from error
+    return header
