@@ -12,6 +12,8 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.world import World
 
+DEFAULT_MODEL = "paper-npix40"  # of those that ship with the package
+
 Stage = Callable[[argparse.Namespace, Config, World], int]
 
 
@@ -105,11 +107,40 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--images", required=True, help="folder of pairs never trained on", **folder)
     sub.add_argument("--out", required=True, help="folder of results", **folder)
     sub = command("classify", stages.classify)
-    sub.add_argument("image", type=Path, nargs="+", metavar="IMAGE", help="FITS mosaic")
-    sub.add_argument("--model", required=True, help="run folder, .keras file or shipped name")
+    sub.add_argument("image", type=Path, nargs="*", metavar="IMAGE", help="FITS mosaic")
+    sub.add_argument("--list", type=Path, metavar="FILE", help="a text file of images, one a line")
+    sub.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        help="run folder, .keras file or shipped name (%(default)s)",
+    )
     sub.add_argument("--out", required=True, help="folder of products", **folder)
     sub.add_argument(
-        "--threshold", type=float, help="probability of signal (default: the model's own)"
+        "--threshold", type=float, metavar="P", help="probability of signal (default: the model's)"
+    )
+    sub.add_argument(
+        "--hdu", metavar="N", help="number or name of the HDU (default: the first image)"
+    )
+    sub.add_argument(
+        "--plane", type=at_least(0), action="append", metavar="K",
+        help="a plane of a cube, from 0; may be given again (default: all)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--beam", type=float, nargs=3, metavar=("BMAJ", "BMIN", "BPA"),
+        help="in place of the header's [arcsec, arcsec, deg]",
+    )  # fmt: skip
+    sub.add_argument(
+        "--rms", metavar="RMS",
+        help="noise in the image's unit, or a FITS map of it (default: measured)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--refine", action="store_true", help="follow islands at the scale of the beam, too"
+    )
+    sub.add_argument(
+        "--strict", action="store_true", help="end with the first image that cannot be swept"
+    )
+    sub.add_argument(
+        "--restart", action="store_true", help="do anew what an earlier sweep has left in --out"
     )
     sub = command("bench", stages.bench)
     sub.add_argument("--out", type=Path, metavar="FILE", help="JSON file to write too")

@@ -149,21 +149,32 @@ def evaluate(args: argparse.Namespace, settings: Config, world: World) -> int:
 
 
 def classify(args: argparse.Namespace, settings: Config, world: World) -> int:
-    """Sweep mosaics: probability, tiles, mask and picture of each."""
+    """Sweep mosaics: masks, islands, regions and pictures of the signal in each."""
+    from cosmodeep_hpc.learn.notice import STOPPED, Notice
     from cosmodeep_hpc.survey import sweep
 
-    progress = Progress("stripes", speaks=world.is_root)
-    results = sweep.run(
-        settings,
-        args.model,
-        args.image,
-        args.out,
-        world,
-        threshold=args.threshold,
-        progress=progress,
-    )
-    say(world, sweep.table(results))
-    return 0
+    listed = world.on_root(lambda: sweep.read_list(args.list)) if args.list else []
+    images = [*args.image, *listed]
+    progress = Progress("stripes" if len(images) == 1 else "mosaics", speaks=world.is_root)
+    with Notice() as notice:
+        outcomes = sweep.run(
+            settings,
+            args.model,
+            images,
+            args.out,
+            world,
+            sweep.request_of(args),
+            strict=args.strict,
+            restart=args.restart,
+            is_stopped=lambda: notice.given,
+            progress=progress,
+            note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
+        )
+    if world.on_root(lambda: outcomes is None):
+        say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
+        return STOPPED
+    say(world, sweep.table(outcomes or []))
+    return 2 if world.on_root(lambda: any(o.state == "failed" for o in outcomes or [])) else 0
 
 
 def bench(args: argparse.Namespace, settings: Config, world: World) -> int:

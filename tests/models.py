@@ -33,9 +33,11 @@ class BrightestPixel:
     def __init__(self, level: float) -> None:
         self.level = level
         self.shapes: set[tuple[int, ...]] = set()
+        self.tiles = 0  # that were not filled up
 
     def predict_on_batch(self, tiles: Any) -> np.ndarray:
         self.shapes.add(tiles.shape)
+        self.tiles += int((tiles != 0).any(axis=(1, 2, 3)).sum())
         signal = (tiles.max(axis=(1, 2, 3)) > self.level).astype(np.float32)
         return np.stack([1 - signal, signal], axis=1)
 

@@ -39,6 +39,11 @@ class Notice:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         signal.signal(signal.SIGUSR1, self._earlier)
 
+    @property
+    def given(self) -> bool:
+        """Whether this rank was given notice."""
+        return self._given
+
     def _take(self, number: int, frame: FrameType | None) -> None:
         self._given = True
 

@@ -41,7 +41,7 @@ def measure(pixels: NDArray[np.float32], side: int) -> Mesh:
     """
     ny, nx = pixels.shape
     rows, cols = -(-ny // side), -(-nx // side)
-    mesh = Mesh(*(np.full((rows, cols), np.nan, np.float32) for _ in range(3)), side)
+    mesh = mesh_of(np.full((3, rows, cols), np.nan, dtype=np.float32), side)
     step = max(1, int(np.sqrt(side * side / SAMPLE)))
     for row in range(rows):
         strip = pixels[row * side : (row + 1) * side]
@@ -66,10 +66,15 @@ def _sigma(sample: NDArray[np.float32]) -> float:
     return float(TO_SIGMA * np.partition(np.abs(sample - median), middle)[middle])
 
 
+def mesh_of(array: NDArray[np.float32], side: int) -> Mesh:
+    """A mesh from its three grids stacked: float32 (3, rows, cols)."""
+    return Mesh(array[0], array[1], array[2], side)
+
+
 def joined(parts: list[Mesh]) -> Mesh:
     """One mesh of parts that lie above each other, lowest first."""
-    stacked = (np.concatenate([getattr(p, n) for p in parts]) for n in ("sigma", "low", "high"))
-    return Mesh(*stacked, parts[0].side)
+    stacked = [np.stack([part.sigma, part.low, part.high]) for part in parts]
+    return mesh_of(np.concatenate(stacked, axis=1), parts[0].side)
 
 
 def smoothed(sigma: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -80,7 +85,7 @@ def smoothed(sigma: NDArray[np.float32]) -> NDArray[np.float32]:
     measured = np.isfinite(sigma) & (sigma > 0)
     if not measured.any():
         return np.full_like(sigma, np.nan)
-    around = np.pad(np.where(measured, sigma, np.nan), 1, constant_values=np.nan)
+    around = np.pad(np.where(measured, sigma, np.nan), 1, mode="edge")
     rows, cols = sigma.shape
     nine = np.stack([around[y : y + rows, x : x + cols] for y in range(3) for x in range(3)])
     calm = np.nanmedian(nine[:, measured], axis=0)
@@ -93,11 +98,11 @@ def smoothed(sigma: NDArray[np.float32]) -> NDArray[np.float32]:
 def is_as_trained(sigma: NDArray[np.float32], trained: float) -> bool:
     """Whether nine tenths of a plane have the noise of the training, within TOLERANCE."""
     low, high = np.nanpercentile(sigma, [5, 95]) / trained
-    return bool(1 / TOLERANCE < low and high < TOLERANCE)
+    return bool(low > 1 / TOLERANCE and high < TOLERANCE)
 
 
 def interpolated(
-    mesh: NDArray[np.float32], side: int, rows: NDArray[np.float64], cols: NDArray[np.float64]
+    mesh: NDArray[np.float32], side: int, rows: NDArray[np.floating], cols: NDArray[np.floating]
 ) -> NDArray[np.float32]:
     """A mesh at pixels: bilinear between the centres of its cells, constant beyond the outermost.
 
@@ -116,7 +121,7 @@ def interpolated(
     return np.asarray(found, dtype=np.float32)
 
 
-def _between(places: NDArray[np.float64], side: int, count: int) -> tuple[Any, Any, Any]:
+def _between(places: NDArray[np.floating], side: int, count: int) -> tuple[Any, Any, Any]:
     """The two cells whose centres a place lies between, and how far it is from the first."""
     at = np.clip((places + 0.5) / side - 0.5, 0, count - 1)
     first = np.minimum(at.astype(np.int64), count - 1)

@@ -1,40 +1,27 @@
-"""The sweep: every tile of a mosaic classified, stripe by stripe, by all ranks."""
+"""The sweep: every tile of many mosaics classified by all ranks, and their products written."""
 
 from __future__ import annotations
 
+import argparse
+import csv
+import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cosmodeep_hpc import runtime
-from cosmodeep_hpc.config import Classify, Config
-from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import make_folder, sha256
+from cosmodeep_hpc import runtime, workpool
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import InputError, naming
+from cosmodeep_hpc.files import make_folder, replacing, sha256
 from cosmodeep_hpc.learn import modelfile
-from cosmodeep_hpc.learn.classifier import probabilities
-from cosmodeep_hpc.learn.metrics import is_found
-from cosmodeep_hpc.learn.modelfile import TrainedModel
-from cosmodeep_hpc.survey import products
-from cosmodeep_hpc.survey.products import Swept
-from cosmodeep_hpc.tiles.fits.image import Image, open_image
-from cosmodeep_hpc.tiles.preprocessing import Level
-from cosmodeep_hpc.tiles.tiling import coverage, cut, grid_shape, inside
+from cosmodeep_hpc.sky.beam import Beam
+from cosmodeep_hpc.survey.foreman import Sweep
+from cosmodeep_hpc.survey.products.writing import stem
+from cosmodeep_hpc.survey.task import Outcome, Request
+from cosmodeep_hpc.survey.worker import Worker
 from cosmodeep_hpc.world import World
 
-# A pixel this much larger or smaller than those the model was trained on is worth a note.
-PIXEL_SCALE_TOLERANCE = 1.25
-
-
-@dataclass(frozen=True)
-class Stripe:
-    """Neighbouring rows of tiles: rows `start` to `stop` of the tile grid."""
-
-    start: int
-    stop: int
+SUMMARY = "summary.csv"
 
 
 def run(
@@ -43,156 +30,152 @@ def run(
     images: Sequence[Path],
     out: Path,
     world: World,
+    request: Request,
     *,
-    threshold: float | None = None,
+    strict: bool = False,
+    restart: bool = False,
+    is_stopped: Callable[[], bool] = lambda: False,
     progress: Callable[..., None] = lambda done, total, note="": None,
-) -> list[Swept]:
+    note: Callable[[str], None] = lambda line: None,
+) -> list[Outcome] | None:
     """Classify mosaics and write their products; a collective call.
 
-    The same bytes for any number of ranks. A tile with data in less than `classify.min_coverage`
-    of its pixels inside the image is no data. What partial tiles at the right and top edges lack,
-    and pixels without data, are filled up with what an empty sky becomes.
+    The same bytes for any number of ranks, and for a sweep that was ended at any moment and goes
+    on. A tile with data in less than `classify.min_coverage` of its pixels inside the image is no
+    data. What partial tiles at the upper and right edges lack, and pixels without data, are filled
+    up with what an empty sky becomes.
 
     Args:
         model: run folder, `.keras` file or the name of a model of the package.
-        threshold: probability from which a tile is signal; the model's own where None.
+        strict: whether an image that cannot be swept ends the job.
+        restart: whether what an earlier sweep has left in `out` is done anew.
+        is_stopped: of rank 0; whether the job is about to end.
+        note: told of an image that cannot be swept, at once.
 
     Returns:
-        one result an image, on rank 0; none on the others.
+        on rank 0 what became of each image, or None where the job was stopped before all were
+        done; an empty list on the others.
 
     Raises:
-        InputError: bad input, before any image is swept; or an image that cannot be read.
+        InputError: bad usage or a bad model; with `strict`, an image that cannot be swept.
     """
-    world.on_root(lambda: _check(images, out, threshold))
+    world.on_root(lambda: _check(config, model, images, out, request))
     runtime.start_tensorflow(world)
     trained = modelfile.load(model)
     model_sha256 = world.on_root(lambda: sha256(trained.path))
-    limit = trained.card.threshold if threshold is None else threshold
-    opened = [open_image(path) for path in images]
-    plans = [stripes(image, trained, config.classify.batch) for image in opened]
-    in_all, before = sum(len(plan) for plan in plans), 0
-    results = []
-    for image, plan in zip(opened, plans, strict=True):
-        level = world.on_root(partial(trained.card.preprocessing.measure, image))
-
-        def tell(done: int, before: int = before, name: str = image.path.name) -> None:
-            progress(before + done, in_all, name)
-
-        grids = sweep(trained, image, level, plan, config.classify, world, tell)
-        before += len(plan)
-        if grids is not None:
-            probability, covered = grids
-            results.append(
-                Swept(
-                    image=image,
-                    probability=probability,
-                    coverage=covered,
-                    signal=is_found(probability, limit),
-                    threshold=limit,
-                    level=level,
-                    model=trained,
-                    model_sha256=model_sha256,
-                    notes=_notes(image, trained),
-                )
-            )
-        world.on_root(lambda: products.write(results[-1], config, out))
-    return results
+    worker = Worker(config, request, images, out, trained, model_sha256)
+    foreman = None
+    if world.is_root:
+        foreman = Sweep(
+            config,
+            request,
+            images,
+            out,
+            trained.card,
+            model_sha256,
+            at_once=world.size,
+            strict=strict,
+            restart=restart,
+            is_stopped=is_stopped,
+            progress=progress,
+            note=note,
+        )
+    workpool.work(world, foreman, worker.prepare, worker.finish)
+    if foreman is None:
+        return []
+    if len(foreman.outcomes) < len(images):
+        return None
+    outcomes = [foreman.outcomes[number] for number in range(len(images))]
+    with replacing(out / SUMMARY) as temporary:
+        temporary.write_text(as_csv(outcomes))
+    return outcomes
 
 
-def _check(images: Sequence[Path], out: Path, threshold: float | None) -> None:
-    """Refuse bad input before any work is done."""
+def request_of(args: argparse.Namespace) -> Request:
+    """What the command line says of the images.
+
+    Raises:
+        InputError: a beam that is none.
+    """
+    rms = args.rms
+    with suppress(TypeError, ValueError):  # not given, or the name of a map
+        rms = float(rms)
+    return Request(
+        hdu=int(args.hdu) if args.hdu and args.hdu.isdecimal() else args.hdu,
+        planes=None if args.plane is None else tuple(sorted(set(args.plane))),
+        beam=None if args.beam is None else Beam(*args.beam),
+        rms=Path(rms) if isinstance(rms, str) else rms,
+        threshold=args.threshold,
+        refine=args.refine,
+    )
+
+
+def _check(config: Config, model: str, images: Sequence[Path], out: Path, request: Request) -> None:
+    """Refuse bad usage before any work is done."""
     names: dict[str, Path] = {}
     for path in images:
-        open_image(path)
-        other = names.setdefault(products.stem(path), path)
+        other = names.setdefault(stem(path), path)
         if other is not path:
             raise InputError(
                 f"{path}: its products would be named as those of {other}; rename one, or give "
                 "them different --out folders"
             )
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise InputError(f"--threshold {threshold:g}: expected a probability between 0 and 1")
+    if not images:
+        raise InputError("classify: no image; expected IMAGE..., or --list FILE")
+    if request.threshold is not None and not 0 <= request.threshold <= 1:
+        raise InputError(
+            f"--threshold {request.threshold:g}: expected a probability between 0 and 1"
+        )
+    if isinstance(request.rms, float) and not request.rms > 0:
+        raise InputError(f"--rms {request.rms:g}: expected a noise above 0, or a map of it")
+    size = modelfile.read_card(modelfile.find(model)).preprocessing.tile_size
+    if config.classify.stride and size % config.classify.stride:
+        raise InputError(
+            f"classify.stride = {config.classify.stride}: expected a divisor of the tiles' side, "
+            f"{size} pixels"
+        )
     make_folder(out)
 
 
-def stripes(image: Image, model: TrainedModel, batch: int) -> list[Stripe]:
-    """The tile grid in stripes of about one batch: a function of image and options alone."""
-    rows, cols = grid_shape(image.shape, model.card.preprocessing.tile_size)
-    height = max(1, batch // cols)
-    return [Stripe(start, min(start + height, rows)) for start in range(0, rows, height)]
-
-
-def sweep(
-    model: TrainedModel,
-    image: Image,
-    level: Level,
-    plan: Sequence[Stripe],
-    options: Classify,
-    world: World,
-    progress: Callable[[int], None] = lambda done: None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """Classify every tile of an image, its stripes drawn by the ranks; a collective call.
-
-    Returns:
-        on rank 0 probability (NaN where a tile has no data) and coverage, float32 (rows, cols).
+def read_list(path: Path) -> list[Path]:
+    """The images that a text file names, one a line; empty lines and those after # do not count.
 
     Raises:
-        InputError: the image cannot be read.
+        InputError: the file cannot be read.
     """
-    done: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
-    failure: InputError | None = None
-    for number in world.queue(len(plan)):
-        if failure is None:
-            try:
-                done[number] = classify_stripe(model, image, level, options, plan[number])
-            except InputError as error:
-                failure = error  # the others hear of it below, when the queue is empty
-        progress(number + 1)
-    world.agree(failure)
-    gathered = world.comm.gather(done, root=0)
-    if gathered is None:
-        return None
-    everything = {number: grids for part in gathered for number, grids in part.items()}
-    ordered = [everything[number] for number in range(len(plan))]
-    return np.concatenate([p for p, _ in ordered]), np.concatenate([c for _, c in ordered])
+    with naming(path):
+        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    return [Path(line.strip()) for line in lines if line.strip() and line.strip()[0] != "#"]
 
 
-def classify_stripe(
-    model: TrainedModel, image: Image, level: Level, options: Classify, stripe: Stripe
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Probability and coverage of the tiles of one stripe, float32 (tile rows, cols)."""
-    preprocessing = model.card.preprocessing
-    size = preprocessing.tile_size
-    pixels = image.rows(stripe.start * size, min(stripe.stop * size, image.shape[0]))
-    tiles = cut(pixels, size)
-    covered = coverage(tiles)
-    # a partial tile at the edge is judged by the pixels it has
-    with_data = covered >= options.min_coverage * inside(pixels.shape, size)
-    probability = np.full(covered.shape, np.nan, dtype=np.float32)
-    ready = preprocessing.apply(tiles[with_data], level)
-    probability[with_data] = probabilities(model, ready, options.batch)
-    return probability, covered
+COLUMNS = ("image", "state", "cells", "signal", "no_data", "islands", "mask", "notes")
 
 
-def _notes(image: Image, model: TrainedModel) -> list[str]:
-    """What a user should know before believing the result."""
-    notes = []
-    ratio = image.pixel_scale / model.card.pixel_scale
-    if not 1 / PIXEL_SCALE_TOLERANCE < ratio < PIXEL_SCALE_TOLERANCE:
-        notes.append(
-            f"pixels of {image.pixel_scale:.3g} arcsec, the model was trained on "
-            f"{model.card.pixel_scale:.3g} arcsec: its accuracy does not carry over"
-        )
-    return notes
+def _rows(outcomes: Sequence[Outcome]) -> list[tuple[object, ...]]:
+    return [
+        (o.path, o.state, o.cells, o.signal, o.no_data, o.islands, o.mask or "", "; ".join(o.notes))
+        for o in outcomes
+    ]
 
 
-def table(results: Sequence[Swept]) -> str:
-    """The results as a text table with the products' paths."""
-    lines = [f"{'image':32} {'tiles':>7} {'signal':>7} {'no data':>7}  mask"]
-    for swept in results:
+def as_csv(outcomes: Sequence[Outcome]) -> str:
+    """The outcomes as CSV, a line an image."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_rows(outcomes))
+    return text.getvalue()
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """The outcomes as a text table, with the path of each mask and the notes."""
+    lines = [
+        f"{'image':32} {'state':6} {'cells':>7} {'signal':>7} {'no data':>7} {'islands':>7}  mask"
+    ]
+    for o in outcomes:
         lines.append(
-            f"{swept.image.path.name:32} {swept.probability.size:7d} {int(swept.signal.sum()):7d} "
-            f"{int(np.isnan(swept.probability).sum()):7d}  {swept.files.get('mask', '')}"
+            f"{o.path.name:32} {o.state:6} {o.cells:7d} {o.signal:7d} {o.no_data:7d} "
+            f"{o.islands:7d}  {o.mask or ''}"
         )
-        lines += [f"  note: {note}" for note in swept.notes]
+        lines += [f"  {'error' if o.state == 'failed' else 'note'}: {note}" for note in o.notes]
     return "\n".join(lines)

@@ -57,6 +57,7 @@ class Swept:
     Attributes:
         path: the file.
         sha256: its checksum.
+        key: digest of everything that the products depend on: file, model and options.
         axes: lengths of the axes of its HDU, slowest first.
         planes: those swept, in the order of the file.
         cell: side of a cell of the grids [pixel of the image]; the last row and column are cut.
@@ -68,6 +69,7 @@ class Swept:
 
     path: Path
     sha256: str
+    key: str
     axes: tuple[int, ...]
     planes: tuple[SweptPlane, ...]
     cell: int

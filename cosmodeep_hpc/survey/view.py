@@ -68,7 +68,7 @@ def averaged(pixels: NDArray[np.float32], block: int) -> NDArray[np.float32]:
         with_data = with_data[np.isfinite(with_data)]
         if len(with_data):
             mean[row, col] = with_data.mean(dtype=np.float32)
-    return mean
+    return np.asarray(mean)
 
 
 def rebinning(image: Image, pixel_scale: float, *, any_scale: bool) -> tuple[int, tuple[str, ...]]:

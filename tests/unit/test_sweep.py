@@ -1,21 +1,19 @@
-"""The sweep puts every tile where it belongs, and its products say where that is on the sky."""
+"""The sweep puts every tile where it belongs, whatever the size, the stride and the noise."""
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from astropy.io import fits
-from astropy.wcs import WCS
 from fields import NOISE, write
 from models import brightest_pixel_model
 
+from cosmodeep_hpc import workpool
 from cosmodeep_hpc.config import Classify, Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.learn.metrics import is_found
-from cosmodeep_hpc.survey import picture, products, sweep
-from cosmodeep_hpc.survey.products import Swept
-from cosmodeep_hpc.tiles.fits.image import open_image
-from cosmodeep_hpc.tiles.tiling import inside
+from cosmodeep_hpc.survey import sweep
+from cosmodeep_hpc.survey.foreman import Sweep
+from cosmodeep_hpc.survey.task import Outcome, Request
+from cosmodeep_hpc.survey.worker import Worker
 from cosmodeep_hpc.world import open_world
 
 
@@ -23,24 +21,41 @@ def noise(shape, seed=0):
     return np.random.default_rng(seed).normal(0, NOISE, shape).astype(np.float32)
 
 
-def swept(path, model, **options):
-    """Sweep a file with a model, on one rank."""
-    image = open_image(path)
-    level = model.card.preprocessing.measure(image)
-    settings = Classify(**options)
-    plan = sweep.stripes(image, model, settings.batch)
-    probability, coverage = sweep.sweep(model, image, level, plan, settings, open_world())
-    return Swept(
-        image=image,
-        probability=probability,
-        coverage=coverage,
-        signal=is_found(probability, model.card.threshold),
-        threshold=model.card.threshold,
-        level=level,
-        model=model,
-        model_sha256="0" * 64,
-        notes=[],
+def swept(path, model, request=None, restart=True, left=None, paths=None, **options):
+    """Sweep a file with a model on one rank; what is swept, before its products are written."""
+    found, request = [], request or Request()
+    config = replace(Config(), classify=Classify(**options))
+    paths, out = paths or [path], path.parent / "out"
+    out.mkdir(exist_ok=True)
+
+    def take(result):
+        found.append(result)
+        return Outcome(path=path, state="done")
+
+    failures = []
+    foreman = Sweep(
+        config,
+        request,
+        paths,
+        out,
+        model.card,
+        "0" * 64,
+        at_once=1,
+        strict=False,
+        restart=restart,
+        is_stopped=left or (lambda: False),
+        progress=lambda *words: None,
+        note=failures.append,
     )
+    worker = Worker(config, request, paths, out, model, "0" * 64, write=take)
+    workpool.work(open_world(), foreman, worker.prepare, worker.finish)
+    if failures:
+        raise InputError(failures[0])
+    return found[0] if found else None
+
+
+def probability(path, model, **words):
+    return swept(path, model, **words).planes[0].probability
 
 
 @pytest.mark.parametrize(
@@ -57,37 +72,58 @@ def swept(path, model, **options):
 def test_a_bright_pixel_marks_its_tile_and_no_other(tmp_path, shape, pixel, tile):
     pixels = noise(shape)
     pixels[pixel] = 1e-2
-    found = swept(write(tmp_path / "a.fits", pixels), brightest_pixel_model())
-    assert found.probability.shape == (-(-shape[0] // 40), -(-shape[1] // 40))
-    assert np.argwhere(found.signal).tolist() == [list(tile)]
+    found = probability(write(tmp_path / "a.fits", pixels), brightest_pixel_model())
+    assert found.shape == (-(-shape[0] // 40), -(-shape[1] // 40))
+    assert np.argwhere(found == 1).tolist() == [list(tile)]
 
 
-@pytest.mark.parametrize("batch", [1, 7, 10, 100, 5000])
-def test_the_batch_does_not_change_the_result(tmp_path, batch):
-    pixels = noise((410, 370))
-    pixels[::97, ::53] = 1e-2
+@pytest.mark.parametrize("stride", [8, 20])
+@pytest.mark.parametrize("shape", [(400, 410), (39, 41), (120, 81)])
+def test_overlapping_tiles_are_averaged_over_each_cell(tmp_path, stride, shape):
+    """Every cell holds the share of the tiles over it that have the bright pixel."""
+    pixels, pixel = noise(shape), (min(37, shape[0] - 1), shape[1] // 2)
+    pixels[pixel] = 1e-2
     path = write(tmp_path / "a.fits", pixels)
-    reference, found = (swept(path, brightest_pixel_model(), batch=b) for b in (500, batch))
-    np.testing.assert_array_equal(found.probability, reference.probability)
+    found = probability(path, brightest_pixel_model(), stride=stride, batch=30)
+    rows, cols = (-(-n // stride) for n in shape)
+    over, tiles = 40 // stride, tuple(max(1, n - 40 // stride + 1) for n in (rows, cols))
+    expected = np.empty((rows, cols))
+    for row in range(rows):
+        for col in range(cols):
+            has = [
+                r * stride <= pixel[0] < r * stride + 40
+                and c * stride <= pixel[1] < c * stride + 40
+                for r in range(max(0, row - over + 1), min(row + 1, tiles[0]))
+                for c in range(max(0, col - over + 1), min(col + 1, tiles[1]))
+            ]
+            expected[row, col] = np.mean(has)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_the_network_sees_one_shape(tmp_path):
-    model = brightest_pixel_model()
-    swept(write(tmp_path / "a.fits", noise((410, 370))), model, batch=33)
-    assert model.network.shapes == {(33, 40, 40, 1)}
+@pytest.mark.parametrize("stride", [0, 20])
+@pytest.mark.parametrize("batch", [1, 7, 100, 5000])
+def test_the_batch_does_not_change_the_result(tmp_path, batch, stride):
+    pixels = noise((810, 370))
+    pixels[::97, ::53] = 1e-2
+    path, model = write(tmp_path / "a.fits", pixels), brightest_pixel_model()
+    reference, found = (swept(path, model, batch=b, stride=stride).planes[0] for b in (500, batch))
+    for name in ("probability", "coverage", "noise", "thumbnail"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(reference, name))
 
 
 @pytest.mark.parametrize(
     "blank_rows, no_data",
     [(19, False), (20, False), (21, True), (40, True)],  # of 40; half with data is enough
 )
-def test_coverage_decides_what_is_no_data(tmp_path, blank_rows, no_data):
+@pytest.mark.parametrize("blank", [np.nan, np.inf, 0.0])
+def test_coverage_decides_what_is_no_data(tmp_path, blank_rows, no_data, blank):
     pixels = noise((80, 80))
-    pixels[:blank_rows, :40] = np.nan
-    found = swept(write(tmp_path / "a.fits", pixels), brightest_pixel_model(), min_coverage=0.5)
-    assert found.coverage[0, 0] == np.float32(1 - blank_rows / 40)
-    assert np.isnan(found.probability).tolist() == [[no_data, False], [False, False]]
-    assert found.tile_mask.tolist() == [[255 if no_data else 0, 0], [0, 0]]
+    pixels[:blank_rows, :40] = blank
+    plane = swept(write(tmp_path / "a.fits", pixels), brightest_pixel_model(), min_coverage=0.5)
+    plane = plane.planes[0]
+    assert plane.coverage[0, 0] == np.float32(1 - blank_rows / 40)
+    assert np.isnan(plane.probability).tolist() == [[no_data, False], [False, False]]
+    assert plane.tile_mask(0.5).tolist() == [[255 if no_data else 0, 0], [0, 0]]
 
 
 def test_units_do_not_change_the_result(tmp_path):
@@ -95,73 +131,161 @@ def test_units_do_not_change_the_result(tmp_path):
     pixels = noise((120, 120))
     pixels[50, 50] = 40 * NOISE
     area = np.pi / (4 * np.log(2)) * 10.0**2
-    brightness = swept(write(tmp_path / "a.fits", pixels), brightest_pixel_model(level=4.0))
-    per_beam = swept(
-        write(tmp_path / "b.fits", pixels * area, BUNIT="Jy/beam"), brightest_pixel_model(level=4.0)
-    )
-    assert brightness.signal.sum() == 1
-    np.testing.assert_array_equal(per_beam.signal, brightness.signal)
+    model = brightest_pixel_model(level=4.0)
+    brightness = swept(write(tmp_path / "a.fits", pixels), model).planes[0]
+    path = write(tmp_path / "b.fits", pixels * area, BUNIT="Jy/beam")
+    per_beam = swept(path, model).planes[0]
+    assert brightness.signal(0.5).sum() == 1
+    np.testing.assert_array_equal(per_beam.signal(0.5), brightness.signal(0.5))
     assert per_beam.level.sigma == pytest.approx(brightness.level.sigma, rel=1e-5)
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """All products of an image of odd size with one bright tile and a blank corner."""
-    folder = tmp_path_factory.mktemp("products")
-    pixels = noise((250, 330))
-    pixels[130, 210] = 1e-2  # tile (3, 5)
-    pixels[:80, :80] = np.nan
-    result = swept(write(folder / "field.fits", pixels), brightest_pixel_model())
-    products.write(result, Config(), folder)
-    return folder, result
+@pytest.mark.parametrize(
+    "times, options, found",
+    [  # a source of 20 sigma is seen where 10 sigma of the training are asked for
+        (1.0, {"noise": "as_is"}, 1),
+        (5.0, {"noise": "auto"}, 1),
+        (5.0, {"noise": "local"}, 1),
+        (0.2, {"noise": "auto"}, 1),
+        (0.2, {"noise": "as_is"}, 0),
+    ],
+)
+def test_the_noise_of_another_instrument_becomes_that_of_the_training(
+    tmp_path, times, options, found
+):
+    """With a scaling that knows absolute brightness: floor 1e-9, ceiling 1e-5 Jy/arcsec^2."""
+    pixels = noise((400, 400)) * np.float32(times)
+    pixels[50, 50] = 20 * NOISE * times
+    path = write(tmp_path / "a.fits", pixels)
+    model = absolute_model(10 * NOISE)
+    plane = swept(path, model, **options).planes[0]
+    assert plane.signal(0.5).sum() == found
+    assert ("scaled by the local noise" in " ".join(plane.notes)) == (
+        times != 1 and options["noise"] != "as_is"
+    )
+    np.testing.assert_allclose(plane.noise, NOISE * times, rtol=0.05)
 
 
-def test_mask_is_on_the_images_pixels(written):
-    folder, result = written
-    mask = fits.getdata(folder / "field.mask.fits")
-    expected = np.zeros((250, 330), dtype=np.uint8)
-    expected[120:160, 200:240] = 1
-    expected[:80, :80] = 255
-    np.testing.assert_array_equal(mask, expected)
-    assert mask.dtype == np.uint8
+def absolute_model(brightness, **card):
+    """A model that finds tiles with a pixel above `brightness` [Jy/arcsec^2], of the training."""
+    level = (np.log(brightness) - np.log(1e-9)) / (np.log(1e-5) - np.log(1e-9))
+    model = brightest_pixel_model(level=level, noise_rms=NOISE, **card)
+    scale = replace(model.card.preprocessing, scaling="range", floor=1e-9, ceiling=1e-5)
+    return replace(model, card=replace(model.card, preprocessing=scale))
 
 
-@pytest.mark.parametrize("product", ["mask", "tiles", "probability"])
-def test_products_say_where_they_are_on_the_sky(written, product):
-    """A pixel of the product and the pixel of the image under it are one place to 0.01 pixel."""
-    folder, result = written
-    size = 1 if product == "mask" else 40
-    there = WCS(fits.getheader(folder / f"field.{product}.fits"))
-    source = WCS(fits.getheader(folder / "field.fits"))
-    ny, nx = fits.getdata(folder / f"field.{product}.fits").shape
-    x, y = np.meshgrid([0, nx // 2, nx - 1], [0, ny // 2, ny - 1])
-    centre = [(v + 0.5) * size - 0.5 for v in (x, y)]  # of tile x: pixel 40 x + 19.5
-    back = source.world_to_pixel(there.pixel_to_world(x, y))
-    np.testing.assert_allclose(back, centre, atol=0.01)
+def test_local_noise_is_followed_over_a_mosaic(tmp_path):
+    """Noise rises eightfold to the right: 6 sigma are nowhere signal, 20 sigma are everywhere."""
+    rise = np.geomspace(1, 8, 1600, dtype=np.float32)
+    pixels = noise((400, 1600)) * rise
+    for col in (20, 620, 1220, 1580):
+        pixels[20, col] = 20 * NOISE * rise[col]
+        pixels[220, col] = 6 * NOISE * rise[col]
+    plane = swept(write(tmp_path / "a.fits", pixels), absolute_model(10 * NOISE)).planes[0]
+    assert np.argwhere(plane.signal(0.5)).tolist() == [[0, 0], [0, 15], [0, 30], [0, 39]]
+    at = (np.arange(40) * 40 + 20).clip(100, 1500)  # constant beyond the outermost centres
+    np.testing.assert_allclose(plane.noise, np.tile(NOISE * rise[at], (10, 1)), rtol=0.12)
 
 
-def test_tiles_and_probability_are_on_the_tile_grid(written):
-    folder, result = written
-    with fits.open(folder / "field.probability.fits") as file:
-        assert file[0].data.shape == (7, 9) and file[1].name == "COVERAGE"
-        assert np.isnan(file[0].data[:2, :2]).all() and file[0].data[3, 5] == 1
-        assert file[1].data[6, 0] == pytest.approx(10 / 40)  # 250 = 6 * 40 + 10
-        assert file[0].header["THRESH"] == 0.5
-    assert fits.getdata(folder / "field.tiles.fits")[3, 5] == 1
+@pytest.mark.parametrize("as_map", [False, True])
+def test_a_given_noise_is_used_in_the_images_unit(tmp_path, as_map):
+    """Ten times too large a noise makes everything ten times fainter."""
+    pixels = noise((80, 120))
+    pixels[50, 50] = 150 * NOISE
+    pixels[10, 10] = 50 * NOISE
+    path = write(tmp_path / "a.fits", 1e3 * pixels, BUNIT="mJy/arcsec2")
+    rms = 10e3 * NOISE
+    if as_map:
+        full = np.full((80, 120), rms, dtype=np.float32)
+        full[:40, 80:] = np.nan
+        rms = write(tmp_path / "rms.fits", full, BUNIT="mJy/arcsec2")
+    plane = swept(path, absolute_model(10 * NOISE), Request(rms=rms)).planes[0]
+    assert np.argwhere(plane.signal(0.5)).tolist() == [[1, 1]]
+    np.testing.assert_allclose(plane.noise[:, :2], 10 * NOISE, rtol=1e-5)
+    assert np.isnan(plane.probability[0, 2]) == as_map
 
 
-def test_record_names_products_that_are_there(written):
-    folder, _ = written
-    record = json.loads((folder / "field.json").read_text())
-    assert record["tiles"] == {
-        "grid": [7, 9],
-        "signal": 1,
-        "noise": 58,
-        "no_data": 4,
-        "partial_top_row": True,
-        "partial_right_column": True,
-    }
-    assert all((folder / name).exists() for name in record["products"].values())
+@pytest.mark.parametrize("pixel, rebin", [(9.6, 1), (12.0, 1), (8.0, 1), (4.8, 2), (3.2, 3)])
+def test_finer_pixels_are_averaged_and_fluxes_kept(tmp_path, pixel, rebin):
+    """A block of the training's pixel size keeps its surface brightness; cells stay on the sky."""
+    pixels = noise((400, 400)) * np.float32(rebin)  # averages are as noisy as the training
+    pixels[200 : 200 + rebin, 160 : 160 + rebin] = 30 * NOISE
+    cards = {"CDELT1": -pixel / 3600, "CDELT2": pixel / 3600}
+    if rebin == 3:  # blocks that do not begin at the source's own
+        pixels[200:203, 160:163] = 0.1 * NOISE
+        pixels[201:204, 162:165] = 30 * NOISE
+    path = write(tmp_path / "a.fits", pixels, **cards)
+    found = swept(path, absolute_model(15 * NOISE), noise="as_is")
+    assert (found.rebin, found.cell) == (rebin, 40 * rebin)
+    cells = -(-400 // (40 * rebin))
+    assert found.planes[0].probability.shape == (cells, cells)
+    where = [[200 // (40 * rebin), 162 // (40 * rebin)]]
+    assert np.argwhere(found.planes[0].signal(0.5)).tolist() == where
+    assert any("averaged" in note for note in found.planes[0].notes) == (rebin > 1)
+
+
+def test_far_coarser_pixels_are_refused_by_name(tmp_path):
+    path = write(tmp_path / "a.fits", noise((80, 80)), CDELT1=-60 / 3600, CDELT2=60 / 3600)
+    with pytest.raises(InputError, match=r"a\.fits: pixels of 60 arcsec.*classify\.any_scale"):
+        swept(path, brightest_pixel_model())
+    notes = swept(path, brightest_pixel_model(), any_scale=True).planes[0].notes
+    assert any("does not carry over" in note for note in notes)
+
+
+def test_a_cube_is_swept_plane_by_plane(tmp_path):
+    pixels = np.stack([noise((80, 120), seed) for seed in range(3)])
+    for plane, col in enumerate((10, 50, 90)):
+        pixels[plane, 50, col] = 1e-2
+    path = write(tmp_path / "a.fits", pixels, CTYPE3="FREQ", CRVAL3=1e9, CDELT3=1e6, CRPIX3=1.0)
+    found = swept(path, brightest_pixel_model())
+    places = [np.argwhere(plane.signal(0.5)).tolist() for plane in found.planes]
+    assert places == [[[1, 0]], [[1, 1]], [[1, 2]]]
+    one = swept(path, brightest_pixel_model(), Request(planes=(2,)))
+    assert [plane.image.plane for plane in one.planes] == [(2,)]
+    assert np.argwhere(one.planes[0].signal(0.5)).tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("stop_after", [3, 5, 9])
+def test_a_stopped_sweep_goes_on_where_it_was(tmp_path, stop_after):
+    """What the journal has is not done again, and the result is that of an undisturbed sweep."""
+    pixels = noise((1200, 400))
+    pixels[::97, ::53] = 1e-2
+    path, model = write(tmp_path / "a.fits", pixels), brightest_pixel_model()
+    whole = swept(path, model, batch=50).planes[0]
+    seen, draws = model.network.tiles, iter(range(100))
+    begun = swept(path, model, restart=True, left=lambda: next(draws) > stop_after, batch=50)
+    assert begun is None
+    before = model.network.tiles - seen
+    again = swept(path, model, restart=False, batch=50).planes[0]
+    np.testing.assert_array_equal(again.probability, whole.probability)
+    np.testing.assert_array_equal(again.noise, whole.noise)
+    after = model.network.tiles - seen - before
+    assert before + after == seen  # not one tile twice, none left out
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.parametrize("damage", ["another option", "cut", "flipped", "another image"])
+def test_a_journal_is_used_as_far_as_it_is_whole_and_of_this_sweep(tmp_path, damage):
+    pixels = noise((1200, 400))
+    pixels[::97, ::53] = 1e-2
+    path, model = write(tmp_path / "a.fits", pixels), brightest_pixel_model()
+    draws = iter(range(100))
+    swept(path, model, left=lambda: next(draws) > 8, batch=50)
+    journal = tmp_path / "out" / ".a.journal"
+    content = journal.read_bytes()
+    options = {"batch": 50}
+    if damage == "another option":
+        options["min_coverage"] = 0.4
+    elif damage == "cut":
+        journal.write_bytes(content[:-100])
+    elif damage == "flipped":
+        at = len(content) - 50
+        journal.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    else:
+        write(path, pixels[::-1])
+    again = swept(path, model, restart=False, **options).planes[0]
+    whole = swept(path, model, restart=True, **options).planes[0]
+    np.testing.assert_array_equal(again.probability, whole.probability)
 
 
 def test_two_images_of_one_name_are_refused(tmp_path):
@@ -170,37 +294,4 @@ def test_two_images_of_one_name_are_refused(tmp_path):
         write(tmp_path / folder / "x.fits", noise((40, 40)))
     paths = [tmp_path / "a" / "x.fits", tmp_path / "b" / "x.fits"]
     with pytest.raises(InputError, match="named as those of"):
-        sweep.run(Config(), "no-model", paths, tmp_path / "out", open_world())
-
-
-def test_share_of_partial_tiles_inside_the_image():
-    share = inside((100, 70), 40)
-    expected = [[1, 30 / 40], [1, 30 / 40], [20 / 40, 20 * 30 / 1600]]
-    np.testing.assert_allclose(share, expected)
-
-
-@pytest.mark.parametrize(
-    "where, sides",
-    [
-        ([[1]], 4),
-        ([[1, 1]], 6),  # the side between them is not drawn
-        ([[1, 0], [0, 1]], 8),
-        ([[1, 1, 1], [1, 0, 1], [1, 1, 1]], 16),  # outside 12, around the hole 4
-        ([[0, 0]], 0),
-    ],
-)
-def test_outlines(where, sides):
-    edges = picture.tile_edges(np.array(where, dtype=bool))
-    assert edges.shape == (sides, 2, 2)
-    assert (np.abs(edges[:, 1] - edges[:, 0]).sum(axis=1) == 1).all()
-
-
-def test_thumbnail_is_the_mean_of_blocks_with_data(tmp_path):
-    pixels = np.arange(60, dtype=np.float32).reshape(6, 10)
-    pixels[0, 0] = np.nan
-    pixels[2:4, 2:4] = np.nan
-    small, block = picture.thumbnail(open_image(write(tmp_path / "a.fits", pixels)), max_side=5)
-    assert block == 2 and small.shape == (3, 5)
-    assert small[0, 0] == np.float32((1 + 10 + 11) / 3)
-    assert np.isnan(small[1, 1])
-    assert small[2, 4] == np.float32((48 + 49 + 58 + 59) / 4)
+        sweep.run(Config(), "no-model", paths, tmp_path / "out", open_world(), Request())

@@ -6,13 +6,16 @@ import csv
 import math
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.survey.products.columns import Column
+
+if TYPE_CHECKING:
+    from astropy.io.votable.tree import VOTableFile
 
 FITS_TYPES = {"int": ("J", np.int32), "double": ("D", np.float64), "boolean": ("L", np.bool_)}
 
@@ -24,6 +27,14 @@ def write_votable(columns: list[Column], about: dict[str, str], path: Path) -> N
         about: INFO elements, by name.
     """
     from astropy.io.votable.exceptions import W50
+
+    with warnings.catch_warnings():
+        # "beam" is in the standard for units that later versions refer to, not in this version's
+        warnings.simplefilter("ignore", W50)
+        _votable(columns, about).to_xml(str(path))
+
+
+def _votable(columns: list[Column], about: dict[str, str]) -> VOTableFile:
     from astropy.io.votable.tree import CooSys, Field, Info, Resource, TableElement, VOTableFile
 
     votable = VOTableFile(version="1.3")
@@ -48,16 +59,12 @@ def write_votable(columns: list[Column], about: dict[str, str], path: Path) -> N
         )
         field.description = column.meaning
         table.fields.append(field)
-    count = len(columns[0].values)
-    table.create_arrays(count)
+    table.create_arrays(len(columns[0].values))
     for field, column in zip(table.fields, columns, strict=True):
         for row, value in enumerate(column.values):
             table.array[field.ID][row] = value
-            table.array.mask[row][field.ID] = _missing(value)
-    with warnings.catch_warnings():
-        # "beam" is in the standard for units that later versions refer to, not in this version's
-        warnings.simplefilter("ignore", W50)
-        votable.to_xml(str(path))
+            table.array.mask[field.ID][row] = _missing(value)
+    return votable
 
 
 def write_fits(columns: list[Column], header: fits.Header, path: Path) -> None:

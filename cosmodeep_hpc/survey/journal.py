@@ -1,0 +1,99 @@
+"""What a sweep has done so far, on disk: it goes on from there after any end."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.errors import naming
+
+Entry = tuple[str, int, int]
+"""What was done (`measure`, `classify`), of which plane, and which stripe of it."""
+
+
+class Journal:
+    """A file that results are added to, one after the other; rank 0 writes it.
+
+    Its first line says of what it is the journal. An entry is a line of JSON that gives name,
+    shapes and checksum, and then its arrays, float32 in the machine's order. What a killed job
+    has written in part is cut off when the file is opened again.
+    """
+
+    def __init__(self, path: Path, key: dict[str, Any]) -> None:
+        """Open the journal at `path`, or begin it where it is missing or one of something else.
+
+        Args:
+            key: everything that the results depend on, as JSON takes it.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        self.path = path
+        self.entries: dict[Entry, list[NDArray[np.float32]]] = {}
+        head = json.dumps(key, sort_keys=True).encode() + b"\n"
+        with naming(path, "write"):
+            path.touch()
+            self._file = path.open("r+b")
+            if self._file.readline() == head:
+                whole = self._read()
+            else:
+                self._file.seek(0)
+                self._file.write(head)
+                whole = len(head)
+            self._file.truncate(whole)
+            self._file.seek(whole)
+            self._file.flush()
+
+    def _read(self) -> int:
+        """Read the entries that are whole; where they end."""
+        whole = self._file.tell()
+        while line := self._file.readline():
+            try:
+                about = json.loads(line)
+                name, shapes, crc = about["entry"], about["shapes"], about["crc32"]
+                sizes = [int(np.prod(shape)) for shape in shapes]
+            except (ValueError, KeyError, TypeError):
+                break
+            content = self._file.read(4 * sum(sizes))
+            if len(content) != 4 * sum(sizes) or zlib.crc32(content) != crc:
+                break
+            flat = np.frombuffer(content, dtype=np.float32)
+            parts = np.split(flat, np.cumsum(sizes)[:-1])
+            arrays = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+            self.entries[(name[0], name[1], name[2])] = arrays
+            whole = self._file.tell()
+        return whole
+
+    def add(self, entry: Entry, arrays: list[NDArray[np.float32]]) -> None:
+        """Add what was done; a process killed from now on does not lose it.
+
+        Raises:
+            InputError: it cannot be written, or the disk is full.
+        """
+        content = b"".join(np.ascontiguousarray(a, dtype=np.float32).tobytes() for a in arrays)
+        about = {
+            "entry": entry,
+            "shapes": [a.shape for a in arrays],
+            "crc32": zlib.crc32(content),
+        }
+        with naming(self.path, "write"):
+            self._file.write(json.dumps(about).encode() + b"\n" + content)
+            self._file.flush()
+        self.entries[entry] = arrays
+
+    def close(self) -> None:
+        """Leave it on disk, for another time."""
+        with naming(self.path, "write"):
+            os.fsync(self._file.fileno())
+        self._file.close()
+
+    def remove(self) -> None:
+        """Remove it: the products are there."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)

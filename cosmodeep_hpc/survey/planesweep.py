@@ -1,0 +1,105 @@
+"""One plane of a mosaic on its way through a sweep: from its stripes to its grids."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.learn.modelfile import Card
+from cosmodeep_hpc.survey import noise
+from cosmodeep_hpc.survey.layout import averaged
+from cosmodeep_hpc.survey.noise import Mesh, mesh_of
+from cosmodeep_hpc.survey.scaling import Scaling, decide, needs_mesh
+from cosmodeep_hpc.survey.stripe import Classified
+from cosmodeep_hpc.survey.task import Grids, PlaneFacts
+
+
+class PlaneSweep:
+    """The stripes of a plane: what was measured and classified so far."""
+
+    def __init__(self, facts: PlaneFacts, config: Config, card: Card, *, mapped: bool) -> None:
+        """Nothing is done yet."""
+        self.facts = facts
+        self.stripes = facts.layout.stripes(config.classify.batch)
+        self.measured: dict[int, NDArray[np.float32]] = {}
+        self.classified: dict[int, Classified] = {}
+        self.scaling: Scaling | None = None
+        self.notes: tuple[str, ...] = ()
+        self._config, self._card, self._mapped = config, card, mapped
+        mode = config.classify.noise
+        given = facts.given_rms is not None or mapped
+        self.is_measured = needs_mesh(card.preprocessing, mode, given=given)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every stripe is classified."""
+        return len(self.classified) == len(self.stripes)
+
+    def decide(self) -> bool:
+        """Decide on the scaling once all is measured that it needs; whether it is known now.
+
+        Raises:
+            InputError: the plane has no data or no noise.
+        """
+        if self.scaling is not None or (
+            self.is_measured and len(self.measured) < len(self.stripes)
+        ):
+            return self.scaling is not None
+        self.scaling, self.notes = decide(
+            self._mesh(),
+            self._card.preprocessing,
+            self._card.noise_rms,
+            self._config.classify.noise,
+            given=self.facts.given_rms,
+            mapped=self._mapped,
+            sigma=self.facts.sigma,
+            name=self.facts.name,
+        )
+        return True
+
+    def _mesh(self) -> Mesh | None:
+        """The noise of the plane, by whichever pass has measured it."""
+        side, numbers = self.facts.layout.mesh_side, range(len(self.stripes))
+        if self.is_measured:
+            return noise.joined([mesh_of(self.measured[n], side) for n in numbers])
+        parts = [self.classified[n].mesh for n in numbers if n in self.classified]
+        return noise.joined([m for m in parts if m is not None]) if parts else None
+
+    def grids(self, rebin: int) -> Grids:
+        """What the classified stripes make on the grid of cells."""
+        assert self.scaling is not None
+        layout = self.facts.layout
+        ordered = [self.classified[n] for n in range(len(self.stripes))]
+
+        def joined(name: str) -> NDArray[np.float32]:
+            return np.concatenate([getattr(part, name) for part in ordered])
+
+        probability, coverage = averaged(joined("probability"), layout), joined("coverage")
+        if layout.overlap > 1:  # a cell without data may lie in tiles that have some
+            probability[coverage < self._config.classify.min_coverage] = np.nan
+        level = self.scaling.level
+        if not self.is_measured and (mesh := self._mesh()) is not None:
+            level = replace(level, sigma=float(np.nanmedian(mesh.sigma)))
+        return Grids(
+            probability=probability,
+            coverage=coverage,
+            noise=joined("rms") if self._mapped else self._noise(rebin),
+            thumbnail=joined("thumbnail"),
+            level=level,
+            notes=self.notes,
+        )
+
+    def _noise(self, rebin: int) -> NDArray[np.float32]:
+        """The noise of the image's own pixels at the centre of each cell."""
+        layout, mesh = self.facts.layout, self._mesh()
+        if self.facts.given_rms is not None:
+            return np.full(layout.cells, self.facts.given_rms, dtype=np.float32)
+        assert mesh is not None
+        rows, cols = ((np.arange(n) + 0.5) * layout.stride - 0.5 for n in layout.cells)
+        local = noise.interpolated(noise.smoothed(mesh.sigma), mesh.side, rows, cols)
+        if rebin > 1 and self.facts.sigma is not None:  # pixels of the view are less noisy
+            local *= np.float32(self.facts.sigma / np.nanmedian(mesh.sigma))
+        return local

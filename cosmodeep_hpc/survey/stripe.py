@@ -1,0 +1,165 @@
+"""One stripe of a plane: read, matched, preprocessed, and classified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.config import Classify
+from cosmodeep_hpc.learn.classifier import probabilities
+from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.survey import noise
+from cosmodeep_hpc.survey.layout import Layout, Stripe
+from cosmodeep_hpc.survey.noise import Mesh
+from cosmodeep_hpc.survey.scaling import RmsMap, Scaling
+from cosmodeep_hpc.survey.view import View, averaged
+from cosmodeep_hpc.tiles.preprocessing import Preprocessing
+
+TILES_AT_ONCE = 16384  # cut out of a stripe at a time: 100 MB
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A stripe that is ready for the network.
+
+    Attributes:
+        pixels: preprocessed, filled up so that every tile is whole: float32 (ny, nx).
+        with_data: bool (rows, cols), tiles that have enough data.
+        coverage: of the stripe's own cells, of their pixels inside the view: float32.
+        thumbnail: of its own rows: float32 [Jy/arcsec^2].
+        rms: noise of its own cells by the user's map [Jy/arcsec^2]; without one, empty.
+        mesh: the noise, where no pass before has measured it.
+    """
+
+    pixels: NDArray[np.float32]
+    with_data: NDArray[np.bool_]
+    coverage: NDArray[np.float32]
+    thumbnail: NDArray[np.float32]
+    rms: NDArray[np.float32]
+    mesh: Mesh | None
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What is left of a stripe: see `Ready`.
+
+    Attributes:
+        probability: of the tiles that begin in it: float32 (rows, cols); NaN: no data.
+    """
+
+    probability: NDArray[np.float32]
+    coverage: NDArray[np.float32]
+    thumbnail: NDArray[np.float32]
+    rms: NDArray[np.float32]
+    mesh: Mesh | None
+
+
+def measure(view: View, layout: Layout, stripe: Stripe, rms_map: RmsMap | None) -> Mesh:
+    """Noise and extremes of the rows that a stripe alone has."""
+    _, owned = layout.pixel_rows(stripe)
+    pixels = view.rows(owned.start, owned.stop)
+    if rms_map is not None:
+        rms_map.match(pixels, owned.start)
+    return noise.measure(pixels, layout.mesh_side)
+
+
+def prepare(
+    view: View,
+    layout: Layout,
+    stripe: Stripe,
+    scaling: Scaling,
+    rms_map: RmsMap | None,
+    preprocessing: Preprocessing,
+    min_coverage: float,
+    *,
+    measured: bool,
+) -> Ready:
+    """Read a stripe and make it what the network sees.
+
+    Pixels that are exactly 0 are padding: they are no data, and become what an empty sky becomes.
+    """
+    rows, owned = layout.pixel_rows(stripe)
+    pixels = view.rows(rows.start, rows.stop)
+    own = pixels[: len(owned)]
+    thumbnail = averaged(own, layout.block)
+    mesh = None if measured else noise.measure(own, layout.mesh_side)
+    rms = np.empty((0, 0), dtype=np.float32)
+    if rms_map is not None:
+        rms = averaged(rms_map.match(pixels, rows.start)[: len(owned)], layout.stride)
+    else:
+        scaling.match(pixels, rows.start)
+    counts, whole = _counts(pixels, layout.stride), _inside(pixels.shape, layout.stride)
+    own_rows = stripe.stop - stripe.start
+    coverage = (counts / whole)[:own_rows].astype(np.float32)
+    shape = len(stripe.tiles), layout.tiles[1]
+    enough = _windows(counts, shape, layout.overlap) >= min_coverage * _windows(
+        whole, shape, layout.overlap
+    )
+    needed = layout.stride * (shape[0] - 1) + layout.size, layout.stride * (shape[1] - 1)
+    filled = _filled(pixels, (max(needed[0], 0), needed[1] + layout.size))
+    preprocessing.apply(filled, scaling.level)
+    return Ready(filled, enough, coverage, thumbnail, rms, mesh)
+
+
+def classify(
+    model: TrainedModel, layout: Layout, ready: Ready, options: Classify
+) -> NDArray[np.float32]:
+    """The probability of signal of the tiles of a stripe: float32 (rows, cols); NaN: no data."""
+    probability = np.full(ready.with_data.shape, np.nan, dtype=np.float32)
+    tiles, cols = tiles_of(ready.pixels, layout), max(1, layout.tiles[1])
+    at_once = max(1, TILES_AT_ONCE // cols)
+    for first in range(0, len(probability), at_once):
+        part = slice(first, first + at_once)
+        chosen = ready.with_data[part]
+        if chosen.any():
+            probability[part][chosen] = probabilities(model, tiles[part][chosen], options.batch)
+    return probability
+
+
+def tiles_of(pixels: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
+    """The tiles of contiguous pixels, a view of them: (rows, cols, size, size)."""
+    size, stride = layout.size, layout.stride
+    ny, nx = pixels.shape
+    shape = (ny - size) // stride + 1, (nx - size) // stride + 1, size, size
+    down, right = pixels.strides
+    return as_strided(pixels, shape, (stride * down, stride * right, down, right), writeable=False)
+
+
+def _counts(pixels: NDArray[np.float32], side: int) -> NDArray[np.int64]:
+    """Pixels with data in each cell of `side` x `side`; exactly 0 is padding."""
+    good = np.isfinite(pixels)
+    good &= pixels != 0
+    if good.all():
+        return _inside(pixels.shape, side)
+    down, right = (np.arange(0, length, side) for length in pixels.shape)
+    return np.add.reduceat(np.add.reduceat(good, down, axis=0, dtype=np.int64), right, axis=1)
+
+
+def _inside(shape: tuple[int, ...], side: int) -> NDArray[np.int64]:
+    """Pixels of each cell that lie inside."""
+    height, width = (np.minimum(n - np.arange(0, n, side), side) for n in shape)
+    return np.asarray(np.outer(height, width), dtype=np.int64)
+
+
+def _windows(counts: NDArray[np.int64], shape: tuple[int, int], overlap: int) -> NDArray[np.int64]:
+    """Sums over the `overlap` x `overlap` cells of each tile; fewer at the upper and right edge."""
+    rows, cols = shape
+    total = np.zeros(shape, dtype=np.int64)
+    for y in range(overlap):
+        for x in range(overlap):
+            part = counts[y : y + rows, x : x + cols]
+            total[: part.shape[0], : part.shape[1]] += part
+    return total
+
+
+def _filled(pixels: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """The first rows and columns of pixels as contiguous (ny, nx), NaN where there are none."""
+    if pixels.shape == shape:
+        return pixels
+    filled = np.full(shape, np.nan, dtype=np.float32)
+    part = pixels[: shape[0], : shape[1]]
+    filled[: part.shape[0], : part.shape[1]] = part
+    return filled
