@@ -198,10 +198,12 @@ def icrs(wcs: WCS, x: ArrayLike, y: ArrayLike) -> SkyCoord:
 
 
 def name(position: SkyCoord) -> str:
-    """The island's name, Jhhmmss-ddmmss: ICRS coordinates truncated, not rounded.
+    """The island's name, Jhhmmss-ddmmss: ICRS coordinates truncated, not rounded; else empty.
 
     Source: IAU specifications for nomenclature, section 3.2.2.
     """
+    if not np.isfinite([position.ra.deg, position.dec.deg]).all():
+        return ""  # beyond the edge of the projection
     # a position on the very second must not fall below it by the last bit of its number
     seconds = int(round(position.ra.deg / 15 * 3600, 6)) % 86400
     north = int(round(abs(position.dec.deg) * 3600, 6))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
@@ -38,7 +39,7 @@ x_min            | int     | pix         | pos.cartesian.x;stat.min             
 x_max            | int     | pix         | pos.cartesian.x;stat.max              | last column
 y_min            | int     | pix         | pos.cartesian.y;stat.min              | first row
 y_max            | int     | pix         | pos.cartesian.y;stat.max              | last row
-n_pix            | int     |             | phys.angArea;instr.pixel;meta.number  | pixels with data
+n_pix            | int     |             | meta.number;instr.pixel               | pixels with data
 solid_angle      | double  | arcmin2     | phys.angArea                          | solid angle of those pixels
 beam_area        | double  | arcmin2     | phys.angArea;instr.beam               | solid angle of the beam
 x_cen            | double  | pix         | pos.cartesian.x                       | column of the brightness-weighted centroid
@@ -55,7 +56,7 @@ flag_partial     | boolean |             | meta.code                            
 """  # noqa: E501
 
 REFINED = """
-n_pix_refined       | int    |         | phys.angArea;instr.pixel;meta.number | pixels in the refined mask
+n_pix_refined       | int    |         | meta.number;instr.pixel              | pixels in the refined mask
 solid_angle_refined | double | arcmin2 | phys.angArea                         | solid angle of the same
 flux_int_refined    | double | mJy     | phot.flux.density;em.radio           | integrated flux of the same
 """  # noqa: E501
@@ -142,10 +143,14 @@ def _row(stem: str, island: Island, place: Place, refined: Refined | None) -> di
 
 
 def hms(position: SkyCoord) -> str:
-    """Right ascension as hh:mm:ss.s."""
+    """Right ascension as hh:mm:ss.s; empty where there is none."""
+    if np.isnan(position.ra.deg):
+        return ""
     return str(position.ra.to_string(unit=u.hourangle, sep=":", precision=1, pad=True))
 
 
 def dms(position: SkyCoord) -> str:
-    """Declination as +dd:mm:ss."""
+    """Declination as +dd:mm:ss; empty where there is none."""
+    if np.isnan(position.dec.deg):
+        return ""
     return str(position.dec.to_string(unit=u.deg, sep=":", precision=0, pad=True, alwayssign=True))

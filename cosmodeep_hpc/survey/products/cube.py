@@ -92,15 +92,16 @@ class Cube:
         for axis in (1, 2):  # to_header rounds to 12 digits
             header[f"CRPIX{number[axis]}"] = float(grid.wcs.crpix[axis - 1])
             header[f"CRVAL{number[axis]}"] = float(grid.wcs.crval[axis - 1])
+        has_cd = any(re.fullmatch(r"CD\d_\d", name) for name in header)
         for axis, low in zip(self.others, self.first, strict=True):
-            header.update(self._other(len(self.axes) - axis, low, grid.wcs.has_cd()))
+            header.update(self._other(len(self.axes) - axis, low, has_cd=has_cd))
         for name in KEPT:
             kept = value(self.image.header, name)
             if kept is not None and name not in header:
                 header[name] = kept
         return header
 
-    def _other(self, number: int, low: int, has_cd: bool) -> dict[str, Any]:
+    def _other(self, number: int, low: int, *, has_cd: bool) -> dict[str, Any]:
         """The cards of an axis that is not on the sky, from its index `low` on."""
         source = self.image.header
         cards: dict[str, Any] = {}

@@ -54,7 +54,7 @@ def regions(swept: Swept, islands: Islands) -> list[Region]:
 
 def _label(island: Island, planes: int) -> str:
     where = f" plane {island.plane}" if planes > 1 else ""
-    return f"{island.number} {name(island.position)}{where}"
+    return f"{island.number} {name(island.position)}".rstrip() + where
 
 
 def write_ds9(regions: Sequence[Region], path: Path) -> None:

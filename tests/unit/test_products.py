@@ -1,0 +1,304 @@
+"""Products are what their formats' own libraries read, and agree with each other on the sky."""
+
+import csv
+import json
+import warnings
+
+import h5py
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.io.votable import parse
+from astropy.io.votable.ucd import check_ucd
+from astropy.wcs import WCS
+from fields import NOISE, contents
+from mocpy import MOC
+from regions import Regions
+from sweeps import sky, swept, write_mosaic
+
+from cosmodeep_hpc.config import Classify, Config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.survey.products import writing
+
+SIGNAL = np.array(
+    [
+        "........#",  # a cell cut on the right
+        ".###.....",
+        ".#.#.....",  # a hole
+        ".###..#..",
+        ".......#.",  # connected at a corner
+        "#........",
+        "#........",  # cut at the top
+    ]
+)
+CELLS = np.array([[c == "#" for c in row] for row in SIGNAL])
+SHAPE = (250, 330)
+
+
+@pytest.fixture(scope="module", params=["SIN", "TAN", "ZEA", "CAR", "GAL"])
+def written(request, tmp_path_factory):
+    """All products of a mosaic in one projection, the swept mosaic and the folder."""
+    folder = tmp_path_factory.mktemp(request.param)
+    random = np.random.default_rng(1)
+    pixels = random.normal(0, 1e-5, SHAPE)
+    pixels[:20, :20] = np.nan
+    path = write_mosaic(folder / "field.fits", pixels, sky(SHAPE, request.param, OBJECT="test"))
+    blank = np.zeros(CELLS.shape, bool)
+    blank[0, 0] = True
+    made = swept(path, CELLS, blank=blank)
+    writing.write(made, Config(), folder, refine=True)
+    return made, folder
+
+
+@pytest.fixture(scope="module")
+def points():
+    """Pixels spread over the image, and the cell of each."""
+    random = np.random.default_rng(2)
+    x, y = random.uniform(-0.4, 329.4, 2000), random.uniform(-0.4, 249.4, 2000)
+    return x, y, CELLS[np.round(y).astype(int) // 40, np.round(x).astype(int) // 40]
+
+
+def on_input(made, x, y):
+    """Where astropy says that pixels of the input are."""
+    return WCS(fits.getheader(made.path)).pixel_to_world(x, y).icrs
+
+
+@pytest.mark.parametrize("kind, size", [("mask", 1), ("pixels", 1), ("tiles", 40)])
+def test_a_product_lies_where_its_input_does(written, kind, size):
+    made, _ = written
+    there = WCS(fits.getheader(made.files[kind]))
+    ny, nx = fits.getdata(made.files[kind]).shape
+    x, y = np.meshgrid([0, nx // 2, nx - 1], [0, ny // 2, ny - 1])
+    centre = [(v + 0.5) * size - 0.5 for v in (x, y)]  # of tile x: pixel 40 x + 19.5
+    apart = there.pixel_to_world(x, y).icrs.separation(on_input(made, *centre))
+    assert apart.max() < 1 * u.mas
+
+
+def test_mask_regions_and_moc_say_the_same_of_every_point(written, points):
+    made, _ = written
+    x, y, signal = points
+    places = on_input(made, x, y)
+    wcs = WCS(fits.getheader(made.files["mask"]))
+
+    column, row = (np.round(v).astype(int) for v in wcs.world_to_pixel(places))
+    mask = fits.getdata(made.files["mask"])[row, column]
+    np.testing.assert_array_equal(mask == 1, signal)
+
+    for kind, form in (("regions", "ds9"), ("regions_casa", "crtf")):
+        drawn = Regions.read(made.files[kind], format=form)
+        assert len(drawn) == 4
+        inside = np.any([region.contains(places, wcs) for region in drawn], axis=0)
+        assert (inside != signal).sum() <= 2  # within the rounding of a corner, 0.4 mas
+
+    moc = MOC.from_fits(made.files["moc"])
+    held = moc.contains_skycoords(places)
+    assert held[signal].all()
+    # beyond the outlines by less than a pixel of the MOC, which are 8 times smaller than a cell
+    near = [np.abs((v + 0.5) / 40 - np.round((v + 0.5) / 40)) < 1.5 / 8 for v in (x, y)]
+    assert not held[~signal & ~near[0] & ~near[1]].any()
+
+
+def test_the_moc_covers_the_area_of_the_islands(written):
+    made, _ = written
+    moc = MOC.from_fits(made.files["moc"])
+    area = moc.sky_fraction * 4 * np.pi * u.sr
+    cells = fits.getdata(made.files["islands_fits"])["solid_angle"].sum() * u.arcmin**2
+    assert 1.0 < float(area / cells) < 1.35
+
+
+def test_the_catalogue_is_the_same_in_all_its_forms(written):
+    import pyvo
+
+    made, _ = written
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        votable = parse(made.files["islands"], verify="warn", unit_format="vounit")
+    # version 1.3 refers to a standard for units without the beam; CASDA's tables have it, too
+    assert said and all("Invalid unit string 'mJy/beam'" in str(w.message) for w in said)
+    assert votable.version == "1.3"
+    table = votable.get_first_table()
+    with open(made.files["islands_csv"], newline="") as file:
+        text = list(csv.DictReader(file))
+    binary = fits.getdata(made.files["islands_fits"])
+    header = fits.getheader(made.files["islands_fits"], 1)
+    assert len(text) == len(binary) == len(table.array) == 4
+    for number, field in enumerate(table.fields, 1):
+        assert check_ucd(field.ucd, check_controlled_vocabulary=True), field.ucd
+        assert header[f"TTYPE{number}"] == field.name
+        assert header[f"TUCD{number}"] == field.ucd and header[f"TCOMM{number}"]
+        assert field.unit is None or u.Unit(header[f"TUNIT{number}"]) == field.unit
+        for row in range(4):
+            value, missing = table.array[row][number - 1], table.array.mask[row][number - 1]
+            if missing:
+                assert text[row][field.name] == "" and np.isnan(binary[field.name][row])
+            else:
+                assert type(value)(binary[field.name][row]) == value
+                assert text[row][field.name] == str(value)
+    service = pyvo.dal.DALResults(votable)
+    assert service.fieldname_with_ucd("em.freq") == "freq"
+    assert [row["island_name"] for row in service] == list(binary["island_name"])
+
+
+def test_the_catalogue_against_the_mosaic(written):
+    made, _ = written
+    rows = fits.getdata(made.files["islands_fits"])
+    pixels, mask = fits.getdata(made.path).astype(float), np.kron(CELLS, np.ones((40, 40), bool))
+    assert rows["n_tiles"].tolist() == [1, 8, 2, 2]
+    assert rows["n_pix"].sum() == mask[:250, :330].sum()
+    for row in rows:
+        # the box, from 0 and with its last pixel; the peak in it, in mJy/beam
+        box = pixels[row["y_min"] : row["y_max"] + 1, row["x_min"] : row["x_max"] + 1]
+        assert row["n_tiles"] == 8 or row["flux_peak"] <= np.nanmax(box) * 1e3 * (1 + 1e-6)
+        assert pixels[row["y_peak"], row["x_peak"]] * 1e3 == pytest.approx(row["flux_peak"])
+        place = SkyCoord(row["ra_deg_cont"], row["dec_deg_cont"], unit="deg")
+        sexagesimal = SkyCoord(row["ra_hms_cont"], row["dec_dms_cont"], unit=("hourangle", "deg"))
+        assert place.separation(sexagesimal) < 1 * u.arcsec
+        assert row["background_noise"] == pytest.approx(NOISE * row["beam_area"] * 3600 * 1e3)
+    whole = rows[0]
+    assert (whole["x_min"], whole["x_max"]) == (320, 329) and whole["flag_partial"]
+    assert rows["flag_edge"].tolist() == [True, True, False, True]
+
+
+def test_hdf5_holds_the_grids_and_their_header(written):
+    made, _ = written
+    with h5py.File(made.files["hdf5"]) as file:
+        plane = made.planes[0]
+        np.testing.assert_array_equal(file["probability"], plane.probability)
+        np.testing.assert_array_equal(file["coverage"], plane.coverage)
+        np.testing.assert_array_equal(file["tiles"], plane.tile_mask(0.5))
+        assert file["islands"][:].max() == 4 and ((file["islands"][:] > 0) == CELLS).all()
+        assert file["noise"].attrs["unit"] == "Jy/arcsec2"
+        header = fits.Header.fromstring(file.attrs["header"], sep="\n")
+    there = WCS(header).pixel_to_world(3, 2).icrs
+    assert there.separation(on_input(made, 139.5, 99.5)) < 1 * u.mas
+
+
+def test_the_record_names_everything_that_was_written(written):
+    made, folder = written
+    record = json.loads((folder / "field.json").read_text())
+    on_disk = {path.name for path in folder.iterdir()} - {"field.fits", "field.json"}
+    assert set(record["products"].values()) == on_disk and len(on_disk) == 12
+    assert record["image"]["sha256"] == made.sha256 and record["image"]["unit"] == "Jy/beam"
+    assert record["image"]["beam_arcsec"]["major"] == pytest.approx(20)
+    assert record["tiles"] == {"signal": 13, "noise": 49, "no_data": 1}
+    assert record["islands"] == 4 and record["grid"]["partial_top_row"]
+    assert record["notes"] == ["scaled by 0.5: the noise of the training is half of this"]
+    header = fits.getheader(made.files["probability"])
+    assert header["HISTORY"][0] == record["notes"][0] and header["OBJECT"] == "test"
+
+
+@pytest.mark.parametrize("kind", ["probability", "tiles", "mask", "pixels", "islands_fits", "moc"])
+def test_fits_products_keep_the_standard(written, kind):
+    made, _ = written
+    with fits.open(made.files[kind]) as file:
+        file.verify("exception")
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A small swept mosaic with an island, and one without."""
+
+    def make(name="a.fits", *, found=True, **cards):
+        signal = np.zeros((3, 3), bool)
+        signal[1, 1] = found
+        return swept(
+            write_mosaic(tmp_path / name, np.zeros((120, 120)), sky((120, 120), **cards)), signal
+        )
+
+    return make
+
+
+def test_the_same_bytes_every_time(small, tmp_path):
+    """Written twice, some time apart: no product carries a date or a name of the moment."""
+    made = small()
+    options = Config(classify=Classify(compress_mask=True))
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        writing.write(made, options, tmp_path / folder, refine=True)
+    first, second = contents(tmp_path / "first"), contents(tmp_path / "second")
+    assert len(first) == 13 and first == second
+    assert "a.mask.fits.fz" in first and "a.pixels.fits.fz" in first
+
+
+def test_a_mosaic_without_islands_has_empty_products(small, tmp_path):
+    made = small(found=False)
+    writing.write(made, Config(), tmp_path, refine=True)
+    assert len(parse(made.files["islands"]).get_first_table().array) == 0
+    assert len(fits.getdata(made.files["islands_fits"])) == 0
+    assert made.files["islands_csv"].read_text().count("\n") == 1
+    assert MOC.from_fits(made.files["moc"]).empty()
+    assert len(Regions.read(made.files["regions"], format="ds9")) == 0
+    assert not fits.getdata(made.files["pixels"]).any()
+
+
+def test_first_lines_of_region_files(small, tmp_path):
+    """By them CARTA tells the formats apart."""
+    made = small()
+    writing.write(made, Config(), tmp_path, refine=False)
+    assert made.files["regions"].read_text().startswith("# Region file format: DS9")
+    assert made.files["regions_casa"].read_text().startswith("#CRTF")
+    assert "pixels" not in made.files
+
+
+def test_cells_beyond_the_edge_of_the_projection_are_drawn_in_pixels(tmp_path):
+    """The corner of an all-sky image is no place on the sky."""
+    header = sky((180, 360), "TAN", 3600.0, CTYPE1="RA---AIT", CTYPE2="DEC--AIT", CRVAL2=0.0)
+    signal = np.zeros((9, 18), bool)
+    signal[0, 0] = signal[4, 9] = True
+    made = swept(write_mosaic(tmp_path / "a.fits", np.zeros((180, 360)), header), signal, cell=20)
+    writing.write(made, Config(), tmp_path, refine=True)
+    lines = made.files["regions"].read_text().splitlines()[2:]
+    assert [line.split("(")[0] for line in lines] == ["icrs", "polygon", "image", "polygon"]
+    assert lines[3].startswith("polygon(0.50,0.50,20.50,0.50,20.50,20.50,0.50,20.50)")
+    assert len(Regions.read(made.files["regions_casa"], format="crtf")) == 2
+
+
+def test_an_image_without_a_beam_has_no_flux_a_beam(small, tmp_path):
+    made = small(BMAJ=None, BMIN=None, BPA=None, BUNIT="Jy/arcsec2")
+    writing.write(made, Config(), tmp_path, refine=True)
+    (row,) = fits.getdata(made.files["islands_fits"])
+    assert np.isnan(row["flux_peak"]) and row["brightness_peak"] == 0
+    table = parse(made.files["islands"]).get_first_table()
+    assert table.array["col_flux_peak"].mask.all()
+
+
+@pytest.mark.parametrize(
+    "refine, left",
+    [
+        (False, ["a.probability.fits", "a.tiles.fits"]),
+        (True, ["a.mask.fits", "a.probability.fits", "a.tiles.fits"]),
+    ],
+)
+def test_a_failure_leaves_no_half_product_and_no_record(small, tmp_path, monkeypatch, refine, left):
+    """The disk is full in the middle of the mask; the image cannot be read again for the pixels."""
+    made, out = small(), tmp_path / "out"
+    out.mkdir()
+
+    def failing(*_):
+        raise OSError(28, "No space left on device") if not refine else InputError("not again")
+
+    what = (writing.streaming, "_pad") if not refine else (writing.Refinement, "paint")
+    monkeypatch.setattr(*what, failing)
+    with pytest.raises(InputError, match="not again" if refine else "a.mask.fits: .*No space left"):
+        writing.write(made, Config(), out, refine=refine)
+    assert sorted(path.name for path in out.iterdir()) == left
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("mosaic.fits", "mosaic"),
+        ("mosaic.FITS", "mosaic"),
+        ("mosaic.fits.gz", "mosaic"),
+        ("mosaic.fits.fz", "mosaic"),
+        ("mosaic.fit.bz2", "mosaic"),
+        ("mosaic.i.SB1.fts", "mosaic.i.SB1"),
+        ("mosaic.image", "mosaic.image"),
+        ("mosaic.fits.fits", "mosaic.fits"),
+        (".fits", ".fits"),
+    ],
+)
+def test_stems(tmp_path, name, expected):
+    assert writing.stem(tmp_path / name) == expected

@@ -1,0 +1,141 @@
+"""Products keep the axes of the file, in its order, with their world coordinates."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from sweeps import sky, swept, write_mosaic
+
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.survey.products import streaming, writing
+from cosmodeep_hpc.survey.products.cube import Cube
+from cosmodeep_hpc.survey.swept import NO_DATA
+
+LENGTHS = {"x": 110, "y": 70, "f": 3, "s": 2}
+TYPES = {
+    "x": ("RA---SIN", 150.0, -9.6 / 3600, "deg"),
+    "y": ("DEC--SIN", -35.0, 9.6 / 3600, "deg"),
+    "f": ("FREQ", 1.4, 0.001, "GHz"),
+    "s": ("STOKES", 1.0, 1.0, ""),
+}
+
+
+def cube_header(order, **cards):
+    """A header with axes in this order, slowest first; every CRPIX is 2."""
+    header = fits.Header()
+    for number, axis in enumerate(reversed(order), 1):
+        names = ("CTYPE", "CRVAL", "CDELT", "CUNIT")
+        header.update({f"{name}{number}": v for name, v in zip(names, TYPES[axis], strict=True)})
+        header[f"CRPIX{number}"] = 2.0
+    plain = sky((1, 1))
+    header.update({n: plain[n] for n in ("BMAJ", "BMIN", "BPA", "BUNIT", "RADESYS")})
+    header.update(cards)
+    return header
+
+
+def swept_cube(folder, order, planes=None, **cards):
+    """A swept cube whose plane of number n has signal in cell n."""
+    shape = [LENGTHS[axis] for axis in order]
+    count = int(np.prod([LENGTHS[axis] for axis in order if axis in "fs"]))
+    path = write_mosaic(folder / "cube.fits", np.zeros(shape), cube_header(order, **cards))
+    picked = list(range(count)) if planes is None else planes
+    rows, cols = (2, 3) if order.index("y") < order.index("x") else (3, 2)
+    signal = np.zeros((len(picked), 6), bool)
+    signal[np.arange(len(picked)), picked] = True
+    made = swept(path, signal.reshape(-1, rows, cols), planes=planes)
+    return made, Cube.of(made)
+
+
+@pytest.mark.parametrize("order", ["sfyx", "fyx", "yxsf", "ysxf", "fxsy", "sxyf", "syxf"])
+def test_axes_in_any_order(tmp_path, order):
+    made, cube = swept_cube(tmp_path, order)
+    assert cube.axes == tuple(LENGTHS[axis] for axis in order)
+    masks = [plane.tile_mask(0.5) for plane in made.planes]
+    ny, nx = made.planes[0].image.shape
+    painted = streaming.painter(masks, nx, 40, NO_DATA)
+    header = cube.header(1)
+    streaming.write_plain(tmp_path / "m.fits", cube, header, 40, painted)
+    streaming.write_packed(tmp_path / "m.fits.fz", cube, header, 40, painted)
+    mask = fits.getdata(tmp_path / "m.fits")
+    np.testing.assert_array_equal(mask, fits.getdata(tmp_path / "m.fits.fz"))
+    assert mask.shape == cube.axes
+    y, x = sorted((order.index("y"), order.index("x")))
+    flat = np.moveaxis(mask, (y, x), (-2, -1)).reshape(-1, ny, nx)
+    coarse = np.moveaxis(cube.grids(masks, NO_DATA), (y, x), (-2, -1))
+    for number, grid in enumerate(coarse.reshape(-1, *masks[0].shape)):
+        assert np.flatnonzero(grid).tolist() == [number]
+        expected = np.kron(grid, np.ones((40, 40), np.uint8))[:ny, :nx]
+        np.testing.assert_array_equal(flat[number], expected)
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {},
+        {"PC1_1": 0.8, "PC1_2": -0.6, "PC2_1": 0.6, "PC2_2": 0.8},
+        {"CROTA2": 25.0},
+        {"CD1_1": -2e-3, "CD1_2": 1e-3, "CD2_1": 1e-3, "CD2_2": 2e-3, "CD3_3": 0.001, "CD4_4": 1.0},
+    ],
+)
+@pytest.mark.parametrize("cell", [1, 40])
+def test_world_coordinates_of_all_axes(tmp_path, cards, cell):
+    made, cube = swept_cube(tmp_path, "sfyx", **cards)
+    source, product = WCS(fits.getheader(made.path)), WCS(cube.header(cell))
+    assert product.naxis == 4
+    cells = np.array([[0, 0, 0, 0], [2, 1, 2, 1], [1, 1, 1, 0]])
+    pixels = cells * [cell, cell, 1, 1] + [(cell - 1) / 2, (cell - 1) / 2, 0, 0]
+    there, here = product.wcs_pix2world(cells, 0), source.wcs_pix2world(pixels, 0)
+    np.testing.assert_allclose(there, here, rtol=1e-10)
+
+
+def test_a_picked_plane_keeps_its_axes_and_its_place_on_them(tmp_path):
+    made, cube = swept_cube(tmp_path, "sfyx", planes=[5])  # Stokes 1, frequency 2
+    assert cube.axes == (1, 1, 70, 110) and cube.numbers == (5,)
+    header = cube.header(1)
+    assert (header["CRPIX3"], header["CRPIX4"]) == (0.0, 1.0)
+    world = WCS(header).wcs_pix2world([[0, 0, 0, 0]], 0)[0]
+    np.testing.assert_allclose(world[2:], [1.401e9, 1.0])  # 1.4 GHz at pixel 2, so 1.401 at 3
+    assert cube.frequencies() == pytest.approx([1.401e9])
+
+
+def test_planes_between_those_picked_are_no_data(tmp_path):
+    made, cube = swept_cube(tmp_path, "fyx", planes=[0, 2])
+    masks = [plane.tile_mask(0.5) for plane in made.planes]
+    assert cube.grids(masks, NO_DATA)[:, 0].tolist() == [[1, 0, 0], [255] * 3, [0, 0, 1]]
+    painted = streaming.painter(masks, 110, 40, NO_DATA)
+    strips = np.concatenate(list(cube.strips(70, painted))).reshape(3, 70, 110)
+    assert [np.unique(plane).tolist() for plane in strips] == [[0, 1], [255], [0, 1]]
+
+
+def test_damaged_cards_of_other_axes_do_not_matter(tmp_path):
+    made, cube = swept_cube(tmp_path, "fyx", CTYPE3="nonsense", CRVAL3="text", CUNIT3="furlong")
+    header = cube.header(40)
+    assert header["CRVAL3"] == 0.0 and header["CTYPE3"] == "nonsense"
+
+
+def test_products_of_a_cube(tmp_path):
+    """Every product says which plane, or holds all of them."""
+    import h5py
+    from regions import Regions
+
+    made, _ = swept_cube(tmp_path, "fyx")
+    writing.write(made, Config(), tmp_path, refine=True)
+    for kind, shape in (
+        ("probability", (3, 2, 3)),
+        ("tiles", (3, 2, 3)),
+        ("mask", (3, 70, 110)),
+        ("pixels", (3, 70, 110)),
+    ):
+        assert fits.getdata(made.files[kind]).shape == shape
+    table = fits.getdata(made.files["islands_fits"])
+    assert table["plane"].tolist() == [0, 1, 2] and table["number"].tolist() == [1, 2, 3]
+    np.testing.assert_allclose(table["freq"], [1399.0, 1400.0, 1401.0])
+    with h5py.File(made.files["hdf5"]) as file:
+        assert file["probability"].shape == (3, 2, 3)
+        assert [np.unique(plane).tolist() for plane in file["islands"]] == [[0, 1], [0, 2], [0, 3]]
+    drawn = Regions.read(made.files["regions"], format="ds9")
+    assert [region.meta["text"].split()[-2:] for region in drawn] == [
+        ["plane", "0"],
+        ["plane", "1"],
+        ["plane", "2"],
+    ]
