@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 from astropy import units as u
-from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 
@@ -29,9 +28,10 @@ class Island:
     Attributes:
         number: from 1, through all planes.
         plane: index of its plane in the list of those swept.
-        position: brightness-weighted centroid (pixels below 0 count as 0), ICRS.
+        ra, dec: brightness-weighted centroid (pixels below 0 count as 0), ICRS [deg]; NaN beyond
+            the edge of the projection.
         x, y: the same [pixel]. x_min, x_max, y_min, y_max: its outermost pixels.
-        x_peak, y_peak, peak_position: the brightest pixel, and its centre.
+        x_peak, y_peak, ra_peak, dec_peak: the brightest pixel, and its centre, as above.
         n_tiles: cells. n_pix: pixels with data in them.
         solid_angle: of those pixels [arcsec^2].
         flux: their sum [Jy]; flux_error: what noise of `rms` makes of it.
@@ -44,7 +44,8 @@ class Island:
 
     number: int
     plane: int
-    position: SkyCoord
+    ra: float
+    dec: float
     x: float
     y: float
     x_min: int
@@ -53,7 +54,8 @@ class Island:
     y_max: int
     x_peak: int
     y_peak: int
-    peak_position: SkyCoord
+    ra_peak: float
+    dec_peak: float
     n_tiles: int
     n_pix: int
     solid_angle: float
@@ -139,7 +141,8 @@ def measure(
             Island(
                 number=first + i + 1,
                 plane=index,
-                position=centre[i],
+                ra=float(centre[i, 0]),
+                dec=float(centre[i, 1]),
                 x=float(x[i]),
                 y=float(y[i]),
                 x_min=cols.start * cell,
@@ -148,7 +151,8 @@ def measure(
                 y_max=min(rows.stop * cell, ny) - 1,
                 x_peak=int(sums.peak_x[i]),
                 y_peak=int(sums.peak_y[i]),
-                peak_position=peak[i],
+                ra_peak=float(peak[i, 0]),
+                dec_peak=float(peak[i, 1]),
                 n_tiles=int(own.sum()),
                 n_pix=int(sums.pixels[i]),
                 solid_angle=float(sums.area[i]),
@@ -192,23 +196,26 @@ def _inside(shape: tuple[int, int], cell: int, rows: slice, cols: slice) -> NDAr
     return np.outer(height, width).astype(np.int64)
 
 
-def icrs(wcs: WCS, x: ArrayLike, y: ArrayLike) -> SkyCoord:
-    """ICRS positions of pixels (counted from 0); NaN beyond the edge of the projection."""
-    return wcs.pixel_to_world(np.asarray(x, float), np.asarray(y, float)).icrs
+def icrs(wcs: WCS, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+    """ICRS right ascension and declination [deg] of pixels (counted from 0), float64 (n, 2).
+
+    NaN beyond the edge of the projection.
+    """
+    sky = wcs.pixel_to_world(np.atleast_1d(np.asarray(x, float)), np.asarray(y, float)).icrs
+    return np.stack([sky.ra.deg, sky.dec.deg], axis=-1)
 
 
-def name(position: SkyCoord) -> str:
+def name(ra: float, dec: float) -> str:
     """The island's name, Jhhmmss-ddmmss: ICRS coordinates truncated, not rounded; else empty.
 
     Source: IAU specifications for nomenclature, section 3.2.2.
     """
-    if not np.isfinite([position.ra.deg, position.dec.deg]).all():
+    if not np.isfinite([ra, dec]).all():
         return ""  # beyond the edge of the projection
     # a position on the very second must not fall below it by the last bit of its number
-    seconds = int(round(position.ra.deg / 15 * 3600, 6)) % 86400
-    north = int(round(abs(position.dec.deg) * 3600, 6))
-    sign = "-" if position.dec.deg < 0 else "+"
-    return f"J{_sexagesimal(seconds)}{sign}{_sexagesimal(north)}"
+    seconds = int(round(ra / 15 * 3600, 6)) % 86400
+    north = int(round(abs(dec) * 3600, 6))
+    return f"J{_sexagesimal(seconds)}{'-' if dec < 0 else '+'}{_sexagesimal(north)}"
 
 
 def _sexagesimal(seconds: int) -> str:

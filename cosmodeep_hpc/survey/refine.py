@@ -64,7 +64,7 @@ def widths(image: Image, tile: int) -> tuple[float, ...]:
     if image.beam is not None:
         beam = max(1.0, float(np.sqrt(image.beam.major * image.beam.minor)) / image.pixel_scale)
     beam = min(beam, float(tile))
-    return tuple(scale * beam / FWHM for scale in SCALES if scale * beam <= tile)
+    return tuple(scale * beam / FWHM for scale in SCALES if scale * beam < 1.01 * tile)
 
 
 def smoothed(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -282,14 +282,9 @@ class _Plane:
         if len(cols) == 0:
             return
         most = max(1, COLUMNS // cell)
-        for run in np.split(cols, np.flatnonzero(np.diff(cols) > 1) + 1):
-            for first in range(0, len(run), most):
-                part = run[first : first + most]
-                yield Window.around(
-                    shape,
-                    start,
-                    int(part[0]) * cell,
-                    stop - start,
-                    len(part) * cell,
-                    self.kernels.margin,
-                )
+        margin = self.kernels.margin
+        near = 1 + 2 * margin // cell  # margins of cells nearer than this overlap: read them once
+        for run in np.split(cols, np.flatnonzero(np.diff(cols) > near) + 1):
+            for first in range(int(run[0]), int(run[-1]) + 1, most):
+                width = min(most, int(run[-1]) + 1 - first) * cell
+                yield Window.around(shape, start, first * cell, stop - start, width, margin)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import Angle
 
 from cosmodeep_hpc.survey.islands import Island, name
 from cosmodeep_hpc.survey.refine import Refined
@@ -94,6 +94,10 @@ def columns(
         refined: measures of the refined mask, where one was made.
     """
     rows = [_row(stem, island, places[island.plane], refined) for island in islands]
+    right = hms([island.ra for island in islands])
+    up = dms([island.dec for island in islands])
+    for row, ra, dec in zip(rows, right, up, strict=True):
+        row |= {"ra_hms_cont": ra, "dec_dms_cont": dec}
     table = TABLE.strip() + (REFINED.rstrip() if refined is not None else "")
     specified = [[part.strip() for part in line.split("|")] for line in table.splitlines()]
     return [
@@ -107,14 +111,12 @@ def _row(stem: str, island: Island, place: Place, refined: Refined | None) -> di
     beam = place.image.beam.area if place.image.beam else float("nan")
     row: dict[str, Any] = {
         "island_id": f"{stem}_island_{island.number}",
-        "island_name": name(island.position),
+        "island_name": name(island.ra, island.dec),
         "number": island.number,
         "plane": place.number,
         "n_tiles": island.n_tiles,
-        "ra_hms_cont": hms(island.position),
-        "dec_dms_cont": dms(island.position),
-        "ra_deg_cont": island.position.ra.deg,
-        "dec_deg_cont": island.position.dec.deg,
+        "ra_deg_cont": island.ra,
+        "dec_deg_cont": island.dec,
         "freq": place.frequency / 1e6,
         "flux_int": MJY * island.flux,
         "flux_int_err": MJY * island.flux_error,
@@ -126,14 +128,12 @@ def _row(stem: str, island: Island, place: Place, refined: Refined | None) -> di
         "beam_area": beam / ARCSEC2_PER_ARCMIN2,
         "x_cen": island.x,
         "y_cen": island.y,
-        "ra_peak": island.peak_position.ra.deg,
-        "dec_peak": island.peak_position.dec.deg,
         "flag_edge": island.edge,
         "flag_partial": island.partial,
     }
     for same in ("x_min", "x_max", "y_min", "y_max", "n_pix", "x_peak", "y_peak"):
         row[same] = getattr(island, same)
-    for same in ("mean_probability", "max_probability", "coverage"):
+    for same in ("ra_peak", "dec_peak", "mean_probability", "max_probability", "coverage"):
         row[same] = getattr(island, same)
     if refined is not None:
         row["n_pix_refined"] = int(refined.n_pix[island.number - 1])
@@ -142,15 +142,19 @@ def _row(stem: str, island: Island, place: Place, refined: Refined | None) -> di
     return row
 
 
-def hms(position: SkyCoord) -> str:
-    """Right ascension as hh:mm:ss.s; empty where there is none."""
-    if np.isnan(position.ra.deg):
-        return ""
-    return str(position.ra.to_string(unit=u.hourangle, sep=":", precision=1, pad=True))
+def hms(ra: Sequence[float]) -> list[str]:
+    """Right ascensions [deg] as hh:mm:ss.s; empty where there is none."""
+    text = Angle(list(ra), u.deg).to_string(unit=u.hourangle, sep=":", precision=1, pad=True)
+    return _known(text, ra)
 
 
-def dms(position: SkyCoord) -> str:
-    """Declination as +dd:mm:ss; empty where there is none."""
-    if np.isnan(position.dec.deg):
-        return ""
-    return str(position.dec.to_string(unit=u.deg, sep=":", precision=0, pad=True, alwayssign=True))
+def dms(dec: Sequence[float]) -> list[str]:
+    """Declinations [deg] as +dd:mm:ss; empty where there is none."""
+    text = Angle(list(dec), u.deg).to_string(
+        unit=u.deg, sep=":", precision=0, pad=True, alwayssign=True
+    )
+    return _known(text, dec)
+
+
+def _known(text: Sequence[str], angle: Sequence[float]) -> list[str]:
+    return [str(t) if np.isfinite(a) else "" for t, a in zip(text, angle, strict=True)]

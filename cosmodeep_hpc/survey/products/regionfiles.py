@@ -43,9 +43,13 @@ def regions(swept: Swept, islands: Islands) -> list[Region]:
     drawn = []
     by_number = {island.number: island for island in islands.islands}
     for plane, labels in zip(swept.planes, islands.labels, strict=True):
-        for outline in outlines(labels, swept.cell, plane.image.shape):
-            sky = icrs(plane.image.wcs, outline.corners[:, 0], outline.corners[:, 1])
-            corners = np.stack([sky.ra.deg, sky.dec.deg], axis=-1)
+        found = outlines(labels, swept.cell, plane.image.shape)
+        if not found:
+            continue
+        pixels = np.concatenate([outline.corners for outline in found])
+        sky = icrs(plane.image.wcs, pixels[:, 0], pixels[:, 1])
+        ends = np.cumsum([len(outline.corners) for outline in found])
+        for outline, corners in zip(found, np.split(sky, ends[:-1]), strict=True):
             on_sky = bool(np.isfinite(corners).all())
             label = _label(by_number[outline.number], len(swept.planes))
             drawn.append(Region(label, corners if on_sky else outline.corners, on_sky))
@@ -54,7 +58,7 @@ def regions(swept: Swept, islands: Islands) -> list[Region]:
 
 def _label(island: Island, planes: int) -> str:
     where = f" plane {island.plane}" if planes > 1 else ""
-    return f"{island.number} {name(island.position)}".rstrip() + where
+    return f"{island.number} {name(island.ra, island.dec)}".rstrip() + where
 
 
 def write_ds9(regions: Sequence[Region], path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from astropy import units as u
 from astropy.coordinates import Latitude, Longitude
 
 from cosmodeep_hpc.survey.islands import icrs
@@ -59,9 +60,9 @@ def moc(swept: Swept) -> MOC:
             np.broadcast_to(x[:, None, :], shape).ravel(),
             np.broadcast_to(y[:, :, None], shape).ravel(),
         )
-        on_sky = np.isfinite(sky.ra.deg) & np.isfinite(sky.dec.deg)
-        lon, lat = Longitude(sky.ra[on_sky]), Latitude(sky.dec[on_sky])
-        if len(lon):
+        sky = sky[np.isfinite(sky).all(axis=1)]
+        if len(sky):
+            lon, lat = Longitude(sky[:, 0], u.deg), Latitude(sky[:, 1], u.deg)
             whole = whole.union(MOC.from_lonlat(lon, lat, max_norder=depth))
     return whole
 
