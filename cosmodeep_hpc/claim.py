@@ -15,8 +15,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -145,12 +146,16 @@ def _read(claim: Path) -> Holder | None:
 
 
 @contextmanager
-def claimed(path: Path) -> Iterator[bool]:
+def claimed(path: Path, *, alone: bool = True) -> Iterator[bool]:
     """Try to claim `path` for as long as the block lasts; yields whether it is ours.
 
     The claim is renewed by a thread, and given back when the block ends, however that is; on
     SIGTERM too, by which batch systems end a job. A claim that others broke meanwhile, since this
     process was stopped for long, is left to them.
+
+    Args:
+        alone: whether this claim listens for SIGTERM itself: it must then be made and given back
+            in the main thread. Whoever holds many does that for all, with `on_sigterm`.
 
     Raises:
         InputError: the folder cannot be written.
@@ -165,7 +170,7 @@ def claimed(path: Path) -> Iterator[bool]:
     keeper = threading.Thread(target=_renew, args=(claim, me, ended), daemon=True)
     keeper.start()
     try:
-        with _given_back_on_sigterm(claim, me):
+        with on_sigterm(partial(_give_back, claim, me)) if alone else nullcontext():
             yield True
     finally:
         ended.set()
@@ -254,15 +259,18 @@ def _give_back(claim: Path, me: Holder) -> None:
 
 
 @contextmanager
-def _given_back_on_sigterm(claim: Path, me: Holder) -> Iterator[None]:
-    """While the block lasts, SIGTERM gives the claim back, and then does what it did before."""
+def on_sigterm(action: Callable[[], None]) -> Iterator[None]:
+    """While the block lasts, SIGTERM calls `action`, and then does what it did before.
+
+    In another thread than the main one, which alone can listen, nothing is done.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before: Any = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL  # None: not set by Python
 
     def stop(number: int, frame: FrameType | None) -> None:
-        _give_back(claim, me)
+        action()
         signal.signal(signal.SIGTERM, before)
         os.kill(os.getpid(), number)
 

@@ -118,7 +118,7 @@ class Sweep:
         for mosaic in self._active:  # stopped: what is done stays in the journals
             if mosaic.journal is not None:
                 mosaic.journal.close()
-            mosaic.open_until_done.close()
+        self.give_back()
         self._active.clear()
         return Idle.END
 
@@ -141,6 +141,11 @@ class Sweep:
             self._end(mosaic, mosaic.outcome)
         self._tell(mosaic)
 
+    def give_back(self) -> None:
+        """Let others sweep what was begun."""
+        for mosaic in self._active:
+            mosaic.open_until_done.close()
+
     # --- from one task to the next ---
 
     def _begin(self, mosaic: MosaicSweep) -> None:
@@ -148,7 +153,7 @@ class Sweep:
         self._active.append(mosaic)
         record = record_of(mosaic.path, self._out)
         try:
-            if not mosaic.open_until_done.enter_context(claimed(record)):
+            if not mosaic.open_until_done.enter_context(claimed(record, alone=False)):
                 raise InputError(f"{record}: made by {holder_of(record)} now; wait for its end")
         except InputError as error:
             self._end(mosaic, self._fail(mosaic, error))

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cosmodeep_hpc import runtime, workpool
+from cosmodeep_hpc.claim import on_sigterm
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import make_folder, replacing, sha256
@@ -80,9 +81,14 @@ def run(
             progress=progress,
             note=note,
         )
-    workpool.work(world, foreman, worker.prepare, worker.finish)
     if foreman is None:
+        workpool.work(world, None, worker.prepare, worker.finish)
         return []
+    try:
+        with on_sigterm(foreman.give_back):
+            workpool.work(world, foreman, worker.prepare, worker.finish)
+    finally:
+        foreman.give_back()
     if len(foreman.outcomes) < len(images):
         return None
     outcomes = [foreman.outcomes[number] for number in range(len(images))]

@@ -1,16 +1,37 @@
-"""A sweep and an evaluation give the same bytes on 1, 2 and 4 ranks."""
+"""A sweep gives the same bytes on any ranks, killed or not; an evaluation too."""
 
+import csv
 import hashlib
 import json
+import os
+import random
+import signal
+import time
 
 import numpy as np
 import pytest
 from fields import NOISE, blobs, write, write_pairs
-from launch import mpirun
+from launch import end, finish, mpirun, ranks_of, start
 from models import write_untrained
+
+SUFFIXES = {
+    ".probability.fits",
+    ".tiles.fits",
+    ".mask.fits",
+    ".h5",
+    ".islands.vot",
+    ".islands.fits",
+    ".islands.csv",
+    ".reg",
+    ".crtf",
+    ".moc.fits",
+    ".png",
+    ".json",
+}
 
 
 def digests(folder):
+    """Of every file, hidden ones too: nothing may be left over."""
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
 
 
@@ -21,44 +42,140 @@ def model(tmp_path_factory, tf):
 
 
 @pytest.fixture(scope="module")
-def mosaic(tmp_path_factory):
-    """An image of odd size with a blank part: stripes of unequal cost."""
-    folder = tmp_path_factory.mktemp("mosaic")
+def mosaics(tmp_path_factory):
+    """An image of odd size with a blank part, another with louder noise, and a small one."""
+    folder = tmp_path_factory.mktemp("mosaics")
     random = np.random.default_rng(5)
-    pixels = blobs((1230, 850), 40, 5) + random.normal(0, NOISE, (1230, 850))
-    pixels[300:700, :500] = np.nan
-    return write(folder / "mosaic.fits", pixels.astype(np.float32))
+    pixels = blobs((830, 650), 25, 5) + random.normal(0, NOISE, (830, 650))
+    pixels[300:500, :400] = np.nan
+    write(folder / "holed.fits", pixels.astype(np.float32))
+    loud = random.normal(0, 3 * NOISE, (2, 410, 410)).astype(np.float32)
+    write(folder / "loud.fits.gz", loud, CTYPE3="FREQ", CRVAL3=1e9, CDELT3=1e6, CRPIX3=1.0)
+    write(folder / "small.fits", random.normal(0, NOISE, (90, 100)).astype(np.float32))
+    return sorted(folder.iterdir())
+
+
+def sweep(model, mosaics, out):
+    return "classify", *mosaics, "--model", model, "--out", out, "--classify.batch", 60
 
 
 @pytest.fixture(scope="module")
-def alone(model, mosaic, tmp_path_factory):
+def alone(model, mosaics, tmp_path_factory):
     """The products of one rank."""
     out = tmp_path_factory.mktemp("alone")
-    done = mpirun(1, *sweep(model, mosaic, out), timeout=90)
+    done = mpirun(1, *sweep(model, mosaics, out), timeout=90)
     assert done.returncode == 0, done.stdout
+    names = {f"{stem}{suffix}" for stem in ("holed", "loud", "small") for suffix in SUFFIXES}
+    assert {p.name for p in out.iterdir()} == names | {"summary.csv"}
     return out
 
 
-def sweep(model, mosaic, out):
-    return "classify", mosaic, "--model", model, "--out", out, "--classify.batch", 60
+def same(found, expected):
+    """Whether all products are the same bytes; the summary names the folder, and who did what."""
+    found, expected = digests(found), digests(expected)
+    assert found.keys() == expected.keys()
+    assert {n for n in found if found[n] != expected[n]} <= {"summary.csv"}
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_products_are_the_same_bytes(ranks, model, mosaic, alone, tmp_path):
-    done = mpirun(ranks, *sweep(model, mosaic, tmp_path), timeout=120)
+def test_products_are_the_same_bytes(ranks, model, mosaics, alone, tmp_path):
+    done = mpirun(ranks, *sweep(model, mosaics, tmp_path), timeout=120)
     assert done.returncode == 0, done.stdout
-    assert digests(tmp_path) == digests(alone)
-    assert {p.name.removeprefix("mosaic") for p in tmp_path.iterdir()} == {
-        ".probability.fits",
-        ".tiles.fits",
-        ".mask.fits",
-        ".png",
-        ".json",
-    }
+    same(tmp_path, alone)
+
+
+SLOW = """
+import sys, time
+from cosmodeep_hpc import cli
+from cosmodeep_hpc.survey.worker import Worker
+
+finish = Worker.finish
+
+def slow(self, *args):
+    time.sleep(0.05)
+    return finish(self, *args)
+
+Worker.finish = slow
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_a_sweep_killed_at_random_moments_ends_in_the_same_bytes(model, mosaics, alone, tmp_path):
+    """SIGKILL of a random rank, round after round, each a little further on; then to the end."""
+    chance, kept = random.Random(8), 0
+    for at in (1, 4, 8):  # entries in the journals, or products, when the kill comes
+        job = start(2, "-c", SLOW, *sweep(model, mosaics, tmp_path))
+        try:
+            until = time.monotonic() + 90
+            while progress(tmp_path) < max(at, kept + 1) and job.poll() is None:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, 0.1))
+            if job.poll() is None:
+                os.kill(chance.choice(ranks_of(job)), signal.SIGKILL)
+            finish(job, 30)
+        finally:
+            end(job)
+        assert progress(tmp_path) >= kept  # nothing that was done is lost
+        kept = progress(tmp_path)
+    done = mpirun(2, *sweep(model, mosaics, tmp_path), timeout=120)
+    assert done.returncode == 0, done.stdout
+    parts = [p for p in tmp_path.iterdir() if p.name.startswith(".") and ".part" in p.name]
+    for part in parts:  # SIGKILL leaves the temporary name of the product that was being written
+        part.unlink()
+    same(tmp_path, alone)
+
+
+def progress(out):
+    """Stripes in the journals, and many for a mosaic that is done."""
+    entries = sum(p.read_bytes().count(b'{"entry"') for p in out.glob(".*.journal"))
+    return entries + 100 * len(list(out.glob("*.json")))
+
+
+def test_a_finished_sweep_is_kept_and_notice_stops_one_that_is_not(model, mosaics, alone, tmp_path):
+    """USR1: status 75; started again it goes on, and started once more it does nothing."""
+    job = start(2, "-c", SLOW, *sweep(model, mosaics, tmp_path))
+    try:
+        until = time.monotonic() + 90
+        while progress(tmp_path) < 5:
+            assert job.poll() is None and time.monotonic() < until
+            time.sleep(0.01)
+        for rank in ranks_of(job):
+            os.kill(rank, signal.SIGUSR1)
+        stopped = finish(job, 30)
+    finally:
+        end(job)
+    assert stopped.returncode == 75, stopped.stdout
+    assert "goes on from there" in stopped.stdout and list(tmp_path.glob(".*.journal"))
+    for state in ("done", "kept"):
+        done = mpirun(2, *sweep(model, mosaics, tmp_path), timeout=120)
+        assert done.returncode == 0, done.stdout
+        same(tmp_path, alone)
+        with (tmp_path / "summary.csv").open() as file:
+            assert {row["state"] for row in csv.DictReader(file)} == {state}
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_an_image_cut_short_does_not_stop_the_others_unless_strict(
+    strict, model, mosaics, tmp_path
+):
+    """Found by its size before any work on it; the line names file, found and expected."""
+    short = tmp_path / "short.fits"
+    short.write_bytes(mosaics[0].read_bytes()[:2_000_000])
+    out = tmp_path / "out"
+    options = ["--strict"] if strict else []
+    done = mpirun(2, *sweep(model, [short, mosaics[2]], out), *options, timeout=60)
+    assert done.returncode == 2, done.stdout
+    assert "short.fits: truncated: 2000000 bytes" in done.stdout
+    assert not list(out.glob("short*"))
+    if not strict:
+        assert {f"small{suffix}" for suffix in SUFFIXES} <= {p.name for p in out.iterdir()}
+        with (out / "summary.csv").open() as file:
+            assert [row["state"] for row in csv.DictReader(file)] == ["failed", "done"]
 
 
 def test_evaluation_is_the_same_bytes(model, tmp_path):
-    images = write_pairs(tmp_path / "images", 5, (160, 200), seed=9)
+    images = write_pairs(tmp_path / "images", 3, (160, 200), seed=9)
     for ranks in (1, 2):
         out = tmp_path / str(ranks)
         words = ("evaluate", "--model", model, "--images", images, "--out", out)
@@ -66,14 +183,4 @@ def test_evaluation_is_the_same_bytes(model, tmp_path):
         assert done.returncode == 0, done.stdout
         assert "As" in done.stdout
     assert digests(tmp_path / "1") == digests(tmp_path / "2")
-    assert json.loads((tmp_path / "1" / "metrics.json").read_text())["images"] == 5
-
-
-def test_a_mosaic_cut_short_ends_all_ranks(model, mosaic, tmp_path):
-    """Found by its size before any work is done; the line names file, found and expected."""
-    short = tmp_path / "short.fits"
-    short.write_bytes(mosaic.read_bytes()[:2_000_000])
-    done = mpirun(2, *sweep(model, short, tmp_path / "out"), timeout=60)
-    assert done.returncode == 2
-    assert "short.fits: truncated: 2000000 bytes" in done.stdout
-    assert not list((tmp_path / "out").glob("*"))
+    assert json.loads((tmp_path / "1" / "metrics.json").read_text())["images"] == 3
