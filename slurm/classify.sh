@@ -1,7 +1,9 @@
 #!/bin/bash
-# Sweep mosaics with a trained model, on the ranks of a Slurm job or, without Slurm, of this machine:
-#   sbatch slurm/classify.sh --model RUN IMAGE... --out DIR
-#   bash slurm/classify.sh --model RUN IMAGE... --out DIR
+# Sweep mosaics, on the ranks of a Slurm job or, without Slurm, of this machine:
+#   sbatch slurm/classify.sh IMAGE... --out DIR
+#   sbatch --nodes=8 slurm/classify.sh --list FILE --out DIR --model RUN
+#   bash slurm/classify.sh IMAGE... --out DIR
+# Submitted again, or requeued, it does only what is missing. The log ends with a table of all mosaics.
 # Options of sbatch go before the script, and win over the lines below. See slurm/README.md.
 #
 #SBATCH --job-name=classify
@@ -12,7 +14,8 @@
 #SBATCH --cpus-per-task=4        # cores, and threads, of a rank
 ##SBATCH --gpus-per-node=2       # where there are GPUs: as many as ranks of a node
 #SBATCH --time=01:00:00
-#SBATCH --requeue                # after the loss of a node it starts again
+#SBATCH --signal=USR1@120        # the ranks are warned these seconds before the end
+#SBATCH --requeue                # after the time, or the loss of a node, it goes on where it was
 ##SBATCH --account=NAME          # what your site asks for; two # are a comment
 ##SBATCH --partition=NAME
 

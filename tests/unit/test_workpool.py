@@ -1,0 +1,93 @@
+"""The pool: each task once, the next one prepared meanwhile, errors where they belong."""
+
+import threading
+import time
+
+import pytest
+
+from cosmodeep_hpc import workpool
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.workpool import Idle
+from cosmodeep_hpc.world import open_world
+
+
+class Chain:
+    """Tasks 0 .. n-1, where `last` is ready once all others are taken back."""
+
+    def __init__(self, n):
+        self.left, self.n = list(range(n - 1)), n
+        self.drawn, self.results = set(), {}
+
+    def draw(self):
+        if not self.left and len(self.results) == self.n - 1 and not self.drawn:
+            self.left.append(self.n - 1)
+        if self.left:
+            task = self.left.pop(0)
+            self.drawn.add(task)
+            return task
+        return Idle.WAIT if self.drawn else Idle.END
+
+    def take(self, task, result):
+        self.drawn.remove(task)
+        self.results[task] = result
+        if len(self.results) == self.n:
+            self.left = []
+
+    def is_over(self):
+        return len(self.results) == self.n
+
+
+class Once(Chain):
+    def draw(self):
+        return Idle.END if self.is_over() else super().draw()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 20])
+def test_every_task_is_done_once_and_the_last_after_all_others(n):
+    foreman, order = Once(n), []
+    workpool.work(open_world(), foreman, lambda t: 10 * t, lambda t, p: order.append(t) or p + t)
+    assert foreman.results == {task: 11 * task for task in range(n)}
+    assert order == list(range(n))
+
+
+def test_the_next_task_is_prepared_while_one_is_finished():
+    """Each `finish` waits until the next task has been prepared: alone it would wait for ever."""
+    begun = [threading.Event() for _ in range(6)]
+    foreman = Once(6)
+
+    def finish(task, prepared):
+        if task < 4:  # the last one is ready only when this one is done
+            assert begun[task + 1].wait(10)
+        return prepared
+
+    workpool.work(open_world(), foreman, lambda t: begun[t].set(), finish)
+    assert foreman.is_over()
+
+
+@pytest.mark.parametrize("place", ["prepare", "finish"])
+def test_bad_input_is_the_result_of_its_task_alone(place):
+    def fail(task, prepared=None):
+        if task == 1:
+            raise InputError("no such image")
+        return task
+
+    functions = {"prepare": lambda t: t, "finish": lambda t, p: t} | {place: fail}
+    foreman = Once(4)
+    workpool.work(open_world(), foreman, functions["prepare"], functions["finish"])
+    assert str(foreman.results.pop(1)) == "no such image"
+    assert foreman.results == {0: 0, 2: 2, 3: 3}
+
+
+@pytest.mark.parametrize("place", ["prepare", "finish", "draw", "take"])
+def test_a_fault_ends_the_work(place, monkeypatch):
+    def fail(*words):
+        raise ZeroDivisionError(place)
+
+    foreman = Once(4)
+    functions = {"prepare": lambda t: t, "finish": lambda t, p: t} | {place: fail}
+    if place in ("draw", "take"):
+        monkeypatch.setattr(foreman, place, fail)
+    began = time.monotonic()
+    with pytest.raises(ZeroDivisionError, match=place):
+        workpool.work(open_world(), foreman, functions["prepare"], functions["finish"])
+    assert time.monotonic() - began < 5
