@@ -153,3 +153,28 @@ def test_cube_without_a_plane_asked(tmp_path):
     path = write(tmp_path / "a.fits", cube_of("RA DEC FREQ").astype("f4"), "RA DEC FREQ")
     with pytest.raises(InputError, match="axes of 57 x 46 x 3 pixels; expected one plane"):
         open_image(path)
+
+
+def test_an_image_of_40_gb(tmp_path):
+    """100,000 x 100,000 float32 pixels, a few of them written: read beyond 4 GiB and to the end."""
+    path, side = tmp_path / "a.fits", 100_000
+    write(path, BUNIT="Jy/pixel", CRPIX1=5e4, CRPIX2=5e4)
+    content = path.read_bytes()[:2880]
+    for name in ("NAXIS1", "NAXIS2"):
+        at = content.index(name.encode())
+        content = content[:at] + fits.Card(name, side).image.encode() + content[at + 80 :]
+    with path.open("wb") as file:
+        file.write(content)
+        file.truncate(2880 + 4 * side**2)  # takes no room on the disk
+        for row in (20_000, side - 1):
+            file.seek(2880 + 4 * (row * side + side - 100))
+            file.write(np.arange(row, row + 100, dtype=">f4").tobytes())
+    image = open_image(path)
+    tracemalloc.start()
+    for row in (20_000, side - 1):
+        found = image.rows(row - 1, row + 1, slice(side - 101, None)) / image.to_surface_brightness
+        np.testing.assert_array_equal(found[0], 0)
+        np.testing.assert_allclose(found[1], [0, *range(row, row + 100)], rtol=3e-7)
+        assert image.rows(row, row + 1)[0, side - 1] > 0
+    assert tracemalloc.get_traced_memory()[1] < 2**21
+    tracemalloc.stop()

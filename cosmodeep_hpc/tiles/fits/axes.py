@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 
@@ -69,24 +67,21 @@ def celestial_wcs(
     cards = _cards_of(header, found)
     if any(_DISTORTION.match(card) for card in cards):
         raise _distorted(path)
-    with warnings.catch_warnings():
-        # astropy tells of every non-standard card it mends (NCP, old date formats, ...)
-        warnings.simplefilter("ignore", AstropyWarning)
-        try:
-            wcs = WCS(fits.Header.fromstring("".join(cards))).sub(list(found))
-            wcs.wcs.set()
-            scale = pixel_scale(wcs)
-        except Exception as error:  # wcslib's errors share no useful base class
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path}: no usable sky coordinates ({reason})") from error
-        if wcs.has_distortion:  # a tile grid cannot carry it
-            raise _distorted(path)
-        if not wcs.has_celestial or not 0 < scale < np.inf:
-            raise InputError(
-                f"{path}: no usable sky coordinates (CTYPE {', '.join(wcs.wcs.ctype)}, pixels of "
-                f"{scale:g} arcsec)"
-            )
-        notes = _settle_frame(path, header, wcs)
+    try:
+        wcs = WCS(fits.Header.fromstring("".join(cards))).sub(list(found))
+        wcs.wcs.set()
+        scale = pixel_scale(wcs)
+    except Exception as error:  # wcslib's errors share no useful base class
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: no usable sky coordinates ({reason})") from error
+    if wcs.has_distortion:  # a tile grid cannot carry it
+        raise _distorted(path)
+    if not wcs.has_celestial or not 0 < scale < np.inf:
+        raise InputError(
+            f"{path}: no usable sky coordinates (CTYPE {', '.join(wcs.wcs.ctype)}, pixels of "
+            f"{scale:g} arcsec)"
+        )
+    notes = _settle_frame(path, header, wcs)
     y, x = len(lengths) - found[1], len(lengths) - found[0]
     wcs.pixel_shape = (lengths[x], lengths[y])
     return wcs, (y, x), notes

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sky.beam import Beam
 from cosmodeep_hpc.tiles.fits.axes import SPECTRAL, ctype
-from cosmodeep_hpc.tiles.fits.cards import value
+from cosmodeep_hpc.tiles.fits.cards import value, whole_number
 from cosmodeep_hpc.tiles.fits.hdu import Hdu
 from cosmodeep_hpc.tiles.fits.storage import Storage, read
 
@@ -183,6 +183,7 @@ def _read_table(path: Path, storage: Storage, hdu: Hdu) -> NDArray[Any]:
     """A table of beams as CASA writes it: BMAJ, BMIN [arcsec], BPA [deg], CHAN, POL."""
     if hdu.size > _LARGEST_TABLE:
         raise InputError(f"{path}: a table of beams of {hdu.size} bytes; expected a smaller one")
+    whole_number(path, hdu.header, "TFIELDS", 1, 999)  # astropy makes as many columns
     length = hdu.start - hdu.place + hdu.size
     try:
         content = read(storage, hdu.place, length)

@@ -19,17 +19,20 @@ def value(header: fits.Header, name: str) -> Any:
     return None if isinstance(found, fits.card.Undefined) else found
 
 
-def whole_number(path: Path, header: fits.Header, name: str, least: int = 0) -> int:
+def whole_number(
+    path: Path, header: fits.Header, name: str, least: int = 0, most: int | None = None
+) -> int:
     """The value of a card that has to be a whole number.
 
     Raises:
-        InputError: it is none, or below `least`.
+        InputError: it is none, below `least` or above `most`.
     """
     found = value(header, name)
-    if not isinstance(found, int) or isinstance(found, bool) or found < least:
+    is_whole = isinstance(found, int) and not isinstance(found, bool)
+    if not is_whole or found < least or (most is not None and found > most):
         text = "missing or unreadable" if found is None else repr(found)
         raise InputError(
-            f"{path}: {name} is {text} in its header; expected a whole number from {least} on: "
-            "copy or make it again"
+            f"{path}: {name} is {text} in its header; expected a whole number from {least} "
+            f"{'on' if most is None else f'to {most}'}: copy or make it again"
         )
-    return found
+    return int(found)

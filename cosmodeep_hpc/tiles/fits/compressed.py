@@ -53,7 +53,8 @@ class CompressedPixels:
         out = np.empty((len(rows), len(columns)), np.float32)
         if out.size == 0:
             return out
-        with self._lock:
+        with self._lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)
             if self._hdu is None:
                 self._hdu = open_compressed(self.path, self.number)
             raw = self._hdu.section[tuple(box)]
@@ -89,6 +90,7 @@ def image_header(path: Path, shown: Path, hdu: Hdu) -> fits.Header:
             f"{shown}: compressed by {method!r}; expected one of {', '.join(METHODS)}: unpack it "
             "(funpack)"
         )
+    whole_number(shown, hdu.header, "TFIELDS", 1, 999)  # astropy makes as many columns
     sides = []
     for axis, length in zip(range(len(hdu.axes), 0, -1), hdu.axes, strict=True):
         name = f"ZTILE{axis}"

@@ -81,7 +81,7 @@ def scan(path: Path, storage: Storage) -> Iterator[Hdu]:
 
 def _header_text(path: Path, storage: Storage, place: int, first: bool) -> str | None:
     """The cards of a header up to END; None where there is no further HDU."""
-    text = b""
+    text = bytearray()
     expected = b"SIMPLE  " if first else b"XTENSION"
     while len(text) < LONGEST_HEADER:
         try:
@@ -145,9 +145,7 @@ def _data_size(path: Path, header: fits.Header) -> int:
 
 def _axes(path: Path, header: fits.Header, name: str) -> tuple[int, ...]:
     """Lengths of the axes, slowest first."""
-    count = whole_number(path, header, name)
-    if count > 999:
-        raise InputError(f"{path}: {name} is {count} in its header; expected at most 999")
+    count = whole_number(path, header, name, 0, 999)
     return tuple(whole_number(path, header, f"{name}{i}") for i in range(count, 0, -1))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
@@ -19,7 +22,7 @@ from cosmodeep_hpc.tiles.fits.beams import Beams
 from cosmodeep_hpc.tiles.fits.cards import value
 from cosmodeep_hpc.tiles.fits.hdu import Hdu, choose, scan
 from cosmodeep_hpc.tiles.fits.pixels import Pixels, Scaling, StoredPixels
-from cosmodeep_hpc.tiles.fits.storage import Storage, storage_of
+from cosmodeep_hpc.tiles.fits.storage import PackedFile, Storage, storage_of
 
 
 @dataclass(frozen=True)
@@ -103,14 +106,23 @@ def open_image(
         InputError: not FITS, truncated, no image, no celestial coordinates, no or unknown BUNIT,
             or a unit that needs a beam and none is known.
     """
-    found = OpenFile.of(path, hdu, unpacked)
-    if found.n_planes != 1 and plane is None:
-        lengths = tuple(reversed(found.hdu.axes))
-        raise InputError(
-            f"{path}: axes of {' x '.join(map(str, lengths))} pixels; expected one plane: "
-            "axes beyond the two on the sky of length 1"
-        )
-    return found.images(beam, [plane or 0])[0]
+    with quiet():
+        found = OpenFile.of(path, hdu, unpacked)
+        if found.n_planes != 1 and plane is None:
+            lengths = tuple(reversed(found.hdu.axes))
+            raise InputError(
+                f"{path}: axes of {' x '.join(map(str, lengths))} pixels; expected one plane: "
+                "axes beyond the two on the sky of length 1"
+            )
+        return found.images(beam, [plane or 0])[0]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without astropy's warnings: of every card it mends in a header, and of dates."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", AstropyWarning)
+        yield
 
 
 @dataclass(frozen=True)
@@ -177,6 +189,8 @@ class OpenFile:
         if chosen.compressed:
             pixels = compressed.CompressedPixels(place, chosen.number, celestial, scaling)
         else:
+            if isinstance(storage, PackedFile):
+                storage.data_end = chosen.start + chosen.size
             pixels = StoredPixels(storage, chosen.start, chosen.axes, celestial, scaling)
         return cls(path, storage, chosen, header, wcs, celestial, notes, hdus, pixels)
 

@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sky.beam import Beam
-from cosmodeep_hpc.tiles.fits.image import Image, OpenFile
+from cosmodeep_hpc.tiles.fits.image import Image, OpenFile, quiet
 from cosmodeep_hpc.tiles.fits.image import open_image as open_image
 from cosmodeep_hpc.tiles.fits.unpack import is_packed as is_packed
 from cosmodeep_hpc.tiles.fits.unpack import unpack as unpack
@@ -87,19 +87,20 @@ def open_mosaic(
         InputError: not FITS, truncated, no image, no celestial coordinates, no or unknown BUNIT,
             a unit that needs a beam and none is known, or no such plane.
     """
-    found = OpenFile.of(path, hdu, unpacked)
-    if planes is None and found.n_planes > MOST_PLANES:
-        raise InputError(
-            f"{path}: {found.n_planes} planes; expected at most {MOST_PLANES} at once: choose with "
-            "--plane"
+    with quiet():
+        found = OpenFile.of(path, hdu, unpacked)
+        if planes is None and found.n_planes > MOST_PLANES:
+            raise InputError(
+                f"{path}: {found.n_planes} planes; expected at most {MOST_PLANES} at once: choose "
+                "some with --plane"
+            )
+        numbers = tuple(range(found.n_planes)) if planes is None else tuple(sorted(set(planes)))
+        return Mosaic(
+            path,
+            found.header,
+            found.hdu.number,
+            found.hdu.axes,
+            found.celestial,
+            tuple(found.images(beam, numbers)),
+            numbers,
         )
-    numbers = tuple(range(found.n_planes)) if planes is None else tuple(sorted(set(planes)))
-    return Mosaic(
-        path,
-        found.header,
-        found.hdu.number,
-        found.hdu.axes,
-        found.celestial,
-        tuple(found.images(beam, numbers)),
-        numbers,
-    )

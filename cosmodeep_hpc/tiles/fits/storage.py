@@ -51,11 +51,16 @@ class PlainFile:
 
 
 class PackedFile:
-    """The inside of a packed file; going back in it starts from its beginning again."""
+    """The inside of a packed file; going back in it starts from its beginning again.
+
+    Attributes:
+        data_end: a read that comes this far goes on to the end, where the checksum is.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size: int | None = None
+        self.data_end: int | None = None
         self._stream: Any = None
         self._lock = Lock()
 
@@ -72,6 +77,9 @@ class PackedFile:
                 if not got:
                     break
                 done += got
+            if self.data_end is not None and offset + done >= self.data_end:
+                while self._stream.read(2**20):
+                    pass
             return done
 
 
