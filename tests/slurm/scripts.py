@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -55,3 +56,18 @@ def program(path, text):
     path.write_text(f"#!/bin/bash\n{text}\n")
     path.chmod(0o755)
     return path
+
+
+def slow(folder, seconds):
+    """An interpreter that waits at each step of its first start, and says where it is."""
+    slowly = Path(__file__).with_name("slow.py")
+    words = f'STEP_SECONDS={seconds} exec {sys.executable} {slowly} "${{@:3}}"'
+    return {"COSMODEEP_PYTHON": str(program(folder / "slow", words))}
+
+
+def until(there, seconds=400):
+    """Wait until something is there."""
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

@@ -1,6 +1,6 @@
-"""`python slow.py ...`: cosmodeep, whose training waits a while at each step.
+"""`python slow.py ...`: cosmodeep, which waits a while at each step of training, or stripe.
 
-So that a job can be hit in mid-training and its end still comes soon: only the first start waits.
+So that a job can be hit in the middle and its end still comes soon: only the first start waits.
 """
 
 import os
@@ -9,16 +9,19 @@ import time
 
 from cosmodeep_hpc.cli import main
 from cosmodeep_hpc.learn.notice import Notice
+from cosmodeep_hpc.survey.worker import Worker
 
-heard = Notice.heard
 
+def later(method):
+    def waits(self, *arguments):
+        time.sleep(float(os.environ["STEP_SECONDS"]))
+        return method(self, *arguments)
 
-def later(self, *arguments):
-    time.sleep(float(os.environ["STEP_SECONDS"]))
-    return heard(self, *arguments)
+    return waits
 
 
 print(f"{os.uname().nodename} start {os.environ.get('SLURM_RESTART_COUNT', 0)}", flush=True)
 if "SLURM_RESTART_COUNT" not in os.environ:
-    Notice.heard = later
+    Notice.heard = later(Notice.heard)
+    Worker.finish = later(Worker.finish)
 sys.exit(main(sys.argv[1:]))

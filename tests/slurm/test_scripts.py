@@ -10,9 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from astropy.io import fits
 from cluster import missing
 from scripts import (
     ENDS,
@@ -59,19 +57,6 @@ def test_train_by_bash_does_the_same_without_slurm(trained, tiles, tmp_path):
     assert done.stdout.count("model in") == 1
     # the global batches are the same, however many ranks they are divided between
     assert losses(tmp_path / "run") == pytest.approx(losses(trained[0]), rel=1e-4)
-
-
-def test_classify_by_sbatch_on_two_nodes_leaves_a_mask(cluster, trained, images, tmp_path):
-    image = images / "noise-00000.fits"
-    words = ("--model", trained[0], image, images / "noise-00001.fits", "--out", "products")
-    job = sbatch(cluster, tmp_path, "classify.sh", *words)
-    assert job.state == "COMPLETED", job.log
-    for name in ("noise-00000", "noise-00001"):
-        mask = fits.getdata(tmp_path / f"products/{name}.mask.fits")
-        assert mask.shape == fits.getdata(image).shape
-        assert set(np.unique(mask)) <= {0, 1}
-        for product in ("probability.fits", "tiles.fits", "png", "json"):
-            assert (tmp_path / f"products/{name}.{product}").stat().st_size > 0
 
 
 def test_tiles_by_sbatch_on_two_nodes_are_those_of_one_rank(cluster, images, tiles, tmp_path):

@@ -6,14 +6,13 @@ import os
 import re
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from scripts import FOUR_RANKS, SCRIPTS, program, sbatch, submit
+from scripts import FOUR_RANKS, SCRIPTS, program, sbatch, slow, submit, until
 
 HERE = Path(__file__).parent
 OPTIONS = {"train.batch": "16", "train.epochs": "3", "train.log_steps": "1"}
@@ -58,25 +57,12 @@ def same(run, other):
     return losses(run) == losses(other) and not different
 
 
-def slow(folder, seconds):
-    """An interpreter whose training waits at each step of its first start, and says where it is."""
-    words = f'STEP_SECONDS={seconds} exec {sys.executable} {HERE / "slow.py"} "${{@:3}}"'
-    return {"COSMODEEP_PYTHON": str(program(folder / "slow", words))}
-
-
 def starts(log):
     """For each start of a job, the nodes of its ranks."""
     found = {}
     for node, number in re.findall(r"^(node\d) start (\d)$", log, flags=re.MULTILINE):
         found.setdefault(int(number), []).append(node)
     return [sorted(found[number]) for number in sorted(found)]
-
-
-def until(there, seconds=400):
-    deadline = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def minutes(cluster, job):
