@@ -135,6 +135,7 @@ for _order in (
 good("nan-border", lambda p: write(p, framed(np.nan)(0)), expected=framed(np.nan))
 good("zero-border", lambda p: write(p, framed(0)(0)), expected=framed(0))
 good("infinite-border", lambda p: write(p, framed(np.inf)(0)), expected=framed(np.nan))
+good("minus-infinite-border", lambda p: write(p, framed(-np.inf)(0)), expected=framed(np.nan))
 
 
 # Packed as a whole, and compressed by tiles.
@@ -149,6 +150,18 @@ good(
 )
 
 
+good(
+    "packed-with-a-table-of-beams",
+    lambda p: pack(p, "gz", with_table),
+    planes=3,
+    suffix=".fits.gz",
+    says="beam from a table of beams",
+)
+good(
+    "compressed-unsigned",
+    lambda p: compress(p, ramp().astype("u2")),
+    suffix=".fits.fz",
+)
 for _how in ("RICE_1", "GZIP_1", "GZIP_2", "HCOMPRESS_1", "PLIO_1"):
     good(
         f"compressed-{_how.lower()}",
@@ -165,6 +178,14 @@ good(
     lambda p: compress(p, framed(np.nan)(0).astype("f4"), quantize_level=-1.0),
     expected=framed(np.nan),
     exact=0.51,
+    suffix=".fits.fz",
+)
+good(
+    "compressed-tiles-of-35",  # tall ones are kept
+    lambda p: compress(
+        p, cube_of("RA DEC FREQ").astype("i4"), "RA DEC FREQ", tile_shape=(2, 35, 20)
+    ),
+    planes=3,
     suffix=".fits.fz",
 )
 good(

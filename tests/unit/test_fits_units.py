@@ -88,13 +88,15 @@ def rayleigh_jeans(hertz):
 def test_brightness_temperature(tmp_path, cards, hertz, origin):
     image = open_image(write(tmp_path / "a.fits", BUNIT="K", **cards))
     assert image.to_surface_brightness == pytest.approx(rayleigh_jeans(hertz), rel=1e-6)
-    assert f"K converted at {hertz / 1e9:.6g} GHz ({origin}), Rayleigh-Jeans" in image.notes
+    assert f"K converted by Rayleigh-Jeans at {hertz / 1e9:.6g} GHz ({origin})" in image.notes
 
 
 def test_brightness_temperature_of_a_cube(tmp_path):
     """Each plane at its own frequency."""
     path = write(tmp_path / "a.fits", order="FREQ RA DEC", BUNIT="mK")
-    factors = [plane.to_surface_brightness for plane in open_mosaic(path).planes]
+    mosaic = open_mosaic(path)
+    factors = [plane.to_surface_brightness for plane in mosaic.planes]
+    assert mosaic.notes == ("mK converted by Rayleigh-Jeans at axis 1",)
     expected = [1e-3 * rayleigh_jeans(hertz) for hertz in (1.4e9, 1.5e9, 1.6e9)]
     assert factors == pytest.approx(expected, rel=1e-6)
 

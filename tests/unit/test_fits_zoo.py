@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from astropy.io import fits
-from mosaics import SHAPE, cards_of, cube_of, pack, ramp, write
+from mosaics import SHAPE, cards_of, compress, cube_of, pack, ramp, write
 from zoo import BAD, GOOD
 
 from cosmodeep_hpc.errors import InputError
@@ -128,6 +128,21 @@ def test_memory_is_that_of_what_is_asked(tmp_path, kind):
     np.testing.assert_array_equal(found, pixels[:100])
     limit = {"plain": 1.5, "int16": 6.0, "interleaved": 6.0, "compressed": 6.0}[kind]
     assert peak < limit * found.nbytes, peak
+
+
+def test_a_tall_compressed_tile_is_unpacked_once(tmp_path):
+    """However few rows are read at a time."""
+    path = compress(tmp_path / "a.fits", ramp().astype("i4"), tile_shape=(40, 57))
+    image = open_image(path)
+    read = []
+    section = type(image._pixels)._section
+    image._pixels._section = lambda plane, rows, columns: (
+        read.append(rows) or section(image._pixels, plane, rows, columns)
+    )
+    for row in range(0, 46, 5):
+        found = image.rows(row, row + 5, slice(3, 9))
+        np.testing.assert_array_equal(found, ramp()[row : row + 5, 3:9])
+    assert read == [range(0, 40), range(40, 46)]
 
 
 def test_an_absurd_size_takes_no_memory(tmp_path):

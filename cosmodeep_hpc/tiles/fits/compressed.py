@@ -18,8 +18,9 @@ from cosmodeep_hpc.tiles.fits.cards import value, whole_number
 from cosmodeep_hpc.tiles.fits.hdu import Hdu
 from cosmodeep_hpc.tiles.fits.pixels import CHUNK, Scaling, chunks
 
-# Pixels of one row of compressed tiles, which have to be in memory together: 0.5 GiB of float32.
-LARGEST_BAND = 2**27
+# Pixels of one row of compressed tiles, which have to be in memory together: 256 MiB of float32.
+LARGEST_BAND = 2**26
+TALL = 32  # rows of a compressed tile from which on it is kept for the next rows
 METHODS = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "PLIO_1", "HCOMPRESS_1", "NOCOMPRESS")
 
 
@@ -29,27 +30,32 @@ class CompressedPixels:
     Attributes:
         path: the file.
         number: of its HDU.
-        celestial: indices of y and x in the image's axes.
+        axes: lengths of the image's axes, slowest first.
+        celestial: indices of y and x in them.
         scaling: of the numbers that were compressed.
     """
 
     def __init__(
-        self, path: Path, number: int, celestial: tuple[int, int], scaling: Scaling
+        self,
+        path: Path,
+        number: int,
+        axes: tuple[int, ...],
+        celestial: tuple[int, int],
+        scaling: Scaling,
     ) -> None:
         self.path = path
         self.number = number
+        self.axes = axes
         self.celestial = celestial
         self.scaling = scaling
         self._lock = Lock()
         self._hdu: Any = None
+        self._band: tuple[tuple[int, ...], NDArray[Any]] | None = None
 
     def read(
         self, plane: tuple[int, ...], rows: range, columns: range, factor: float
     ) -> NDArray[np.float32]:
         """As of `Pixels`; threads wait for each other."""
-        box: list[int | slice] = list(plane)
-        for axis, wanted in zip(self.celestial, (rows, columns), strict=True):
-            box.insert(axis, slice(wanted.start, wanted.stop))
         out = np.empty((len(rows), len(columns)), np.float32)
         if out.size == 0:
             return out
@@ -57,13 +63,43 @@ class CompressedPixels:
             warnings.simplefilter("ignore", AstropyWarning)
             if self._hdu is None:
                 self._hdu = open_compressed(self.path, self.number)
-            raw = self._hdu.section[tuple(box)]
-        if raw.shape != out.shape:
-            raise EOFError(f"pixels of shape {raw.shape} in place of {out.shape}")
+            height = int(self._hdu.tile_shape[self.celestial[0]])
+            if height < TALL:
+                self._convert(self._section(plane, rows, columns), factor, out)
+                return out
+            for band in range(rows.start // height, (rows.stop - 1) // height + 1):
+                first = max(rows.start, band * height)
+                last = min(rows.stop, (band + 1) * height)
+                raw = self._whole_band(plane, band, height)
+                part = raw[first - band * height : last - band * height, columns.start :]
+                target = out[first - rows.start : last - rows.start]
+                self._convert(part[:, : len(columns)], factor, target)
+        return out
+
+    def _section(self, plane: tuple[int, ...], rows: range, columns: range) -> NDArray[Any]:
+        """Numbers as they were compressed."""
+        box: list[int | slice] = list(plane)
+        for axis, wanted in zip(self.celestial, (rows, columns), strict=True):
+            box.insert(axis, slice(wanted.start, wanted.stop))
+        raw = self._hdu.section[tuple(box)]
+        if raw.shape != (len(rows), len(columns)):
+            raise EOFError(f"{raw.shape} pixels in place of {len(rows)} x {len(columns)}")
+        return np.asarray(raw)
+
+    def _whole_band(self, plane: tuple[int, ...], band: int, height: int) -> NDArray[Any]:
+        """A row of tall tiles, the last of which is kept: the next rows are mostly in it."""
+        key = (*plane, band)
+        if self._band is None or self._band[0] != key:
+            self._band = None  # the memory of one is enough
+            length, width = (self.axes[axis] for axis in self.celestial)
+            rows = range(band * height, min((band + 1) * height, length))
+            self._band = key, self._section(plane, rows, range(width))
+        return self._band[1]
+
+    def _convert(self, raw: NDArray[Any], factor: float, out: NDArray[np.float32]) -> None:
         height = 1 + CHUNK // out.shape[1]
         for part, target in zip(chunks(raw, height), chunks(out, height), strict=True):
             self.scaling.convert(part, factor, target)
-        return out
 
 
 def open_compressed(path: Path, number: int) -> Any:

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +16,13 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.sky.beam import Beam
-from cosmodeep_hpc.tiles.fits import axes, compressed, unit
+from cosmodeep_hpc.tiles.fits import axes, compressed
 from cosmodeep_hpc.tiles.fits.beams import Beams
 from cosmodeep_hpc.tiles.fits.cards import value
 from cosmodeep_hpc.tiles.fits.hdu import Hdu, choose, scan
 from cosmodeep_hpc.tiles.fits.pixels import Pixels, Scaling, StoredPixels
 from cosmodeep_hpc.tiles.fits.storage import PackedFile, Storage, storage_of
+from cosmodeep_hpc.tiles.fits.unit import Unit
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,9 @@ class OpenFile:
         scaling = Scaling.of(path, header)
         pixels: Pixels
         if chosen.compressed:
-            pixels = compressed.CompressedPixels(place, chosen.number, celestial, scaling)
+            pixels = compressed.CompressedPixels(
+                place, chosen.number, chosen.axes, celestial, scaling
+            )
         else:
             if isinstance(storage, PackedFile):
                 storage.data_end = chosen.start + chosen.size
@@ -215,14 +217,8 @@ class OpenFile:
         """
         beams = Beams(self.path, self.storage, self.header, self._hdus, beam)
         lengths = [self.hdu.axes[i] for i in self.others]
-        text = str(value(self.header, "BUNIT") or "").strip()
+        intensity = Unit.of(self.path, str(value(self.header, "BUNIT") or ""))
         area = axes.pixel_scale(self.wcs) ** 2
-
-        @cache
-        def factor(beam: Beam | None, frequency: float | None, why: str) -> tuple[str, float]:
-            known, times = unit.surface_brightness(self.path, text, beam, area, frequency, why)
-            return unit.spelled(known), times
-
         found: list[Image] = []
         refused: InputError | None = None
         for number in wanted:
@@ -236,19 +232,18 @@ class OpenFile:
             seen = beams.of_plane(number, fits_axes)
             notes = [*self.notes, *seen.notes]
             frequency = None
-            if unit.is_temperature(text):
+            if intensity.is_temperature:
                 known = axes.frequency(self.header, fits_axes, len(self.hdu.axes))
                 if known is not None:
                     frequency, origin = known
-                    notes.append(
-                        f"{text} converted at {frequency / 1e9:.6g} GHz ({origin}), Rayleigh-Jeans"
-                    )
+                    at = f"{frequency / 1e9:.6g} GHz ({origin})" if self.n_planes == 1 else origin
+                    notes.append(f"{intensity.text} converted by Rayleigh-Jeans at {at}")
             try:
-                spelling, times = factor(seen.beam, frequency, seen.why)
+                factor = intensity.factor(seen.beam, area, frequency, seen.why)
             except InputError as error:
                 if not seen.is_flagged:
                     raise
-                refused, spelling, times = error, text, np.nan
+                refused, factor = error, np.nan
                 notes.append(f"plane {number}: no data: no beam ({seen.why})")
             found.append(
                 Image(
@@ -257,9 +252,9 @@ class OpenFile:
                     (self.hdu.axes[self.celestial[0]], self.hdu.axes[self.celestial[1]]),
                     self.wcs,
                     seen.beam,
-                    times,
+                    factor,
                     plane,
-                    spelling,
+                    intensity.spelling,
                     tuple(dict.fromkeys(notes)),
                     self._pixels,
                 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 from astropy import units as u
@@ -12,6 +14,7 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sky.beam import Beam
 
 SURFACE_BRIGHTNESS = u.Jy / u.arcsec**2
+_EXPECTED = "expected Jy/beam or Jy/arcsec2 (set BUNIT in the header)"
 
 _WORDS = {
     "jy": "Jy",
@@ -63,61 +66,84 @@ def _folded(word: str) -> str:
     return _PREFIXES[match[1]] + "Jy" if match else word
 
 
-def spelled(unit: u.UnitBase) -> str:
-    """A unit in one line without blanks: `mJy/beam`."""
-    return str(unit.to_string("generic", fraction="inline")).replace(" ", "")
+@dataclass(frozen=True)
+class Unit:
+    """A unit of intensity, as a factor to Jy/arcsec^2 times powers of what it is measured in.
 
-
-def is_temperature(text: str) -> bool:
-    """Whether a BUNIT is a brightness temperature."""
-    unit = unit_of(text) if text else None
-    return unit is not None and bool(unit.is_equivalent(u.K))
-
-
-def surface_brightness(
-    path: Path,
-    text: str,
-    beam: Beam | None,
-    pixel_area: float,
-    frequency: float | None = None,
-    why: str = "",
-) -> tuple[u.UnitBase, float]:
-    """The unit of a BUNIT, and its factor to Jy/arcsec^2.
-
-    Args:
-        pixel_area: [arcsec^2].
-        frequency: [Hz], with which a brightness temperature can be converted.
-        why: why there is no beam, where something is known of it.
-
-    Raises:
-        InputError: no or unknown BUNIT, or one that needs a beam or frequency that is not there.
+    Attributes:
+        path: the file, for messages.
+        text: its BUNIT.
+        spelling: as understood.
+        fixed: factor to Jy/arcsec^2 of a beam and a pixel of 1 arcsec^2, or at 1 Hz.
+        of_beam, of_pixel: power of the beam's and the pixel's area [arcsec^2].
+        is_temperature: whether it goes with the square of the frequency (Rayleigh-Jeans).
     """
-    expected = "expected Jy/beam or Jy/arcsec2 (set BUNIT in the header)"
-    if not text.strip():
-        raise InputError(f"{path}: no BUNIT; {expected}")
-    unit = unit_of(text)
-    if unit is None:
-        raise InputError(f"{path}: BUNIT is {text}; {expected}")
-    if unit.is_equivalent(u.K):
-        if frequency is None:
+
+    path: Path
+    text: str
+    spelling: str
+    fixed: float
+    of_beam: float
+    of_pixel: float
+    is_temperature: bool
+
+    @classmethod
+    def of(cls, path: Path, text: str) -> Unit:
+        """The unit of a BUNIT.
+
+        Raises:
+            InputError: there is none, or it is none of intensity.
+        """
+        text = text.strip()
+        if not text:
+            raise InputError(f"{path}: no BUNIT; {_EXPECTED}")
+        unit = unit_of(text)
+        if unit is None:
+            raise InputError(f"{path}: BUNIT is {text}; {_EXPECTED}")
+        spelling = str(unit.to_string("generic", fraction="inline")).replace(" ", "")
+        if unit.is_equivalent(u.K):
+            at_1_hz = (1 * unit).to(u.Jy / u.sr, u.brightness_temperature(1 * u.Hz))
+            fixed = float(at_1_hz.to_value(SURFACE_BRIGHTNESS))
+            return cls(path, text, spelling, fixed, 0.0, 0.0, True)
+        powers = {u.beam: 0.0, u.pix: 0.0}
+        plain = u.Unit(unit.scale)  # the unit with beam and pixel written as solid angles
+        for base, power in zip(unit.bases, unit.powers, strict=True):
+            if base in powers:
+                powers[base] = float(power)
+            plain *= (u.arcsec**2 if base in powers else base) ** power
+        try:
+            fixed = float(plain.to(SURFACE_BRIGHTNESS))
+        except u.UnitConversionError as error:
+            raise InputError(f"{path}: BUNIT is {text}; {_EXPECTED}") from error
+        if not 0 < fixed < math.inf:
+            raise InputError(f"{path}: BUNIT is {text}; {_EXPECTED}")
+        return cls(path, text, spelling, fixed, powers[u.beam], powers[u.pix], False)
+
+    def factor(
+        self, beam: Beam | None, pixel_area: float, frequency: float | None = None, why: str = ""
+    ) -> float:
+        """The factor to Jy/arcsec^2.
+
+        Args:
+            pixel_area: [arcsec^2].
+            frequency: [Hz].
+            why: why there is no beam, where something is known of it.
+
+        Raises:
+            InputError: the unit needs a beam or a frequency that is not there.
+        """
+        if self.is_temperature:
+            if frequency is None:
+                raise InputError(
+                    f"{self.path}: BUNIT is {self.text}; expected Jy/beam or Jy/arcsec2, or the "
+                    "frequency of the brightness temperature (a FREQ axis or RESTFRQ in the header)"
+                )
+            return float(self.fixed * frequency**2)
+        if self.of_beam == 0:
+            return float(self.fixed * pixel_area**self.of_pixel)
+        if beam is None:
             raise InputError(
-                f"{path}: BUNIT is {text}; expected Jy/beam or Jy/arcsec2, or the frequency of the "
-                "brightness temperature (a FREQ axis or RESTFRQ in the header)"
+                f"{self.path}: BUNIT is {self.text} but there is no beam{why and f' ({why})'}; "
+                "expected BMAJ and BMIN [deg] in the header, or --beam BMAJ BMIN BPA"
             )
-        factor = (1 * unit).to(u.Jy / u.sr, u.brightness_temperature(frequency * u.Hz))
-        return unit, float(factor.to_value(SURFACE_BRIGHTNESS))
-    areas = {u.pix: pixel_area}
-    if beam is not None:
-        areas[u.beam] = beam.area
-    elif u.beam in unit.bases:
-        raise InputError(
-            f"{path}: BUNIT is {text} but there is no beam{why and f' ({why})'}; expected BMAJ and "
-            "BMIN [deg] in the header, or --beam BMAJ BMIN BPA"
-        )
-    plain = u.Unit(unit.scale)  # the unit with beam and pixel written as solid angles
-    for base, power in zip(unit.bases, unit.powers, strict=True):
-        plain *= u.Unit(areas[base] * u.arcsec**2 if base in areas else base) ** power
-    try:
-        return unit, float(plain.to(SURFACE_BRIGHTNESS))
-    except u.UnitConversionError as error:
-        raise InputError(f"{path}: BUNIT is {text}; {expected}") from error
+        return float(self.fixed * beam.area**self.of_beam * pixel_area**self.of_pixel)
