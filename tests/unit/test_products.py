@@ -105,7 +105,7 @@ def test_the_moc_covers_the_area_of_the_islands(written):
     moc = MOC.from_fits(made.files["moc"])
     area = moc.sky_fraction * 4 * np.pi * u.sr
     cells = fits.getdata(made.files["islands_fits"])["solid_angle"].sum() * u.arcmin**2
-    assert 1.0 < float(area / cells) < 1.35
+    assert 1.0 < float(area / cells) < 1.5
 
 
 def test_the_catalogue_is_the_same_in_all_its_forms(written):
@@ -181,7 +181,7 @@ def test_the_record_names_everything_that_was_written(written):
     on_disk = {path.name for path in folder.iterdir()} - {"field.fits", "field.json"}
     assert set(record["products"].values()) == on_disk and len(on_disk) == 12
     assert record["image"]["sha256"] == made.sha256 and record["image"]["unit"] == "Jy/beam"
-    assert record["image"]["beam_arcsec"]["major"] == pytest.approx(20)
+    assert record["planes"][0]["beam_arcsec"]["major"] == pytest.approx(20)
     assert record["tiles"] == {"signal": 13, "noise": 49, "no_data": 1}
     assert record["islands"] == 4 and record["grid"]["partial_top_row"]
     assert record["notes"] == ["scaled by 0.5: the noise of the training is half of this"]
@@ -275,6 +275,7 @@ def test_a_failure_leaves_no_half_product_and_no_record(small, tmp_path, monkeyp
     """The disk is full in the middle of the mask; the image cannot be read again for the pixels."""
     made, out = small(), tmp_path / "out"
     out.mkdir()
+    (out / "a.json").write_text("of an earlier sweep")
 
     def failing(*_):
         raise OSError(28, "No space left on device") if not refine else InputError("not again")

@@ -1,5 +1,8 @@
 """Products keep the axes of the file, in its order, with their world coordinates."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -10,6 +13,7 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.survey.products import streaming, writing
 from cosmodeep_hpc.survey.products.cube import Cube
 from cosmodeep_hpc.survey.swept import NO_DATA
+from cosmodeep_hpc.tiles.preprocessing import Level
 
 LENGTHS = {"x": 110, "y": 70, "f": 3, "s": 2}
 TYPES = {
@@ -78,6 +82,7 @@ def test_axes_in_any_order(tmp_path, order):
     ],
 )
 @pytest.mark.parametrize("cell", [1, 40])
+@pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
 def test_world_coordinates_of_all_axes(tmp_path, cards, cell):
     made, cube = swept_cube(tmp_path, "sfyx", **cards)
     source, product = WCS(fits.getheader(made.path)), WCS(cube.header(cell))
@@ -86,6 +91,18 @@ def test_world_coordinates_of_all_axes(tmp_path, cards, cell):
     pixels = cells * [cell, cell, 1, 1] + [(cell - 1) / 2, (cell - 1) / 2, 0, 0]
     there, here = product.wcs_pix2world(cells, 0), source.wcs_pix2world(pixels, 0)
     np.testing.assert_allclose(there, here, rtol=1e-10)
+
+
+@pytest.mark.parametrize("order", ["yxsf", "fxsy"])
+def test_world_coordinates_of_axes_in_another_order(tmp_path, order):
+    made, cube = swept_cube(tmp_path, order, LONPOLE=170.0)
+    source, product = WCS(fits.getheader(made.path)), WCS(cube.header(40))
+    step = np.array([40 if axis in "xy" else 1 for axis in reversed(order)])
+    cells = np.array([[0, 0, 0, 0], [1, 1, 1, 1], [1, 0, 1, 0]])
+    there = product.wcs_pix2world(cells, 0)
+    here = source.wcs_pix2world(cells * step + (step - 1) / 2, 0)
+    np.testing.assert_allclose(there, here, rtol=1e-10)
+    assert list(product.wcs.ctype) == list(source.wcs.ctype)
 
 
 def test_a_picked_plane_keeps_its_axes_and_its_place_on_them(tmp_path):
@@ -111,6 +128,27 @@ def test_damaged_cards_of_other_axes_do_not_matter(tmp_path):
     made, cube = swept_cube(tmp_path, "fyx", CTYPE3="nonsense", CRVAL3="text", CUNIT3="furlong")
     header = cube.header(40)
     assert header["CRVAL3"] == 0.0 and header["CTYPE3"] == "nonsense"
+
+
+def test_a_plane_without_data_stops_nothing(tmp_path):
+    """All of it NaN, as a flagged channel is."""
+    made, _ = swept_cube(tmp_path, "fyx")
+    nothing = np.full((2, 3), np.nan, np.float32)
+    none = replace(
+        made.planes[0],
+        probability=nothing,
+        noise=nothing,
+        thumbnail=np.full((70, 110), np.nan, np.float32),
+        level=Level(low=np.nan, high=np.nan, sigma=np.nan),
+    )
+    for planes, count in (((none, *made.planes[1:]), 2), ((none,), 0)):
+        some = replace(made, planes=planes, files={})
+        writing.write(some, Config(), tmp_path, refine=True)
+        assert len(fits.getdata(some.files["islands_fits"])) == count
+        assert (fits.getdata(some.files["pixels"])[0] == 255).all()
+        text = (tmp_path / "cube.json").read_text()
+        record = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        assert record["planes"][0]["level"] == {"low": None, "high": None, "sigma": None}
 
 
 def test_products_of_a_cube(tmp_path):

@@ -61,9 +61,8 @@ def _votable(columns: list[Column], about: dict[str, str]) -> VOTableFile:
         table.fields.append(field)
     table.create_arrays(len(columns[0].values))
     for field, column in zip(table.fields, columns, strict=True):
-        for row, value in enumerate(column.values):
-            table.array[field.ID][row] = value
-            table.array.mask[field.ID][row] = _missing(value)
+        table.array[field.ID] = column.values
+        table.array.mask[field.ID] = [_missing(value) for value in column.values]
     return votable
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -179,4 +180,4 @@ def _renumbered(keyword: str, number: dict[int, int]) -> str:
 def _number(header: fits.Header, name: str, default: float) -> float:
     """A number of a header, whose cards may be damaged."""
     found = value(header, name)
-    return float(found) if isinstance(found, int | float) else default
+    return float(found) if isinstance(found, int | float) and math.isfinite(found) else default

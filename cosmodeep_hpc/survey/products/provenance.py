@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -29,10 +30,10 @@ def cards(swept: Swept) -> fits.Header:
     header["REBIN"] = (swept.rebin, "[pixel] side of what the network saw as one")
     header["F_TH"] = (card.f_th, "[Jy/arcsec2] flux threshold of the labels")
     header["N_PIX"] = (card.n_pix, "[pixel] pixel threshold of the labels")
-    if len(swept.planes) == 1:
+    if len(swept.planes) == 1 and math.isfinite(swept.planes[0].level.sigma):
         header["SIGMA"] = (swept.planes[0].level.sigma, "[Jy/arcsec2] noise that was scaled by")
     for note in notes(swept):
-        header.add_history(note.encode("ascii", "replace").decode())
+        header.add_history(" ".join(note.encode("ascii", "replace").decode().split()))
     return header
 
 
@@ -65,8 +66,6 @@ def record(
             "axes": swept.axes,
             "shape": image.shape,
             "unit": image.unit,
-            "to_jy_per_arcsec2": image.to_surface_brightness,
-            "beam_arcsec": asdict(image.beam) if image.beam else None,
             "pixel_scale_arcsec": image.pixel_scale,
         },
         "model": {
@@ -101,11 +100,13 @@ def record(
 
 
 def _plane(plane: SweptPlane, swept: Swept, frequency: float, islands: int) -> dict[str, Any]:
-    mask = plane.tile_mask(swept.threshold)
+    mask, image = plane.tile_mask(swept.threshold), plane.image
     noise = plane.noise[np.isfinite(plane.noise)]
     return {
-        "index": plane.image.plane,
-        "frequency_hz": None if np.isnan(frequency) else frequency,
+        "index": image.plane,
+        "frequency_hz": _known(frequency),
+        "to_jy_per_arcsec2": _known(image.to_surface_brightness),
+        "beam_arcsec": asdict(image.beam) if image.beam else None,
         "tiles": {
             "signal": int((mask == 1).sum()),
             "noise": int((mask == 0).sum()),
@@ -113,6 +114,11 @@ def _plane(plane: SweptPlane, swept: Swept, frequency: float, islands: int) -> d
         },
         "islands": islands,
         "noise_jy_per_arcsec2": float(np.median(noise)) if len(noise) else None,
-        "level": asdict(plane.level),
+        "level": {name: _known(number) for name, number in asdict(plane.level).items()},
         "notes": plane.notes,
     }
+
+
+def _known(number: float) -> float | None:
+    """A number, or JSON's null for one that is none: a plane may have no data."""
+    return number if math.isfinite(number) else None

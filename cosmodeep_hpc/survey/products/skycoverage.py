@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy import units as u
-from astropy.coordinates import Latitude, Longitude
+from numpy.typing import NDArray
 
 from cosmodeep_hpc.survey.islands import icrs
 from cosmodeep_hpc.survey.swept import Swept
@@ -21,9 +20,9 @@ HEALPIX_SIDE = math.sqrt(math.pi / 3) * 180 / math.pi * 3600
 """Side of a HEALPix pixel of order 0 [arcsec]: 12 of them cover the sky."""
 
 FINER = 8  # sides of the MOC's pixels in that of a cell, at least
-SAMPLES = 4  # points along the side of such a pixel: none that a cell overlaps is missed by much
+ALONG_SIDE = 4  # corners along a side of a cell: on the sky its sides may be curved
 MAX_ORDER = 29
-CELLS_AT_ONCE = 512
+CELLS_AT_ONCE = 1024
 
 
 def order(image: Image, cell: int) -> int:
@@ -35,8 +34,8 @@ def order(image: Image, cell: int) -> int:
 def moc(swept: Swept) -> MOC:
     """The MOC of the signal cells of all planes; empty where there are none.
 
-    A pixel of the MOC is in it where a point of a cell is: cells are sampled so finely that the
-    MOC reaches beyond their outlines by less than its own pixel.
+    All of its pixels that a cell overlaps are in it: it reaches beyond the outlines by less than
+    one of them. Cells that reach beyond the edge of the projection are left out.
     """
     from mocpy import MOC
 
@@ -44,27 +43,31 @@ def moc(swept: Swept) -> MOC:
     depth = order(image, swept.cell)
     whole = MOC.new_empty(depth)
     signal = np.any([plane.signal(swept.threshold) for plane in swept.planes], axis=0)
-    # sizes of HEALPix pixels at this order and of the cell decide how many points are needed
-    side = HEALPIX_SIDE / 2**depth
-    points = math.ceil(image.pixel_scale * swept.cell / side * SAMPLES)
-    inside = (np.arange(points) + 0.5) / points
     row, col = np.nonzero(signal)
     ny, nx = image.shape
+    x_side, y_side = _perimeter()
     for start in range(0, len(row), CELLS_AT_ONCE):
         some = slice(start, start + CELLS_AT_ONCE)
-        y = np.minimum((row[some, None] + inside) * swept.cell, ny) - 0.5
-        x = np.minimum((col[some, None] + inside) * swept.cell, nx) - 0.5
-        shape = (*y.shape, points)
-        sky = icrs(
-            image.wcs,
-            np.broadcast_to(x[:, None, :], shape).ravel(),
-            np.broadcast_to(y[:, :, None], shape).ravel(),
-        )
-        sky = sky[np.isfinite(sky).all(axis=1)]
+        x = np.minimum((col[some, None] + x_side) * swept.cell, nx) - 0.5
+        y = np.minimum((row[some, None] + y_side) * swept.cell, ny) - 0.5
+        sky = icrs(image.wcs, x.ravel(), y.ravel()).reshape(*x.shape, 2)
+        sky = sky[np.isfinite(sky).all(axis=(1, 2))]
         if len(sky):
-            lon, lat = Longitude(sky[:, 0], u.deg), Latitude(sky[:, 1], u.deg)
-            whole = whole.union(MOC.from_lonlat(lon, lat, max_norder=depth))
+            # longitudes of a polygon, its latitudes, those of the next
+            corners = np.ascontiguousarray(sky.transpose(0, 2, 1)).reshape(-1, x.shape[1])
+            cells = MOC.from_polygons(corners, max_depth=depth, n_threads=1)
+            whole = whole.union(*cells)
     return whole
+
+
+def _perimeter() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points along the sides of a cell of side 1, once around: x and y."""
+    there = np.arange(ALONG_SIDE) / ALONG_SIDE
+    none, one = np.zeros(ALONG_SIDE), np.ones(ALONG_SIDE)
+    return (
+        np.concatenate([there, one, 1 - there, none]),
+        np.concatenate([none, there, one, 1 - there]),
+    )
 
 
 def write(swept: Swept, path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import naming
 from cosmodeep_hpc.files import replacing, write_json
 from cosmodeep_hpc.survey import islands as island_finder
 from cosmodeep_hpc.survey.islands import Islands
@@ -58,6 +59,8 @@ def write(swept: Swept, config: Config, out: Path, *, refine: bool) -> None:
             full; products that were there before are as they were, or new and whole.
     """
     name = stem(swept.path)
+    with naming(out, "write in"):  # a record speaks of the products beside it, and of no others
+        record_of(swept.path, out).unlink(missing_ok=True)
 
     def make(kind: str, suffix: str, writer: Callable[[Path], None]) -> None:
         path = out / f"{name}.{suffix}"
