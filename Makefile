@@ -37,11 +37,11 @@ demo: env
 
 lint: env
 	$(call timed,lint: ruff and mypy,ruff check . && ruff format --check . && mypy)
-	@if command -v shellcheck >/dev/null; then shellcheck -x slurm/*.sh; else echo 'shellcheck: not installed'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -x slurm/*.sh tests/*.sh; else echo 'shellcheck: not installed'; fi
 
 test: lint
 	$(call timed,tests: units$(comma) two at a time (about 6 minutes),$(PYTHON_IN) -m pytest -n 2 --dist loadfile tests/unit)
-	$(call timed,tests: end to end$(comma) MPI and Slurm (about 18 minutes),$(PYTHON_IN) -m pytest tests/e2e tests/mpi tests/slurm)
+	$(call timed,tests: end to end$(comma) MPI and Slurm (about 15 minutes),tests/at_once.sh $(PYTHON_IN))
 
 test-container: env
 	$(call timed,image: %post and %test of the recipe (10 minutes$(comma) 3 when built before),$(PYTHON_IN) containers/check.py build)
