@@ -6,16 +6,21 @@ A user's own environment always wins: only what is not set yet is set.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cosmodeep_hpc.errors import InputError
 
 if TYPE_CHECKING:
     from cosmodeep_hpc.world import World
 
+DEVICES = Path("/dev")
 BEFORE_MPI_ON_CPU = {
     # Open MPI's waiting ranks spin and take the core from the computation of their neighbours:
     # two training ranks of one core each gain up to a factor 1.6 from yielding it
@@ -27,8 +32,11 @@ BEFORE_TENSORFLOW = {
     "TF_ENABLE_ONEDNN_OPTS": "1",
     # warnings and errors only: the start-up notes of every rank would bury the progress lines
     "TF_CPP_MIN_LOG_LEVEL": "2",
-    # the training step is TensorFlow's; other Keras backends are for classification
-    "KERAS_BACKEND": "tensorflow",
+}
+BEFORE_JAX = {
+    # else the first rank of a GPU takes three quarters of its memory, and the next finds none
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    "TF_CPP_MIN_LOG_LEVEL": "2",  # XLA's start-up notes obey it too
 }
 BEFORE_HOROVOD = {
     # off by default: a rank that lost its partners would wait for ever
@@ -47,13 +55,66 @@ FOR_DETERMINISM = {
 def has_gpu() -> bool:
     """Whether this node has an NVIDIA GPU that this job may use."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"-1", ""}
-    return Path("/dev/nvidia0").exists() and not hidden
+    return (DEVICES / "nvidia0").exists() and not hidden
 
 
 def before_mpi() -> None:
     """Set the defaults that MPI reads when it starts."""
     if not has_gpu():
         _set(BEFORE_MPI_ON_CPU)
+
+
+def start_backend(world: World) -> None:
+    """Start the Keras backend that classifies, a collective call.
+
+    `KERAS_BACKEND` names it: `tensorflow`, which is the default, or `jax`. Both compute in float32
+    throughout: a GPU's shorter TF32 would give a mask that differs from a CPU's.
+
+    Raises:
+        InputError: another backend, or one that is not installed.
+    """
+    name = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    failure = None
+    if name not in {"tensorflow", "jax"}:
+        failure = InputError(
+            f"KERAS_BACKEND is {name}; expected tensorflow or jax: set one of them, or unset it"
+        )
+    elif find_spec(name) is None:
+        failure = InputError(
+            f"KERAS_BACKEND is {name}, and Python finds no module {name}; expected a backend that "
+            "is installed: `pip install jax`, or unset KERAS_BACKEND"
+        )
+    world.agree(failure)
+    if name == "jax":
+        start_jax(world)
+    else:
+        tf = start_tensorflow(world)
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+def start_jax(world: World) -> Any:
+    """Import JAX with its defaults set: threads and GPU of this rank; the module `jax`."""
+    os.environ["KERAS_BACKEND"] = "jax"
+    _set(BEFORE_JAX)
+    # how XLA's threads on a CPU are limited; each is a thread of this rank's own
+    _set({"NPROC": str(cores_of_rank(world))})
+    import jax
+
+    gpus = _gpus_of_node()
+    if gpus:
+        jax.config.update("jax_cuda_visible_devices", str(world.local_rank % gpus))
+    jax.config.update("jax_default_matmul_precision", "float32")
+    return jax
+
+
+def _gpus_of_node() -> int:
+    """Number of NVIDIA GPUs that this job may use here, before any library counts them."""
+    if not has_gpu():
+        return 0
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is not None:
+        return len(shown.split(","))
+    return sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in DEVICES.iterdir())
 
 
 def start_tensorflow(world: World, *, deterministic: bool = False) -> Any:
@@ -66,6 +127,8 @@ def start_tensorflow(world: World, *, deterministic: bool = False) -> Any:
     Returns:
         the module `tensorflow`.
     """
+    # the training step is TensorFlow's, whatever backend a user prefers for classification
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     _set(BEFORE_TENSORFLOW)
     _set(BEFORE_HOROVOD)
     if deterministic:

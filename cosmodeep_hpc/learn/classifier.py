@@ -1,10 +1,11 @@
-"""Classifying tiles: the network run on batches of one shape."""
+"""Classifying tiles: the network run on all of them."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.learn.forward import in_parts
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 
 
@@ -13,15 +14,11 @@ def probabilities(
 ) -> NDArray[np.float32]:
     """The probability of signal of preprocessed tiles (n, size, size): float32 (n,).
 
-    Every batch has exactly `batch` tiles, the last one filled up with zeros: the network is
-    compiled once, and a tile's result does not depend on how many others came with it.
+    A tile's result does not depend on the others, on their number or on its place among them. On a
+    GPU, and on other Keras backends than TensorFlow, the network sees `batch` tiles at a time.
     """
-    found = np.empty(len(tiles), dtype=np.float32)
-    for start in range(0, len(tiles), batch):
-        part = tiles[start : start + batch]
-        full = part
-        if len(part) < batch:
-            full = np.zeros((batch, *tiles.shape[1:]), dtype=np.float32)
-            full[: len(part)] = part
-        found[start : start + batch] = model.probability(full)[: len(part)]
-    return found
+    if len(tiles) == 0:
+        return np.empty(0, dtype=np.float32)
+    if model.forward is None:
+        return in_parts(model.probability, tiles, batch)
+    return model.forward(tiles, batch)

@@ -49,22 +49,35 @@ class FastNetwork:
     def logits(self, tiles: Any, keep: Any) -> Any:
         """Tiles (n, size, size) and the dropout mask (n, 1024) to float32 (n, 2)."""
         tf, kind = self._tf, self._type
-        conv1, conv2, hidden = (
-            tuple(tf.cast(variable, kind) for variable in pair) for pair in self._parameters[:3]
-        )
-        maps = tf.nn.conv2d(tf.cast(tiles, kind)[..., tf.newaxis], conv1[0], 1, "SAME")
-        maps = tf.nn.relu(tf.nn.max_pool2d(maps, 2, 2, "SAME") + conv1[1])
-        pooled = self._pooled(maps, conv2[0])
+        kernel, bias = self._of_layer(0)
+        maps = tf.nn.conv2d(tf.cast(tiles, kind)[..., tf.newaxis], kernel, 1, "SAME")
+        maps = tf.nn.relu(tf.nn.max_pool2d(maps, 2, 2, "SAME") + bias)
+        return self.outputs(self.features(maps), keep)
+
+    def features(self, maps: Any) -> Any:
+        """The pooled maps of the first layer (n, i, j, 32) to what the dense layers see (n, m)."""
+        tf = self._tf
+        kernel, bias = self._of_layer(1)
+        pooled = self._pooled(maps, kernel)
         if self._pyramid:
             whole = tf.reduce_max(pooled, axis=(1, 2), keepdims=True)
             cells = math.prod(pooled.shape[1:3])
             pooled = tf.reshape(pooled, (-1, cells, pooled.shape[3]))
             pooled = tf.concat([pooled, whole[:, 0]], axis=1)
-        maps = tf.nn.relu(pooled + conv2[1])
-        features = tf.reshape(maps, (-1, math.prod(maps.shape[1:])))
-        units = tf.nn.relu(features @ hidden[0] + hidden[1])
+        maps = tf.nn.relu(pooled + bias)
+        return tf.reshape(maps, (-1, math.prod(maps.shape[1:])))
+
+    def outputs(self, features: Any, keep: Any = None) -> Any:
+        """Features (n, m) to logits, float32 (n, 2); without a dropout mask every unit is kept."""
+        tf = self._tf
+        kernel, bias = self._of_layer(2)
+        units = tf.cast(tf.nn.relu(features @ kernel + bias), tf.float32)
         kernel, bias = self._parameters[3]
-        return (tf.cast(units, tf.float32) * keep) @ kernel + bias
+        return (units if keep is None else units * keep) @ kernel + bias
+
+    def _of_layer(self, number: int) -> Any:
+        """Kernel and bias of a layer in the precision of the computation."""
+        return [self._tf.cast(variable, self._type) for variable in self._parameters[number]]
 
     def _pooled(self, maps: Any, kernel: Any) -> Any:
         """The second convolution without its bias, and its maxima (n, i, j, 64)."""

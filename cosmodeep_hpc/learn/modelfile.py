@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.learn.forward import Forward, compiled
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
 MODEL = "model.keras"
@@ -69,11 +70,17 @@ class Card:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model and its card."""
+    """A model and its card.
+
+    Attributes:
+        network: the Keras model.
+        forward: its forward pass compiled; Keras' own is taken where there is none.
+    """
 
     path: Path
     card: Card
     network: Any
+    forward: Forward | None = None
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability of signal of preprocessed tiles (n, size, size): float32 (n,)."""
@@ -142,7 +149,7 @@ def load(name: str | Path) -> TrainedModel:
             f"{path}: its network takes tiles of {network.input_shape[1:]}; expected "
             f"{(side, side, 1)} as its card says: the file is damaged"
         )
-    return TrainedModel(path, card, network)
+    return TrainedModel(path, card, network, compiled(network))
 
 
 def _refuse_foreign_parts(path: Path) -> None:

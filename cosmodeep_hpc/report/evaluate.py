@@ -67,7 +67,7 @@ def run(
     """
     pairs = world.on_root(lambda: find_pairs(images))
     world.on_root(lambda: make_folder(out))
-    runtime.start_tensorflow(world)
+    runtime.start_backend(world)
     trained = modelfile.load(model)
     # the labels and the preprocessing are the model's, whatever the configuration says
     card = trained.card

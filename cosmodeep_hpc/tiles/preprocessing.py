@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
-from astropy.stats import mad_std
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.config import Tiles
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.tiles.fits.image import Image
+from cosmodeep_hpc.tiles.scaling import scale_asinh, scale_log
 
 # Rows read at once, and pixels at most that the noise of an image is measured on.
 ROWS = 256
 NOISE_SAMPLE = 2**22
-CHUNK = 2**15  # pixels scaled at once: they stay in the cache through all operations
-LARGEST = np.float32(1e18)  # I / sigma beyond which its square is no float32
+GAUSSIAN = 1.482602218505602  # standard deviation of a Gaussian over its median absolute deviation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,37 +104,13 @@ class Preprocessing:
         NaN becomes what 0 becomes.
         """
         flat = pixels.reshape(-1)
-        scale = _asinh if self.scaling == "asinh" else _log
-        for start in range(0, len(flat), CHUNK):
-            scale(flat[start : start + CHUNK], np.float32(self.floor), level)
+        if self.scaling == "asinh":
+            scale_asinh(flat, np.float32(1.0 / level.sigma))
+            return pixels
+        span = level.high - level.low
+        factor = np.float32(1.0 / span if span > 0 else 0.0)
+        scale_log(flat, np.float32(self.floor), np.float32(level.low), factor)
         return pixels
-
-
-def _log(pixels: NDArray[np.float32], floor: np.float32, level: Level) -> None:
-    """Scale the logarithm to [0, 1] in place."""
-    np.fmax(pixels, floor, out=pixels)  # fmax drops NaN too
-    np.log(pixels, out=pixels)
-    pixels -= np.float32(level.low)
-    span = level.high - level.low
-    pixels *= np.float32(1.0 / span if span > 0 else 0.0)
-    np.clip(pixels, 0.0, 1.0, out=pixels)
-
-
-def _asinh(pixels: NDArray[np.float32], floor: np.float32, level: Level) -> None:
-    """asinh(I / sigma) in place, as sign(x) log(|x| + sqrt(x^2 + 1)).
-
-    NumPy's arcsinh has no vector instructions and takes four times as long; the difference is
-    below 1e-6.
-    """
-    np.nan_to_num(pixels, copy=False, nan=0.0)
-    pixels *= np.float32(1.0 / level.sigma)
-    size = np.minimum(np.abs(pixels), LARGEST)
-    root = size * size
-    root += np.float32(1.0)
-    np.sqrt(root, out=root)
-    root += size
-    np.log(root, out=root)
-    np.copysign(root, pixels, out=pixels)
 
 
 def robust_noise(image: Image, pixels: NDArray[np.float32] | None = None) -> float:
@@ -159,7 +134,19 @@ def robust_noise(image: Image, pixels: NDArray[np.float32] | None = None) -> flo
     sample = sample[np.isfinite(sample) & (sample != 0)]
     if sample.size == 0:
         raise InputError(f"{image.path}: no pixel with data (all blank, NaN or 0)")
-    sigma = float(mad_std(sample))
+    sigma = float(GAUSSIAN * median(np.abs(sample - median(sample))))
     if sigma <= 0:
         raise InputError(f"{image.path}: no noise in it (median absolute deviation 0)")
     return sigma
+
+
+def median(values: NDArray[np.float32]) -> np.float32:
+    """The median of finite values (n,), n > 0, as NumPy's to the last bit, in a fifth of the time.
+
+    NumPy asks for both middle values at once, and then does not use its vector instructions.
+    """
+    half = len(values) // 2
+    parted = np.partition(values, half)
+    if len(values) % 2:
+        return np.float32(parted[half])
+    return np.float32((parted[:half].max() + parted[half]) / np.float32(2))

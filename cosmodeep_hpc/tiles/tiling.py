@@ -35,7 +35,12 @@ def cut(pixels: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 def coverage(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
     """The share of each tile's pixels that have data, for tiles (..., size, size)."""
-    return np.asarray(np.isfinite(tiles).mean(axis=(-2, -1)), dtype=np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums = tiles.sum(axis=(-2, -1))  # finite only where all pixels are: most tiles, by far
+    share = np.ones(sums.shape, dtype=np.float32)
+    partial = ~np.isfinite(sums)
+    share[partial] = np.isfinite(tiles[partial]).mean(axis=(-2, -1))
+    return share
 
 
 def inside(shape: tuple[int, int], size: int) -> NDArray[np.float32]:

@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from astropy.stats import mad_std
 from fields import NOISE, blobs, write
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.tiles import preprocessing as module
 from cosmodeep_hpc.tiles.fits.image import open_image
-from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing, robust_noise
+from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing, median, robust_noise
+from cosmodeep_hpc.tiles.scaling import logarithm
 
 
 def scaling(kind, **changes):
@@ -84,6 +86,43 @@ def test_measured_on_the_file_or_on_pixels_is_the_same(tmp_path):
     image = image_of(tmp_path, pixels)
     for kind in ("minmax", "asinh"):
         assert scaling(kind).measure(image) == scaling(kind).measure(image, image.pixels())
+
+
+def test_the_logarithm_is_that_of_float64_rounded():
+    """Over all that a float32 may hold as a surface brightness, and around 1 where it changes."""
+    random = np.random.default_rng(1)
+    wide = np.exp(random.uniform(math.log(1e-30), math.log(1e30), 20_000))
+    x = np.concatenate([wide, random.uniform(0.5, 2, 20_000), [1, 0.5, 2, 1e-11]]).astype("f")
+    expected = np.log(x.astype(np.float64))
+    found = np.array([logarithm(value) for value in x])
+    assert (abs(found - expected) / np.maximum(abs(expected), 1)).max() < 1.2e-7  # an ulp of 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 1000, 10_001])
+@pytest.mark.parametrize("kind", ["normal", "ties"])
+def test_median_is_that_of_numpy(count, kind):
+    random = np.random.default_rng(count)
+    values = random.normal(size=count) if kind == "normal" else random.integers(-2, 2, count)
+    values = values.astype(np.float32)
+    before = values.copy()
+    assert median(values) == np.median(values) and median(values).dtype == np.float32
+    np.testing.assert_array_equal(values, before)
+
+
+def test_noise_is_that_of_astropy(tmp_path):
+    pixels = np.random.default_rng(2).normal(1e-8, NOISE, (301, 200)).astype(np.float32)
+    image = image_of(tmp_path, pixels)
+    assert robust_noise(image) == float(mad_std(image.pixels()))
+
+
+@pytest.mark.parametrize("kind", ["minmax", "asinh"])
+def test_extreme_pixels(kind):
+    """Infinite, huge and negative pixels, and no data, stay finite and in order."""
+    level = Level(low=math.log(1e-11), high=math.log(1e-2), sigma=1e-7)
+    pixels = [-np.inf, -3e38, -1e-7, 0.0, 1e-7, 1.0, 3e38, np.inf]
+    found = applied(kind, pixels, level)
+    assert np.isfinite(found).all() and (np.diff(found) >= 0).all()
+    assert found[0] == (0 if kind == "minmax" else -found[-1])
 
 
 def test_an_unknown_scaling_is_refused():

@@ -8,6 +8,7 @@ import pytest
 from launch import environment
 
 from cosmodeep_hpc import runtime
+from cosmodeep_hpc.errors import InputError
 
 
 class Devices:
@@ -51,9 +52,11 @@ def test_one_gpu_a_rank(gpus, local_rank, taken):
     [(True, None, True), (True, "0,1", True), (True, "-1", False), (True, "", False),
      (False, None, False)],
 )  # fmt: skip
-def test_waiting_ranks_yield_where_there_is_no_gpu(monkeypatch, device, hidden, expected):
+def test_waiting_ranks_yield_where_there_is_no_gpu(monkeypatch, tmp_path, device, hidden, expected):
     """On GPU nodes the ranks have cores to spare, and yielding would only delay them."""
-    monkeypatch.setattr(runtime.Path, "exists", lambda path: device)
+    monkeypatch.setattr(runtime, "DEVICES", tmp_path)
+    if device:
+        (tmp_path / "nvidia0").touch()
     monkeypatch.setattr(runtime.os, "environ", dict(runtime.os.environ))
     monkeypatch.delenv("OMPI_MCA_mpi_yield_when_idle", raising=False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -62,6 +65,53 @@ def test_waiting_ranks_yield_where_there_is_no_gpu(monkeypatch, device, hidden, 
     runtime.before_mpi()
     assert runtime.has_gpu() is expected
     assert ("OMPI_MCA_mpi_yield_when_idle" in runtime.os.environ) is not expected
+
+
+@pytest.mark.parametrize("backend, line", [
+    ("torch", "KERAS_BACKEND is torch; expected tensorflow or jax"),
+    ("jax", "KERAS_BACKEND is jax, and Python finds no module jax; expected a backend that is"),
+])  # fmt: skip
+def test_a_backend_that_cannot_run_is_refused(monkeypatch, world, backend, line):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setattr(runtime, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=line) as caught:
+        runtime.start_backend(world)
+    assert caught.value.known_to_all
+
+
+class Jax:
+    """JAX's configuration, as asked for."""
+
+    def __init__(self):
+        self.config, self.asked = self, {}
+
+    def update(self, name, value):
+        self.asked[name] = value
+
+
+@pytest.mark.parametrize(
+    "shown, local_rank, taken",
+    [(None, 3, "1"), ("0,1,2,3", 2, "2"), ("7", 2, "0"), ("0,1", 3, "1"), ("", 0, None),
+     ("-1", 0, None)],
+)  # fmt: skip
+def test_jax_takes_one_gpu_a_rank(monkeypatch, tmp_path, shown, local_rank, taken):
+    """Two GPUs on the node where the batch system says nothing; else those it shows."""
+    jax, own = Jax(), {0, 1}
+    monkeypatch.setitem(sys.modules, "jax", jax)
+    monkeypatch.setattr(runtime, "DEVICES", tmp_path)
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(runtime.os, "environ", dict(runtime.os.environ))
+    for name in ("NPROC", "CUDA_VISIBLE_DEVICES", "TF_NUM_INTRAOP_THREADS", "SLURM_CPUS_PER_TASK"):
+        monkeypatch.delenv(name, raising=False)
+    if shown is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    monkeypatch.setattr(runtime.os, "sched_getaffinity", lambda process: own)
+    node = SimpleNamespace(allgather=lambda mine: [mine, mine])  # two ranks share two cores
+    runtime.start_jax(SimpleNamespace(local_rank=local_rank, node=node))
+    assert jax.asked.get("jax_cuda_visible_devices") == taken
+    assert runtime.os.environ["NPROC"] == "1"
+    assert runtime.os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
 
 
 TWICE = """

@@ -55,6 +55,15 @@ def test_coverage():
     assert coverage(tiles).tolist() == [[1], [13 / 16]]
 
 
+def test_coverage_of_tiles_whose_sum_is_no_number():
+    """Finite pixels that add up to more than a float32 holds are data; infinities are none."""
+    tiles = np.full((4, 2, 2), 3e38, np.float32)
+    tiles[1, 0] = [np.inf, -np.inf]
+    tiles[2] = np.nan
+    tiles[3, 1, 1] = np.inf
+    assert coverage(tiles).tolist() == [1, 0.5, 0, 0.75]
+
+
 @pytest.mark.parametrize("shape", [(80, 120), (81, 119), (3, 500)])
 def test_painted_tiles_cut_again(shape):
     grid = grid_shape(shape, 40)

@@ -1,0 +1,166 @@
+"""A tile's probability: the network's, with the same bits whatever is classified beside it."""
+
+import importlib.util
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from launch import environment
+from models import CARD, brightest_pixel_model, write_untrained
+
+from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.learn import forward, modelfile
+from cosmodeep_hpc.learn.classifier import probabilities
+from cosmodeep_hpc.learn.firstlayer import pooled
+from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.learn.network import build
+
+
+def random_tiles(count, size=40):
+    return np.random.default_rng(count + size).normal(size=(count, size, size)).astype("f")
+
+
+def by_layers(network, tiles):
+    """Keras' layers one by one, without anything compiled."""
+    return np.asarray(network(tiles[..., np.newaxis], training=False))[:, 1]
+
+
+def undecided(network, tiles):
+    """Its last layer scaled so that the tiles' probabilities lie around a half."""
+    import keras
+
+    logits = network.get_layer("logits")
+    both = np.asarray(keras.Model(network.input, logits.output)(tiles[..., np.newaxis]))
+    kernel, bias = logits.get_weights()
+    spread = both.std(axis=0)
+    logits.set_weights([kernel / spread, (bias - both.mean(axis=0)) / spread])
+    return network
+
+
+@pytest.fixture(scope="module")
+def model(tf, tmp_path_factory):
+    return modelfile.load(write_untrained(tmp_path_factory.mktemp("model") / "model.keras"))
+
+
+@pytest.mark.parametrize("head", ["pyramid", "flatten"])
+@pytest.mark.parametrize("size", [9, 40, 41])  # with windows of one row and column too
+def test_probabilities_are_those_of_the_keras_model(tf, head, size):
+    tiles = random_tiles(7, size)
+    network = undecided(build(Model(head=head), size, 5), tiles)
+    fast = forward.compiled(network)
+    assert isinstance(fast, forward.OnCores)
+    expected = by_layers(network, tiles)
+    assert expected.std() > 0.05
+    np.testing.assert_allclose(fast(tiles, 500), expected, atol=1e-5)
+    whole = forward.Whole(network, "tensorflow")
+    np.testing.assert_allclose(whole(tiles, 3), expected, atol=1e-5)
+
+
+def test_first_layer_by_hand():
+    """A kernel of one pixel shifts the tile by one; then maxima of 2 x 2, bias and ReLU."""
+    tile = np.arange(1, 10, dtype=np.float32).reshape(1, 3, 3)
+    kernel = np.zeros((9, 32), np.float32)
+    kernel[4, 0] = kernel[0, 1] = 1  # the pixel itself; the one above and to its left
+    bias = np.full(32, -1, np.float32)
+    maps = np.empty((1, 2, 2, 32), np.float32)
+    pooled(tile, kernel, bias, maps)
+    assert maps[0, ..., 0].tolist() == [[4, 5], [7, 8]]
+    assert maps[0, ..., 1].tolist() == [[0, 1], [3, 4]]
+    assert not maps[..., 2:].any()
+
+
+COUNTS = [1, 51, 499]
+
+
+@pytest.mark.parametrize("kind", ["cores", "whole"])
+def test_neighbours_and_place_do_not_change_a_bit(model, kind):
+    """Tiles alone, shifted, reversed and in other numbers; many parts and a broken last one."""
+    if kind == "whole":  # as on a GPU
+        model = replace(model, forward=forward.Whole(model.network, "tensorflow"))
+    tiles = random_tiles(620)
+    found = probabilities(model, tiles, 64)
+    assert len(set(found.tolist())) > 600
+    np.testing.assert_array_equal(probabilities(model, tiles[::-1], 64)[::-1], found)
+    np.testing.assert_array_equal(probabilities(model, tiles[13:], 64), found[13:])
+    for count in COUNTS if kind == "cores" else COUNTS[:2]:
+        np.testing.assert_array_equal(probabilities(model, tiles[:count], 64), found[:count])
+    zeros = np.zeros_like(tiles[:77])
+    zeros[31] = tiles[5]
+    assert probabilities(model, zeros, 64)[31] == found[5]
+
+
+def test_no_tiles(model):
+    none = random_tiles(0)
+    for each in (model, brightest_pixel_model()):
+        found = probabilities(each, none, 50)
+        assert found.shape == (0,) and found.dtype == np.float32
+
+
+def test_a_network_that_is_not_ours_is_computed_as_keras_describes_it(tf):
+    """With the names of our layers, but another activation: the short cuts would be wrong."""
+    network = build(Model(), 40, 1)
+    assert forward.is_ours(network)
+    config = network.get_config()
+    (conv,) = (layer for layer in config["layers"] if layer["config"].get("name") == "conv2")
+    conv["config"]["activation"] = "tanh"
+    import keras
+
+    other = keras.Model.from_config(config)
+    other.set_weights(network.get_weights())
+    assert not forward.is_ours(other)
+    tiles = random_tiles(3)
+    found = forward.compiled(other)(tiles, 2)
+    np.testing.assert_allclose(found, by_layers(other, tiles), atol=1e-5)
+    assert abs(found - by_layers(network, tiles)).max() > 1e-3
+
+
+def test_a_saved_network_is_ours_again(model):
+    assert isinstance(model.forward, forward.OnCores)
+
+
+JAX = """
+import os, sys
+import numpy as np
+sys.modules["tensorflow"] = None  # an import of it is an error
+from cosmodeep_hpc import runtime
+from cosmodeep_hpc.world import open_world
+runtime.start_backend(open_world())
+from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.learn.classifier import probabilities
+model, tiles, out = sys.argv[1:]
+tiles, model = np.load(tiles), modelfile.load(model)
+found = probabilities(model, tiles, 16)
+assert np.array_equal(probabilities(model, tiles[::-1], 16)[::-1], found)
+np.save(out, found)
+import keras
+print(keras.backend.backend(), os.environ["NPROC"], os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"])
+"""
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="jax is not installed: pip install '.[jax]'"
+)
+def test_jax_gives_the_same_probabilities_without_tensorflow(model, tmp_path):
+    tiles = random_tiles(50)
+    np.save(tmp_path / "tiles.npy", tiles)
+    words = [model.path, tmp_path / "tiles.npy", tmp_path / "found.npy"]
+    env = environment(KERAS_BACKEND="jax", JAX_PLATFORMS="cpu", TF_NUM_INTRAOP_THREADS="1")
+    env.pop("NPROC", None)
+    job = subprocess.run(
+        [sys.executable, "-c", JAX, *map(str, words)],
+        env=env, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert job.returncode == 0, job.stderr
+    assert job.stdout.split() == ["jax", "1", "false"]
+    found = np.load(tmp_path / "found.npy")
+    np.testing.assert_allclose(found, probabilities(model, tiles, 500), atol=1e-5)
+
+
+def test_a_model_without_a_compiled_network_sees_batches_of_one_shape():
+    model = brightest_pixel_model(level=3.5)
+    assert isinstance(model, TrainedModel) and model.card.preprocessing == CARD.preprocessing
+    tiles = random_tiles(40)
+    np.testing.assert_array_equal(probabilities(model, tiles, 33), tiles.max(axis=(1, 2)) > 3.5)
+    assert model.network.shapes == {(33, 40, 40, 1)}
