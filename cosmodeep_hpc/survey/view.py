@@ -55,7 +55,7 @@ def averaged(pixels: NDArray[np.float32], block: int) -> NDArray[np.float32]:
     Blocks at the upper and right edge may be cut.
     """
     if block == 1:
-        return pixels
+        return pixels.copy()
     rows, cols = (-(-side // block) for side in pixels.shape)
     if pixels.shape != (rows * block, cols * block):
         whole = np.full((rows * block, cols * block), np.nan, dtype=np.float32)

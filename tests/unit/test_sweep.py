@@ -1,5 +1,6 @@
 """The sweep puts every tile where it belongs, whatever the size, the stride and the noise."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -286,6 +287,27 @@ def test_a_journal_is_used_as_far_as_it_is_whole_and_of_this_sweep(tmp_path, dam
     again = swept(path, model, restart=False, **options).planes[0]
     whole = swept(path, model, restart=True, **options).planes[0]
     np.testing.assert_array_equal(again.probability, whole.probability)
+
+
+def test_memory_does_not_grow_with_the_mosaic(tmp_path):
+    """Four times as many rows: the same stripes, one after the other."""
+    peaks = []
+    for rows in (2000, 2000, 8000):  # the first loads what else is needed
+        path = write(tmp_path / f"{rows}.fits", np.resize(noise((2000, 400)), (rows, 400)))
+        tracemalloc.start()
+        swept(path, absolute_model(1e-6), batch=50)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < peaks[1] + 1e6 < 8e6  # the larger file has 12.8e6 bytes
+
+
+def test_the_thumbnail_is_of_the_image_as_it_is(tmp_path):
+    """Not of what became of it: blocks of one pixel, in an image whose noise is scaled."""
+    pixels = 5 * noise((90, 130))
+    path = write(tmp_path / "a.fits", pixels)
+    plane = swept(path, absolute_model(1e-6)).planes[0]
+    assert plane.block == 1
+    np.testing.assert_array_equal(plane.thumbnail, pixels)
 
 
 def test_two_images_of_one_name_are_refused(tmp_path):

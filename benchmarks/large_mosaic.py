@@ -1,0 +1,104 @@
+"""`python -m benchmarks.large_mosaic`: a mosaic of 20,000 x 20,000 pixels, its time and its memory.
+
+    python -m benchmarks.large_mosaic --folder FOLDER                       # 5 GB of disk
+    mpirun -np 2 --bind-to none python -m mpi4py -m benchmarks.large_mosaic --folder FOLDER
+
+Noise with sources is written once, then swept with the model that ships. Given are the tiles a
+second, products included, and the most memory that a rank has held; beside it that of a rank which
+has started TensorFlow and loaded the model, and nothing more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from cosmodeep_hpc import runtime
+from cosmodeep_hpc.commandline import DEFAULT_MODEL
+from cosmodeep_hpc.config import load
+from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.survey import sweep
+from cosmodeep_hpc.survey.task import Request
+from cosmodeep_hpc.world import World, open_world
+
+PIXEL, NOISE = 9.6, 0.88e-7  # arcsec, Jy/arcsec^2: those of the model's training
+BLOCK = 2000  # rows of noise that are made once and shifted
+
+
+def write_mosaic(path: Path, side: int) -> None:
+    """Noise and round sources, `side` x `side` pixels, streamed."""
+    random = np.random.default_rng(1)
+    rows = random.normal(0, NOISE, (BLOCK, side)).astype(">f4")
+    y, x = np.mgrid[-30:31, -30:31]
+    source = 5 * NOISE * np.exp(-(x**2 + y**2) / (2 * 9.0**2))
+    for _ in range(side // 200):
+        row, col = random.integers(40, BLOCK - 40), random.integers(40, side - 40)
+        rows[row - 30 : row + 31, col - 30 : col + 31] += source
+    header = fits.Header()
+    header["SIMPLE"], header["BITPIX"], header["NAXIS"] = True, -32, 2
+    header["NAXIS1"] = header["NAXIS2"] = side
+    for axis, kind, sign in ((1, "RA---SIN", -1), (2, "DEC--SIN", 1)):
+        header[f"CTYPE{axis}"], header[f"CUNIT{axis}"] = kind, "deg"
+        header[f"CRPIX{axis}"] = (side + 1) / 2
+        header[f"CDELT{axis}"] = sign * PIXEL / 3600
+        header[f"CRVAL{axis}"] = 30.0 if axis == 1 else -30.0
+    header["RADESYS"], header["BUNIT"] = "ICRS", "Jy/arcsec2"
+    header["BMAJ"] = header["BMIN"] = 10 / 3600
+    with replacing(path) as temporary:
+        output = fits.StreamingHDU(temporary, header)
+        for first in range(0, side, BLOCK):
+            output.write(np.roll(rows, 37 * first // BLOCK, axis=1)[: side - first])
+        output.close()
+
+
+def held() -> float:
+    """The most memory that this process has held [GiB]."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def run(words: argparse.Namespace, world: World) -> None:
+    """Sweep it; a collective call."""
+    path = words.folder / f"mosaic-{words.side}.fits"
+    if world.is_root and not path.exists():
+        words.folder.mkdir(parents=True, exist_ok=True)
+        # in a process of its own: its memory is not the sweep's
+        writer = get_context("spawn").Process(target=write_mosaic, args=(path, words.side))
+        writer.start()
+        writer.join()
+    world.comm.Barrier()
+    runtime.start_tensorflow(world)
+    modelfile.load(DEFAULT_MODEL)
+    before, start = held(), time.perf_counter()
+    config = load(None, [])
+    out = words.folder / "products"
+    done = sweep.run(config, DEFAULT_MODEL, [path], out, world, Request(), restart=True)
+    seconds = time.perf_counter() - start
+    each = world.comm.gather((before, held()))
+    if each is None or not done:
+        return
+    size = path.stat().st_size / 2**30
+    print(f"{words.side} x {words.side} pixels, {size:.2f} GiB, {world.size} ranks")
+    cells = done[0].cells
+    rate = f"{cells / seconds:.0f} tiles/s"
+    print(f"{cells} tiles in {seconds:.0f} s, products included: {rate}")
+    for rank, (loaded, most) in enumerate(each):
+        print(f"rank {rank}: {most:.2f} GiB at most; {loaded:.2f} with the model loaded")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, required=True, help="of mosaic and products")
+    parser.add_argument("--side", type=int, default=20000, help="of the mosaic in pixels")
+    run(parser.parse_args(), open_world())
+
+
+if __name__ == "__main__":
+    main()
