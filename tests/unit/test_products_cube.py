@@ -73,6 +73,31 @@ def test_axes_in_any_order(tmp_path, order):
 
 
 @pytest.mark.parametrize(
+    "axes, packed",
+    [
+        ((1, 1, 70, 110), (1, 70, 110)),
+        ((1, 2, 70, 110), (2, 70, 110)),
+        ((2, 1, 70, 110), (2, 1, 70, 110)),  # a later axis cannot go before an earlier one
+        ((1, 70, 110), (1, 70, 110)),
+        ((70, 110), (70, 110)),
+        ((1, 70, 110, 1), (70, 110, 1)),
+        ((70, 110, 1, 1), (70, 110, 1, 1)),
+    ],
+)
+def test_packed_masks_have_three_axes_where_they_can(tmp_path, axes, packed):
+    """CFITSIO, by which most programs read them, unpacks no more."""
+    y = axes.index(70)
+    others = [n for axis, n in enumerate(axes) if axis not in (y, y + 1)]
+    places = tuple(np.ndindex(*others))
+    cube = Cube(axes, y, y + 1, (0,) * len(others), places, tuple(range(len(places))), None)
+    grids = [np.full((2, 3), n, np.uint8) for n in range(len(places))]
+    painted = streaming.painter(grids, 110, 40, NO_DATA)
+    streaming.write_packed(tmp_path / "a.fits.fz", cube, fits.Header(), 40, painted)
+    data = fits.getdata(tmp_path / "a.fits.fz")
+    assert data.shape == packed and np.unique(data).tolist() == list(range(len(places)))
+
+
+@pytest.mark.parametrize(
     "cards",
     [
         {},

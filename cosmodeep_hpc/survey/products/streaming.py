@@ -16,6 +16,7 @@ BLOCK = 2880  # bytes that a FITS file is made of
 STRIP = 2**22  # pixels of a strip, about
 TALL = 2**26  # the same where tall strips pay
 TALLEST = 1024  # rows of a strip, at most
+MOST_PACKED = 3  # axes of a packed image, if it can be
 ROW = np.dtype([("length", ">i8"), ("offset", ">i8")])  # a descriptor of 1QB
 
 
@@ -98,9 +99,13 @@ def _packed_header(
     header["ZIMAGE"] = True
     header["ZSIMPLE"] = True
     header["ZBITPIX"] = 8
-    header["ZNAXIS"] = len(cube.axes)
-    tile = [1] * cube.y + [rows, *cube.axes[cube.y + 1 :]]
-    for number, length in enumerate(reversed(cube.axes)):
+    # CFITSIO unpacks three axes at most: the last ones go where they are of length 1. The world
+    # coordinates, of which there may be more than axes, still tell of them.
+    axes, tile = list(cube.axes), [1] * cube.y + [rows, *cube.axes[cube.y + 1 :]]
+    while len(axes) > MOST_PACKED and axes[0] == 1 and cube.y > len(cube.axes) - len(axes):
+        axes, tile = axes[1:], tile[1:]
+    header["ZNAXIS"] = len(axes)
+    for number, length in enumerate(reversed(axes)):
         header[f"ZNAXIS{number + 1}"] = length
     for number, length in enumerate(reversed(tile)):
         header[f"ZTILE{number + 1}"] = length
