@@ -101,10 +101,10 @@ good(
 )
 good(
     "scaled-float",
-    lambda path: write_raw(path, small(0).astype(np.float32), BSCALE=2.0, BZERO=1.0),
+    lambda path: write_raw(path, small(0).astype(np.float32), BSCALE=2.0, BZERO=1.0, BLANK=9),
     expected=lambda plane: 2 * small(0) + 1,
 )
-good("blank-means-nothing-in-floats", lambda path: write(path, BLANK=5))
+good("blank-means-nothing-in-floats", lambda path: write_raw(path, ramp().astype("f8"), BLANK=5))
 
 # Axes in any order.
 for _order in (

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from mosaics import LENGTHS, ramp, with_history, with_table, write
+from mosaics import LENGTHS, change, ramp, with_history, with_table, write
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sky.beam import Beam
@@ -131,6 +131,15 @@ def test_a_table_that_is_none(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content.replace(b"'BMIN    '", b"'BMINE   '"))
     with pytest.raises(InputError, match="table of beams .HDU 1, BEAMS. cannot be read"):
+        open_mosaic(path)
+
+
+def test_a_table_of_countless_columns(tmp_path):
+    """Refused before astropy makes them."""
+    path = change(with_table(tmp_path / "a.fits"), "TFIELDS", 1000, hdu=1)
+    with pytest.raises(
+        InputError, match="TFIELDS is 1000 in its header; expected .* from 1 to 999"
+    ):
         open_mosaic(path)
 
 

@@ -1,5 +1,6 @@
 """Every file of the zoo is read exactly, or refused by name."""
 
+import os
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +11,7 @@ from mosaics import SHAPE, cards_of, compress, cube_of, pack, ramp, write
 from zoo import BAD, GOOD
 
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.tiles.fits import pixels
 from cosmodeep_hpc.tiles.fits.image import open_image
 from cosmodeep_hpc.tiles.fits.mosaic import open_mosaic
 
@@ -31,9 +33,9 @@ def test_every_plane_is_read(tmp_path, name):
     assert len(mosaic.planes) == mosaic.n_planes == case.planes
     assert mosaic.shape == SHAPE
     for number, plane in enumerate(mosaic.planes):
-        pixels = plane.pixels()
-        assert pixels.dtype == np.float32 and pixels.flags.c_contiguous and pixels.flags.writeable
-        check(pixels, case.expected(number), plane, case.exact)
+        found = plane.pixels()
+        assert found.dtype == np.float32 and found.flags.c_contiguous and found.flags.writeable
+        check(found, case.expected(number), plane, case.exact)
     assert any(case.says in note for note in mosaic.notes) or not case.says
 
 
@@ -52,6 +54,21 @@ def test_any_box_of_a_plane(tmp_path, name):
     ):
         found = plane.rows(start, stop, columns)
         check(found, whole[start:stop, columns], plane, case.exact)
+
+
+@pytest.mark.parametrize(
+    "name", ["per-beam", "scaled-and-blank", "axes-freq-ra-stokes-dec", "compressed-rice_1"]
+)
+def test_pieces_of_any_length(tmp_path, name, monkeypatch):
+    """A large image is read and converted piece by piece, and the system may give fewer bytes."""
+    monkeypatch.setattr(pixels, "_PIECE", 100)
+    monkeypatch.setattr(pixels, "CHUNK", 7)
+    preadv = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, to, at: preadv(file, [to[0][:333]], at))
+    case = GOOD[name]
+    for number, plane in enumerate(open_mosaic(case.make(tmp_path)).planes):
+        check(plane.pixels(), case.expected(number), plane)
+        check(plane.rows(3, 8, slice(5, 50)), case.expected(number)[3:8, 5:50], plane)
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -111,21 +128,21 @@ def test_memory_is_that_of_what_is_asked(tmp_path, kind):
     """100 rows of an image of 4000 and of 4 MB or more."""
     path, shape = tmp_path / "a.fits", (4000, 500)
     cards = {"CRPIX1": 250.0, "CRPIX2": 2000.0}
-    pixels = np.broadcast_to(np.arange(500), shape)
+    values = np.broadcast_to(np.arange(500), shape)
     if kind == "compressed":
-        hdu = fits.CompImageHDU(pixels.astype(np.int32), cards_of(**cards))
+        hdu = fits.CompImageHDU(values.astype(np.int32), cards_of(**cards))
         fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)
     elif kind == "interleaved":
-        write(path, np.repeat(pixels[..., None], 3, 2).astype("f4"), "STOKES RA DEC", **cards)
+        write(path, np.repeat(values[..., None], 3, 2).astype("f4"), "STOKES RA DEC", **cards)
     else:
-        write(path, pixels.astype("f4" if kind == "plain" else "i2"), **cards)
+        write(path, values.astype("f4" if kind == "plain" else "i2"), **cards)
     image = open_image(path, plane=0)
     image.rows(0, 1)
     tracemalloc.start()
     found = image.rows(1000, 1100)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    np.testing.assert_array_equal(found, pixels[:100])
+    np.testing.assert_array_equal(found, values[:100])
     limit = {"plain": 1.5, "int16": 6.0, "interleaved": 6.0, "compressed": 6.0}[kind]
     assert peak < limit * found.nbytes, peak
 
