@@ -158,6 +158,11 @@ good(
     says="beam from a table of beams",
 )
 good(
+    "packed-and-compressed",
+    lambda p: pack(p, "gz", lambda q: compress(q, ramp().astype("i4"))),
+    suffix=".fits.fz.gz",
+)
+good(
     "compressed-unsigned",
     lambda p: compress(p, ramp().astype("u2")),
     suffix=".fits.fz",
