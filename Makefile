@@ -49,7 +49,7 @@ test-container: env
 
 bench: env
 	$(call timed,benchmarks (about 8 minutes on a quiet machine),$(PYTHON_IN) -m benchmarks && \
-		$(PYTHON_IN) -m benchmarks.tile_store --images 60 && $(PYTHON_IN) -m benchmarks.training)
+		$(PYTHON_IN) -m benchmarks.sweep && $(PYTHON_IN) -m benchmarks.tile_store --images 60 && $(PYTHON_IN) -m benchmarks.training)
 
 clean:
 	if [ -e "$(VENV)/.made" ]; then rm -rf "$(VENV)"; fi  # only one that env/setup.sh made

@@ -1,6 +1,6 @@
-"""`python -m benchmarks`: images to tiles, and a sweep, each beside another way in the same run.
+"""`python -m benchmarks`: scaling of pixels beside the formula, in the same run.
 
-`make bench` goes on with `benchmarks.tile_store` and `benchmarks.training`.
+`make bench` goes on with `benchmarks.sweep`, `benchmarks.tile_store` and `benchmarks.training`.
 
 Machines are noisy and differ; the ratio of two timings taken one after the other carries over.
 Each timing is the best of a few repetitions.
@@ -16,13 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.images import write_pair
-from cosmodeep_hpc import runtime
-from cosmodeep_hpc.config import Config, load
-from cosmodeep_hpc.learn import modelfile, network
-from cosmodeep_hpc.survey import sweep
 from cosmodeep_hpc.tiles.fits.image import open_image
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
-from cosmodeep_hpc.world import World, open_world
 
 
 def best(*actions: Callable[[], object], repetitions: int = 5) -> list[float]:
@@ -62,46 +57,13 @@ def preprocessing(folder: Path) -> None:
         )
 
 
-def classifying(folder: Path, config: Config, world: World) -> None:
-    """A sweep of one image, file to products, against the bare network on as many tiles."""
-    net = network.build(config.model, 40, 1)
-    card = modelfile.Card(
-        preprocessing=Preprocessing.of(config.tiles),
-        f_th=1e-7,
-        n_pix=40,
-        threshold=0.5,
-        pixel_scale=9.6,
-        noise_rms=0.88e-7,
-        trained_on=(),
-        seed=1,
-    )
-    modelfile.save(folder / "model.keras", net, card)
-    image = open_image(folder / "noise-00000.fits")
-    trained = modelfile.load(folder / "model.keras")
-    level = card.preprocessing.measure(image)
-    plan = sweep.stripes(image, trained, config.classify.batch)
-    shape = (config.classify.batch, 40, 40, 1)
-    tiles = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    count = (image.shape[0] // 40) * (image.shape[1] // 40)
-    batches = -(-count // len(tiles))
-    ours, bare = best(
-        lambda: sweep.sweep(trained, image, level, plan, config.classify, world),
-        lambda: [net.predict_on_batch(tiles) for _ in range(batches)],
-    )
-    report("classifying", f"{count / ours:.0f} tiles/s", "bare network, same batches", bare / ours)
-
-
 def main() -> None:
-    """Run all of them."""
-    config = load(None, [("tiles.images_per_shard", "2"), ("tiles.validation", "0")])
-    world = open_world()
+    """Run all of it."""
     print(f"{'what':42} {'here':>22}   {'ratio to':30} {'ratio':>6}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pair(folder, 0, 2000)
         preprocessing(folder)
-        runtime.start_tensorflow(world)
-        classifying(folder, config, world)
 
 
 if __name__ == "__main__":

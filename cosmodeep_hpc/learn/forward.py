@@ -6,6 +6,7 @@ once, and the probability of a tile has the same bits whatever its neighbours an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,11 +21,12 @@ from cosmodeep_hpc.learn.network import build
 
 Array = NDArray[np.float32]
 
-CONVOLVED = 50
-"""Tiles convolved at once on a CPU: their maps stay in its cache."""
+CONVOLVED = 100
+"""Tiles convolved at once on a CPU; 250 are 2 % faster, and waste more on the last part."""
 CONNECTED = 500
 """Tiles whose features go through the dense layers at once on a CPU: their weights are read once
 for all of them."""
+ALIGNED = 64  # bytes
 DRAWN = {"kernel_initializer", "bias_initializer", "rate", "seed"}
 """What of a layer's description says how it is trained and not what it computes."""
 
@@ -70,6 +72,14 @@ class Whole:
         return in_parts(self._signal, tiles, batch)
 
 
+def _aligned(shape: tuple[int, ...]) -> Array:
+    """Memory that begins where vector instructions like it, and TensorFlow asks for it."""
+    count = math.prod(shape)
+    memory = np.zeros(count + ALIGNED // 4, dtype=np.float32)
+    first = -memory.ctypes.data % ALIGNED // 4
+    return memory[first : first + count].reshape(shape)
+
+
 class OnCores:
     """Our networks on the cores of a CPU, by TensorFlow and a first layer of our own.
 
@@ -84,8 +94,9 @@ class OnCores:
         self._kernel = conv1.kernel.numpy().reshape(9, -1)
         self._bias = conv1.bias.numpy()
         size = int(network.input_shape[1])
-        maps = (CONVOLVED, *firstlayer.pooled_shape(size))
-        self._maps = np.empty(maps, dtype=np.float32)
+        self._maps = _aligned((CONVOLVED, *firstlayer.pooled_shape(size)))
+        # the same memory as TensorFlow sees it: a copy of it would cost as much as 4 % of the speed
+        self._seen = tf.experimental.dlpack.from_dlpack(self._maps.__dlpack__())
         threads = max(1, tf.config.threading.get_intra_op_parallelism_threads())
         self._cuts = [p for p in np.array_split(np.arange(CONVOLVED), threads) if len(p)]
         self._threads = ThreadPoolExecutor(len(self._cuts)) if len(self._cuts) > 1 else None
@@ -112,7 +123,7 @@ class OnCores:
             work(self._cuts[0])
         else:
             list(self._threads.map(work, self._cuts))
-        return self._features(self._constant(self._maps))
+        return self._features(self._seen)
 
 
 Forward = Callable[[Array, int], Array]

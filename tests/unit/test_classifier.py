@@ -71,7 +71,7 @@ def test_first_layer_by_hand():
     assert not maps[..., 2:].any()
 
 
-COUNTS = [1, 51, 499]
+COUNTS = [1, 101, 499]
 
 
 @pytest.mark.parametrize("kind", ["cores", "whole"])

@@ -1,0 +1,212 @@
+"""`python -m benchmarks.sweep`: how near a sweep is to the bare network, and to ONNX Runtime's.
+
+    python3 -m venv ONNX && ONNX/bin/pip install onnxruntime onnx numpy
+    python -m benchmarks.sweep --onnx ONNX/bin/python            # one core, about 2 minutes
+    python -m benchmarks.sweep --onnx ONNX/bin/python --cores 2
+    KERAS_BACKEND=jax python -m benchmarks.sweep                 # any backend, or a GPU
+
+Everything is timed in turn, round by round, so that a machine that is slow for a while is slow for
+all of them; given is the best of each. ONNX Runtime runs the same weights on tiles held in memory,
+in the best of a few sizes of batch. The sweep is timed from files to probabilities, noise measured
+and checksums made, and again with its products written. `--cpu` counts the seconds of the processor
+instead of the clock's, for one core of a machine with other work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.images import NOISE, write_pair
+from cosmodeep_hpc import runtime, workpool
+from cosmodeep_hpc.config import load
+from cosmodeep_hpc.learn import modelfile, network
+from cosmodeep_hpc.learn.classifier import probabilities
+from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.survey.foreman import Sweep
+from cosmodeep_hpc.survey.swept import Swept
+from cosmodeep_hpc.survey.task import Outcome, Request
+from cosmodeep_hpc.survey.worker import Worker
+from cosmodeep_hpc.tiles.fits.mosaic import open_image
+from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
+from cosmodeep_hpc.tiles.tiling import coverage, cut
+from cosmodeep_hpc.world import World, open_world
+
+SIDE, SIZE = 2000, 40
+TILES = (SIDE // SIZE) ** 2
+BATCHES = (10, 50, 500)  # of ONNX Runtime
+ROWS = 400  # read at once
+
+
+class Onnx:
+    """ONNX Runtime in a process of its own."""
+
+    def __init__(self, python: Path, weights: Path, threads: int, *, cpu: bool) -> None:
+        """Start it with an interpreter that has it; wait until it is ready."""
+        script = Path(__file__).with_name("onnx_loop.py")
+        self._process = subprocess.Popen(
+            [str(python), str(script), str(weights), str(threads), "cpu" if cpu else "clock"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdin and self._process.stdout
+        self._ask, self._answer = self._process.stdin, self._process.stdout
+        self.version = self._answer.readline().strip()
+
+    def ask(self, line: str) -> str:
+        """Its answer to a line."""
+        self._ask.write(line + "\n")
+        self._ask.flush()
+        return self._answer.readline().strip()
+
+    def close(self) -> None:
+        """End it."""
+        self._ask.close()
+        self._process.wait()
+
+
+def make_model(folder: Path) -> TrainedModel:
+    """An untrained network in a file, and its weights as ONNX Runtime takes them."""
+    config = load(None, [])
+    net = network.build(config.model, SIZE, 1)
+    card = modelfile.Card(
+        preprocessing=Preprocessing.of(config.tiles),
+        f_th=1e-7,
+        n_pix=40,
+        threshold=0.5,
+        pixel_scale=9.6,
+        noise_rms=NOISE,
+        trained_on=(),
+        seed=1,
+    )
+    modelfile.save(folder / "model.keras", net, card)
+    layers = [net.get_layer(name) for name in ("conv1", "conv2", "hidden", "logits")]
+    weights = {
+        f"{layer.name}.{kind}": values
+        for layer in layers
+        for kind, values in zip(("kernel", "bias"), layer.get_weights(), strict=True)
+    }
+    np.savez(folder / "weights.npz", **weights)
+    return modelfile.load(folder / "model.keras")
+
+
+def sweep(world: World, model: TrainedModel, images: list[Path], *, products: bool) -> None:
+    """Sweep images, with or without their products, into a folder that is thrown away."""
+    config, request = load(None, []), Request()
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name)
+
+        def leave(swept: Swept) -> Outcome:
+            return Outcome(path=swept.path, state="done")
+
+        foreman = Sweep(
+            config,
+            request,
+            images,
+            out,
+            model.card,
+            "0" * 64,
+            at_once=1,
+            strict=True,
+            restart=True,
+            is_stopped=lambda: False,
+            progress=lambda *words: None,
+            note=print,
+        )
+        write = None if products else leave
+        worker = Worker(config, request, images, out, model, "0" * 64, write=write)
+        workpool.work(world, foreman, worker.prepare, worker.finish)
+
+
+def prepare(path: Path, preprocessing: Preprocessing, level: Level) -> None:
+    """An image as the network sees it, from its file; its level is known."""
+    image = open_image(path)
+    for start in range(0, SIDE, ROWS):
+        tiles = cut(image.rows(start, start + ROWS), SIZE)
+        coverage(tiles)
+        preprocessing.apply(tiles, level)
+
+
+def say(what: str, seconds: float, ratio: str = "") -> None:
+    """One line of the table, for one image."""
+    rate = f"{1 / seconds:8.2f} images/s {TILES / seconds:9.0f} tiles/s"
+    print(f"{what:44} {seconds * 1e3:8.1f} ms {rate}   {ratio}", flush=True)
+
+
+def main() -> None:
+    """Time all of it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--onnx", type=Path, help="an interpreter that has onnxruntime and onnx")
+    parser.add_argument("--cores", type=int, default=1, help="cores of this process, the last ones")
+    parser.add_argument("--images", type=int, default=3, help="images of a sweep")
+    parser.add_argument("--rounds", type=int, default=5, help="timings of each, in turn")
+    parser.add_argument("--cpu", action="store_true", help="seconds of the processor, on one core")
+    words = parser.parse_args()
+    clock = time.process_time if words.cpu else time.perf_counter
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[-words.cores :])
+    print(f"{words.cores} of {len(cores)} cores, load {os.getloadavg()[0]:.1f}", flush=True)
+    world = open_world()
+    runtime.start_backend(world)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number in range(words.images):
+            write_pair(folder, number, SIDE)
+        images = sorted(folder.glob("noise-*.fits"))
+        model = make_model(folder)
+        preprocessing = model.card.preprocessing
+        level = preprocessing.measure(open_image(images[0]))
+        tiles = np.random.default_rng(1).normal(size=(TILES, SIZE, SIZE)).astype(np.float32)
+        asinh = replace(preprocessing, scaling="asinh")
+        actions: dict[str, Callable[[], object]] = {
+            "network, tiles held in memory": lambda: probabilities(model, tiles, 500),
+            "file to tiles, minmax": lambda: prepare(images[0], preprocessing, level),
+            "file to tiles, asinh": lambda: prepare(images[0], asinh, level),
+            "measuring extremes and noise": lambda: preprocessing.measure(open_image(images[0])),
+            "sweep, files to probabilities": lambda: sweep(world, model, images, products=False),
+            "sweep, products written": lambda: sweep(world, model, images, products=True),
+        }
+        times: dict[str, list[float]] = {}
+        onnx = None
+        if words.onnx:
+            onnx = Onnx(words.onnx, folder / "weights.npz", words.cores, cpu=words.cpu)
+            np.save(folder / "tiles.npy", tiles[:500])
+            onnx.ask(f"check {folder}/tiles.npy {folder}/found.npy")
+            difference = np.load(folder / "found.npy") - probabilities(model, tiles[:500], 500)
+            print(f"largest difference to ONNX Runtime: {abs(difference).max():.1e}")
+        for action in actions.values():
+            action()
+        for _ in range(words.rounds):
+            for what, action in actions.items():
+                start = clock()
+                action()
+                of = words.images if what.startswith("sweep") else 1
+                times.setdefault(what, []).append((clock() - start) / of)
+                if onnx and not what.startswith(("file", "measuring")):
+                    for batch in BATCHES:
+                        seconds = float(onnx.ask(f"time {batch} {TILES // 5}")) * 5
+                        times.setdefault("onnx", []).append(seconds)
+        bare = None
+        if onnx:
+            bare = min(times.pop("onnx"))
+            say(f"ONNX Runtime {onnx.version}, bare forward pass", bare)
+            onnx.close()
+        for what, taken in times.items():
+            best = min(taken)
+            ratio = f"{100 * bare / best:5.1f} % of ONNX Runtime's speed" if bare else ""
+            say(what, best, "" if what.startswith(("file", "measuring")) else ratio)
+        if bare is None:
+            print("ONNX Runtime: not timed, no --onnx PYTHON was given")
+
+
+if __name__ == "__main__":
+    main()
