@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 from fields import NOISE, write
 from models import brightest_pixel_model
+from sweeping import sweep_with
 
-from cosmodeep_hpc import workpool
-from cosmodeep_hpc.config import Classify, Config
+from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.survey import sweep
-from cosmodeep_hpc.survey.foreman import Sweep
 from cosmodeep_hpc.survey.task import Outcome, Request
-from cosmodeep_hpc.survey.worker import Worker
 from cosmodeep_hpc.world import open_world
 
 
@@ -22,36 +20,19 @@ def noise(shape, seed=0):
     return np.random.default_rng(seed).normal(0, NOISE, shape).astype(np.float32)
 
 
-def swept(path, model, request=None, restart=True, left=None, paths=None, **options):
-    """Sweep a file with a model on one rank; what is swept, before its products are written."""
-    found, request = [], request or Request()
-    config = replace(Config(), classify=Classify(**options))
-    paths, out = paths or [path], path.parent / "out"
-    out.mkdir(exist_ok=True)
+def swept(path, model, request=None, restart=True, left=None, **options):
+    """Sweep a file; what is swept, before its products are written; None where it was stopped."""
+    found = []
 
     def take(result):
         found.append(result)
         return Outcome(path=path, state="done")
 
-    failures = []
-    foreman = Sweep(
-        config,
-        request,
-        paths,
-        out,
-        model.card,
-        "0" * 64,
-        at_once=1,
-        strict=False,
-        restart=restart,
-        is_stopped=left or (lambda: False),
-        progress=lambda *words: None,
-        note=failures.append,
-    )
-    worker = Worker(config, request, paths, out, model, "0" * 64, write=take)
-    workpool.work(open_world(), foreman, worker.prepare, worker.finish)
-    if failures:
-        raise InputError(failures[0])
+    out = path.parent / "out"
+    how = {"write": take, "restart": restart, "is_stopped": left}
+    for outcome in sweep_with(model, [path], out, request, **how, **options):
+        if outcome.state == "failed":
+            raise InputError(outcome.notes[0])
     return found[0] if found else None
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.survey.swept import NO_DATA, Swept
 from cosmodeep_hpc.tiles.fits import axes as fits_axes
-from cosmodeep_hpc.tiles.fits.hdu import value
+from cosmodeep_hpc.tiles.fits.cards import value
 from cosmodeep_hpc.tiles.fits.image import Image
 from cosmodeep_hpc.tiles.tiling import tile_wcs
 
