@@ -70,6 +70,7 @@ class Sheet:
         height = 1 + 0.8 * side * min(max(ny / nx, 0.2), 3)
         self.figure = Figure(figsize=(side * self.columns, height * self.rows), dpi=120)
         FigureCanvasAgg(self.figure)
+        self.figure.subplots_adjust(left=0.1, right=0.99, bottom=0.08, top=0.94)
 
     def draw(
         self, small: NDArray[np.float32], block: int, title: str, noise: float | None = None
@@ -144,5 +145,10 @@ def tile_edges(where: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write a figure as PNG, with nothing in it that changes from run to run."""
-    figure.savefig(path, format="png", bbox_inches="tight", metadata={"Software": None})
+    """Write a figure as PNG, with nothing in it that changes from run to run.
+
+    Its margins are not fitted (`bbox_inches="tight"` draws all twice), and noise, which hardly
+    packs, is packed lightly: half the time.
+    """
+    packing = {"compress_level": 3}
+    figure.savefig(path, format="png", metadata={"Software": None}, pil_kwargs=packing)
