@@ -89,6 +89,10 @@ class OnCores:
 
     def __init__(self, tf: Any, network: Any) -> None:
         """Take the weights of a Keras model of `network.build`, as they are now."""
+        from tensorflow.python.framework.convert_to_constants import (
+            convert_variables_to_constants_v2,
+        )
+
         fast = FastNetwork(tf, network)
         conv1 = network.get_layer("conv1")
         self._kernel = conv1.kernel.numpy().reshape(9, -1)
@@ -101,16 +105,21 @@ class OnCores:
         self._cuts = [p for p in np.array_split(np.arange(CONVOLVED), threads) if len(p)]
         self._threads = ThreadPoolExecutor(len(self._cuts)) if len(self._cuts) > 1 else None
         self._features = tf.function(fast.features)
-        self._signal = tf.function(lambda rows: tf.nn.softmax(fast.outputs(rows))[:, 1])
+        signal = tf.function(lambda rows: tf.nn.softmax(fast.outputs(rows))[:, 1])
+        rows = tf.TensorSpec((CONNECTED, network.get_layer("hidden").kernel.shape[0]), tf.float32)
+        # with constant weights oneDNN's dense layers sum in the same order on any number of
+        # threads; with variable ones they do not
+        self._signal = convert_variables_to_constants_v2(signal.get_concrete_function(rows))
         self._constant = tf.constant
 
     def __call__(self, tiles: Array, batch: int) -> Array:
         """The probability of signal of tiles (n, size, size): float32 (n,).
 
-        `batch` says nothing here: the same parts, and so the same bits, whatever it is.
+        `batch` says nothing here: the same parts, and so the same bits, whatever it is; and on any
+        number of threads.
         """
         features = in_parts(self._convolved, tiles, CONVOLVED)
-        return in_parts(lambda rows: self._signal(self._constant(rows)), features, CONNECTED)
+        return in_parts(lambda rows: self._signal(self._constant(rows))[0], features, CONNECTED)
 
     def _convolved(self, tiles: Array) -> Any:
         """The features of `CONVOLVED` tiles."""

@@ -91,6 +91,31 @@ def test_neighbours_and_place_do_not_change_a_bit(model, kind):
     assert probabilities(model, zeros, 64)[31] == found[5]
 
 
+THREADS = """
+import sys
+import numpy as np
+from cosmodeep_hpc import runtime
+from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.learn.classifier import probabilities
+from cosmodeep_hpc.world import open_world
+runtime.start_backend(open_world())
+model, tiles, out = sys.argv[1:]
+np.save(out, probabilities(modelfile.load(model), np.load(tiles), 500))
+"""
+
+
+def test_the_number_of_threads_does_not_change_a_bit(model, tmp_path):
+    """One rank with all cores and ranks of one core each sweep to the same bytes."""
+    tiles = random_tiles(1000)
+    np.save(tmp_path / "tiles.npy", tiles)
+    for threads in (1, 2):
+        words = [model.path, tmp_path / "tiles.npy", tmp_path / f"{threads}.npy"]
+        env = environment(TF_NUM_INTRAOP_THREADS=str(threads))
+        subprocess.run([sys.executable, "-c", THREADS, *map(str, words)], env=env, check=True)
+    one, two = (np.load(tmp_path / f"{threads}.npy") for threads in (1, 2))
+    np.testing.assert_array_equal(one, two)
+
+
 def test_no_tiles(model):
     none = random_tiles(0)
     for each in (model, brightest_pixel_model()):
