@@ -131,10 +131,15 @@ def robust_noise(image: Image, pixels: NDArray[np.float32] | None = None) -> flo
         sample = image.pixels()
     else:
         sample = np.concatenate([image.rows(row, row + 1) for row in chosen])
-    sample = sample[np.isfinite(sample) & (sample != 0)]
+    good = np.isfinite(sample)
+    good &= sample != 0
+    if not good.all():
+        sample = sample[good]
+    sample = sample.reshape(-1)
     if sample.size == 0:
         raise InputError(f"{image.path}: no pixel with data (all blank, NaN or 0)")
-    sigma = float(GAUSSIAN * median(np.abs(sample - median(sample))))
+    deviation = sample - median(sample)
+    sigma = float(GAUSSIAN * median(np.abs(deviation, out=deviation)))
     if sigma <= 0:
         raise InputError(f"{image.path}: no noise in it (median absolute deviation 0)")
     return sigma
