@@ -73,7 +73,7 @@ def run(words: argparse.Namespace, world: World) -> None:
         writer.start()
         writer.join()
     world.comm.Barrier()
-    runtime.start_tensorflow(world)
+    runtime.start_backend(world)
     modelfile.load(DEFAULT_MODEL)
     before, start = held(), time.perf_counter()
     config = load(None, [])

@@ -5,7 +5,8 @@
 
 The step, PyTorch, a large matrix product and whole training runs are timed in turn on one core,
 stretch by stretch of ten steps, so that a machine that is slow for a while is slow for all of them;
-given are the best stretches. Then `cosmodeep train` runs on 1 and on 2 ranks of one core each.
+given are the best stretches. Then `cosmodeep train` runs on 1 and on 2 ranks of one core each, and
+twice at once on 1 rank: two cores that share caches and memory are not twice one.
 
 `step, dense backward` computes the backward pass of the second convolution at every pixel; the step
 itself does so at the pixels the gradient comes from.
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -223,10 +225,19 @@ def one_core(folder: Path, python: Path | None, rounds: int) -> None:
 def two_ranks(folder: Path, rounds: int) -> None:
     """The line of two cores."""
     runs: dict[int, list[dict[str, float]]] = {1: [], 2: []}
+    apart = []
     for _ in range(rounds):
         for ranks, found in runs.items():
             found.append(trained(folder, ranks))
+        with ThreadPoolExecutor() as jobs:
+            each = list(jobs.map(lambda _: trained(folder, 1), range(2)))
+        apart.append(sum(job["tiles_per_second"] for job in each))
     alone, pair = (max(r, key=lambda x: x["tiles_per_second"]) for r in runs.values())
+    say(
+        "2 jobs of 1 rank, at the same time",
+        f"{max(apart):.0f} tiles/s",
+        f"{max(apart) / alone['tiles_per_second']:.2f} x 1 rank: what the cores share",
+    )
     say(
         "2 ranks of 1 core, 100 tiles each",
         f"{pair['tiles_per_second']:.0f} tiles/s",

@@ -61,7 +61,7 @@ def run(
         InputError: bad usage or a bad model; with `strict`, an image that cannot be swept.
     """
     world.on_root(lambda: _check(config, model, images, out, request))
-    runtime.start_tensorflow(world)
+    runtime.start_backend(world)
     trained = modelfile.load(model)
     model_sha256 = world.on_root(lambda: sha256(trained.path))
     worker = Worker(config, request, images, out, trained, model_sha256)
