@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import naming
+from cosmodeep_hpc.tiles.checksum import crc32
 
 Entry = tuple[str, int, int]
 """What was done (`measure`, `classify`), of which plane, and which stripe of it."""
@@ -61,7 +61,7 @@ class Journal:
             except (ValueError, KeyError, TypeError):
                 break
             content = self._file.read(4 * sum(sizes))
-            if len(content) != 4 * sum(sizes) or zlib.crc32(content) != crc:
+            if len(content) != 4 * sum(sizes) or crc32(content) != crc:
                 break
             flat = np.frombuffer(content, dtype=np.float32)
             parts = np.split(flat, np.cumsum(sizes)[:-1])
@@ -80,7 +80,7 @@ class Journal:
         about = {
             "entry": entry,
             "shapes": [a.shape for a in arrays],
-            "crc32": zlib.crc32(content),
+            "crc32": crc32(content),
         }
         with naming(self.path, "write"):
             self._file.write(json.dumps(about).encode() + b"\n" + content)
