@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc import __version__
 from cosmodeep_hpc.claim import claimed, holder_of
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
@@ -26,7 +28,7 @@ from cosmodeep_hpc.survey.products.writing import record_of, stem
 from cosmodeep_hpc.survey.scaling import Scaling
 from cosmodeep_hpc.survey.stripe import Classified
 from cosmodeep_hpc.survey.task import Opened, Outcome, Request, Task
-from cosmodeep_hpc.survey.worker import outcome, unpacked_name
+from cosmodeep_hpc.survey.worker import outcome, stamp, unpacked_files
 from cosmodeep_hpc.workpool import Idle
 
 AHEAD = 2  # mosaics begun beside those that the ranks work on
@@ -97,7 +99,7 @@ class Sweep:
             "hdu": request.hdu,
             "planes": request.planes,
             "beam": None if request.beam is None else repr(request.beam),
-            "rms": _stamp(request.rms) if isinstance(request.rms, Path) else request.rms,
+            "rms": stamp(request.rms) if isinstance(request.rms, Path) else request.rms,
         }
 
     # --- what the pool asks ---
@@ -105,14 +107,14 @@ class Sweep:
     def draw(self) -> Task | Idle:
         """The next task: of the first mosaics first."""
         self.stopped = self.stopped or self._is_stopped()
-        if not self.stopped:
+        while not self.stopped:
             for mosaic in self._active:
                 if mosaic.ready:
                     mosaic.drawn += 1
                     return mosaic.ready.popleft()
-            if self._waiting and len(self._active) < self._at_once:
-                self._begin(self._waiting.popleft())
-                return self.draw()
+            if not self._waiting or len(self._active) >= self._at_once:
+                break
+            self._begin(self._waiting.popleft())
         if any(mosaic.drawn for mosaic in self._active):
             return Idle.WAIT
         for mosaic in self._active:  # stopped: what is done stays in the journals
@@ -211,7 +213,9 @@ class Sweep:
         name = self._out / f".{stem(mosaic.path)}.journal"
         if self._restart:
             name.unlink(missing_ok=True)
-        mosaic.journal = Journal(name, {**self._depends_on, "image": _stamp(mosaic.path)})
+        made_by = [__version__, os.environ.get("KERAS_BACKEND", "")]
+        key = {**self._depends_on, "image": stamp(mosaic.path), "made_by": made_by}
+        mosaic.journal = Journal(name, key)
         for (kind, number, place), arrays in mosaic.journal.entries.items():
             plane = mosaic.planes[number]
             if kind == "measure":
@@ -265,7 +269,8 @@ class Sweep:
                 mosaic.journal.close()
             else:
                 mosaic.journal.remove()
-        unpacked_name(mosaic.path, self._out).unlink(missing_ok=True)
+        for left in unpacked_files(mosaic.path, self._out):
+            left.unlink(missing_ok=True)
         mosaic.open_until_done.close()
 
     def _fail(self, mosaic: MosaicSweep, error: InputError) -> Outcome:
@@ -312,15 +317,6 @@ def _finished(record: Path) -> dict[str, Any]:
         return dict(read_json(record))
     except (InputError, TypeError, ValueError):
         return {}
-
-
-def _stamp(path: Path) -> list[Any]:
-    """Name, size and time of a file: what tells quickly that it is another."""
-    try:
-        about = path.stat()
-    except OSError:
-        return [str(path)]
-    return [path.name, about.st_size, about.st_mtime_ns]
 
 
 def _arrays(part: Classified) -> list[NDArray[np.float32]]:

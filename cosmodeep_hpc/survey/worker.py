@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -219,9 +220,24 @@ class Worker:
         return robust_noise(image)
 
 
+def stamp(path: Path) -> list[Any]:
+    """Name, size and time of a file: what tells quickly that it is another."""
+    try:
+        about = path.stat()
+    except OSError:
+        return [str(path)]
+    return [path.name, about.st_size, about.st_mtime_ns]
+
+
 def unpacked_name(path: Path, out: Path) -> Path:
-    """Where the data of a packed file lie while it is swept."""
-    return out / f".{path.name}.unpacked"
+    """Where the data of a packed file lie while it is swept; those of another file do not."""
+    digest = hashlib.sha256(repr(stamp(path)).encode()).hexdigest()
+    return out / f".{path.name}.{digest[:16]}.unpacked"
+
+
+def unpacked_files(path: Path, out: Path) -> list[Path]:
+    """What was unpacked of a file of this name, by sweeps that were killed too."""
+    return [p for p in out.glob(".*.unpacked") if p.name.startswith(f".{path.name}.")]
 
 
 def _name(image: Image) -> str:

@@ -298,3 +298,32 @@ def test_two_images_of_one_name_are_refused(tmp_path):
     paths = [tmp_path / "a" / "x.fits", tmp_path / "b" / "x.fits"]
     with pytest.raises(InputError, match="named as those of"):
         sweep.run(Config(), "no-model", paths, tmp_path / "out", open_world(), Request())
+
+
+def test_what_a_killed_sweep_has_unpacked_is_not_taken_for_another_file(tmp_path):
+    """The file of that name is another one meanwhile: its own pixels are swept."""
+    model, path = brightest_pixel_model(), tmp_path / "a.fits.gz"
+    pixels = noise((120, 120))
+    pixels[50, 50] = 1e-2
+    write(path, pixels)
+    draws = iter(range(100))
+    assert swept(path, model, left=lambda: next(draws) > 2) is None
+    assert len(list((tmp_path / "out").glob(".*.unpacked"))) == 1
+    pixels[50, 50], pixels[70, 110] = 0, 1e-2
+    write(path, pixels)
+    found = swept(path, model, restart=False).planes[0].signal(0.5)
+    assert np.argwhere(found).tolist() == [[1, 2]]
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_thousands_of_images_in_the_hands_of_another_job_are_each_told(tmp_path):
+    path, out = write(tmp_path / "a.fits", noise((40, 40))), tmp_path / "out"
+    out.mkdir()
+    paths = []
+    for number in range(1100):
+        paths.append(tmp_path / f"{number}.fits")
+        paths[-1].symlink_to(path)
+        (out / f"{number}.json.lock").write_text("{}")  # nobody that could be asked
+    outcomes = sweep_with(brightest_pixel_model(), paths, out)
+    assert {outcome.state for outcome in outcomes} == {"failed"} and len(outcomes) == 1100
+    assert "wait for its end" in outcomes[0].notes[0]
