@@ -40,12 +40,14 @@ class Sampler:
     """The order of a training run.
 
     An epoch is all signal tiles and `noise_per_signal` times as many noise tiles, drawn anew each
-    epoch without repetition, in a random order. Its last global batch holds the remainder.
+    epoch without repetition, in a random order. Its last global batch holds the remainder. Where
+    that is more than `epoch_tiles`, signal tiles too are drawn anew each epoch.
 
     Attributes:
         signal, noise: positions of the signal and noise tiles in the tile store.
         batch: tiles in a global batch.
         noise_per_signal: noise tiles drawn for one signal tile.
+        epoch_tiles: tiles of an epoch at most; 0: as many as there are.
         seed: of the run.
     """
 
@@ -54,15 +56,21 @@ class Sampler:
     batch: int
     noise_per_signal: float
     seed: int
+    epoch_tiles: int = 0
 
     @property
     def epoch_size(self) -> int:
         """Tiles in an epoch."""
-        return len(self.signal) + self._n_noise
+        return self._n_signal + self._n_noise
+
+    @property
+    def _n_signal(self) -> int:
+        share = int(self.epoch_tiles / (1 + self.noise_per_signal))
+        return min(len(self.signal), max(1, share)) if self.epoch_tiles else len(self.signal)
 
     @property
     def _n_noise(self) -> int:
-        return min(len(self.noise), int(np.ceil(len(self.signal) * self.noise_per_signal)))
+        return min(len(self.noise), int(np.ceil(self._n_signal * self.noise_per_signal)))
 
     @property
     def steps(self) -> int:
@@ -72,8 +80,11 @@ class Sampler:
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The epoch's tiles, int64 (epoch_size,)."""
         random = np.random.Generator(_philox(self.seed, _EPOCH, (0, 0, 0, epoch)))
-        drawn = random.permutation(len(self.noise))[: self._n_noise]
-        together = np.concatenate([self.signal, self.noise[drawn]])
+        noise = self.noise[random.permutation(len(self.noise))[: self._n_noise]]
+        signal = self.signal
+        if self._n_signal < len(signal):
+            signal = signal[random.permutation(len(signal))[: self._n_signal]]
+        together = np.concatenate([signal, noise])
         return together[random.permutation(len(together))]
 
     def batch_rows(self, step: int) -> range:

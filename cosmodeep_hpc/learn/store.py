@@ -87,6 +87,7 @@ def fill(tileset: TileSet, label: Label, train: Train, world: World) -> Store:
         noise=np.searchsorted(kept, noise_rows),
         batch=train.batch,
         noise_per_signal=train.noise_per_signal,
+        epoch_tiles=train.epoch_tiles,
         seed=train.seed,
     )
     return Store(

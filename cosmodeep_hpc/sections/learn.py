@@ -41,6 +41,12 @@ class Train(Section):
     noise_per_signal: float = option(
         1.0, "noise tiles drawn in an epoch for one signal tile", above=0
     )
+    epoch_tiles: int = option(
+        0,
+        "tiles of an epoch at most, signal and noise, drawn anew each time; 0: all signal tiles",
+        unit="tile",
+        low=0,
+    )
     noise_pool: float = option(
         4.0, "noise tiles held in memory for one signal tile; an epoch draws from them", above=0
     )

@@ -22,6 +22,28 @@ def test_every_signal_tile_once_an_epoch(per_signal, drawn):
         assert len(set(noise)) == drawn and set(noise) <= set(NOISE)  # without repetition
 
 
+@pytest.mark.parametrize(
+    "most, per_signal, signal, noise",
+    [
+        (0, 1.0, 37, 37),
+        (74, 1.0, 37, 37),  # as many as there are
+        (30, 1.0, 15, 15),
+        (40, 3.0, 10, 30),
+        (1, 1.0, 1, 1),  # at least one of each kind
+    ],
+)
+def test_tiles_of_an_epoch_at_most(most, per_signal, signal, noise):
+    sampler = replace(SAMPLER, epoch_tiles=most, noise_per_signal=per_signal)
+    seen = set()
+    for epoch in range(60):
+        order = sampler.order(epoch)
+        assert len(set(order)) == len(order) == sampler.epoch_size
+        assert (np.sum(order < 100), np.sum(order >= 100)) == (signal, noise)
+        seen |= set(order[order < 100])
+    if signal > 1:
+        assert seen == set(SIGNAL)  # signal tiles left out of one epoch are in another
+
+
 def test_noise_is_drawn_anew_each_epoch():
     """Over many epochs each of 200 noise tiles is drawn in 37 / 200 of them."""
     seen = np.concatenate([SAMPLER.order(epoch) for epoch in range(1000)])
