@@ -11,7 +11,8 @@ import numpy as np
 from cosmodeep_hpc import runtime
 from cosmodeep_hpc.config import Model
 from cosmodeep_hpc.learn import modelfile
-from cosmodeep_hpc.learn.modelfile import Card, TrainedModel
+from cosmodeep_hpc.learn.card import Card
+from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 from cosmodeep_hpc.world import open_world
 

@@ -19,7 +19,7 @@ from cosmodeep_hpc.learn.stopping import Standing
 
 FOLDER = "checkpoints"
 LATEST = "latest"  # file in it: the name of the newest checkpoint that is on the disk
-FORMAT = 2
+FORMAT = 3
 
 Arrays = Sequence[NDArray[np.float32]]
 

@@ -12,13 +12,16 @@ from cosmodeep_hpc.learn.modelfile import TrainedModel
 def probabilities(
     model: TrainedModel, tiles: NDArray[np.float32], batch: int
 ) -> NDArray[np.float32]:
-    """The probability of signal of preprocessed tiles (n, size, size): float32 (n,).
+    """The calibrated probability of signal of preprocessed tiles (n, size, size): float32 (n,).
 
     A tile's result does not depend on the others, on their number or on its place among them. On a
     GPU, and on other Keras backends than TensorFlow, the network sees `batch` tiles at a time.
     """
     if len(tiles) == 0:
         return np.empty(0, dtype=np.float32)
-    if model.forward is None:
-        return in_parts(model.probability, tiles, batch)
-    return model.forward(tiles, batch)
+    given = (
+        in_parts(model.probability, tiles, batch)
+        if model.forward is None
+        else model.forward(tiles, batch)
+    )
+    return model.card.calibration(given)

@@ -124,15 +124,33 @@ class Curve:
     def best_threshold(self) -> float:
         """The threshold of largest As; the lowest of those that share it, so that Ws is largest.
 
-        It lies halfway (in probability) to the next distinct value below, not on a tile's own.
         Without a single signal tile there is nothing to choose by: 0.5.
         """
         if self.Ns == 0 or len(self.threshold) == 0:
             return 0.5
         score = self.Nsc / (self.Ns + self.Nvw)
-        best = int(np.flatnonzero(score == score.max())[-1])
-        below = self.threshold[best + 1] if best + 1 < len(self.threshold) else 0.0
-        return float((self.threshold[best] + below) / 2)
+        return self._below(int(np.flatnonzero(score == score.max())[-1]))
+
+    def threshold_of(
+        self, *, completeness: float | None = None, purity: float | None = None
+    ) -> float:
+        """The threshold that reaches a completeness (Ws), or a purity, with most of the other.
+
+        The highest with that completeness, or the lowest with that purity. Where no threshold
+        reaches it: that of its largest value.
+        """
+        if self.Ns == 0 or len(self.threshold) == 0:
+            return 0.5
+        if completeness is not None:
+            return self._below(int(np.argmax(self.recall >= min(completeness, self.recall[-1]))))
+        assert purity is not None
+        enough = self.precision >= min(purity, self.precision.max())
+        return self._below(int(np.flatnonzero(enough)[-1]))
+
+    def _below(self, k: int) -> float:
+        """Halfway (in probability) from threshold `k` to the next below: not on a tile's own."""
+        below = self.threshold[k + 1] if k + 1 < len(self.threshold) else 0.0
+        return float((self.threshold[k] + below) / 2)
 
 
 def curve(signal: NDArray[np.bool_], probability: NDArray[np.float32]) -> Curve:

@@ -6,22 +6,21 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc import __version__
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.learn import card
+from cosmodeep_hpc.learn.card import Card, Point
 from cosmodeep_hpc.learn.forward import Forward, compiled
-from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
 MODEL = "model.keras"
 CARD = "cosmodeep.json"  # our member of the archive; Keras reads past it
-FORMAT = 1
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5", CARD}
 PARTS = {
     "keras": {"DTypePolicy"},
@@ -42,30 +41,6 @@ PARTS = {
 }
 """What our networks are made of, by module: a file that asks Keras for more is refused."""
 MODELS = Path(__file__).parent.parent / "models"  # the models that ship with the package
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """What a model needs to be used rightly, stored in its file.
-
-    Attributes:
-        preprocessing: as its training tiles were.
-        f_th, n_pix: the labels it was trained on [Jy/arcsec^2, pixel].
-        threshold: probability from which a tile is signal, chosen on validation images.
-        pixel_scale: of its training images [arcsec].
-        noise_rms: median noise of its training images [Jy/arcsec^2].
-        trained_on: fingerprints of the images it has seen, in training or validation.
-        seed: of the run.
-    """
-
-    preprocessing: Preprocessing
-    f_th: float
-    n_pix: int
-    threshold: float
-    pixel_scale: float
-    noise_rms: float
-    trained_on: tuple[str, ...]
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -90,13 +65,12 @@ class TrainedModel:
         return np.ascontiguousarray(np.asarray(both)[:, 1])
 
 
-def save(path: Path, network: Any, card: Card) -> None:
+def save(path: Path, network: Any, about: Card) -> None:
     """Write network and card as one `.keras` file, whole or not at all."""
-    content = {"format": FORMAT, "cosmodeep_hpc": __version__, **asdict(card)}
     with replacing(path) as temporary:
         network.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(CARD, json.dumps(content, indent=2))
+            archive.writestr(CARD, json.dumps(card.as_dict(about), indent=2))
         with zipfile.ZipFile(temporary) as written:
             if damaged := written.testzip():
                 raise InputError(f"{path}: {damaged} in it was not written whole; check the disk")
@@ -127,14 +101,17 @@ def find(name: str | Path) -> Path:
     )
 
 
-def load(name: str | Path) -> TrainedModel:
+def load(name: str | Path, point: Point = "accuracy") -> TrainedModel:
     """Load a model; nothing in its file is run as code.
+
+    Args:
+        point: the operating point whose threshold its card then has.
 
     Raises:
         InputError: not a model of ours, one with parts that ours have not, or damaged.
     """
     path = find(name)
-    card = read_card(path)
+    about = card.at(read_card(path), point, path)
     _refuse_foreign_parts(path)
     import keras
 
@@ -143,13 +120,13 @@ def load(name: str | Path) -> TrainedModel:
     except Exception as error:  # Keras raises what its parts raise: ValueError, KeyError, OSError
         reason = str(error).strip().split("\n", 1)[0]
         raise InputError(f"{path}: Keras cannot load the model in it ({reason})") from error
-    side = card.preprocessing.tile_size
+    side = about.preprocessing.tile_size
     if network.input_shape[1:] != (side, side, 1):
         raise InputError(
             f"{path}: its network takes tiles of {network.input_shape[1:]}; expected "
             f"{(side, side, 1)} as its card says: the file is damaged"
         )
-    return TrainedModel(path, card, network, compiled(network))
+    return TrainedModel(path, about, network, compiled(network))
 
 
 def _refuse_foreign_parts(path: Path) -> None:
@@ -208,14 +185,4 @@ def read_card(path: Path) -> Card:
         raise InputError(f"{path}: not a .keras file, or not a whole one ({reason})") from error
     except ValueError as error:
         raise InputError(f"{path}: damaged model card ({error})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: damaged model card ({type(content).__name__})")
-    version = content.pop("format", None)
-    content.pop("cosmodeep_hpc", None)
-    if version != FORMAT:
-        raise InputError(f"{path}: model format {version}; expected {FORMAT}")
-    try:
-        content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
-        return Card(**{**content, "trained_on": tuple(content["trained_on"])})
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged model card ({error})") from error
+    return card.from_dict(content, path)

@@ -21,18 +21,15 @@ class Standing:
 
     Attributes:
         epoch: of the last validation; -1 before the first.
-        threshold: probability from which a tile is signal, chosen by the last validation.
         best: As of the best validation, the earliest of equal ones; -1 before the first.
-        best_epoch, best_threshold: of that validation.
+        best_epoch: of that validation.
         since: validations since it.
         best_weights: the network's variables at it, in order; empty where they are not kept.
     """
 
     epoch: int = -1
-    threshold: float = 0.5
     best: float = -1.0
     best_epoch: int = -1
-    best_threshold: float = 0.5
     since: int = 0
     best_weights: Sequence[NDArray[np.float32]] = ()
 
@@ -44,18 +41,15 @@ class Standing:
         self,
         epoch: int,
         score: float,
-        threshold: float,
         weights: Sequence[NDArray[np.float32]] = (),
     ) -> Standing:
         """The standing after one more validation; `weights` are kept if it is the best."""
         if not self.is_better(score):
-            return replace(self, epoch=epoch, threshold=threshold, since=self.since + 1)
+            return replace(self, epoch=epoch, since=self.since + 1)
         return Standing(
             epoch=epoch,
-            threshold=threshold,
             best=score,
             best_epoch=epoch,
-            best_threshold=threshold,
             best_weights=weights,
         )
 

@@ -15,6 +15,7 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import modelfile, network, runfolder
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.checkpoint import State
 from cosmodeep_hpc.learn.meter import Meter
 from cosmodeep_hpc.learn.notice import Notice, Timer
@@ -24,7 +25,7 @@ from cosmodeep_hpc.learn.schedule import learning_rate
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.learn.stopping import Standing
 from cosmodeep_hpc.learn.store import Store, fill
-from cosmodeep_hpc.learn.validation import validate
+from cosmodeep_hpc.learn.validation import OperatingPoints, operating_points, validate
 from cosmodeep_hpc.tiles.tileset import TileSet, read_tileset
 from cosmodeep_hpc.world import World, known
 
@@ -99,12 +100,11 @@ def run(
                 log.close()
         if standing is None:
             return None
-        threshold = standing.threshold
         if config.train.keep == "best":
-            threshold = standing.best_threshold
             for variable, value in zip(net.variables, standing.best_weights, strict=True):
                 variable.assign(value)
-        card = _card(config, tileset, threshold)
+        points = operating_points(store, step, world, config.classify.batch)
+        card = _card(config, tileset, points)
         world.on_root(lambda: modelfile.save(out / modelfile.MODEL, net, card))
         return out / modelfile.MODEL
 
@@ -225,7 +225,7 @@ def _validated(job: Job, epoch: int, total: int, standing: Standing) -> Standing
     weights: Sequence[NDArray[np.float32]] = ()
     if job.config.train.keep == "best" and standing.is_better(score):
         weights = [variable.value.numpy().copy() for variable in job.net.variables]
-    return standing.after(epoch, score, found.threshold, weights)
+    return standing.after(epoch, score, weights)
 
 
 def _not_finite(loss: float, epoch: int, k: int) -> Exception:
@@ -262,12 +262,12 @@ def _check_fits(state: State, net: Any) -> None:
         raise known(InputError(text))
 
 
-def _card(config: Config, tileset: TileSet, threshold: float) -> modelfile.Card:
-    return modelfile.Card(
+def _card(config: Config, tileset: TileSet, points: OperatingPoints) -> Card:
+    return Card(
         preprocessing=tileset.preprocessing,
         f_th=config.label.f_th,
         n_pix=config.label.n_pix,
-        threshold=threshold,
+        **vars(points),
         pixel_scale=float(np.median([i.pixel_scale for i in tileset.images])),
         noise_rms=float(np.median([i.level.sigma for i in tileset.images])),
         trained_on=tuple(i.fingerprint for i in tileset.images),

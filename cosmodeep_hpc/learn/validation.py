@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.learn import calibration
+from cosmodeep_hpc.learn.calibration import Calibration
+from cosmodeep_hpc.learn.card import SHARE
 from cosmodeep_hpc.learn.metrics import Accuracy, curve
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.learn.store import Store
@@ -43,6 +46,35 @@ def validate(store: Store, step: Step, world: World, batch: int) -> Validation |
     right = np.where(signal, probability, 1 - probability).astype(np.float64)
     loss = float(-np.log(np.maximum(right, 1e-7)).mean())
     return Validation(threshold=threshold, accuracy=found.at(threshold), loss=loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoints:
+    """What the validation tiles make of a trained network, by the names of a model's card."""
+
+    calibration: Calibration = Calibration()
+    threshold: float = 0.5
+    completeness: float | None = None
+    purity: float | None = None
+
+
+def operating_points(store: Store, step: Step, world: World, batch: int) -> OperatingPoints:
+    """Calibrate the network as it is now, and choose its thresholds. A collective call.
+
+    Without a signal tile to validate on there is nothing to choose by.
+    """
+    signal = store.signal[store.validation]
+    if not signal.any():
+        return OperatingPoints()
+    probability = _probability(store, step, world, batch)
+    fitted = calibration.fitted(signal, probability)
+    found = curve(signal, fitted(probability))
+    return OperatingPoints(
+        calibration=fitted,
+        threshold=found.best_threshold(),
+        completeness=found.threshold_of(completeness=SHARE),
+        purity=found.threshold_of(purity=SHARE),
+    )
 
 
 def _probability(store: Store, step: Step, world: World, batch: int) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from cosmodeep_hpc.claim import claimed, holder_of
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import read_json
-from cosmodeep_hpc.learn.modelfile import Card
+from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.survey.journal import Journal
 from cosmodeep_hpc.survey.layout import Stripe
 from cosmodeep_hpc.survey.noise import mesh_of

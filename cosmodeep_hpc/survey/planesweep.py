@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.learn.modelfile import Card
+from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.survey import noise
 from cosmodeep_hpc.survey.layout import averaged
 from cosmodeep_hpc.survey.noise import Mesh, mesh_of

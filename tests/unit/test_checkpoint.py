@@ -24,10 +24,8 @@ def state(total, recipe="r"):
         ranks=3,
         standing=Standing(
             epoch=4,
-            threshold=0.1,
             best=2 / 3,
             best_epoch=2,
-            best_threshold=1 / 3,
             since=2,
             best_weights=[random.normal(size=5).astype(np.float32)],
         ),
@@ -37,7 +35,7 @@ def state(total, recipe="r"):
 def assert_same(a, b):
     for name in ("epoch", "step", "total_steps", "recipe", "seed", "ranks"):
         assert getattr(a, name) == getattr(b, name), name
-    for name in ("epoch", "threshold", "best", "best_epoch", "best_threshold", "since"):
+    for name in ("epoch", "best", "best_epoch", "since"):
         assert getattr(a.standing, name) == getattr(b.standing, name), name
     arrays = [(s.weights, s.optimizer, s.standing.best_weights) for s in (a, b)]
     for one, other in zip(*arrays, strict=True):
@@ -137,7 +135,7 @@ def test_a_checkpoint_of_an_earlier_version(tmp_path):
     path = checkpoint.write(tmp_path, state(1), keep=1)
     with h5py.File(path, "a") as file:
         del file.attrs["format"]
-    with pytest.raises(InputError, match="format None; expected 2"):
+    with pytest.raises(InputError, match="format None; expected 3"):
         checkpoint.latest(tmp_path)
 
 

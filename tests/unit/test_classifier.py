@@ -12,6 +12,7 @@ from models import CARD, brightest_pixel_model, write_untrained
 
 from cosmodeep_hpc.config import Model
 from cosmodeep_hpc.learn import forward, modelfile
+from cosmodeep_hpc.learn.calibration import Calibration
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.firstlayer import pooled
 from cosmodeep_hpc.learn.modelfile import TrainedModel
@@ -71,6 +72,17 @@ def test_first_layer_by_hand():
     assert not maps[..., 2:].any()
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_probabilities_are_calibrated(model, compiled):
+    tiles = random_tiles(3)
+    made = model if compiled else replace(model, forward=None)
+    calibration = Calibration(scale=0.5, offset=-0.3)
+    changed = replace(made, card=replace(made.card, calibration=calibration))
+    plain = probabilities(made, tiles, 500).astype(float)
+    odds = np.sqrt(plain / (1 - plain)) * np.exp(-0.3)
+    np.testing.assert_allclose(probabilities(changed, tiles, 500), odds / (1 + odds), rtol=1e-5)
+
+
 COUNTS = [1, 101, 499]
 
 
@@ -96,6 +108,7 @@ import sys
 import numpy as np
 from cosmodeep_hpc import runtime
 from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.learn.calibration import Calibration
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.world import open_world
 runtime.start_backend(open_world())
@@ -153,6 +166,7 @@ from cosmodeep_hpc import runtime
 from cosmodeep_hpc.world import open_world
 runtime.start_backend(open_world())
 from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.learn.calibration import Calibration
 from cosmodeep_hpc.learn.classifier import probabilities
 model, tiles, out = sys.argv[1:]
 tiles, model = np.load(tiles), modelfile.load(model)

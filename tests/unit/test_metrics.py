@@ -92,6 +92,38 @@ def test_best_threshold_by_hand(signal, probability, best):
     assert made.best_threshold() == pytest.approx(best, abs=1e-6)
 
 
+# found one after the other: purity 1, 1, 2/3, 3/4, 3/5, completeness 1/3, 2/3, 2/3, 1, 1
+ORDERED = curve(
+    np.array([1, 1, 0, 1, 0], dtype=bool), np.array([0.9, 0.7, 0.5, 0.3, 0.1], dtype=np.float32)
+)
+
+
+@pytest.mark.parametrize(
+    "asked, expected",
+    [
+        ({"completeness": 0.2}, 0.8),
+        ({"completeness": 0.6}, 0.6),
+        ({"completeness": 2 / 3}, 0.6),  # reached, not passed
+        ({"completeness": 0.9}, 0.2),
+        ({"completeness": 1.0}, 0.2),
+        ({"purity": 1.0}, 0.6),
+        ({"purity": 0.75}, 0.2),  # is lost at 0.5 and found again at 0.3
+        ({"purity": 0.7}, 0.2),
+        ({"purity": 0.6}, 0.05),
+        ({"purity": 0.1}, 0.05),
+    ],
+)
+def test_threshold_of_a_completeness_or_a_purity(asked, expected):
+    assert ORDERED.threshold_of(**asked) == pytest.approx(expected, abs=1e-6)
+
+
+def test_threshold_of_what_is_not_reached():
+    made = curve(np.array([0, 1, 1], dtype=bool), np.float32([0.9, 0.5, np.nan]))
+    assert made.threshold_of(purity=0.99) == pytest.approx(0.25)  # purity 1/2 at most
+    assert made.threshold_of(completeness=0.99) == pytest.approx(0.25)  # one has no data
+    assert curve(np.array([False]), np.float32([0.5])).threshold_of(purity=0.99) == 0.5
+
+
 def test_tiles_without_data_are_never_found():
     signal = np.array([True, True, False])
     made = curve(signal, np.array([0.8, np.nan, np.nan], dtype=np.float32))

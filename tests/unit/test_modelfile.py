@@ -11,9 +11,17 @@ from models import CARD, write_untrained
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.learn.calibration import Calibration
 
 pytestmark = pytest.mark.usefixtures("tf")
-OURS = replace(CARD, threshold=0.123456789, trained_on=("a1", "b2"))
+OURS = replace(
+    CARD,
+    threshold=0.123456789,
+    completeness=0.1,
+    purity=0.9,
+    calibration=Calibration(scale=0.7, offset=-1 / 3),
+    trained_on=("a1", "b2"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +32,36 @@ def path(tf, tmp_path_factory):
 
 def test_card_round_trip(path):
     assert modelfile.read_card(path) == OURS
+
+
+@pytest.mark.parametrize(
+    "point, threshold", [("accuracy", 0.123456789), ("completeness", 0.1), ("purity", 0.9)]
+)
+def test_operating_points(path, point, threshold):
+    assert modelfile.load(path, point).card == replace(OURS, threshold=threshold)
+
+
+def test_a_model_without_an_operating_point(tmp_path):
+    known = write_untrained(tmp_path / "a.keras")  # as by training without validation images
+    assert modelfile.load(known, "accuracy").card.threshold == CARD.threshold
+    with pytest.raises(InputError, match=r"a\.keras: no threshold for a purity of 0\.99"):
+        modelfile.load(known, "purity")
+
+
+def test_a_card_of_format_1(tmp_path, path):
+    """As it was before there were calibration and other operating points."""
+    content = json.loads(zipfile.ZipFile(path).read(modelfile.CARD))
+    for name in ("completeness", "purity", "calibration"):
+        del content[name]
+    old = copy(path, tmp_path / "a.keras", cosmodeep=json.dumps(content | {"format": 1}).encode())
+    expected = replace(OURS, completeness=None, purity=None, calibration=Calibration())
+    assert modelfile.read_card(old) == expected
+
+
+def turned_around(tmp_path, path):
+    content = json.loads(zipfile.ZipFile(path).read(modelfile.CARD))
+    content["calibration"]["scale"] = -1
+    return copy(path, tmp_path / "a.keras", cosmodeep=json.dumps(content).encode())
 
 
 def test_found_by_folder_and_by_file(path):
@@ -104,7 +142,7 @@ def no_json(tmp_path, path):
 
 
 def later_format(tmp_path, path):
-    return copy(path, tmp_path / "a.keras", cosmodeep=b'{"format": 2}')
+    return copy(path, tmp_path / "a.keras", cosmodeep=b'{"format": 3}')
 
 
 def truncated(tmp_path, path):
@@ -135,7 +173,8 @@ def flipped(tmp_path, path):
         (damaged_card, "damaged model card"),
         (a_list_for_a_card, "damaged model card"),
         (no_json, "damaged model card"),
-        (later_format, "model format 2; expected 1"),
+        (turned_around, "damaged model card (calibration by -1"),
+        (later_format, "model format 3; expected 2"),
         (truncated, "not a .keras file"),
         (flipped, "Keras cannot load the model in it"),
     ],

@@ -13,7 +13,7 @@ def after(scores):
     standing = Standing()
     for epoch, score in enumerate(scores):
         weights = [np.array([epoch])]
-        standing = standing.after(epoch, score, 0.1 * epoch, weights)
+        standing = standing.after(epoch, score, weights)
     return standing
 
 
@@ -31,10 +31,8 @@ def after(scores):
 def test_the_best(scores, best, since):
     found = after(scores)
     assert (found.best, found.best_epoch, found.since) == (scores[best], best, since)
-    assert found.best_threshold == pytest.approx(0.1 * best)
     assert found.best_weights[0].tolist() == [best]
     assert found.epoch == len(scores) - 1
-    assert found.threshold == pytest.approx(0.1 * (len(scores) - 1))  # of the last validation
 
 
 def test_as_of_no_signal_tile_is_never_the_best():

@@ -5,15 +5,18 @@ import os
 import signal
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 
 from cosmodeep_hpc import config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import checkpoint, modelfile, trainer
+from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.metrics import Accuracy
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.learn.validation import Validation
+from cosmodeep_hpc.tiles.tileset import read_tileset
 
 pytestmark = pytest.mark.usefixtures("tf")
 STEPS = 2  # of an epoch
@@ -97,7 +100,6 @@ def test_the_best_model_is_kept_and_training_stops(train, tmp_path, scores):
     train(tmp_path / "run", patience=2, keep="best")
     assert asked == [0, 1, 2, 3]
     model = modelfile.load(tmp_path / "run")
-    assert model.card.threshold == 0.02  # of the second validation
     scores.done = 0
     scores(0, 0)
     for x, y in zip(
@@ -109,7 +111,36 @@ def test_the_best_model_is_kept_and_training_stops(train, tmp_path, scores):
 def test_the_last_model_is_kept_by_default(train, tmp_path, scores):
     scores(50, 70, 60)
     train(tmp_path / "run", epochs=3)
-    assert modelfile.load(tmp_path / "run").card.threshold == 0.03
+    kept = modelfile.load(tmp_path / "run").network.get_weights()
+    scores.done = 0
+    scores(50, 70, 60)
+    train(tmp_path / "best", epochs=3, keep="best")
+    best = modelfile.load(tmp_path / "best").network.get_weights()
+    assert not all(np.array_equal(x, y) for x, y in zip(kept, best, strict=True))
+
+
+def test_operating_points_are_of_the_validation_tiles(train, tiles, tmp_path):
+    """Worked out again from the file of the model and the shards."""
+    train(tmp_path / "run", epochs=4)
+    model = modelfile.load(tmp_path / "run")
+    tileset = read_tileset(tiles)
+    images = {n for n, image in enumerate(tileset.images) if image.split == "validation"}
+    signal, found = [], []
+    for entry in tileset.shards:
+        with h5py.File(tiles / entry.file) as shard:
+            rows = np.isin(shard["image"][()], list(images))
+            signal.append(shard["counts"][rows, 0] > model.card.n_pix)
+            found.append(probabilities(model, shard["tiles"][rows], 500))
+    signal, found = np.concatenate(signal), np.concatenate(found).astype(float)
+    assert 0 < signal.sum() < len(signal)
+    tried = sorted({*found, *(found - 1e-6)})
+    best = max(np.sum(signal & (found >= t)) / np.sum(signal | (found >= t)) for t in tried)
+    at = found >= model.card.threshold
+    assert np.sum(signal & at) / np.sum(signal | at) == pytest.approx(best)
+    assert np.mean(found[signal] >= model.card.completeness) >= 0.99
+    assert model.card.completeness <= model.card.threshold <= model.card.purity
+    # calibrated: as many signal tiles as the probabilities promise (the offset's own equation)
+    assert found.sum() == pytest.approx(signal.sum(), abs=1)
 
 
 @pytest.mark.parametrize("stop", [3, 6, 8])

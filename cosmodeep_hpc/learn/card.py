@@ -1,0 +1,91 @@
+"""The card of a model: what it needs to be used rightly, stored in its file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.learn.calibration import Calibration
+from cosmodeep_hpc.tiles.preprocessing import Preprocessing
+
+FORMAT = 2
+READ = {1, FORMAT}
+"""Formats that are read; a card of format 1 has neither calibration nor other operating points."""
+Point = Literal["accuracy", "completeness", "purity"]
+"""An operating point: of the largest As, or the one that reaches SHARE of Ws or of purity."""
+SHARE = 0.99
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a model needs to be used rightly.
+
+    Attributes:
+        preprocessing: as its training tiles were.
+        f_th, n_pix: the labels it was trained on [Jy/arcsec^2, pixel].
+        threshold: probability from which a tile is signal, chosen on validation images: that of
+            the largest As, or of the operating point that was asked for.
+        completeness, purity: the thresholds of those operating points; None: not known.
+        calibration: from what the network gives to the probability that thresholds are of.
+        pixel_scale: of its training images [arcsec].
+        noise_rms: median noise of its training images [Jy/arcsec^2].
+        trained_on: fingerprints of the images it has seen, in training or validation.
+        seed: of the run.
+    """
+
+    preprocessing: Preprocessing
+    f_th: float
+    n_pix: int
+    threshold: float
+    pixel_scale: float
+    noise_rms: float
+    trained_on: tuple[str, ...]
+    seed: int
+    completeness: float | None = None
+    purity: float | None = None
+    calibration: Calibration = Calibration()
+
+
+def at(card: Card, point: Point, source: Path) -> Card:
+    """A card with the threshold of an operating point.
+
+    Raises:
+        InputError: the model does not know it: `source` was trained without validation images.
+    """
+    if point == "accuracy":
+        return card
+    threshold: float | None = getattr(card, point)
+    if threshold is None:
+        raise InputError(
+            f"{source}: no threshold for a {point} of {SHARE}: expected a model that was trained "
+            "with validation images by this version; leave classify.point out, or give --threshold"
+        )
+    return replace(card, threshold=threshold)
+
+
+def as_dict(card: Card) -> dict[str, Any]:
+    """A card as plain values, with what wrote it."""
+    return {"format": FORMAT, "cosmodeep_hpc": __version__, **asdict(card)}
+
+
+def from_dict(content: Any, source: Path) -> Card:
+    """The card of plain values; `source` is named where they are wrong.
+
+    Raises:
+        InputError: not a card, or one of another format.
+    """
+    if not isinstance(content, dict):
+        raise InputError(f"{source}: damaged model card ({type(content).__name__})")
+    version = content.pop("format", None)
+    content.pop("cosmodeep_hpc", None)
+    if version not in READ:
+        raise InputError(f"{source}: model format {version}; expected {FORMAT}")
+    try:
+        content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
+        content["calibration"] = Calibration(**content.get("calibration", {}))
+        return Card(**{**content, "trained_on": tuple(content["trained_on"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{source}: damaged model card ({error})") from error
