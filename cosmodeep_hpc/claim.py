@@ -33,6 +33,8 @@ another node's renewal a minute late."""
 POLL = 5.0
 """Seconds between two looks at what others make."""
 
+PF_EXITING = 0x4
+"""The kernel's flag of a process on its way out (linux/sched.h)."""
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems without a second name for a file answer."""
 
@@ -87,10 +89,15 @@ def _processes() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in ticks since the kernel did; empty where there is none."""
+    """When a process started, in ticks since the kernel did; empty where there is none.
+
+    One that is dead and not yet buried, or whose memory is just being given back, is none: it
+    runs no more, but has its number until its parent asks what became of it.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
+        state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if state in "ZX" or int(numbers[5]) & PF_EXITING else numbers[18]
+    except (OSError, ValueError, IndexError):
         return ""
 
 

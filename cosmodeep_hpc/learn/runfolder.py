@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
@@ -20,6 +21,8 @@ from cosmodeep_hpc.learn.stopping import Standing
 from cosmodeep_hpc.tiles.tileset import TileSet
 from cosmodeep_hpc.world import World
 
+DYING = 5.0
+"""Seconds that a rank of a job that was killed may take to die, while the next job begins."""
 LOCK = "run"  # what is claimed: the file run.lock says by whom
 FREE = {"log_steps", "checkpoint_steps", "checkpoint_minutes", "keep_checkpoints"}
 """Options of training that do not change its result."""
@@ -40,18 +43,22 @@ def held(out: Path, world: World) -> Iterator[None]:
 @contextmanager
 def _claimed(out: Path) -> Iterator[None]:
     make_folder(out)
-    with claim.claimed(out / LOCK) as mine:
-        if not mine:
-            holder = claim.holder_of(out / LOCK)
-            who = (
-                f"{holder}, since {holder.since}" if holder else "by a process that cannot be told"
-            )
-            raise InputError(
-                f"{out}: another job trains in it ({who}); wait for its end or choose another "
-                f"--out ({claim.claim_of(out / LOCK).name} of a lost node counts for nothing "
-                f"after {claim.STALE / 60:.0f} minutes)"
-            )
-        yield
+    until = time.monotonic() + DYING
+    while True:
+        with claim.claimed(out / LOCK) as mine:
+            if mine:
+                yield
+                return
+        if time.monotonic() > until:
+            break
+        time.sleep(DYING / 20)
+    holder = claim.holder_of(out / LOCK)
+    who = f"{holder}, since {holder.since}" if holder else "by a process that cannot be told"
+    raise InputError(
+        f"{out}: another job trains in it ({who}); wait for its end or choose another "
+        f"--out ({claim.claim_of(out / LOCK).name} of a lost node counts for nothing "
+        f"after {claim.STALE / 60:.0f} minutes)"
+    )
 
 
 def save(out: Path, state: State, keep: int) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -149,6 +150,19 @@ def test_a_claim_of_an_ended_process_is_broken(tmp_path, ended):
     held_by(tmp_path / "box.h5", pid=ended)
     with claimed(tmp_path / "box.h5") as mine:
         assert mine
+
+
+def test_a_claim_of_a_dead_process_that_nobody_has_buried_is_broken(tmp_path):
+    """A zombie: killed, but its parent has not asked yet what became of it."""
+    process = subprocess.Popen(["sleep", "60"])
+    held_by(tmp_path / "box.h5", pid=process.pid, started=claim._started(process.pid))
+    with claimed(tmp_path / "box.h5") as mine:
+        assert not mine
+    process.kill()
+    until(lambda: Path(f"/proc/{process.pid}/stat").read_text().split()[2] == "Z")
+    with claimed(tmp_path / "box.h5") as mine:
+        assert mine
+    process.wait()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -160,7 +161,8 @@ def test_another_tile_set_is_another_recipe(tiles):
     assert [p.split(",")[0][:8] for p in runfolder.differences(*recipes)] == ["tile set"]
 
 
-def test_a_second_job_is_refused_by_name(tmp_path, world):
+def test_a_second_job_is_refused_by_name(tmp_path, world, monkeypatch):
+    monkeypatch.setattr(runfolder, "DYING", 0.2)
     with runfolder.held(tmp_path / "run", world):
         with pytest.raises(InputError) as caught, runfolder.held(tmp_path / "run", world):
             pass
@@ -168,6 +170,17 @@ def test_a_second_job_is_refused_by_name(tmp_path, world):
         assert f"{tmp_path / 'run'}: another job trains in it ({who}" in str(caught.value)
     with runfolder.held(tmp_path / "run", world):  # it was given back
         pass
+
+
+def test_a_job_waits_for_a_killed_one_to_die(tmp_path, world):
+    """The rank that held the folder was told to end, and takes a second for it."""
+    tmp_path.joinpath("run").mkdir()
+    process = subprocess.Popen(["sleep", "1"])
+    holder = replace(claim._myself(), pid=process.pid, started=claim._started(process.pid))
+    claim.claim_of(tmp_path / "run" / "run").write_text(json.dumps(asdict(holder)))
+    with runfolder.held(tmp_path / "run", world):
+        assert claim.holder_of(tmp_path / "run" / "run").pid == os.getpid()
+    process.wait()
 
 
 def test_a_job_whose_folder_was_taken_over_writes_no_more(tmp_path, world):
