@@ -111,7 +111,7 @@ def load(name: str | Path, point: Point = "accuracy") -> TrainedModel:
         InputError: not a model of ours, one with parts that ours have not, or damaged.
     """
     path = find(name)
-    about = card.at(read_card(path), point, path)
+    about = read_card(path, point)
     _refuse_foreign_parts(path)
     import keras
 
@@ -166,11 +166,11 @@ def _parts(config: Any) -> Iterator[tuple[Any, Any]]:
             yield from _parts(value)
 
 
-def read_card(path: Path) -> Card:
-    """The card of a model file.
+def read_card(path: Path, point: Point = "accuracy") -> Card:
+    """The card of a model file, with the threshold of an operating point.
 
     Raises:
-        InputError: not a Keras archive, or one without our card.
+        InputError: not a Keras archive, one without our card, or without that operating point.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -185,4 +185,4 @@ def read_card(path: Path) -> Card:
         raise InputError(f"{path}: not a .keras file, or not a whole one ({reason})") from error
     except ValueError as error:
         raise InputError(f"{path}: damaged model card ({error})") from error
-    return card.from_dict(content, path)
+    return card.at(card.from_dict(content, path), point, path)

@@ -56,7 +56,8 @@ def run(
 ) -> dict[str, Any]:
     """Classify the tiles of every pair and compare with their labels; a collective call.
 
-    The threshold is the model's own, chosen on validation images: nothing is chosen here. Tiles
+    The threshold is that of the model's operating point `classify.point`, chosen on validation
+    images: nothing is chosen here. Tiles
     count as they do in training: whole ones, with data in every pixel.
 
     Returns:
@@ -68,7 +69,7 @@ def run(
     pairs = world.on_root(lambda: find_pairs(images))
     world.on_root(lambda: make_folder(out))
     runtime.start_backend(world)
-    trained = modelfile.load(model)
+    trained = modelfile.load(model, config.classify.point)
     # the labels and the preprocessing are the model's, whatever the configuration says
     card = trained.card
     settings = dataclasses.replace(

@@ -16,6 +16,11 @@ class Classify(Section):
     min_coverage: float = option(
         0.5, "share of a tile's pixels with data below which it is no data", above=0, high=1
     )
+    point: Literal["accuracy", "completeness", "purity"] = option(
+        "accuracy",
+        "operating point of the model, chosen on its validation images: the threshold of the "
+        "largest As, or the one that reaches a completeness (Ws), or a purity, of 0.99",
+    )
     stride: int = option(
         0,
         "distance of neighbouring tiles, a divisor of their size; probabilities are averaged where "

@@ -104,3 +104,14 @@ def test_run_writes_metrics_and_overlays(tmp_path):
     assert written["total"]["Ns"] + written["total"]["Nv"] == 2 * 3 * 4
     names = {p.name for p in (tmp_path / "out").glob("*.png")}
     assert names == {f"overlay-0000{i}-{kind}.png" for i in (0, 1) for kind in ("sky", "noise")}
+
+
+@pytest.mark.parametrize("point, threshold", [("accuracy", 0.5), ("purity", 0.97)])
+def test_judged_at_the_operating_point_that_is_asked_for(tmp_path, point, threshold):
+    from fields import write_pairs
+
+    write_pairs(tmp_path / "images", 1, (120, 160))
+    model = write_untrained(tmp_path / "model.keras", purity=0.97)
+    settings = replace(Config(), classify=replace(Config().classify, point=point))
+    result = evaluate.run(settings, str(model), tmp_path / "images", tmp_path / "out", open_world())
+    assert result["threshold"] == threshold
