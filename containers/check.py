@@ -160,8 +160,8 @@ def output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout
 
 
-def mirror() -> str:
-    """The Debian mirror that apt of this machine uses."""
+def mirror() -> list[str]:
+    """The Debian mirror that apt of this machine uses; nothing where debootstrap's own will do."""
     asked = (
         "apt-get",
         "indextargets",
@@ -172,8 +172,8 @@ def mirror() -> str:
     for line in output(*asked).splitlines():
         codename, _, uri = line.partition(" ")
         if codename == SUITE and "debian" in uri:
-            return uri
-    return "http://deb.debian.org/debian"
+            return [uri]
+    return []
 
 
 def pip_settings() -> tuple[dict[str, str], list[Path]]:
@@ -215,14 +215,21 @@ def base() -> Path:
         part = folder.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         part.parent.mkdir(parents=True, exist_ok=True)
-        run("base", ["debootstrap", "--variant=minbase", SUITE, str(part), mirror()])
+        run("base", ["debootstrap", "--variant=minbase", SUITE, str(part), *mirror()])
         part.rename(folder)
     return folder
+
+
+INSTALL = """
+install() { DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends debootstrap; }
+install || { apt-get update && install; }
+"""
 
 
 def run(name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
     """Run a step with its output in a log; end here, with the last lines, if it fails."""
     log = cache() / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     with log.open("wb") as out:
         status = subprocess.run(command, env=env, stdout=out, stderr=out).returncode
@@ -328,6 +335,8 @@ def main(words: Sequence[str]) -> int:
         case ["exec", *arguments]:
             execute(arguments)
         case ["build", *changes] if all("=" in change for change in changes):
+            if os.geteuid() == 0 and not shutil.which("debootstrap") and shutil.which("apt-get"):
+                run("debootstrap", ["bash", "-c", INSTALL])
             if os.geteuid() != 0 or not shutil.which("debootstrap"):
                 print("check.py: expected root and debootstrap (apt-get install debootstrap)")
                 return 2
