@@ -43,9 +43,11 @@ class BrightestPixel:
         return np.stack([1 - signal, signal], axis=1)
 
 
-def brightest_pixel_model(level: float = 10.0, tile_size: int = 40, **card: Any) -> TrainedModel:
-    """A model that finds tiles with a pixel above `level` (as preprocessed)."""
-    preprocessing = replace(CARD.preprocessing, tile_size=tile_size)
+def brightest_pixel_model(
+    level: float = 10.0, tile_size: int = 40, margin: int = 0, **card: Any
+) -> TrainedModel:
+    """A model that finds tiles with a pixel above `level` (as preprocessed), margins included."""
+    preprocessing = replace(CARD.preprocessing, tile_size=tile_size, margin=margin)
     made = replace(CARD, preprocessing=preprocessing, **card)
     return TrainedModel(Path("brightest.keras"), made, BrightestPixel(level))
 

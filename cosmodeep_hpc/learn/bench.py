@@ -172,7 +172,7 @@ class _Trial:
     def __init__(
         self, tf: Any, config: Config, allreduce: Allreduce, tiles: int, batch: int
     ) -> None:
-        options, size = config.train, config.tiles.size
+        options, size = config.train, config.tiles.window
         net = network.build(config.model, size, options.seed)
         self.step = Step(
             tf,
@@ -266,7 +266,7 @@ def _summing(
 
 def _input(config: Config, world: World, steps: int) -> dict[str, Timing]:
     """A rank's part of a batch from memory that the ranks of a node share, as training draws it."""
-    size, options = config.tiles.size, config.train
+    size, options = config.tiles.window, config.train
     tiles = world.node_array((HELD, size, size), np.float32, cleared=False)
     if world.local_rank == 0:
         tiles[:] = np.random.default_rng(options.seed).standard_normal(size**2).reshape(size, size)
@@ -292,7 +292,7 @@ def _input(config: Config, world: World, steps: int) -> dict[str, Timing]:
 
 def _classify(step: Step, config: Config, world: World, count: int) -> Timing:
     """Batches of tiles classified on every rank at once."""
-    size = config.tiles.size
+    size = config.tiles.window
     shape = (config.classify.batch, size, size)
     tiles = np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
     return _repeated(lambda: step.probability(tiles), world, count)

@@ -120,7 +120,7 @@ def load(name: str | Path, point: Point = "accuracy") -> TrainedModel:
     except Exception as error:  # Keras raises what its parts raise: ValueError, KeyError, OSError
         reason = str(error).strip().split("\n", 1)[0]
         raise InputError(f"{path}: Keras cannot load the model in it ({reason})") from error
-    side = about.preprocessing.tile_size
+    side = about.preprocessing.window
     if network.input_shape[1:] != (side, side, 1):
         raise InputError(
             f"{path}: its network takes tiles of {network.input_shape[1:]}; expected "

@@ -187,6 +187,7 @@ def as_tiled(config: Config, tileset: TileSet) -> Config:
         tiles=replace(
             config.tiles,
             size=made.tile_size,
+            margin=made.margin,
             scaling=made.scaling,
             floor=made.floor,
             ceiling=made.ceiling,

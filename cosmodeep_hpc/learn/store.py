@@ -28,7 +28,7 @@ class Store:
     """Tiles and labels; positions in them are what a `Sampler` draws.
 
     Attributes:
-        tiles: float32 (n, size, size), in memory shared by the ranks of the node.
+        tiles: float32 (n, window, window), in memory shared by the ranks of the node.
         signal: bool (n,), the labels.
         sampler: the order in which training tiles are seen.
         validation: int64, positions of the validation tiles, all of them in their natural mix.
@@ -42,7 +42,7 @@ class Store:
     def batch(
         self, positions: NDArray[np.int64], out: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
-        """The tiles at these positions, contiguous: float32 (len(positions), size, size).
+        """The tiles at these positions, contiguous: float32 (len(positions), window, window).
 
         With `out`, an array of the same shape or a longer one that is used again and again, no
         memory is asked for.
@@ -110,11 +110,12 @@ def _check_belongs(shard: Shard, tileset: TileSet, entry: ShardEntry) -> None:
     The checksums of its blocks give that of each dataset, without reading it; that each block
     has its own is seen when it is read.
     """
-    found = {**shard.attributes, "rows": shard.n_rows, "tile_size": shard.tile_size}
+    found = {"margin": 0, **shard.attributes, "rows": shard.n_rows, "window": shard.window}
     expected = {
         "rows": entry.rows,
         **asdict(tileset.preprocessing),
         "thresholds": list(tileset.thresholds),
+        "window": tileset.preprocessing.window,
     }
     for name in ("tiles", "counts"):
         found[f"CRC-32 of {name!r}"] = shard.layout(name).whole_crc32
@@ -162,7 +163,7 @@ def _read_tiles(
 
     Each block that holds one of them is read once a node, by one of its ranks, and no other.
     """
-    side = tileset.preprocessing.tile_size
+    side = tileset.preprocessing.window
     shape = (len(kept), side, side)
     tiles: NDArray[np.float32] = world.node_array(shape, np.float32, cleared=False)
     pieces = _pieces(tileset, kept)

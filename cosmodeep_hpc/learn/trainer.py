@@ -77,7 +77,7 @@ def run(
         store = fill(tileset, config.label, config.train, world)
         _check_validation(config, store)
         tf = runtime.start_tensorflow(world, deterministic=config.train.deterministic)
-        net = network.build(config.model, tileset.preprocessing.tile_size, config.train.seed)
+        net = network.build(config.model, tileset.preprocessing.window, config.train.seed)
         step = Step(
             tf,
             net,

@@ -15,6 +15,13 @@ class Tiles(Section):
 
     # 9: the smallest with 3 x 3 bins in the network; 255: the largest whose counts fit 16 bits
     size: int = option(40, "side of a tile", unit="pixel", low=9, high=255)
+    margin: int = option(
+        0,
+        "pixels of the surroundings that the network sees on each side of a tile; labels do not",
+        unit="pixel",
+        low=0,
+        high=64,
+    )
     scaling: Literal["minmax", "range", "asinh"] = option(
         "asinh",
         "minmax: log10 scaled to [0, 1] by each image's extremes (the paper); range: log10 scaled "
@@ -36,6 +43,11 @@ class Tiles(Section):
     seed: int = option(
         1, "seed of the split into training and validation images", low=0, high=SEEDS
     )
+
+    @property
+    def window(self) -> int:
+        """Side of a tile with its margins [pixel]."""
+        return self.size + 2 * self.margin
 
     def __post_init__(self) -> None:
         """Check each option, then those that depend on each other."""

@@ -30,12 +30,14 @@ class Layout:
     """A view of `shape` (ny, nx) [pixel] in cells of side `stride`, with tiles of side `size`.
 
     A tile begins at every cell, as far as tiles are needed to cover the view; it is `overlap`
-    cells wide. Where stride and size are equal, cells are tiles.
+    cells wide. Where stride and size are equal, cells are tiles. The network sees `margin` pixels
+    around a tile, too.
     """
 
     shape: tuple[int, int]
     size: int
     stride: int
+    margin: int = 0
 
     @property
     def overlap(self) -> int:
@@ -79,11 +81,14 @@ class Layout:
             for start in starts
         ]
 
-    def pixel_rows(self, stripe: Stripe) -> tuple[range, range]:
-        """Rows of pixels that a stripe needs, and among them those that it alone has."""
-        owned = range(stripe.start * self.stride, min(stripe.stop * self.stride, self.shape[0]))
+    def pixel_rows(self, stripe: Stripe) -> tuple[range, range, range]:
+        """Rows of pixels that a stripe needs, those of its tiles, and those that it alone has."""
+        ny = self.shape[0]
+        owned = range(stripe.start * self.stride, min(stripe.stop * self.stride, ny))
         reach = stripe.tiles[-1] * self.stride + self.size if stripe.tiles else 0
-        return range(owned.start, min(max(owned.stop, reach), self.shape[0])), owned
+        tiles = range(owned.start, min(max(owned.stop, reach), ny))
+        seen = range(max(tiles.start - self.margin, 0), min(tiles.stop + self.margin, ny))
+        return seen, tiles, owned
 
 
 def averaged(tiles: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:

@@ -26,7 +26,8 @@ class Ready:
     """A stripe that is ready for the network.
 
     Attributes:
-        pixels: preprocessed, filled up so that every tile is whole: float32 (ny, nx).
+        pixels: preprocessed, with the margins of the tiles, filled up so that every tile is whole:
+            float32 (ny, nx).
         with_data: bool (rows, cols), tiles that have enough data.
         coverage: of the stripe's own cells, of their pixels inside the view: float32.
         thumbnail: of its own rows: float32 [Jy/arcsec^2].
@@ -59,7 +60,7 @@ class Classified:
 
 def measure(view: View, layout: Layout, stripe: Stripe, rms_map: RmsMap | None) -> Mesh:
     """Noise and extremes of the rows that a stripe alone has."""
-    _, owned = layout.pixel_rows(stripe)
+    *_, owned = layout.pixel_rows(stripe)
     pixels = view.rows(owned.start, owned.stop)
     if rms_map is not None:
         rms_map.match(pixels, owned.start)
@@ -81,25 +82,29 @@ def prepare(
 
     Pixels that are exactly 0 are padding: they are no data, and become what an empty sky becomes.
     """
-    rows, owned = layout.pixel_rows(stripe)
-    pixels = view.rows(rows.start, rows.stop)
-    own = pixels[: len(owned)]
+    seen, rows, owned = layout.pixel_rows(stripe)
+    pixels = view.rows(seen.start, seen.stop)
+    below = rows.start - seen.start  # rows of the margin
+    of_tiles = pixels[below : below + len(rows)]
+    own = of_tiles[: len(owned)]
     thumbnail = averaged(own, layout.block)
     mesh = None if measured else noise.measure(own, layout.mesh_side)
     rms = np.empty((0, 0), dtype=np.float32)
     if rms_map is not None:
-        rms = averaged(rms_map.match(pixels, rows.start)[: len(owned)], layout.stride)
+        matched = rms_map.match(pixels, seen.start)
+        rms = averaged(matched[below : below + len(owned)], layout.stride)
     else:
-        scaling.match(pixels, rows.start)
-    counts, whole = _counts(pixels, layout.stride), _inside(pixels.shape, layout.stride)
+        scaling.match(pixels, seen.start)
+    counts, whole = _counts(of_tiles, layout.stride), _inside(of_tiles.shape, layout.stride)
     own_rows = stripe.stop - stripe.start
     coverage = (counts / whole)[:own_rows].astype(np.float32)
     shape = len(stripe.tiles), layout.tiles[1]
     enough = _windows(counts, shape, layout.overlap) >= min_coverage * _windows(
         whole, shape, layout.overlap
     )
-    needed = layout.stride * (shape[0] - 1) + layout.size, layout.stride * (shape[1] - 1)
-    filled = _filled(pixels, (max(needed[0], 0), needed[1] + layout.size))
+    side = layout.size + 2 * layout.margin
+    needed = layout.stride * (shape[0] - 1) + side, layout.stride * (shape[1] - 1) + side
+    filled = _filled(pixels, (max(needed[0], 0), needed[1]), layout.margin - below, layout.margin)
     preprocessing.apply(filled, scaling.level)
     return Ready(filled, enough, coverage, thumbnail, rms, mesh)
 
@@ -120,10 +125,10 @@ def classify(
 
 
 def tiles_of(pixels: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
-    """The tiles of contiguous pixels, a view of them: (rows, cols, size, size)."""
-    size, stride = layout.size, layout.stride
+    """A view of contiguous pixels as tiles with their margins: (rows, cols, side, side)."""
+    side, stride = layout.size + 2 * layout.margin, layout.stride
     ny, nx = pixels.shape
-    shape = (ny - size) // stride + 1, (nx - size) // stride + 1, size, size
+    shape = (ny - side) // stride + 1, (nx - side) // stride + 1, side, side
     down, right = pixels.strides
     return as_strided(pixels, shape, (stride * down, stride * right, down, right), writeable=False)
 
@@ -155,11 +160,13 @@ def _windows(counts: NDArray[np.int64], shape: tuple[int, int], overlap: int) ->
     return total
 
 
-def _filled(pixels: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """The first rows and columns of pixels as contiguous (ny, nx), NaN where there are none."""
-    if pixels.shape == shape:
+def _filled(
+    pixels: NDArray[np.float32], shape: tuple[int, int], y: int, x: int
+) -> NDArray[np.float32]:
+    """Pixels from row `y` and column `x` on, in contiguous (ny, nx) of NaN, as far as they fit."""
+    if pixels.shape == shape and x == y == 0:
         return pixels
     filled = np.full(shape, np.nan, dtype=np.float32)
-    part = pixels[: shape[0], : shape[1]]
-    filled[: part.shape[0], : part.shape[1]] = part
+    into = filled[y : y + pixels.shape[0], x : x + pixels.shape[1]]
+    into[:] = pixels[: into.shape[0], : into.shape[1]]
     return filled

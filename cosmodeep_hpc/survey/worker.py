@@ -196,8 +196,8 @@ class Worker:
         """A plane with its layout, and the map of its noise where the user gives one."""
         card = self._model.card
         seen = View(image, self._rebinning(image)[0])
-        size = card.preprocessing.tile_size
-        layout = Layout(seen.shape, size, self._config.classify.stride or size)
+        size, margin = card.preprocessing.tile_size, card.preprocessing.margin
+        layout = Layout(seen.shape, size, self._config.classify.stride or size, margin)
         if not isinstance(self._request.rms, Path):
             return Plane(seen, layout, None)
         given = open_mosaic(self._request.rms, beam=image.beam)

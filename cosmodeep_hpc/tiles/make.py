@@ -159,14 +159,18 @@ def make_shard(
 def tile_pair(
     config: Config, preprocessing: Preprocessing, index: int, sky: Image, noise: Image
 ) -> tuple[Rows, dict[str, Any]]:
-    """The rows of one pair: its whole tiles with data in every pixel of Sky and Noise."""
-    size = preprocessing.tile_size
+    """The rows of one pair: its whole tiles with data in every pixel of Sky and Noise.
+
+    Surroundings without data, as beyond the image, are what an empty sky becomes.
+    """
+    size, margin = preprocessing.tile_size, preprocessing.margin
     pixels = noise.pixels()
     fingerprint = fingerprint_of(pixels)
     level: Level = preprocessing.measure(noise, pixels)
-    noise_tiles = cut(pixels, size)
+    noise_tiles = cut(pixels, size, margin)
     sky_tiles = cut(sky.pixels(), size)
-    whole = (coverage(noise_tiles) == 1) & (coverage(sky_tiles) == 1)
+    own = noise_tiles[..., margin : margin + size, margin : margin + size]
+    whole = (coverage(own) == 1) & (coverage(sky_tiles) == 1)
     row, col = np.nonzero(whole)
     sky_kept = sky_tiles[whole]
     rows = Rows(

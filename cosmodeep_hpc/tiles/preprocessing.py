@@ -44,6 +44,7 @@ class Preprocessing:
             logarithm cancels); `asinh`: asinh(I / sigma).
         floor, ceiling: [Jy/arcsec^2].
         tile_size: side of a tile [pixel].
+        margin: pixels of the surroundings on each side of it that the network sees.
 
     Source: Gheller, Vazza & Bonafede (2018), section 4, steps ii and iii (`minmax`).
     """
@@ -52,6 +53,7 @@ class Preprocessing:
     floor: float
     ceiling: float
     tile_size: int
+    margin: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what a later version, or a damaged file, may ask for."""
@@ -62,7 +64,11 @@ class Preprocessing:
     def of(cls, tiles: Tiles) -> Preprocessing:
         """The preprocessing that a configuration asks for."""
         return cls(
-            scaling=tiles.scaling, floor=tiles.floor, ceiling=tiles.ceiling, tile_size=tiles.size
+            scaling=tiles.scaling,
+            floor=tiles.floor,
+            ceiling=tiles.ceiling,
+            tile_size=tiles.size,
+            margin=tiles.margin,
         )
 
     @classmethod
@@ -73,6 +79,11 @@ class Preprocessing:
             TypeError, ValueError: they are not those of a preprocessing.
         """
         return cls(**values)
+
+    @property
+    def window(self) -> int:
+        """Side of what the network sees of a tile [pixel]."""
+        return self.tile_size + 2 * self.margin
 
     def measure(self, image: Image, pixels: NDArray[np.float32] | None = None) -> Level:
         """Measure what this scaling needs of an image; the same for any number of ranks.

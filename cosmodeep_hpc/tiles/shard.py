@@ -37,7 +37,7 @@ class Rows:
     """The rows of a shard, or of one image of it.
 
     Attributes:
-        tiles: preprocessed Noise tiles, float32 (n, size, size).
+        tiles: preprocessed Noise tiles with their margins, float32 (n, window, window).
         counts: bright Sky pixels at each threshold, uint16 (n, T).
         place: image number, tile row and tile column, int32 (n, 3).
         sky: Sky tiles [Jy/arcsec^2], float32 (n, size, size), where they are kept.
@@ -200,8 +200,8 @@ class Shard:
         return int(self.dataset("tiles").shape[0])
 
     @property
-    def tile_size(self) -> int:
-        """Side of a tile [pixel]."""
+    def window(self) -> int:
+        """Side of a tile with its margins [pixel]."""
         return int(self.dataset("tiles").shape[-1])
 
     def has(self, name: str) -> bool:

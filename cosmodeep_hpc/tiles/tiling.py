@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from astropy.wcs import WCS
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -16,15 +17,22 @@ def grid_shape(shape: tuple[int, int], size: int) -> tuple[int, int]:
     return -(-shape[0] // size), -(-shape[1] // size)
 
 
-def cut(pixels: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Cut pixels (ny, nx) into tiles (rows, cols, size, size); partial tiles are filled with NaN.
+def cut(pixels: NDArray[np.float32], size: int, margin: int = 0) -> NDArray[np.float32]:
+    """Cut pixels (ny, nx) into tiles (rows, cols, side, side), each with `margin` pixels around it.
 
-    Tile (row, col) holds pixels [row * size + y, col * size + x]. Where ny and nx are multiples
-    of `size` the tiles are a copy of the pixels and nothing else.
+    Tile (row, col) holds pixels [row * size - margin + y, col * size - margin + x], and its side is
+    size + 2 margin; what lies beyond the image is NaN. Without a margin, where ny and nx are
+    multiples of `size`, the tiles are a copy of the pixels and nothing else.
 
-    Source: Gheller, Vazza & Bonafede (2018), section 3.2.
+    Source: Gheller, Vazza & Bonafede (2018), section 3.2 (without a margin).
     """
     rows, cols = grid_shape(pixels.shape, size)
+    if margin:
+        ny, nx = pixels.shape
+        around = np.full((rows * size + 2 * margin, cols * size + 2 * margin), np.nan, np.float32)
+        around[margin : margin + ny, margin : margin + nx] = pixels
+        side = size + 2 * margin
+        return np.ascontiguousarray(sliding_window_view(around, (side, side))[::size, ::size])
     if pixels.shape != (rows * size, cols * size):
         filled = np.full((rows * size, cols * size), np.nan, dtype=np.float32)
         filled[: pixels.shape[0], : pixels.shape[1]] = pixels

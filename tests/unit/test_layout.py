@@ -16,12 +16,13 @@ def test_stripes_hold_each_row_once(shape, stride, batch):
     stripes = layout.stripes(batch)
     cells = [row for s in stripes for row in range(s.start, s.stop)]
     tiles = [row for s in stripes for row in s.tiles]
-    owned = [row for s in stripes for row in layout.pixel_rows(s)[1]]
+    owned = [row for s in stripes for row in layout.pixel_rows(s)[2]]
     assert cells == list(range(layout.cells[0]))
     assert tiles == list(range(layout.tiles[0]))
     assert owned == list(range(shape[0]))
     for stripe in stripes:
-        rows, own = layout.pixel_rows(stripe)
+        seen, rows, own = layout.pixel_rows(stripe)
+        assert seen == rows  # without margins
         assert rows.start == own.start and rows.stop >= own.stop
         if stripe.tiles:  # every pixel of its tiles, as far as there are any
             assert rows.stop >= min(stripe.tiles[-1] * stride + 40, shape[0])

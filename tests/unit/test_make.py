@@ -64,6 +64,25 @@ def test_tiles_of_a_pair_by_hand(tmp_path, world):
     assert image.level.sigma == pytest.approx(NOISE, rel=0.05)
 
 
+def test_tiles_with_their_surroundings(tmp_path, world):
+    """The window of tile (0, 1) of an image of 40 x 80: what lies beyond it is an empty sky's 0."""
+    sky = np.zeros((40, 80), np.float32)
+    sky[0, :41] = 2e-7  # 40 pixels are tile (0, 0)'s: in the margin of (0, 1) they do not count
+    noise = np.random.default_rng(1).normal(0, NOISE, sky.shape).astype(np.float32)
+    write(tmp_path / "sky-a.fits", sky)
+    write(tmp_path / "noise-a.fits", noise)
+    settings = config.load(None, [("tiles.margin", "8"), ("tiles.keep_sky", "true")])
+    tileset = make.run(settings, tmp_path, tmp_path / "out", world)
+    assert (tileset.preprocessing.margin, tileset.preprocessing.window) == (8, 56)
+    with open_shard(tmp_path / "out" / "shard-00000.h5") as shard:
+        tiles, counts = shard.read("tiles", 0, 2), shard.read("counts", 0, 2)
+        assert shard.window == 56 and shard.read("sky", 0, 2).shape == (2, 40, 40)
+    assert counts[:, 0].tolist() == [40, 1]
+    expected = np.arcsinh(noise / tileset.images[0].level.sigma)
+    np.testing.assert_allclose(tiles[1, 8:48, :48], expected[:, 32:], rtol=1e-5, atol=1e-6)
+    assert not tiles[1, :8].any() and not tiles[1, 48:].any() and not tiles[1, :, 48:].any()
+
+
 def test_rows_stand_in_the_order_of_images_and_tiles(tiles, pairs):
     """Shards of two images; the images by name, their tiles row by row."""
     tileset = read_tileset(tiles)

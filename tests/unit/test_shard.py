@@ -50,7 +50,7 @@ def test_round_trip(tmp_path):
     for column, name in enumerate(("image", "row", "col")):
         np.testing.assert_array_equal(found[name], place[:, column])
     with open_shard(tmp_path / "a.h5") as shard:
-        assert (shard.n_rows, shard.tile_size) == (N + 10, 10)
+        assert (shard.n_rows, shard.window) == (N + 10, 10)
         assert shard.attributes == {"format": 1, "tile_size": 10, "sigma": [1.0, 2.0]}
 
 

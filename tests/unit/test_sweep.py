@@ -59,6 +59,41 @@ def test_a_bright_pixel_marks_its_tile_and_no_other(tmp_path, shape, pixel, tile
     assert np.argwhere(found == 1).tolist() == [list(tile)]
 
 
+@pytest.mark.parametrize("margin", [3, 12, 50])
+@pytest.mark.parametrize(
+    "shape, pixel",
+    [
+        ((400, 400), (119, 40)),  # within 3 pixels of four tiles
+        ((400, 400), (0, 0)),
+        ((410, 330), (200, 329)),  # across a seam of stripes, near the edge
+        ((410, 330), (199, 170)),
+        ((39, 41), (20, 40)),
+    ],
+)
+def test_a_tile_sees_its_surroundings(tmp_path, margin, shape, pixel):
+    """A bright pixel marks each tile whose window, with its margins, has the pixel in it."""
+    pixels = noise(shape)
+    pixels[pixel] = 1e-2
+    model = brightest_pixel_model(margin=margin)
+    path = write(tmp_path / "a.fits", pixels)
+    found = probability(path, model, batch=30)  # stripes of five rows of tiles
+    for (row, col), value in np.ndenumerate(found):
+        near = (
+            row * 40 - margin <= pixel[0] < row * 40 + 40 + margin
+            and col * 40 - margin <= pixel[1] < col * 40 + 40 + margin
+        )
+        assert value == near, (row, col)
+    assert {shape[1:] for shape in model.network.shapes} == {(40 + 2 * margin,) * 2 + (1,)}
+
+
+def test_coverage_is_that_of_the_tile_without_its_surroundings(tmp_path):
+    pixels = noise((200, 200))
+    pixels[:90] = np.nan  # two rows of tiles, and a quarter of the third
+    [plane] = swept(write(tmp_path / "a.fits", pixels), brightest_pixel_model(margin=30)).planes
+    assert plane.coverage[:, 0].tolist() == [0, 0, 0.75, 1, 1]
+    assert np.isnan(plane.probability[:2]).all() and np.isfinite(plane.probability[2:]).all()
+
+
 @pytest.mark.parametrize("stride", [8, 20])
 @pytest.mark.parametrize("shape", [(400, 410), (39, 41), (120, 81)])
 def test_overlapping_tiles_are_averaged_over_each_cell(tmp_path, stride, shape):

@@ -43,6 +43,21 @@ def test_every_pixel_is_in_its_tile(shape):
         assert value == pixels[at] if inside else np.isnan(value)
 
 
+@pytest.mark.parametrize("shape", [(5, 7), (6, 9), (1, 1)])
+@pytest.mark.parametrize("margin", [1, 4])
+def test_every_pixel_around_a_tile_is_in_its_window(shape, margin):
+    pixels = np.arange(1, 1 + shape[0] * shape[1], dtype=np.float32).reshape(shape)
+    windows = cut(pixels, 3, margin)
+    assert windows.shape == (*grid_shape(shape, 3), 3 + 2 * margin, 3 + 2 * margin)
+    for row, col, y, x in np.ndindex(windows.shape):
+        at = (row * 3 + y - margin, col * 3 + x - margin)
+        inside = 0 <= at[0] < shape[0] and 0 <= at[1] < shape[1]
+        value = windows[row, col, y, x]
+        assert value == pixels[at] if inside else np.isnan(value)
+    own = windows[:, :, margin:-margin, margin:-margin]
+    np.testing.assert_array_equal(own, cut(pixels, 3))
+
+
 def test_cut_is_a_copy():
     pixels = np.zeros((4, 4), np.float32)
     cut(pixels, 2)[:] = 1
