@@ -131,7 +131,7 @@ def test_tiles_of_another_size_under_the_right_name(tiles, tmp_path, refused):
         del file["tiles"]
         file["tiles"] = np.zeros((50, 20, 20), np.float32)
         assert file.attrs["tile_size"] == 40
-    assert "shard-00001.h5: tile_size 20; expected 40" in train(refused, mixed, tmp_path)
+    assert "shard-00001.h5: window 20; expected 40" in train(refused, mixed, tmp_path)
 
 
 def test_missing_and_truncated_shards(tiles, tmp_path, refused):
