@@ -50,25 +50,26 @@ if [ -z "$tiles" ] || [ -z "$images" ] || [ -z "$out" ]; then
     stop "expected --tiles DIR --images DIR --out DIR"
 fi
 
-run() { # run K: train and judge model K; a status other than 0 where that failed
-    local rule=${RULES[$1 % ${#RULES[@]}]} seed=$(($1 / ${#RULES[@]} + 1))
-    local n_pix=${rule%:*} f_th=${rule#*:} status
+run() { # run K: have model K, unless another start of this script has it in hand
+    local rule=${RULES[$1 % ${#RULES[@]}]} seed=$(($1 / ${#RULES[@]} + 1)) status=0
+    local n_pix=${rule%:*} f_th=${rule#*:}
     local folder=$out/npix-$n_pix-fth-$f_th-seed-$seed
-    [ ! -e "$folder/accuracy/metrics.json" ] || return 0
     mkdir -p -- "$folder" || stop "$folder: cannot make this folder"
     exec {lock}>"$folder/.lock"
-    if ! flock --nonblock "$lock"; then return 0; fi # another start of this script has it in hand
+    if flock --nonblock "$lock" && [ ! -e "$folder/accuracy/metrics.json" ]; then
+        have || status=$?
+    fi
+    exec {lock}>&-
+    return "$status"
+}
+
+have() { # train and judge the model of `run`; a status other than 0 where that failed
     echo "${0##*/}: N_pix $n_pix, F_th $f_th, seed $seed" >&2
     if [ ! -e "$folder/run/model.keras" ]; then
         (launch train "${others[@]}" --tiles "$tiles" --out "$folder/run" \
-            --label.n_pix "$n_pix" --label.f_th "$f_th" --train.seed "$seed")
-        status=$?
-        [ "$status" -eq 0 ] || return "$status"
+            --label.n_pix "$n_pix" --label.f_th "$f_th" --train.seed "$seed") || return
     fi
     (launch evaluate "${others[@]}" --model "$folder/run" --images "$images" --out "$folder/accuracy")
-    status=$?
-    exec {lock}>&-
-    return "$status"
 }
 
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
