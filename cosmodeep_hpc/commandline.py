@@ -156,6 +156,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("report", stages.report)
     sub.add_argument("--sky", required=True, help="folder that mock made", **folder)
     sub.add_argument("--out", required=True, help="folder of figures", **folder)
+    sub = command("models", stages.models)
+    sub.add_argument("name", nargs="?", metavar="NAME", help="print the card of this model")
     command("config", stages.show_config)
     text = "Check MPI, Horovod, HDF5, TensorFlow, GPUs and Slurm, and say what to do about faults."
     commands.add_parser("doctor", help=text, description=text, allow_abbrev=False)

@@ -192,6 +192,14 @@ def bench(args: argparse.Namespace, settings: Config, world: World) -> int:
     return 0
 
 
+def models(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """List the models that ship with the package, or print the card of one."""
+    from cosmodeep_hpc.report import models as shipped
+
+    say(world, world.on_root(lambda: shipped.describe(args.name) if args.name else shipped.table()))
+    return 0
+
+
 def report(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Draw the figures of the paper from what the other stages made."""
     from cosmodeep_hpc.report import cosmicweb
