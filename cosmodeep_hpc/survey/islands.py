@@ -293,7 +293,9 @@ def _sum(
     sums = _Sums.nothing(count)
     per_flux = flux_areas(image, areas)
     for row, start, columns, pixels in _read(image, labels > 0, cell):
-        col = np.arange(columns.start, columns.stop)
+        every = np.arange(columns.start, columns.stop)
+        own = labels[row, every // cell] > 0
+        col, pixels = every[own], pixels[:, own]
         owner = labels[row, col // cell]
         y = np.arange(start, start + len(pixels), dtype=float)
         finite = np.isfinite(pixels)
@@ -313,12 +315,12 @@ def _sum(
             getattr(sums, what)[:] += np.bincount(owner, values, count + 1)[1:]
         filled = np.where(finite, pixels, -np.inf)
         brightest = filled.max(axis=0)
-        for number in np.unique(owner[owner > 0]):
+        for number in np.unique(owner):
             i = int(number) - 1
             best = int(np.argmax(np.where(owner == number, brightest, -np.inf)))
             if brightest[best] > sums.peak[i]:
                 sums.peak[i] = brightest[best]
-                sums.peak_x[i] = columns.start + best
+                sums.peak_x[i] = col[best]
                 sums.peak_y[i] = start + int(np.argmax(filled[:, best]))
     sums.peak[np.isinf(sums.peak)] = np.nan
     return sums

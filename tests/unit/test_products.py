@@ -280,7 +280,7 @@ def test_a_failure_leaves_no_half_product_and_no_record(small, tmp_path, monkeyp
     def failing(*_):
         raise OSError(28, "No space left on device") if not refine else InputError("not again")
 
-    what = (writing.streaming, "_pad") if not refine else (writing.Refinement, "paint")
+    what = (writing.streaming, "pad") if not refine else (writing.Refinement, "paint")
     monkeypatch.setattr(*what, failing)
     with pytest.raises(InputError, match="not again" if refine else "a.mask.fits: .*No space left"):
         writing.write(made, Config(), out, refine=refine)

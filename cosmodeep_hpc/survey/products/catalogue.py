@@ -1,104 +1,78 @@
-"""The catalogue of islands as VOTable, FITS table and text."""
+"""The catalogue of islands as FITS table and as comma-separated text."""
 
 from __future__ import annotations
 
 import csv
-import math
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 
-from cosmodeep_hpc import __version__
-from cosmodeep_hpc.survey.products.columns import Column
+from cosmodeep_hpc.survey.products.columns import Column, is_missing, plain
+from cosmodeep_hpc.survey.products.fitsfile import image_header, write_data, write_header
 
-if TYPE_CHECKING:
-    from astropy.io.votable.tree import VOTableFile
-
-FITS_TYPES = {"int": ("J", np.int32), "double": ("D", np.float64), "boolean": ("L", np.bool_)}
-
-
-def write_votable(columns: list[Column], about: dict[str, str], path: Path) -> None:
-    """Write a VOTable 1.3, its data as text, which every reader knows.
-
-    Args:
-        about: INFO elements, by name.
-    """
-    from astropy.io.votable.exceptions import W50
-
-    with warnings.catch_warnings():
-        # "beam" is in the standard for units that later versions refer to, not in this version's
-        warnings.simplefilter("ignore", W50)
-        _votable(columns, about).to_xml(str(path))
-
-
-def _votable(columns: list[Column], about: dict[str, str]) -> VOTableFile:
-    from astropy.io.votable.tree import CooSys, Field, Info, Resource, TableElement, VOTableFile
-
-    votable = VOTableFile(version="1.3")
-    votable.coordinate_systems.append(CooSys(ID="ICRS", system="ICRS"))
-    votable.infos.append(Info(name="creator", value=f"cosmodeep_hpc {__version__}"))
-    for key, value in about.items():
-        votable.infos.append(Info(name=key, value=value))
-    resource = Resource()
-    votable.resources.append(resource)
-    table = TableElement(votable, name="islands")
-    resource.tables.append(table)
-    for column in columns:
-        field = Field(
-            votable,
-            ID=f"col_{column.name}",
-            name=column.name,
-            datatype=column.kind,
-            arraysize="*" if column.kind == "char" else None,
-            unit=column.unit or None,
-            ucd=column.ucd,
-            ref="ICRS" if column.ucd.startswith("pos.eq") else None,
-        )
-        field.description = column.meaning
-        table.fields.append(field)
-    table.create_arrays(len(columns[0].values))
-    for field, column in zip(table.fields, columns, strict=True):
-        table.array[field.ID] = column.values
-        table.array.mask[field.ID] = [_missing(value) for value in column.values]
-    return votable
+FITS_TYPES = {"int": ("J", ">i4"), "double": ("D", ">f8"), "boolean": ("L", "S1")}
 
 
 def write_fits(columns: list[Column], header: fits.Header, path: Path) -> None:
-    """Write a FITS binary table, with UCDs in TUCDn and meanings in TCOMMn."""
-    made = []
-    for column in columns:
-        if column.kind == "char":
-            width = max((len(value) for value in column.values), default=1)
-            array: Any = np.array(column.values, dtype=f"S{width}")
-            letter = f"{width}A"
-        else:
-            letter, kind = FITS_TYPES[column.kind]
-            array = np.array(column.values, dtype=kind)
-        made.append(fits.Column(column.name, letter, column.unit or None, array=array))
-    table = fits.BinTableHDU.from_columns(made, name="ISLANDS")
+    """Write a FITS binary table, with UCDs in TUCDn and meanings in TCOMMn.
+
+    Its bytes are laid out here, as the standard has them: astropy's columns take ten times as long.
+
+    Source: FITS standard 4.0, section 7.3.
+    """
+    arrays, cards = [], []
     for number, column in enumerate(columns, 1):
-        table.header[f"TUCD{number}"] = column.ucd
-        table.header[f"TCOMM{number}"] = column.meaning
-    table.header.update(header)
-    fits.HDUList([fits.PrimaryHDU(), table]).writeto(path)
+        array, form = _stored(column)
+        arrays.append(array)
+        cards += [
+            (f"TTYPE{number}", column.name),
+            (f"TFORM{number}", form),
+            *([(f"TUNIT{number}", column.unit)] if column.unit else []),
+            (f"TUCD{number}", column.ucd),
+            (f"TCOMM{number}", column.meaning),
+        ]
+    rows = np.empty(
+        len(arrays[0]), [(column.name, a.dtype) for column, a in zip(columns, arrays, strict=True)]
+    )
+    for column, array in zip(columns, arrays, strict=True):
+        rows[column.name] = array
+    head = fits.Header(
+        [
+            ("XTENSION", "BINTABLE"),
+            ("BITPIX", 8),
+            ("NAXIS", 2),
+            ("NAXIS1", rows.dtype.itemsize),
+            ("NAXIS2", len(rows)),
+            ("PCOUNT", 0),
+            ("GCOUNT", 1),
+            ("TFIELDS", len(columns)),
+            *cards,
+            ("EXTNAME", "ISLANDS"),
+        ]
+    )
+    with path.open("wb") as file:
+        write_header(file, image_header(()))
+        write_header(file, head, header)
+        write_data(file, rows)
+
+
+def _stored(column: Column) -> tuple[np.ndarray, str]:
+    """The values of a column as they are stored, and the TFORM that says so."""
+    if column.kind == "char":
+        words = [value.encode("ascii", "replace") for value in column.values]
+        width = max(map(len, words), default=1) or 1
+        return np.array(words, f"S{width}"), f"{width}A"
+    letter, kind = FITS_TYPES[column.kind]
+    if column.kind == "boolean":
+        return np.array([b"T" if value else b"F" for value in column.values], kind), letter
+    return np.array(column.values, kind), letter
 
 
 def write_csv(columns: list[Column], path: Path) -> None:
     """Write comma-separated text: names of columns, then rows; empty where there is no value."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(column.name for column in columns)
         for row in zip(*(column.values for column in columns), strict=True):
-            writer.writerow("" if _missing(value) else _plain(value) for value in row)
-
-
-def _missing(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
-
-
-def _plain(value: Any) -> Any:
-    """Values as text that reads back as what they are, whatever numpy calls its numbers."""
-    return repr(float(value)) if isinstance(value, float) else value
+            writer.writerow("" if is_missing(value) else plain(value) for value in row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -158,3 +159,13 @@ def dms(dec: Sequence[float]) -> list[str]:
 
 def _known(text: Sequence[str], angle: Sequence[float]) -> list[str]:
     return [str(t) if np.isfinite(a) else "" for t, a in zip(text, angle, strict=True)]
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a row has no value in a column."""
+    return isinstance(value, float) and math.isnan(value)
+
+
+def plain(value: Any) -> Any:
+    """A value as text that reads back as what it is, whatever numpy calls its numbers."""
+    return repr(float(value)) if isinstance(value, float) else value

@@ -7,27 +7,27 @@ from pathlib import Path
 from astropy.io import fits
 
 from cosmodeep_hpc.survey.products.cube import Cube
+from cosmodeep_hpc.survey.products.fitsfile import image_header, write_data, write_header
 from cosmodeep_hpc.survey.swept import NO_DATA, Swept
 
 
 def probability(swept: Swept, cube: Cube, cards: fits.Header, path: Path) -> None:
     """Write the probability, NaN where there is no data, and the coverage as an extension."""
-    header = cards.copy()
-    header["BTYPE"] = ("probability of signal", "NaN: no data")
-    covered = cards.copy()
-    covered["BTYPE"] = ("coverage", "share of a cell's pixels with data")
     values = cube.grids([plane.probability for plane in swept.planes], float("nan"))
     coverage = cube.grids([plane.coverage for plane in swept.planes], 0)
-    hdus = [
-        fits.PrimaryHDU(values, header),
-        fits.ImageHDU(coverage, covered, name="COVERAGE"),
-    ]
-    fits.HDUList(hdus).writeto(path)
+    kind = fits.Header([("BTYPE", "probability of signal", "NaN: no data")])
+    covered = fits.Header([("BTYPE", "coverage", "share of a cell's pixels with data")])
+    with path.open("wb") as file:
+        write_header(file, image_header(values.shape, "f4"), cards, kind)
+        write_data(file, values)
+        write_header(file, image_header(values.shape, "f4", "COVERAGE"), cards, covered)
+        write_data(file, coverage)
 
 
 def tiles(swept: Swept, cube: Cube, cards: fits.Header, path: Path) -> None:
     """Write the mask on the grid of cells: 1 signal, 0 noise, 255 no data."""
-    header = cards.copy()
-    header["BTYPE"] = ("tile mask", "1 signal, 0 noise, 255 no data")
     values = cube.grids([plane.tile_mask(swept.threshold) for plane in swept.planes], NO_DATA)
-    fits.PrimaryHDU(values, header).writeto(path)
+    kind = fits.Header([("BTYPE", "tile mask", "1 signal, 0 noise, 255 no data")])
+    with path.open("wb") as file:
+        write_header(file, image_header(values.shape), cards, kind)
+        write_data(file, values)

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 
-from cosmodeep_hpc.survey import picture
+from cosmodeep_hpc.survey.drawing import png
+from cosmodeep_hpc.survey.drawing.panel import BLUE, RED, Outline, palette, panel
 from cosmodeep_hpc.survey.swept import Swept, SweptPlane
 
 MOST = 9  # planes drawn: those of a large cube are picked evenly
+SIDE, SIDE_OF_MANY = 900, 560  # of a plane in the picture [pixel], about
 
 
 def write(swept: Swept, path: Path) -> None:
     """Draw the planes from their thumbnails, signal and missing data outlined."""
     count = len(swept.planes)
     picked = np.unique(np.linspace(0, count - 1, min(count, MOST)).astype(int))
-    drawing = picture.Sheet(swept.planes[0].image, len(picked))
-    for number in picked:
-        plane = swept.planes[number]
-        axes = drawing.draw(plane.thumbnail, plane.block, _title(swept, plane))
-        picture.outline(axes, plane.signal(swept.threshold), swept.cell, "tab:red", "signal")
-        blank = np.isnan(plane.probability)
-        if blank.any():
-            picture.outline(axes, blank, swept.cell, "tab:blue", "no data")
-        axes.legend(loc="upper right", fontsize=9)
-    picture.save(drawing.figure, path)
+    panels = [_panel(swept, swept.planes[number], len(picked)) for number in picked]
+    columns = math.ceil(math.sqrt(len(panels)))
+    height, width = panels[0].shape
+    sheet = np.zeros((-(-len(panels) // columns) * height, columns * width), np.uint8)
+    for number, drawn in enumerate(panels):
+        top, left = number // columns * height, number % columns * width
+        sheet[top : top + height, left : left + width] = drawn
+    png.write(path, sheet, palette())
+
+
+def _panel(swept: Swept, plane: SweptPlane, panels: int) -> np.ndarray:
+    signal, blank = plane.signal(swept.threshold), np.isnan(plane.probability)
+    outlines = [Outline(signal, swept.cell, RED, "signal")]
+    if blank.any():
+        outlines.append(Outline(blank, swept.cell, BLUE, "no data"))
+    side = SIDE if panels == 1 else SIDE_OF_MANY
+    title = _title(swept, plane)
+    return panel(plane.image, plane.thumbnail, plane.block, title, outlines, side)
 
 
 def _title(swept: Swept, plane: SweptPlane) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.survey.products.cube import Cube, Paint
+from cosmodeep_hpc.survey.products.fitsfile import image_header, pad, write_header
 
-BLOCK = 2880  # bytes that a FITS file is made of
 STRIP = 2**22  # pixels of a strip, about
 TALL = 2**26  # the same where tall strips pay
 TALLEST = 1024  # rows of a strip, at most
@@ -30,15 +29,13 @@ def height(cube: Cube, cell: int, pixels: int = STRIP) -> int:
 
 def write_plain(path: Path, cube: Cube, cards: fits.Header, rows: int, paint: Paint) -> None:
     """Write a mask as the primary image of a FITS file."""
-    header = _image_header(cube)
-    header.update(cards)
     written = 0
     with path.open("wb") as file:
-        file.write(header.tostring().encode("ascii"))
+        write_header(file, image_header(cube.axes), cards)
         for strip in cube.strips(rows, paint):
             file.write(strip.data)
             written += strip.nbytes
-        _pad(file, written)
+        pad(file, written)
 
 
 def write_packed(path: Path, cube: Cube, cards: fits.Header, rows: int, paint: Paint) -> None:
@@ -64,22 +61,11 @@ def write_packed(path: Path, cube: Cube, cards: fits.Header, rows: int, paint: P
             table[number] = len(packed), heap
             file.write(packed)
             heap += len(packed)
-        _pad(file, table.nbytes + heap)
+        pad(file, table.nbytes + heap)
         file.seek(begin)
         file.write(_packed_header(cube, cards, rows, table, heap).tostring().encode("ascii"))
         file.seek(at)
         file.write(table.tobytes())
-
-
-def _image_header(cube: Cube) -> fits.Header:
-    header = fits.Header()
-    header["SIMPLE"] = True
-    header["BITPIX"] = 8
-    header["NAXIS"] = len(cube.axes)
-    for number, length in enumerate(reversed(cube.axes)):
-        header[f"NAXIS{number + 1}"] = length
-    header["EXTEND"] = True
-    return header
 
 
 def _packed_header(
@@ -122,10 +108,6 @@ def _gzip(strip: NDArray[np.uint8]) -> bytes:
     """
     packer = zlib.compressobj(4, zlib.DEFLATED, 31, 9, zlib.Z_RLE)
     return packer.compress(strip.data) + packer.flush()
-
-
-def _pad(file: BinaryIO, written: int) -> None:
-    file.write(b"\0" * (-written % BLOCK))
 
 
 def painter(grids: list[NDArray[np.uint8]], width: int, cell: int, fill: int) -> Paint:

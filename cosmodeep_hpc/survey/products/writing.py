@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.config import Config
@@ -22,6 +23,7 @@ from cosmodeep_hpc.survey.products import (
     regionfiles,
     skycoverage,
     streaming,
+    votable,
 )
 from cosmodeep_hpc.survey.products.columns import Place, columns
 from cosmodeep_hpc.survey.products.cube import Cube
@@ -70,10 +72,11 @@ def write(swept: Swept, config: Config, out: Path, *, refine: bool) -> None:
 
     cube, islands = Cube.of(swept), island_finder.find(swept)
     on_grid = cube.header(swept.cell)
-    on_grid.update(provenance.cards(swept))
+    cards = provenance.cards(swept)
+    on_grid.update(cards)
     make("probability", "probability.fits", lambda p: grids.probability(swept, cube, on_grid, p))
     make("tiles", "tiles.fits", lambda p: grids.tiles(swept, cube, on_grid, p))
-    refined = _write_masks(swept, cube, islands, config, make, refine=refine)
+    refined = _write_masks(swept, cube, islands, cards, config, make, refine=refine)
 
     path = out / f"{name}.h5"
     hdf5.write(swept, islands, on_grid, path)
@@ -85,8 +88,7 @@ def write(swept: Swept, config: Config, out: Path, *, refine: bool) -> None:
         "image_sha256": swept.sha256,
         "model_sha256": swept.model_sha256,
     }
-    make("islands", "islands.vot", lambda p: catalogue.write_votable(table, about, p))
-    cards = provenance.cards(swept)
+    make("islands", "islands.vot", lambda p: votable.write_votable(table, about, p))
     make("islands_fits", "islands.fits", lambda p: catalogue.write_fits(table, cards, p))
     make("islands_csv", "islands.csv", lambda p: catalogue.write_csv(table, p))
 
@@ -104,6 +106,7 @@ def _write_masks(
     swept: Swept,
     cube: Cube,
     islands: Islands,
+    cards: fits.Header,
     config: Config,
     make: Callable[[str, str, Callable[[Path], None]], None],
     *,
@@ -111,7 +114,7 @@ def _write_masks(
 ) -> Refined | None:
     """Write what is on the image's pixels; the measures of the refined mask where one is made."""
     header = cube.header(1)
-    header.update(provenance.cards(swept))
+    header.update(cards)
     packed = config.classify.compress_mask
     to_file = streaming.write_packed if packed else streaming.write_plain
     ending = "fits.fz" if packed else "fits"
