@@ -73,7 +73,7 @@ def swept(
         coverage = np.zeros(found.shape, np.float32)
         for row, col in np.ndindex(found.shape):
             of_cell = pixels[row * cell : (row + 1) * cell, col * cell : (col + 1) * cell]
-            coverage[row, col] = np.isfinite(of_cell).mean()
+            coverage[row, col] = (np.isfinite(of_cell) & (of_cell != 0)).mean()
         if blank is not None:
             probability[blank] = np.nan
         made.append(

@@ -24,7 +24,7 @@ from cosmodeep_hpc.survey.journal import Journal
 from cosmodeep_hpc.survey.layout import Stripe
 from cosmodeep_hpc.survey.noise import mesh_of
 from cosmodeep_hpc.survey.planesweep import PlaneSweep
-from cosmodeep_hpc.survey.products.writing import record_of, stem
+from cosmodeep_hpc.survey.products.writing import product_names, record_of, stem
 from cosmodeep_hpc.survey.scaling import Scaling
 from cosmodeep_hpc.survey.stripe import Classified
 from cosmodeep_hpc.survey.task import Opened, Outcome, Request, Task
@@ -54,6 +54,11 @@ class MosaicSweep:
         """Stripes done, and in all."""
         done = sum(len(plane.classified) for plane in self.planes)
         return done, sum(len(plane.stripes) for plane in self.planes)
+
+    def refuse_if_nothing(self) -> None:
+        """Raise an InputError where no plane can be swept: that of the first."""
+        if all(plane.failure for plane in self.planes):
+            raise InputError(self.planes[0].failure)
 
 
 class Sweep:
@@ -157,12 +162,30 @@ class Sweep:
         try:
             if not mosaic.open_until_done.enter_context(claimed(record, alone=False)):
                 raise InputError(f"{record}: made by {holder_of(record)} now; wait for its end")
+            self._spare_others(mosaic, record)
         except InputError as error:
             self._end(mosaic, self._fail(mosaic, error))
             return
         mosaic.ready.append(Task(kind="checksum", mosaic=mosaic.number))
         if self._restart or not record.exists():
             mosaic.ready.append(Task(kind="open", mosaic=mosaic.number))
+
+    def _spare_others(self, mosaic: MosaicSweep, record: Path) -> None:
+        """Refuse to write over files of a product's name that no sweep has left.
+
+        A sweep has a record or, until that is written, a journal.
+        """
+        if self._restart or record.exists() or self._journal_of(mosaic).exists():
+            return
+        for name in product_names(mosaic.path):
+            if (self._out / name).exists():
+                raise InputError(
+                    f"{self._out / name}: there already, and not of a sweep that is known here; "
+                    "give another --out folder, or --restart to write over it"
+                )
+
+    def _journal_of(self, mosaic: MosaicSweep) -> Path:
+        return self._out / f".{stem(mosaic.path)}.journal"
 
     def _taken(self, mosaic: MosaicSweep, task: Task, result: Any) -> None:
         if task.kind == "checksum":
@@ -210,7 +233,8 @@ class Sweep:
         mapped = isinstance(self._request.rms, Path)
         for facts in opened.planes:
             mosaic.planes.append(PlaneSweep(facts, self._config, self._card, mapped=mapped))
-        name = self._out / f".{stem(mosaic.path)}.journal"
+        mosaic.refuse_if_nothing()
+        name = self._journal_of(mosaic)
         if self._restart:
             name.unlink(missing_ok=True)
         made_by = [__version__, os.environ.get("KERAS_BACKEND", "")]
@@ -218,6 +242,8 @@ class Sweep:
         mosaic.journal = Journal(name, key)
         for (kind, number, place), arrays in mosaic.journal.entries.items():
             plane = mosaic.planes[number]
+            if plane.failure:
+                continue
             if kind == "measure":
                 plane.measured[place] = arrays[0]
             else:
@@ -234,7 +260,12 @@ class Sweep:
     def _make_ready(self, mosaic: MosaicSweep, number: int) -> None:
         """Make a plane's stripes ready once its scaling is known."""
         plane = mosaic.planes[number]
-        if not plane.decide():
+        try:
+            if not plane.decide():
+                return
+        except InputError as error:  # a plane of many may be without data
+            plane.give_up(str(error))
+            mosaic.refuse_if_nothing()
             return
         mosaic.ready.extend(
             _task("classify", mosaic, number, place, one, plane.scaling, plane.is_measured)
@@ -265,7 +296,7 @@ class Sweep:
         self._active.remove(mosaic)
         self.outcomes[mosaic.number] = outcome
         if mosaic.journal is not None:
-            if outcome.state == "failed":
+            if outcome.state == "failed" and any(p.classified for p in mosaic.planes):
                 mosaic.journal.close()
             else:
                 mosaic.journal.remove()

@@ -298,7 +298,7 @@ def _sum(
         col, pixels = every[own], pixels[:, own]
         owner = labels[row, col // cell]
         y = np.arange(start, start + len(pixels), dtype=float)
-        finite = np.isfinite(pixels)
+        finite = np.isfinite(pixels) & (pixels != 0)  # exactly 0 is padding
         value = np.where(finite, pixels, 0).astype(np.float64)
         positive = np.maximum(value, 0)
         a_column = {

@@ -15,6 +15,7 @@ from cosmodeep_hpc.survey.noise import Mesh, mesh_of
 from cosmodeep_hpc.survey.scaling import Scaling, decide, needs_mesh
 from cosmodeep_hpc.survey.stripe import Classified
 from cosmodeep_hpc.survey.task import Grids, PlaneFacts
+from cosmodeep_hpc.tiles.preprocessing import Level
 
 
 class PlaneSweep:
@@ -28,10 +29,20 @@ class PlaneSweep:
         self.classified: dict[int, Classified] = {}
         self.scaling: Scaling | None = None
         self.notes: tuple[str, ...] = ()
+        self.failure = ""
         self._config, self._card, self._mapped = config, card, mapped
         mode = config.classify.noise
         given = facts.given_rms is not None or mapped
         self.is_measured = needs_mesh(card.preprocessing, mode, given=given)
+        if facts.failure:
+            self.give_up(facts.failure)
+
+    def give_up(self, failure: str) -> None:
+        """Leave the plane as one without data, as flagged channels of a cube are."""
+        self.failure, self.stripes = failure, []
+        self.measured.clear()
+        self.classified.clear()
+        self.notes = (f"no data taken from it: {failure}",)
 
     @property
     def is_done(self) -> bool:
@@ -44,16 +55,19 @@ class PlaneSweep:
         Raises:
             InputError: the plane has no data or no noise.
         """
+        if self.failure:
+            return False
         if self.scaling is not None or (
             self.is_measured and len(self.measured) < len(self.stripes)
         ):
             return self.scaling is not None
+        given = self.facts.given_rms
         self.scaling, self.notes = decide(
             self._mesh(),
             self._card.preprocessing,
             self._card.noise_rms,
             self._config.classify.noise,
-            given=self.facts.given_rms,
+            given=None if given is None else given * self.facts.gain,
             mapped=self._mapped,
             sigma=self.facts.sigma,
             name=self.facts.name,
@@ -70,6 +84,8 @@ class PlaneSweep:
 
     def grids(self, rebin: int) -> Grids:
         """What the classified stripes make on the grid of cells."""
+        if self.failure:
+            return self._nothing()
         assert self.scaling is not None
         layout = self.facts.layout
         ordered = [self.classified[n] for n in range(len(self.stripes))]
@@ -89,6 +105,20 @@ class PlaneSweep:
             noise=joined("rms") if self._mapped else self._noise(rebin),
             thumbnail=joined("thumbnail"),
             level=level,
+            notes=self.notes,
+        )
+
+    def _nothing(self) -> Grids:
+        """The grids of a plane without data."""
+        layout = self.facts.layout
+        none = np.full(layout.cells, np.nan, np.float32)
+        small = [-(-side // layout.block) for side in layout.shape]
+        return Grids(
+            probability=none,
+            coverage=np.zeros(layout.cells, np.float32),
+            noise=none,
+            thumbnail=np.full(small, np.nan, np.float32),
+            level=Level(low=np.nan, high=np.nan, sigma=np.nan),
             notes=self.notes,
         )
 

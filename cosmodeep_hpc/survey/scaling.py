@@ -60,7 +60,7 @@ class RmsMap:
         """
         rms = self.view.rows(first, first + len(pixels))
         rms[~(rms > 0)] = np.nan
-        pixels *= np.float32(self.target) / rms
+        pixels *= np.float32(self.target / self.view.gain) / rms
         return rms
 
 
@@ -81,7 +81,7 @@ def decide(
         mesh: what was measured of the view; of pixels matched already where `mapped`. None where
             neither the noise nor the preprocessing needs it.
         mode: `classify.noise`.
-        given: the noise of the whole plane by the user [Jy/arcsec^2].
+        given: the noise of the whole view by the user [Jy/arcsec^2].
         mapped: whether a map of the user's gives the noise.
         sigma: robust noise of the image, for preprocessing by asinh.
         name: of the image, in messages.
@@ -93,7 +93,8 @@ def decide(
     matched: float | NDArray[np.float32] | None = given
     notes: tuple[str, ...] = ()
     if mesh is not None:
-        if not np.isfinite(mesh.high).any():
+        with_data = np.isfinite(mesh.high) & ((mesh.high != 0) | (mesh.low != 0))
+        if not with_data.any():
             raise InputError(f"{name}: no pixel with data (all blank, NaN or 0)")
         local = noise.smoothed(mesh.sigma)
         if np.isnan(local).all():

@@ -17,7 +17,7 @@ from cosmodeep_hpc.files import make_folder, replacing, sha256
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.sky.beam import Beam
 from cosmodeep_hpc.survey.foreman import Sweep
-from cosmodeep_hpc.survey.products.writing import stem
+from cosmodeep_hpc.survey.products.writing import product_names, stem
 from cosmodeep_hpc.survey.task import Outcome, Request
 from cosmodeep_hpc.survey.worker import Worker
 from cosmodeep_hpc.world import World
@@ -93,7 +93,7 @@ def run(
         return None
     outcomes = [foreman.outcomes[number] for number in range(len(images))]
     with replacing(out / SUMMARY) as temporary:
-        temporary.write_text(as_csv(outcomes))
+        temporary.write_text(as_csv(outcomes), encoding="utf-8", errors="surrogateescape")
     return outcomes
 
 
@@ -118,8 +118,14 @@ def request_of(args: argparse.Namespace) -> Request:
 
 def _check(config: Config, model: str, images: Sequence[Path], out: Path, request: Request) -> None:
     """Refuse bad usage before any work is done."""
+    products = {name: path for path in images for name in product_names(path)}
     names: dict[str, Path] = {}
     for path in images:
+        if path.parent.resolve() == out.resolve() and path.name in products:
+            raise InputError(
+                f"{path}: a product of {products[path.name]} would be written over it; give "
+                "another --out folder"
+            )
         other = names.setdefault(stem(path), path)
         if other is not path:
             raise InputError(

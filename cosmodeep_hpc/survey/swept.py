@@ -79,3 +79,13 @@ class Swept:
     model: TrainedModel
     model_sha256: str
     files: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The file's name, as every product can hold it."""
+        return printable(self.path.name)
+
+
+def printable(text: str) -> str:
+    """Text with `?` for what is no letter: names of files may be any bytes."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

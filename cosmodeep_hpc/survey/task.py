@@ -47,15 +47,19 @@ class PlaneFacts:
         name: in messages.
         layout: of its view.
         sigma: robust noise of the image's own pixels [Jy/arcsec^2], where it is needed.
-        given_rms: the noise that the user gives [Jy/arcsec^2].
+        given_rms: the noise of the image's own pixels that the user gives [Jy/arcsec^2].
+        gain: what the view makes of that noise.
         notes: on how it is read and seen.
+        failure: why it cannot be swept; empty where it can.
     """
 
     name: str
     layout: Layout
     sigma: float | None
     given_rms: float | None
+    gain: float
     notes: tuple[str, ...]
+    failure: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

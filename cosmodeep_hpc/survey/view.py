@@ -14,6 +14,7 @@ from cosmodeep_hpc.tiles.fits.image import Image
 TOLERANCE = 1.25
 COARSEST = 1.6  # and this much larger are refused: there is no detail to make up
 ROWS_AT_ONCE = 64  # rows of blocks averaged at once
+CUT_AT_ONCE = 2**20  # pixels of blocks that are not whole, averaged at once
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,24 @@ class View:
         for first in range(start, stop, ROWS_AT_ONCE):
             last = min(first + ROWS_AT_ONCE, stop)
             below, above = first * self.rebin, min(last * self.rebin, self.image.shape[0])
-            view[first - start : last - start] = averaged(self.image.rows(below, above), self.rebin)
+            pixels = self.image.rows(below, above)
+            pixels[pixels == 0] = np.nan  # padding: no data, and not a part of a mean
+            view[first - start : last - start] = averaged(pixels, self.rebin)
         return view
+
+    @property
+    def gain(self) -> float:
+        """What averaging makes of the noise of a pixel, which the beam correlates.
+
+        The variance of a mean is the mean of all covariances of what it is of.
+        """
+        apart = np.arange(1 - self.rebin, self.rebin)
+        beam, scale = self.image.beam, self.image.pixel_scale
+        alike = (apart == 0) & (apart[:, None] == 0)
+        if beam is not None:
+            alike = beam.noise_correlation(apart * scale, apart[:, None] * scale)
+        pairs = self.rebin - abs(apart)  # of pixels that lie so far apart
+        return float(np.sqrt(pairs @ alike @ pairs) / self.rebin**2)
 
 
 def averaged(pixels: NDArray[np.float32], block: int) -> NDArray[np.float32]:
@@ -67,11 +84,13 @@ def averaged(pixels: NDArray[np.float32], block: int) -> NDArray[np.float32]:
     for column in range(1, block):
         mean += lines[:, :, column]
     mean *= np.float32(1 / block**2)
-    for row, col in np.argwhere(np.isnan(mean)):  # few, but at the edge of the data
-        with_data = blocks[row, :, col]
-        with_data = with_data[np.isfinite(with_data)]
-        if len(with_data):
-            mean[row, col] = with_data.mean(dtype=np.float32)
+    row, col = np.nonzero(np.isnan(mean))
+    for first in range(0, len(row), CUT_AT_ONCE // block**2 + 1):
+        some = slice(first, first + CUT_AT_ONCE // block**2 + 1)
+        cut = blocks[row[some], :, col[some]].reshape(-1, block**2)
+        count = np.isfinite(cut).sum(axis=1)
+        total = np.nansum(cut, axis=1, dtype=np.float32)
+        mean[row[some], col[some]] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return np.asarray(mean)
 
 

@@ -16,6 +16,7 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import read_json, sha256
 from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.sky.beam import Beam
 from cosmodeep_hpc.survey import stripe, view
 from cosmodeep_hpc.survey.layout import Layout
 from cosmodeep_hpc.survey.products import writing
@@ -99,20 +100,29 @@ class Worker:
 
     def _facts(self, task: Task) -> Opened:
         mosaic, planes = self._opened(task.mosaic)
-        rms = self._request.rms
         return Opened(
             axes=mosaic.axes,
             rebin=planes[0].view.rebin,
             planes=tuple(
-                PlaneFacts(
-                    name=_name(image),
-                    layout=plane.layout,
-                    sigma=self._sigma(image, plane.view.rebin),
-                    given_rms=None if not isinstance(rms, float) else rms * _unit(image),
-                    notes=(*image.notes, *self._rebinning(image)[1]),
-                )
+                self._plane_facts(image, plane)
                 for image, plane in zip(mosaic.planes, planes, strict=True)
             ),
+        )
+
+    def _plane_facts(self, image: Image, plane: Plane) -> PlaneFacts:
+        rms, sigma, failure = self._request.rms, None, ""
+        try:
+            sigma = self._sigma(image, plane.view.rebin)
+        except InputError as error:
+            failure = _name(image) + str(error).removeprefix(str(image.path))
+        return PlaneFacts(
+            name=_name(image),
+            layout=plane.layout,
+            sigma=sigma,
+            given_rms=None if not isinstance(rms, float) else rms * _unit(image),
+            gain=plane.view.gain,
+            notes=(*image.notes, *self._rebinning(image)[1]),
+            failure=failure,
         )
 
     def _measure(self, task: Task) -> NDArray[np.float32]:
@@ -186,21 +196,28 @@ class Worker:
             beam=request.beam,
             unpacked=unpacked,
         )
-        planes = [self._plane(image) for image in mosaic.planes]
+        maps: dict[Beam | None, Mosaic] = {}
+        planes = [self._plane(image, maps) for image in mosaic.planes]
         self._open[number] = mosaic, planes
         if len(self._open) > KEPT_OPEN:
             self._open.popitem(last=False)
         return mosaic, planes
 
-    def _plane(self, image: Image) -> Plane:
-        """A plane with its layout, and the map of its noise where the user gives one."""
+    def _plane(self, image: Image, maps: dict[Beam | None, Mosaic]) -> Plane:
+        """A plane with its layout, and the map of its noise where the user gives one.
+
+        Args:
+            maps: those opened already, by the beam that they are read with.
+        """
         card = self._model.card
         seen = View(image, self._rebinning(image)[0])
         size, margin = card.preprocessing.tile_size, card.preprocessing.margin
         layout = Layout(seen.shape, size, self._config.classify.stride or size, margin)
         if not isinstance(self._request.rms, Path):
             return Plane(seen, layout, None)
-        given = open_mosaic(self._request.rms, beam=image.beam)
+        if image.beam not in maps:
+            maps[image.beam] = open_mosaic(self._request.rms, beam=image.beam)
+        given = maps[image.beam]
         chosen = next((p for p in given.planes if p.plane == image.plane), given.planes[0])
         if chosen.shape != image.shape:
             raise InputError(

@@ -14,6 +14,7 @@ from cosmodeep_hpc.survey.islands import label, name, pixel_areas
 
 BEAM = np.pi / (4 * np.log(2)) * 20.0**2  # [arcsec^2] of tests' mosaics
 PIXEL = 9.6**2
+FAINT = 1e-12  # not 0, which is padding
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_names_are_truncated_positions(ra, dec, expected):
 @pytest.fixture
 def one_cell(tmp_path):
     """A mosaic of 120 x 160 pixels, zero but for three pixels, with its middle cells signal."""
-    pixels = np.zeros((120, 160))
+    pixels = np.full((120, 160), FAINT)
     pixels[50, 70], pixels[50, 100], pixels[60, 85] = 1.0, 1.0, 2.0
     signal = np.zeros((3, 4), bool)
     signal[1, 1:3] = True
@@ -60,7 +61,9 @@ def one_cell(tmp_path):
 
 def test_measures_of_an_island(one_cell):
     (island,) = islands.find(one_cell).islands
-    assert (island.x, island.y) == (85.0, 55.0)  # centre of three pixels of weights 1, 1, 2
+    assert (island.x, island.y) == pytest.approx(
+        (85.0, 55.0)
+    )  # centre of three pixels of weights 1, 1, 2
     assert (island.x_min, island.x_max, island.y_min, island.y_max) == (40, 119, 40, 79)
     assert (island.x_peak, island.y_peak) == (85, 60)
     assert island.n_tiles == 2 and island.n_pix == 3200
@@ -143,9 +146,10 @@ def test_positions_are_those_of_astropy(tmp_path, projection):
         ((2, 1), None, False, True),  # has pixels without data
     ],
 )
-def test_flags(tmp_path, cell, blank, edge, partial):
-    pixels = np.zeros((160, 190))
-    pixels[85, 45] = np.nan
+@pytest.mark.parametrize("gap", [np.nan, 0.0])
+def test_flags(tmp_path, cell, blank, edge, partial, gap):
+    pixels = np.full((160, 190), FAINT)
+    pixels[85, 45] = gap
     signal, without = np.zeros((4, 5), bool), np.zeros((4, 5), bool)
     signal[cell] = True
     if blank:
@@ -185,7 +189,7 @@ def test_numbers_go_on_through_the_planes(tmp_path):
 def test_only_rows_with_islands_are_read_a_little_at_a_time(tmp_path, monkeypatch):
     signal = np.zeros((5, 10), bool)
     signal[3, 4:6] = signal[3, 8] = True
-    path = write_mosaic(tmp_path / "a.fits", np.zeros((200, 400)), sky((200, 400)))
+    path = write_mosaic(tmp_path / "a.fits", np.full((200, 400), FAINT), sky((200, 400)))
     made = swept(path, signal)
     read = []
 

@@ -204,7 +204,8 @@ def small(tmp_path):
         signal = np.zeros((3, 3), bool)
         signal[1, 1] = found
         return swept(
-            write_mosaic(tmp_path / name, np.zeros((120, 120)), sky((120, 120), **cards)), signal
+            write_mosaic(tmp_path / name, np.full((120, 120), 1e-9), sky((120, 120), **cards)),
+            signal,
         )
 
     return make
@@ -259,7 +260,7 @@ def test_an_image_without_a_beam_has_no_flux_a_beam(small, tmp_path):
     made = small(BMAJ=None, BMIN=None, BPA=None, BUNIT="Jy/arcsec2")
     writing.write(made, Config(), tmp_path, refine=True)
     (row,) = fits.getdata(made.files["islands_fits"])
-    assert np.isnan(row["flux_peak"]) and row["brightness_peak"] == 0
+    assert np.isnan(row["flux_peak"]) and row["brightness_peak"] > 0
     table = parse(made.files["islands"]).get_first_table()
     assert table.array["col_flux_peak"].mask.all()
 
@@ -298,6 +299,7 @@ def test_a_failure_leaves_no_half_product_and_no_record(small, tmp_path, monkeyp
         ("mosaic.i.SB1.fts", "mosaic.i.SB1"),
         ("mosaic.image", "mosaic.image"),
         ("mosaic.fits.fits", "mosaic.fits"),
+        ("mosaic.fits.fz.gz", "mosaic"),
         (".fits", ".fits"),
     ],
 )

@@ -1,10 +1,15 @@
 """The sweep puts every tile where it belongs, whatever the size, the stride and the noise."""
 
+import csv
+import os
 import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.ndimage
+from astropy.io import fits
+from astropy.io.votable import parse_single_table
 from fields import NOISE, write
 from models import brightest_pixel_model
 from sweeping import sweep_with
@@ -13,6 +18,8 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.survey import sweep
 from cosmodeep_hpc.survey.task import Outcome, Request
+from cosmodeep_hpc.survey.view import View
+from cosmodeep_hpc.tiles.fits.image import open_image
 from cosmodeep_hpc.world import open_world
 
 
@@ -362,3 +369,88 @@ def test_thousands_of_images_in_the_hands_of_another_job_are_each_told(tmp_path)
     outcomes = sweep_with(brightest_pixel_model(), paths, out)
     assert {outcome.state for outcome in outcomes} == {"failed"} and len(outcomes) == 1100
     assert "wait for its end" in outcomes[0].notes[0]
+
+
+@pytest.mark.parametrize("scaling", ["asinh", "minmax", "range"])
+@pytest.mark.parametrize("pixel", [9.6, 4.8])
+@pytest.mark.parametrize("content", [np.nan, 0.0, 1e-6])
+def test_a_plane_without_data_does_not_stop_the_others(tmp_path, scaling, pixel, content):
+    """A flagged channel: no data, said so; a cube of such planes alone is refused."""
+    pixels = np.stack([noise((160, 240), seed) for seed in range(3)])
+    pixels[1] = content
+    pixels[2, 90:92, 110:112] = 1e-2
+    cards = {"CDELT1": -pixel / 3600, "CDELT2": pixel / 3600}
+    cards |= {"CTYPE3": "FREQ", "CRVAL3": 1e9, "CDELT3": 1e6, "CRPIX3": 1.0}
+    path = write(tmp_path / "a.fits", pixels, **cards)
+    model = brightest_pixel_model(level=0.9)
+    scale = replace(model.card.preprocessing, scaling=scaling)
+    model = replace(model, card=replace(model.card, preprocessing=scale))
+    cell = 40 if pixel == 9.6 else 80
+    found = swept(path, model)
+    assert found.planes[2].signal(0.5)[90 // cell, 110 // cell]
+    assert np.isnan(found.planes[1].probability).all() and (found.planes[1].coverage == 0).all()
+    assert found.planes[1].thumbnail.shape == found.planes[0].thumbnail.shape
+    assert any("plane 1: no " in note for note in found.planes[1].notes)
+    assert not np.isnan(found.planes[0].probability).any()
+    (outcome,) = sweep_with(model, [path], tmp_path / "out")
+    assert outcome.state == "done" and outcome.no_data == found.planes[1].probability.size
+    with pytest.raises(InputError, match="plane 1: no (pixel with data|noise in it)"):
+        swept(path, model, Request(planes=(1,)))
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_a_name_may_be_any_bytes(tmp_path):
+    """Not UTF-8, quotes, mathematics, mark-up, spaces: every product is made and can be read."""
+    pixels = noise((120, 120))
+    pixels[50, 50] = 1e-2
+    plain, out = write(tmp_path / "plain.fits", pixels), tmp_path / "out"
+    names = [os.fsdecode(b"bad\xff.fits"), 'it\'s $x$ <b> & "q" \u00e9.fits', "two\nlines.fits"]
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        path.symlink_to(plain)
+    outcomes = sweep_with(brightest_pixel_model(), paths, out)
+    assert [(o.state, o.islands) for o in outcomes] == [("done", 1)] * 3
+    for path in paths:
+        (island,) = fits.getdata(out / f"{path.stem}.islands.fits")
+        (row,) = parse_single_table(out / f"{path.stem}.islands.vot").array
+        assert row["col_number"] == island["number"] == 1
+        assert path.stem in str(row["col_island_id"]) or not path.stem.isprintable()
+        with (out / f"{path.stem}.islands.csv").open(encoding="utf-8", newline="") as file:
+            assert len(list(csv.reader(file))) == 2
+
+
+def test_files_that_no_sweep_has_left_are_not_written_over(tmp_path):
+    """A region file of the user's own, beside an image whose products go into its folder."""
+    path = write(tmp_path / "a.fits", noise((40, 40)))
+    own = tmp_path / "a.reg"
+    own.write_text("drawn by hand")
+    (outcome,) = sweep_with(brightest_pixel_model(), [path], tmp_path, restart=False)
+    assert outcome.state == "failed" and outcome.notes[0].startswith(f"{own}: there already")
+    assert own.read_text() == "drawn by hand" and len(list(tmp_path.iterdir())) == 2
+    (outcome,) = sweep_with(brightest_pixel_model(), [path], tmp_path, restart=True)
+    assert outcome.state == "done" and own.read_text().startswith("# Region")
+
+
+def test_an_image_is_not_written_over_by_a_product_of_another(tmp_path):
+    paths = [write(tmp_path / name, noise((40, 40))) for name in ("a.fits", "a.mask.fits")]
+    with pytest.raises(InputError, match=r"a\.mask\.fits: a product of .*a\.fits would be written"):
+        sweep.run(Config(), "no-model", paths, tmp_path, open_world(), Request())
+
+
+@pytest.mark.parametrize("as_map", [False, True])
+def test_a_given_noise_is_of_the_images_own_pixels(tmp_path, as_map):
+    """Four pixels averaged, of a beam of two: what the network sees has the training's noise."""
+    white = np.random.default_rng(1).normal(0, 1, (800, 800))
+    seen = scipy.ndimage.gaussian_filter(white, 10 / 4.8 / np.sqrt(8 * np.log(2)))
+    pixels = (seen / seen.std() * 5 * NOISE).astype(np.float32)
+    path = write(tmp_path / "a.fits", pixels, CDELT1=-4.8 / 3600, CDELT2=4.8 / 3600)
+    rms = 5 * NOISE
+    if as_map:
+        full = np.full((800, 800), rms, dtype=np.float32)
+        rms = write(tmp_path / "rms.fits", full, CDELT1=-4.8 / 3600, CDELT2=4.8 / 3600)
+    view = View(open_image(path), 2)
+    assert view.rows(0, 400).std() / pixels.std() == pytest.approx(view.gain, rel=0.01)
+    (plane,) = swept(path, absolute_model(4 * NOISE), Request(rms=rms)).planes
+    np.testing.assert_allclose(plane.noise, 5 * NOISE, rtol=1e-5)
+    found = plane.signal(0.5).mean()  # 1600 pixels: 4 sigma once in 20 tiles, 4 / 0.86 never
+    assert 0.005 < found < 0.25

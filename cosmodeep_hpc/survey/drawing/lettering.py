@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from cosmodeep_hpc.survey.swept import printable
+
 FONT = "mpl-data/fonts/ttf/DejaVuSans.ttf"
 
 
@@ -30,7 +32,7 @@ def lettered(text: str, size: int) -> NDArray[np.uint8]:
     Args:
         size: of the letters [pixel].
     """
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    text = printable(text)
     font = _font(size)
     height = sum(font.getmetrics())
     mask = Image.new("L", (max(1, int(np.ceil(font.getlength(text))) + 1), height))

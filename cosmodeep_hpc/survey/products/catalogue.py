@@ -71,7 +71,7 @@ def _stored(column: Column) -> tuple[np.ndarray, str]:
 
 def write_csv(columns: list[Column], path: Path) -> None:
     """Write comma-separated text: names of columns, then rows; empty where there is no value."""
-    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(column.name for column in columns)
         for row in zip(*(column.values for column in columns), strict=True):

@@ -49,7 +49,7 @@ def write(swept: Swept, islands: Islands, header: fits.Header, path: Path) -> No
             dataset.attrs["meaning"] = meaning
         file.attrs["header"] = header.tostring(sep="\n", endcard=False, padding=False)
         file.attrs["planes"] = json.dumps([plane.image.plane for plane in swept.planes])
-        file.attrs["image"] = swept.path.name
+        file.attrs["image"] = swept.name
         file.attrs["image_sha256"] = swept.sha256
         file.attrs["model_sha256"] = swept.model_sha256
         file.attrs["threshold"] = swept.threshold

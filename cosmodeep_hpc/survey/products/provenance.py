@@ -61,7 +61,7 @@ def record(
         "cosmodeep_hpc": __version__,
         "key": swept.key,
         "image": {
-            "name": swept.path.name,
+            "name": swept.name,
             "sha256": swept.sha256,
             "axes": swept.axes,
             "shape": image.shape,

@@ -43,6 +43,6 @@ def _title(swept: Swept, plane: SweptPlane) -> str:
     signal = plane.signal(swept.threshold)
     where = f" {list(plane.image.plane)}" if len(swept.planes) > 1 else ""
     return (
-        f"{swept.path.name}{where}: {int(signal.sum())} of {signal.size} tiles signal "
+        f"{swept.name}{where}: {int(signal.sum())} of {signal.size} tiles signal "
         f"(probability ≥ {swept.threshold:.2f})"
     )

@@ -27,7 +27,7 @@ def write_votable(columns: list[Column], about: dict[str, str], path: Path) -> N
     Source: Ochsenbein et al. (2013), VOTable Format Definition, version 1.3.
     """
     lines = [
-        f" <INFO{_attributes(name=name, value=_printable(value))}/>"
+        f" <INFO{_attributes(name=name, value=value)}/>"
         for name, value in {"creator": f"cosmodeep_hpc {__version__}", **about}.items()
     ]
     lines += [' <RESOURCE type="results">', '  <TABLE name="islands">']
@@ -59,14 +59,7 @@ def _cell(value: Any, kind: str) -> str:
         return ""
     if kind == "boolean":
         return "T" if value else "F"
-    return escape(_printable(value)) if kind == "char" else str(plain(value))
-
-
-def _printable(text: str) -> str:
-    """Text without what XML cannot hold: control characters, halves of letters."""
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return escape(value) if kind == "char" else str(plain(value))
 
 
 def _attributes(**values: str) -> str:

@@ -28,26 +28,38 @@ from cosmodeep_hpc.survey.products import (
 from cosmodeep_hpc.survey.products.columns import Place, columns
 from cosmodeep_hpc.survey.products.cube import Cube
 from cosmodeep_hpc.survey.refine import Refined, Refinement
-from cosmodeep_hpc.survey.swept import NO_DATA, Swept
+from cosmodeep_hpc.survey.swept import NO_DATA, Swept, printable
 
 PACKED = (".gz", ".bz2", ".xz", ".z", ".fz")
 FITS = (".fits", ".fit", ".fts")
+SUFFIXES = (
+    *("probability.fits", "tiles.fits", "mask.fits", "mask.fits.fz", "pixels.fits"),
+    *("pixels.fits.fz", "h5", "islands.vot", "islands.fits", "islands.csv", "reg", "crtf"),
+    *("moc.fits", "png"),
+)
+"""Endings of all products but the record."""
 
 
 def stem(path: Path) -> str:
     """What the products of an image are named after: its name without the endings of FITS."""
     name = path.name
-    for endings in (PACKED, FITS):
-        for ending in endings:
-            if name.lower().endswith(ending) and len(name) > len(ending):
-                name = name[: -len(ending)]
-                break
-    return name
+    while name.lower().endswith(PACKED):
+        shorter = name[: name.rindex(".")]
+        if not shorter:
+            break
+        name = shorter
+    whole = Path(name)
+    return whole.stem if whole.suffix.lower() in FITS else name
 
 
 def record_of(path: Path, out: Path) -> Path:
     """The record of an image's products: it is written last."""
     return out / f"{stem(path)}.json"
+
+
+def product_names(path: Path) -> list[str]:
+    """What the products of an image may be called."""
+    return [f"{stem(path)}.{suffix}" for suffix in (*SUFFIXES, "json")]
 
 
 def write(swept: Swept, config: Config, out: Path, *, refine: bool) -> None:
@@ -65,6 +77,7 @@ def write(swept: Swept, config: Config, out: Path, *, refine: bool) -> None:
         record_of(swept.path, out).unlink(missing_ok=True)
 
     def make(kind: str, suffix: str, writer: Callable[[Path], None]) -> None:
+        assert suffix in SUFFIXES
         path = out / f"{name}.{suffix}"
         with replacing(path) as temporary:
             writer(temporary)
@@ -82,9 +95,9 @@ def write(swept: Swept, config: Config, out: Path, *, refine: bool) -> None:
     hdf5.write(swept, islands, on_grid, path)
     swept.files["hdf5"] = path
 
-    table = columns(name, islands.islands, places(swept, cube), refined)
+    table = columns(printable(name), islands.islands, places(swept, cube), refined)
     about = {
-        "image": swept.path.name,
+        "image": swept.name,
         "image_sha256": swept.sha256,
         "model_sha256": swept.model_sha256,
     }
