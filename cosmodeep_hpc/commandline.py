@@ -106,6 +106,16 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--model", required=True, help="run folder, .keras file or shipped name")
     sub.add_argument("--images", required=True, help="folder of pairs never trained on", **folder)
     sub.add_argument("--out", required=True, help="folder of results", **folder)
+    sub = command("compare", stages.compare)
+    sub.add_argument("--model", required=True, help="run folder, .keras file or shipped name")
+    sub.add_argument("--images", required=True, help="folder of pairs never trained on", **folder)
+    sub.add_argument(
+        "--choose",
+        help="folder of other pairs, by which the other detectors' settings and thresholds are "
+        "chosen (default: by --images themselves)",
+        **folder,
+    )
+    sub.add_argument("--out", required=True, help="folder of results", **folder)
     sub = command("classify", stages.classify)
     sub.add_argument("image", type=Path, nargs="*", metavar="IMAGE", help="FITS mosaic")
     sub.add_argument("--list", type=Path, metavar="FILE", help="a text file of images, one a line")

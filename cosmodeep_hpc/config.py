@@ -14,6 +14,7 @@ from cosmodeep_hpc import __version__
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import write_json
 from cosmodeep_hpc.options import nearest, typed_fields
+from cosmodeep_hpc.sections.compare import Compare
 from cosmodeep_hpc.sections.learn import Model, Train
 from cosmodeep_hpc.sections.sky import Effects, Instrument, Sky
 from cosmodeep_hpc.sections.survey import Classify
@@ -36,6 +37,7 @@ class Config:
     train: Train = field(default_factory=Train)
     tune: Tune = field(default_factory=Tune)
     classify: Classify = field(default_factory=Classify)
+    compare: Compare = field(default_factory=Compare)
 
     def __post_init__(self) -> None:
         """Check what sections ask of each other."""

@@ -148,6 +148,25 @@ def evaluate(args: argparse.Namespace, settings: Config, world: World) -> int:
     return 0
 
 
+def compare(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """A model beside PyBDSF, Aegean, plain detectors and the ideal limit, on the same tiles."""
+    from cosmodeep_hpc.report import compare as stage
+    from cosmodeep_hpc.report import comparisontable
+
+    result = stage.run(
+        settings,
+        args.model,
+        args.images,
+        args.out,
+        world,
+        choose=args.choose,
+        progress=Progress("images", speaks=world.is_root),
+        note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
+    )
+    say(world, comparisontable.text(result))
+    return 0
+
+
 def classify(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Sweep mosaics: masks, islands, regions and pictures of the signal in each."""
     from cosmodeep_hpc.learn.notice import STOPPED, Notice

@@ -101,8 +101,8 @@ class Sheet:
         axes.set_xlim(-0.5, nx - 0.5)
         axes.set_ylim(-0.5, ny - 0.5)
         axes.set_title(title, fontsize=11)
-        axes.coords[0].set_axislabel(_axis_name(self.image, 0))
-        axes.coords[1].set_axislabel(_axis_name(self.image, 1))
+        axes.coords[0].set_axislabel(axis_name(self.image, 0))
+        axes.coords[1].set_axislabel(axis_name(self.image, 1))
         self.figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.02, label="Jy/arcsec²")
         return axes
 
@@ -114,7 +114,8 @@ def _noise(small: NDArray[np.float32]) -> float:
     return noise if noise > 0 else 1.0
 
 
-def _axis_name(image: Image, axis: int) -> str:
+def axis_name(image: Image, axis: int) -> str:
+    """What one of the two axes of an image is called."""
     kind = str(image.wcs.wcs.ctype[axis])[:4].strip("-")
     names = {
         "RA": "Right ascension",

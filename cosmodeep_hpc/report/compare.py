@@ -1,0 +1,178 @@
+"""The stage `compare`: the network beside PyBDSF, Aegean, plain detectors and the ideal limit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosmodeep_hpc import __version__, runtime
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.files import make_folder, sha256, write_json
+from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.report import closeup, comparison, comparisonfigure, finders
+from cosmodeep_hpc.report.judge import Request, judge
+from cosmodeep_hpc.report.judged import FAMILIES, PAPERS_RULES, Judged, Rule
+from cosmodeep_hpc.tiles.pairs import find_pairs
+from cosmodeep_hpc.world import World
+
+RESULT, FIGURE = "compare.json", "compare.png"
+
+
+def run(
+    config: Config,
+    model: str,
+    images: Path,
+    out: Path,
+    world: World,
+    *,
+    choose: Path | None = None,
+    progress: Callable[..., None] = lambda done, total, note="": None,
+    note: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Judge every detector by the tiles of every pair; a collective call.
+
+    Args:
+        config: `compare` and `classify` are used; labels and preprocessing are the model's.
+        model: run folder, file or name.
+        images: folder of pairs that the model has never seen.
+        out: folder of `compare.json`, `compare.png` and close-ups.
+        choose: folder of other pairs, by which settings and thresholds of all detectors but the
+            model, which has its own, are chosen; None: they are chosen on `images`.
+        progress: called with (images done, images in all).
+        note: called on rank 0 with lines for the user.
+
+    Returns:
+        the content of `compare.json`.
+
+    Raises:
+        InputError: bad input, an image that the model has seen, or one in both folders.
+    """
+    pairs = world.on_root(lambda: find_pairs(images))
+    others = world.on_root(lambda: find_pairs(choose)) if choose is not None else []
+    world.on_root(lambda: make_folder(out))
+    absent = world.on_root(lambda: finders.missing(config.compare.finders))
+    if world.is_root:
+        for line in absent.values():
+            note(line)
+    runtime.start_backend(world)
+    trained = modelfile.load(model)
+    own = Rule(trained.card.n_pix, trained.card.f_th)
+    rules = tuple(dict.fromkeys((own, *(PAPERS_RULES if config.compare.rules == "paper" else ()))))
+    there = tuple(name for name in config.compare.finders if name not in absent)
+    request = Request(config, trained, rules, there)
+
+    work = [*pairs, *others]
+    done: dict[int, Judged] = {}
+    failure: InputError | None = None
+    for number in world.queue(len(work)):
+        if failure is None:
+            try:
+                one, islands = judge(request, work[number])
+                if number < len(pairs):
+                    _refuse_seen(one, work[number].noise, trained)
+                if number < min(config.compare.closeups, len(pairs)):
+                    closeup.draw(request, work[number], one, islands, out)
+                done[number] = one
+            except InputError as error:
+                failure = error  # the others hear of it below, when the queue is empty
+        progress(number + 1, len(work))
+    world.agree(failure)
+    gathered = world.comm.gather(done, root=0)
+
+    def finish() -> dict[str, Any]:
+        everything = {n: one for part in gathered or () for n, one in part.items()}
+        ordered = [everything[n] for n in sorted(everything)]
+        judged, chosen_on = ordered[: len(pairs)], ordered[len(pairs) :]
+        if not any(len(one.row) for one in judged):
+            size = trained.card.preprocessing.tile_size
+            raise InputError(f"{images}: no tile of {size} x {size} pixels that all have data")
+        _refuse_same(judged, chosen_on, choose)
+        result = summary(request, judged, chosen_on, tuple(absent))
+        for line in result["failures"]:
+            note(line)
+        write_json(out / RESULT, result)
+        comparisonfigure.draw(result, out / FIGURE)
+        config.write(out / "config.json")
+        return result
+
+    return world.on_root(finish)
+
+
+def _refuse_seen(image: Judged, path: Path, model: TrainedModel) -> None:
+    if image.fingerprint in model.card.trained_on:
+        raise InputError(
+            f"{path}: the model was trained on this image; expected images it has never seen"
+        )
+
+
+def _refuse_same(images: Sequence[Judged], others: Sequence[Judged], folder: Path | None) -> None:
+    seen = {image.fingerprint: image.name for image in images}
+    for other in others:
+        if other.fingerprint in seen:
+            raise InputError(
+                f"{folder}: its image {other.name} is {seen[other.fingerprint]} of --images; "
+                "expected other images to choose by"
+            )
+
+
+def summary(
+    request: Request, images: Sequence[Judged], others: Sequence[Judged], absent: Sequence[str]
+) -> dict[str, Any]:
+    """The content of `compare.json`.
+
+    Args:
+        images: that detectors are judged by.
+        others: that they are chosen by; empty: `images`.
+        absent: finders that are not installed.
+    """
+    card = request.model.card
+    own = (request.rules[0], card.threshold)
+    tables: list[dict[str, Any]] = []
+    first: dict[str, comparison.Choice] = {}
+    for rule in request.rules:
+        chosen = comparison.choices(others or images, images, rule, own)
+        first = first or chosen
+        tables.append(
+            {
+                **dataclasses.asdict(rule),
+                "signal_tiles": int(sum(image.is_signal(rule).sum() for image in images)),
+                "detectors": comparison.detector_rows(images, rule, chosen),
+                "limits": comparison.limit_rows(images, rule),
+            }
+        )
+    rule = request.rules[0]
+    return {
+        "cosmodeep_hpc": __version__,
+        "model": {"name": request.model.path.name, "sha256": sha256(request.model.path)},
+        "images": len(images),
+        "tiles": sum(len(image.row) for image in images),
+        "chosen_on": f"{len(others)} other images" if others else "the same images",
+        "finders": _merged([image.versions for image in (*images, *others)]),
+        "missing": list(absent),
+        "failures": [
+            f"{image.name}: {reason}"
+            for image in (*images, *others)
+            for reason in image.failures.values()
+        ],
+        "rules": tables,
+        "curves": comparison.curves(images, rule, first),
+        "by_flux": comparison.by_flux(images, rule, first),
+        "faint_signal_tiles": comparison.faint_tiles(images, rule),
+        "at_equal_purity": comparison.at_equal_purity(images, rule, first),
+        "islands": comparison.island_rows(images, rule),
+        "seconds_an_image": {
+            name: float(np.mean([i.seconds[name] for i in images if name in i.seconds]))
+            for name in FAMILIES
+            if any(name in image.seconds for image in images)
+        },
+    }
+
+
+def _merged(parts: Sequence[dict[str, str]]) -> dict[str, str]:
+    return {name: part[name] for part in parts for name in part}

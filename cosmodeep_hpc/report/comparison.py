@@ -1,0 +1,290 @@
+"""Numbers of the comparison: accuracies, curves, completeness by flux and at equal purity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.learn.metrics import Accuracy, Curve, accuracy, curve, is_found
+from cosmodeep_hpc.report.judged import FAMILIES, ISLANDS, MODEL, IslandCount, Judged, Rule, Way
+from cosmodeep_hpc.report.limits import SHIFTS, Expected, expected_at
+
+CURVE_POINTS = 200  # of a curve in the JSON
+BINS_A_DECADE = 2  # of flux
+FAINT = 2.0
+"""Tiles whose Sky, seen through the beam, is nowhere brighter than this are faint [sigma]."""
+ARCSEC2_A_DEG2 = 3600.0**2
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a detector is used for labels of one rule: chosen for the largest As.
+
+    Attributes:
+        threshold: a tile is found where its score is not below.
+    """
+
+    way: Way
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The tiles of all images that a detector has scored, one after the other."""
+
+    signal: NDArray[np.bool_]
+    score: NDArray[np.float32]
+    flux: NDArray[np.float64]
+    peak: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, images: Sequence[Judged], rule: Rule, way: Way) -> Tiles:
+        """The tiles of the images where this way gave scores."""
+        scored = [image for image in images if way in image.scores]
+        return cls(
+            _joined([image.is_signal(rule) for image in scored], np.bool_),
+            _joined([image.scores[way] for image in scored], np.float32),
+            _joined([image.flux for image in scored], np.float64),
+            _joined([image.peak for image in scored], np.float32),
+        )
+
+    def curve(self) -> Curve:
+        """Accuracy at every threshold."""
+        return curve(self.signal, self.score)
+
+    def found(self, threshold: float) -> NDArray[np.bool_]:
+        """Which tiles are found."""
+        return is_found(self.score, threshold)
+
+
+def _joined(parts: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+
+def ways(images: Sequence[Judged], rule: Rule) -> dict[str, list[Way]]:
+    """The ways that serve a rule, by the detector, in the order of FAMILIES."""
+    there = dict.fromkeys(way for image in images for way in image.scores)
+    serving = [way for way in there if way.n_pix in (None, rule.n_pix)]
+    by_family = {name: [w for w in serving if w.family == name] for name in FAMILIES}
+    return {name: found for name, found in by_family.items() if found}
+
+
+def choose(images: Sequence[Judged], rule: Rule, candidates: Sequence[Way]) -> Choice:
+    """The way and threshold of largest As on these images; the first of equal ones."""
+    best, choice = -1.0, Choice(candidates[0], 0.5)
+    for way in candidates:
+        whole = Tiles.of(images, rule, way).curve()
+        threshold = whole.best_threshold()
+        reached = whole.at(threshold).As
+        if reached > best:
+            if way.family in ISLANDS:  # of the thresholds that it was run with
+                threshold = float(whole.threshold[whole.threshold >= threshold][-1])
+            best, choice = reached, Choice(way, threshold)
+    return choice
+
+
+def choices(
+    chosen_on: Sequence[Judged], images: Sequence[Judged], rule: Rule, model: tuple[Rule, float]
+) -> dict[str, Choice]:
+    """How each detector is used for a rule.
+
+    The model has a threshold of its own, and only its own rule. Where a finder failed on all images
+    to choose by, it is chosen on the images themselves.
+
+    Args:
+        model: its rule and threshold.
+    """
+    chosen: dict[str, Choice] = {}
+    for family, candidates in ways(images, rule).items():
+        if family == MODEL:
+            if rule == model[0]:
+                chosen[family] = Choice(candidates[0], model[1])
+            continue
+        known = any(way in image.scores for image in chosen_on for way in candidates)
+        chosen[family] = choose(chosen_on if known else images, rule, candidates)
+    return chosen
+
+
+def detector_rows(
+    images: Sequence[Judged], rule: Rule, chosen: dict[str, Choice]
+) -> dict[str, dict[str, Any]]:
+    """As, Ws, Wv and counts of each detector, in total and an image."""
+    rows: dict[str, dict[str, Any]] = {}
+    for family, choice in chosen.items():
+        each = {
+            image.name: accuracy(
+                image.is_signal(rule), is_found(image.scores[choice.way], choice.threshold)
+            )
+            for image in images
+            if choice.way in image.scores
+        }
+        total = sum(each.values(), Accuracy(Nsc=0, Nsw=0, Nvc=0, Nvw=0))
+        rows[family] = {
+            "way": choice.way.setting,
+            "threshold": choice.threshold,
+            "images": len(each),
+            **total.as_dict(),
+            "an_image": {name: one.as_dict() for name, one in each.items()},
+        }
+    return rows
+
+
+def limit_rows(images: Sequence[Judged], rule: Rule) -> dict[str, dict[str, Any]]:
+    """The ideal limits: at maximum likelihood, and at the shift of largest As."""
+    level = np.concatenate([image.level(rule.n_pix) for image in images])
+    rows: dict[str, dict[str, Any]] = {}
+    for name in images[0].snr:
+        snr = np.concatenate([image.snr[name] for image in images])
+        [plain] = expected_at(level, snr, rule.f_th, [1.0])
+        shifted = expected_at(level, snr, rule.f_th)
+        best = int(np.argmax(np.nan_to_num([one.As for one in shifted])))
+        rows[name] = {
+            "maximum_likelihood": _ratios(plain),
+            "best_shift": {"shift": SHIFTS[best], **_ratios(shifted[best])},
+            "curve": {
+                "shift": list(SHIFTS),
+                "As": [_number(one.As) for one in shifted],
+                "purity": [_number(one.purity) for one in shifted],
+                "completeness": [_number(one.Ws) for one in shifted],
+            },
+        }
+    return rows
+
+
+def _ratios(one: Expected) -> dict[str, float | None]:
+    return {name: _number(getattr(one, name)) for name in ("As", "Ws", "Wv")}
+
+
+def _number(value: float) -> float | None:
+    """None (JSON's null) for a ratio that is not defined."""
+    return None if np.isnan(value) else float(value)
+
+
+def curves(
+    images: Sequence[Judged], rule: Rule, chosen: dict[str, Choice]
+) -> dict[str, dict[str, list[float]]]:
+    """Purity and completeness of each detector over its thresholds, in at most CURVE_POINTS."""
+    drawn: dict[str, dict[str, list[float]]] = {}
+    for family, choice in chosen.items():
+        whole = Tiles.of(images, rule, choice.way).curve()
+        points = np.unique(np.linspace(0, len(whole.threshold) - 1, CURVE_POINTS).astype(int))
+        points = points[points >= 0] if len(whole.threshold) else points[:0]
+        drawn[family] = {
+            "threshold": whole.threshold[points].tolist(),
+            "purity": whole.precision[points].tolist(),
+            "completeness": whole.recall[points].tolist(),
+        }
+    return drawn
+
+
+def flux_edges(flux: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Edges of bins of flux that hold all of these positive fluxes, evenly in their logarithm."""
+    flux = flux[flux > 0]
+    if len(flux) == 0:
+        return np.array([1e-6, 1.0])
+    # a flux on an edge belongs to the bin above it
+    low = np.floor(BINS_A_DECADE * np.log10(flux.min()) + 1e-9)
+    high = np.floor(BINS_A_DECADE * np.log10(flux.max()) + 1e-9) + 1
+    return np.asarray(10 ** (np.arange(low, high + 1) / BINS_A_DECADE))
+
+
+def by_flux(
+    images: Sequence[Judged], rule: Rule, chosen: dict[str, Choice]
+) -> dict[str, list[Any] | dict[str, list[Any]]]:
+    """Completeness by the flux of the Sky in a signal tile, at the chosen thresholds."""
+    flux = np.concatenate([image.flux[image.is_signal(rule)] for image in images])
+    edges = flux_edges(flux)
+    found: dict[str, list[Any]] = {}
+    for family, choice in chosen.items():
+        tiles = Tiles.of(images, rule, choice.way)
+        here = tiles.signal & tiles.found(choice.threshold)
+        whole = np.histogram(tiles.flux[tiles.signal], edges)[0]
+        part = np.histogram(tiles.flux[here], edges)[0]
+        found[family] = [_number(p / w if w else np.nan) for p, w in zip(part, whole, strict=True)]
+    return {
+        "edges_jy": edges.tolist(),
+        "signal_tiles": np.histogram(flux, edges)[0].tolist(),
+        "completeness": found,
+    }
+
+
+def threshold_at(whole: Curve, purity: float) -> float | None:
+    """The threshold of largest completeness at which purity is no less; None: there is none."""
+    pure = np.flatnonzero(whole.precision >= purity)
+    return float(whole.threshold[pure[-1]]) if len(pure) else None
+
+
+def at_equal_purity(
+    images: Sequence[Judged], rule: Rule, chosen: dict[str, Choice]
+) -> list[dict[str, Any]]:
+    """Completeness of all detectors at the purity that PyBDSF has at each of its thresholds.
+
+    Of all signal tiles, and of the faint ones: those whose Sky, seen through the beam, is nowhere
+    above FAINT sigma, so that no threshold of 2 sigma would meet them but for the noise.
+    """
+    if "pybdsf" not in chosen:
+        return []
+    reference = Tiles.of(images, rule, chosen["pybdsf"].way).curve()
+    tiles = {name: Tiles.of(images, rule, choice.way) for name, choice in chosen.items()}
+    wholes = {name: one.curve() for name, one in tiles.items()}
+    rows = []
+    for threshold, purity in zip(reference.threshold, reference.precision, strict=True):
+        row: dict[str, Any] = {"threshold": float(threshold), "purity": float(purity)}
+        for name, one in tiles.items():
+            at = float(threshold) if name == "pybdsf" else threshold_at(wholes[name], purity)
+            found = np.zeros(len(one.signal), np.bool_) if at is None else one.found(at)
+            faint = one.signal & (one.peak < FAINT)
+            row[name] = {
+                "completeness": _share(found, one.signal),
+                "of_faint": _share(found, faint),
+            }
+        rows.append(row)
+    return rows
+
+
+def _share(found: NDArray[np.bool_], of: NDArray[np.bool_]) -> float | None:
+    count = int(of.sum())
+    return _number(int((found & of).sum()) / count if count else np.nan)
+
+
+def faint_tiles(images: Sequence[Judged], rule: Rule) -> int:
+    """The number of faint signal tiles."""
+    return sum(int((image.is_signal(rule) & (image.peak < FAINT)).sum()) for image in images)
+
+
+def island_rows(images: Sequence[Judged], rule: Rule) -> dict[str, list[dict[str, Any]]]:
+    """For each finder and threshold: islands, what false ones cover, and tiles by both rules.
+
+    A tile is found by `any` pixel of an island in it, or by `more` than N_pix of them.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for family in ISLANDS:
+        counts = [image.counts[family] for image in images if family in image.counts]
+        areas = [image.pixel_area / ARCSEC2_A_DEG2 for image in images if family in image.counts]
+        sky = sum(image.pixels for image in images if family in image.counts)
+        for threshold in sorted(counts[0]) if counts else ():
+            each = [one[threshold] for one in counts]
+            total = sum(each, IslandCount(0, 0, 0, 0))
+            false = [one.false_area * area for one, area in zip(each, areas, strict=True)]
+            row: dict[str, Any] = {
+                "threshold": threshold,
+                "islands": total.islands,
+                "false_islands": total.false_islands,
+                "false_area_deg2": float(sum(false)),
+                "false_share_of_sky": total.false_area / sky,
+            }
+            for way in ways(images, rule)[family]:
+                one = Tiles.of(images, rule, way)
+                found = one.found(float(np.float32(threshold)))
+                hits = int((found & one.signal).sum())
+                row["any" if way.n_pix is None else "more"] = {
+                    "tiles": int(found.sum()),
+                    "purity": _number(hits / int(found.sum()) if found.any() else np.nan),
+                    "completeness": _share(found, one.signal),
+                }
+            rows.setdefault(family, []).append(row)
+    return rows
