@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.learn.metrics import Accuracy, Curve, accuracy, curve, is_found
 from cosmodeep_hpc.report.judged import FAMILIES, ISLANDS, MODEL, IslandCount, Judged, Rule, Way
-from cosmodeep_hpc.report.limits import SHIFTS, Expected, expected_at
+from cosmodeep_hpc.report.limits import Expected, Trade, expected
 
 CURVE_POINTS = 200  # of a curve in the JSON
 BINS_A_DECADE = 2  # of flux
@@ -134,29 +134,34 @@ def detector_rows(
 
 
 def limit_rows(images: Sequence[Judged], rule: Rule) -> dict[str, dict[str, Any]]:
-    """The ideal limits: at maximum likelihood, and at the shift of largest As."""
+    """The ideal limits: by maximum likelihood, and with the best shifts."""
     level = np.concatenate([image.level(rule.n_pix) for image in images])
     rows: dict[str, dict[str, Any]] = {}
     for name in images[0].snr:
         snr = np.concatenate([image.snr[name] for image in images])
-        [plain] = expected_at(level, snr, rule.f_th, [1.0])
-        shifted = expected_at(level, snr, rule.f_th)
-        best = int(np.argmax(np.nan_to_num([one.As for one in shifted])))
+        trade = Trade.of(level, snr, rule.f_th)
+        shift, common = trade.best_common()
+        shifts, classes = trade.best_classes()
+        line = trade.curve()
         rows[name] = {
-            "maximum_likelihood": _ratios(plain),
-            "best_shift": {"shift": SHIFTS[best], **_ratios(shifted[best])},
+            "maximum_likelihood": _ratios(expected(level, snr, rule.f_th)),
+            "one_shift": {"shift": _finite(shift), **_ratios(common)},
+            "known_population": {"shifts": [_finite(s) for s in shifts], **_ratios(classes)},
             "curve": {
-                "shift": list(SHIFTS),
-                "As": [_number(one.As) for one in shifted],
-                "purity": [_number(one.purity) for one in shifted],
-                "completeness": [_number(one.Ws) for one in shifted],
+                "purity": [_number(one.purity) for one in line],
+                "completeness": [_number(one.Ws) for one in line],
             },
         }
     return rows
 
 
+def _finite(value: float) -> float | None:
+    """None where all tiles are called signal, or none."""
+    return float(value) if np.isfinite(value) else None
+
+
 def _ratios(one: Expected) -> dict[str, float | None]:
-    return {name: _number(getattr(one, name)) for name in ("As", "Ws", "Wv")}
+    return {name: _number(getattr(one, name)) for name in ("As", "Ws", "Wv", "purity")}
 
 
 def _number(value: float) -> float | None:

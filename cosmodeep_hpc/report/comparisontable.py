@@ -6,7 +6,7 @@ from typing import Any
 
 from cosmodeep_hpc.report.judged import FAMILIES
 
-WIDTH = 27  # of a row's title
+WIDTH = 30  # of a row's title
 
 
 def text(result: dict[str, Any]) -> str:
@@ -44,13 +44,13 @@ def _rule(table: dict[str, Any]) -> list[str]:
         used = f"{row['way']}, >= {row['threshold']:.3g}"
         lines.append(_title(name) + ratios + f"{row['images']:8d}  {used}")
     for name, limit in table["limits"].items():
-        plain, best = limit["maximum_likelihood"], limit["best_shift"]
+        plain, best = limit["maximum_likelihood"], limit["known_population"]
         for title, row, used in (
-            (f"ideal limit, {name}", plain, "estimated amplitude >= 1 x what is needed"),
-            ("", best, f"estimated amplitude >= {best['shift']:.3g} x what is needed"),
+            (f"ideal limit, {name}", plain, "maximum likelihood"),
+            ("", best, "knowing how many tiles are how bright"),
         ):
-            ratios = "".join(_ratio(row[n]) for n in ("As", "Ws", "Wv"))
-            lines.append(_title(title) + ratios + " " * 16 + f"  {used}")
+            ratios = "".join(_ratio(row[n]) for n in ("As", "Ws", "Wv", "purity"))
+            lines.append(_title(title) + ratios + " " * 8 + f"  {used}")
     return lines
 
 

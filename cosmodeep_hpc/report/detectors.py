@@ -75,12 +75,13 @@ def matched(
 ) -> Scores:
     """A matched filter: smoothed at several scales, each in units of its own noise, the largest.
 
-    The score of a tile is its brightest pixel of that map, or its (n_pix + 1)-th brightest.
+    The score of a tile is its brightest pixel of that map, or its (n_pix + 1)-th brightest; of the
+    scales, all up to one are used.
 
     Args:
         significance: float32 (ny, nx), pixels over their noise.
         size: side of a tile [pixel].
-        scales: widths of the kernels (sigma) [pixel].
+        scales: widths of the kernels (sigma) [pixel], each a way with all that are smaller.
         n_pix: pixel thresholds N_pix of labels.
         beam: the noise was seen through.
         scale: side of a pixel [arcsec].
@@ -89,12 +90,14 @@ def matched(
         scores of the whole tiles, row by row.
     """
     best = np.full(significance.shape, -np.inf, dtype=np.float32)
-    for sigma in scales:
+    scores: Scores = {}
+    for sigma in sorted(scales):
         seen = smoothed(significance, sigma)
         seen /= np.float32(noise_gain(sigma, beam, scale))
         np.maximum(best, seen, out=best)
-    peak, *levels = tile_levels(best, size, [0, *n_pix])
-    scores: Scores = {Way("matched", "brightest pixel"): peak}
-    for n, level in zip(n_pix, levels, strict=True):
-        scores[Way("matched", f"pixel {n + 1}", n)] = level
+        peak, *levels = tile_levels(best, size, [0, *n_pix])
+        to = f"scales up to {sigma:g}"
+        scores[Way("matched", f"{to}, brightest pixel")] = peak
+        for n, level in zip(n_pix, levels, strict=True):
+            scores[Way("matched", f"{to}, pixel {n + 1}", n)] = level
     return scores

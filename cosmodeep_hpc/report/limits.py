@@ -15,7 +15,6 @@ noise would.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,8 +30,15 @@ FLOOR = 1e-6
 
 Without it the correlation of a well-sampled beam could not be inverted.
 """
-SHIFTS = tuple(float(s) for s in np.geomspace(0.25, 4, 161))
-"""Factors on the amplitude a from which a tile is signal that are tried."""
+SHIFTS = (-np.inf, *(float(s) for s in np.geomspace(1 / 16, 16, 161)), np.inf)
+"""Factors on the amplitude a from which a tile is called signal; from all tiles to none."""
+PRICES = tuple(float(p) for p in np.geomspace(100, 0.01, 81))
+"""Of a false tile in found tiles, for the curve."""
+CLASSES, TILES_A_CLASS, NEAR = 6, 100, 10.0
+"""Classes of tiles at most, and tiles of each at least whose level is F_th within a factor NEAR.
+
+They are few, so that what is chosen for them says nothing of single tiles.
+"""
 
 
 @dataclass(frozen=True)
@@ -166,16 +172,75 @@ def expected(
     )
 
 
-def expected_at(
-    level: NDArray[np.float32],
-    snr: NDArray[np.float64],
-    f_th: float,
-    shifts: Sequence[float] = SHIFTS,
-) -> list[Expected]:
-    """The same for several shifts: what the observer can trade completeness for.
+@dataclass(frozen=True)
+class Trade:
+    """What the observer is expected to find where it asks for more, or for less.
 
-    Maximum likelihood, shift 1, is not what makes As largest: faint tiles are many, so that of
-    those which seem just bright enough more than half may be fainter. Knowing how many there are,
-    the observer asks for a little more.
+    Maximum likelihood, shift 1, does not make As largest: faint tiles are many, so that of those
+    which seem just bright enough more than half may be fainter, and the more so the worse they are
+    measured. An observer who knows how many there are chooses a shift for each class of tiles that
+    are measured about as well: in which the level L has about the same error L / SNR.
+
+    Attributes:
+        found, false: float64 (classes, len(SHIFTS)), the means of Nsc and Nvw at each shift.
+        signal: Ns. noise: Nv.
     """
-    return [expected(level, snr, f_th, shift) for shift in shifts]
+
+    found: NDArray[np.float64]
+    false: NDArray[np.float64]
+    signal: int
+    noise: int
+
+    @classmethod
+    def of(cls, level: NDArray[np.float32], snr: NDArray[np.float64], f_th: float) -> Trade:
+        """The trade for tiles of these levels; arguments as of `probability`."""
+        signal = level > np.float32(f_th)
+        bright = (level > 0) & (snr > 0)
+        high, is_signal = level[bright].astype(np.float64) / f_th, signal[bright]
+        error = high / snr[bright]
+        near = error[np.abs(np.log(high)) < np.log(NEAR)]
+        count = int(np.clip(len(near) // TILES_A_CLASS, 1, CLASSES))
+        shares = np.arange(1, count) / count
+        edges = np.unique(np.quantile(near, shares)) if count > 1 else np.empty(0)
+        count = len(edges) + 1
+        of = np.searchsorted(edges, error)
+        found, false = np.zeros((2, count, len(SHIFTS)))
+        for column, shift in enumerate(SHIFTS):
+            called = ndtr((high - shift) / error)
+            found[:, column] = np.bincount(of, called * is_signal, count)
+            false[:, column] = np.bincount(of, called * ~is_signal, count)
+        total = int(signal.sum())
+        return cls(found, false, total, len(level) - total)
+
+    def at(self, shifts: NDArray[np.intp]) -> Expected:
+        """With a shift for each class, by its place in SHIFTS."""
+        of = np.arange(len(self.found))
+        found, false = self.found[of, shifts].sum(), self.false[of, shifts].sum()
+        return Expected(float(found), float(false), self.signal, self.noise)
+
+    def best(self, price: float) -> NDArray[np.intp]:
+        """The shifts at which found less `price` times false tiles is largest: (classes,)."""
+        return np.asarray(np.argmax(self.found - price * self.false, axis=1))
+
+    def best_common(self) -> tuple[float, Expected]:
+        """The one shift for all tiles of largest As."""
+        one = Trade(self.found.sum(0)[None], self.false.sum(0)[None], self.signal, self.noise)
+        reached = one.found[0] / np.maximum(one.signal + one.false[0], 1e-300)
+        shift = np.array([np.argmax(reached)])
+        return SHIFTS[shift[0]], one.at(shift)
+
+    def best_classes(self) -> tuple[list[float], Expected]:
+        """The shifts of the classes of largest As, from the best measured to the worst.
+
+        As is the largest price that can be paid: where As is the price of a false tile, no other
+        shifts have a larger As (Dinkelbach's method for ratios).
+        """
+        price, found = 0.0, self.at(self.best(0.0))
+        while self.signal and found.As > price + 1e-9:
+            price = found.As
+            found = self.at(self.best(price))
+        return [SHIFTS[i] for i in self.best(price)], found
+
+    def curve(self) -> list[Expected]:
+        """Completeness against purity, from the highest price of a false tile to the lowest."""
+        return [self.at(self.best(price)) for price in PRICES]

@@ -55,7 +55,7 @@ class Compare(Section):
     )
     scales: tuple[float, ...] = option(
         (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0),
-        "widths (sigma) of the kernels of the matched filter, all used at once",
+        "widths (sigma) of the matched filter's kernels; all up to the best one are used",
         unit="pixel",
         above=0,
         high=100,

@@ -38,11 +38,13 @@ def test_a_matched_filter_takes_the_scale_of_the_source():
     """In white noise it sees a Gaussian of peak a and width s with sqrt(pi) a s sigma."""
     side, width, peak = 100, 4.0, 2.0
     scores = detectors.matched(planted(side, width, peak), side, [2.0, 4.0, 8.0], [40], None, SCALE)
-    found = scores[Way("matched", "brightest pixel")]
+    found = scores[Way("matched", "scales up to 8, brightest pixel")]
     assert found[1] == pytest.approx(np.sqrt(np.pi) * peak * width, rel=0.01)
+    to_4 = scores[Way("matched", "scales up to 4, brightest pixel")]
+    assert to_4[1] == found[1]  # the largest scale adds nothing to it
     alone = detectors.matched(planted(side, width, peak), side, [8.0], [40], None, SCALE)
     # another width r is worse by 2 r s / (r^2 + s^2)
-    ratio = alone[Way("matched", "brightest pixel")][1] / found[1]
+    ratio = alone[Way("matched", "scales up to 8, brightest pixel")][1] / found[1]
     assert ratio == pytest.approx(2 * 8 * 4 / (8**2 + 4**2), rel=0.01)
 
 

@@ -98,12 +98,34 @@ def test_asking_for_more_pays_where_faint_tiles_are_many():
     """One tile just above the label's edge among ten just below: the best shift is above 1."""
     level = np.array([1.3e-7] + [0.8e-7] * 10, np.float32)
     snr = np.full(11, 4.0)
-    shifted = limits.expected_at(level, snr, 1e-7)
-    best = int(np.argmax([one.As for one in shifted]))
-    assert limits.SHIFTS[best] > 1.05
-    assert shifted[best].As > limits.expected(level, snr, 1e-7).As
-    few = [limits.expected_at(level[:2], snr[:2], 1e-7)[best].As for best in (0, -1)]
-    assert max(few) < 1
+    shift, best = limits.Trade.of(level, snr, 1e-7).best_common()
+    assert shift > 1.05
+    assert best.As > limits.expected(level, snr, 1e-7).As
+    # by hand: found by Phi((1 - s / 1.3) 4), the others by Phi((1 - s / 0.8) 4)
+    p, q = ndtr((1 - shift / 1.3) * 4), ndtr((1 - shift / 0.8) * 4)
+    assert best.As == pytest.approx(p / (1 + 10 * q), rel=1e-5)
+
+
+def test_classes_of_tiles_that_are_measured_worse_are_asked_for_more():
+    """Two populations alike but for their noise: together no other shifts do better."""
+    random = np.random.default_rng(0)
+    level = (1e-7 * np.exp(random.normal(-1, 1, 800))).astype(np.float32)
+    well = np.arange(800) < 400
+    snr = np.where(well, 50.0, 2.0) * level / 1e-7 * random.uniform(0.8, 1.2, 800)
+    trade = limits.Trade.of(level, snr, 1e-7)
+    shifts, best = trade.best_classes()
+    assert len(shifts) == limits.CLASSES and shifts[-1] > 1.2
+    assert max(abs(s - 1) for s in shifts[:2]) < 0.1
+    assert best.As > trade.best_common()[1].As
+    assert trade.best_common()[1].As >= limits.expected(level, snr, 1e-7).As - 1e-9
+    for _ in range(300):
+        other = trade.at(random.integers(0, len(limits.SHIFTS), len(shifts)))
+        assert other.As < best.As
+
+
+def test_no_signal_at_all():
+    dark = limits.Trade.of(np.zeros(5, np.float32), np.zeros(5), 1e-7)
+    assert dark.best_classes()[1].Wv == 1 and np.isnan(dark.best_common()[1].Ws)
 
 
 @pytest.mark.parametrize("f_th", [0.8e-7, 1.2e-7])

@@ -6,7 +6,7 @@ import pytest
 from cosmodeep_hpc.report import comparison
 from cosmodeep_hpc.report.comparison import Choice
 from cosmodeep_hpc.report.judged import MODEL, IslandCount, Judged, Rule, Way
-from cosmodeep_hpc.report.limits import SHIFTS
+from cosmodeep_hpc.report.limits import PRICES
 
 RULE = Rule(40, 1e-7)
 NETWORK = Way(MODEL, "probability")
@@ -126,11 +126,11 @@ def test_completeness_by_flux():
 def test_limit_of_tiles_far_from_the_edge_of_the_label():
     """Signal at twice F_th and noise at half of it, SNR 3: Phi(1.5) and Phi(-3)."""
     row = comparison.limit_rows([image([True, False], {})], RULE)["tile alone"]
-    plain, best = row["maximum_likelihood"], row["best_shift"]
+    plain, best = row["maximum_likelihood"], row["one_shift"]
     assert plain["Ws"] == pytest.approx(0.9332, abs=1e-4)
     assert plain["Wv"] == pytest.approx(1 - 0.00135, abs=1e-4)
     assert best["As"] > plain["As"] and best["shift"] < 1
-    assert len(row["curve"]["As"]) == len(SHIFTS)
+    assert len(row["curve"]["purity"]) == len(PRICES)
 
 
 def test_curve_of_a_detector():
