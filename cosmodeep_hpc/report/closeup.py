@@ -59,12 +59,21 @@ def draw(request: Request, pair: Pair, image: Judged, islands: Found | None, out
     drawn = request.config.compare.drawn if islands is not None else ()
 
     panels = max(1, len(drawn))
-    figure = Figure(figsize=(8 * panels, 1.2 + 7 * height / width), dpi=120, layout="constrained")
+    tall = 6.3 * height / width
+    figure = Figure(figsize=(9 * panels, tall + 1.7), dpi=120)
     FigureCanvasAgg(figure)
+    # not fitted: that takes outlines and contours for larger than the part that is seen
+    figure.subplots_adjust(
+        left=0.9 / (9 * panels),
+        right=1 - 0.5 / (9 * panels),
+        bottom=1.15 / (tall + 1.7),
+        top=1 - 0.4 / (tall + 1.7),
+        wspace=0.2,
+    )
     for number in range(panels):
         axes = figure.add_subplot(1, panels, number + 1, projection=noise.wcs.celestial)
         shown = _image(axes, pixels, top, left)
-        figure.colorbar(shown, ax=axes, label="Jy/arcsec²", shrink=0.85)
+        figure.colorbar(shown, ax=axes, label="Jy/arcsec²", pad=0.02)
         title = f"{pair.noise.name}: N_pix {rule.n_pix}, F_th {rule.f_th:g} Jy/arcsec²"
         if islands is not None and drawn:
             mask = islands.mask(drawn[number])[top : top + height, left : left + width]
@@ -75,11 +84,20 @@ def draw(request: Request, pair: Pair, image: Judged, islands: Found | None, out
             part = (slice(row, row + rows), slice(col, col + cols))
             inside[part] = on_grid[name][part]
             picture.outline(axes, inside, size, colour, f"tiles {name}")
-        axes.legend(loc="upper right", fontsize=8, facecolor="dimgrey", labelcolor="white")
+        axes.set_xlim(left - 0.5, left + width - 0.5)
+        axes.set_ylim(top - 0.5, top + height - 0.5)
         axes.set_title(title, fontsize=10)
         for axis in (0, 1):
             axes.coords[axis].set_major_formatter("d.d")  # degrees, as the paper's
             axes.coords[axis].set_axislabel(picture.axis_name(noise, axis))
+    figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="lower center",
+        ncols=4,
+        fontsize=9,
+        facecolor="dimgrey",
+        labelcolor="white",
+    )
     with replacing(out / f"closeup-{image.name}.png") as temporary:
         picture.save(figure, temporary)
 

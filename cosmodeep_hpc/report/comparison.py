@@ -172,12 +172,17 @@ def _number(value: float) -> float | None:
 def curves(
     images: Sequence[Judged], rule: Rule, chosen: dict[str, Choice]
 ) -> dict[str, dict[str, list[float]]]:
-    """Purity and completeness of each detector over its thresholds, in at most CURVE_POINTS."""
+    """Purity and completeness of each detector over its thresholds, in at most CURVE_POINTS.
+
+    Of the thresholds those at which one more share of the signal is found, and the lowest.
+    """
     drawn: dict[str, dict[str, list[float]]] = {}
     for family, choice in chosen.items():
         whole = Tiles.of(images, rule, choice.way).curve()
-        points = np.unique(np.linspace(0, len(whole.threshold) - 1, CURVE_POINTS).astype(int))
-        points = points[points >= 0] if len(whole.threshold) else points[:0]
+        count = len(whole.threshold)
+        steps = np.linspace(0, whole.Ns, CURVE_POINTS - 1)
+        points = np.unique([*np.searchsorted(whole.Nsc, steps), count - 1])
+        points = points[(points >= 0) & (points < count)]
         drawn[family] = {
             "threshold": whole.threshold[points].tolist(),
             "purity": whole.precision[points].tolist(),

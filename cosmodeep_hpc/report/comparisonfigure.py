@@ -30,7 +30,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(13, 5.6), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    table = result["rules"][0]
+    table, least = result["rules"][0], 1.0
     for name, points in result["curves"].items():
         style = {"color": COLOURS[name], "linewidth": 2 if name == MODEL else 1.2}
         marker = "." if name in ISLANDS else None
@@ -38,7 +38,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
         row = table["detectors"][name]
         if row["Ws"] is not None and row["Nsc"] + row["Nvw"]:
             purity = row["Nsc"] / (row["Nsc"] + row["Nvw"])
-            left.plot(row["Ws"], purity, marker="o", markersize=7, color=COLOURS[name])
+            left.plot(row["Ws"], purity, marker="o", markersize=8, color=COLOURS[name])
+            least = min(least, row["Ws"], purity)
     for (name, limit), dashes in zip(table["limits"].items(), LIMIT_STYLES, strict=True):
         points = limit["curve"]
         shown = [
@@ -50,8 +51,9 @@ def draw(result: dict[str, Any], path: Path) -> None:
         left.plot(*zip(*shown, strict=True), color="grey", linestyle=dashes, label=label)
     left.set_xlabel("completeness of tiles (Ws)")
     left.set_ylabel("purity of tiles")
-    left.set_xlim(0, 1.01)
-    left.set_ylim(0, 1.02)
+    low = max(0.0, round(least - 0.15, 1))  # what is used, and not all that could be
+    left.set_xlim(low, 1.005)
+    left.set_ylim(low, 1.01)
     left.set_title(
         f"signal: more than {table['n_pix']} Sky pixels above {table['f_th']:g} Jy/arcsec²",
         fontsize=10,
