@@ -58,6 +58,6 @@ def write_untrained(path: Path, seed: int = 1, **card: Any) -> Path:
     from cosmodeep_hpc.learn import network
 
     made = replace(CARD, **card)
-    net = network.build(Model(), made.preprocessing.tile_size, seed)
+    net = network.build(Model(), made.preprocessing.window, seed)
     modelfile.save(path, net, made)
     return path

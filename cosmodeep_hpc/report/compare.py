@@ -43,7 +43,7 @@ def run(
         images: folder of pairs that the model has never seen.
         out: folder of `compare.json`, `compare.png` and close-ups.
         choose: folder of other pairs, by which settings and thresholds of all detectors but the
-            model, which has its own, are chosen; None: they are chosen on `images`.
+            model, which has that of its operating point, are chosen; None: on `images`.
         progress: called with (images done, images in all).
         note: called on rank 0 with lines for the user.
 
@@ -61,7 +61,7 @@ def run(
         for line in absent.values():
             note(line)
     runtime.start_backend(world)
-    trained = modelfile.load(model)
+    trained = modelfile.load(model, config.classify.point)
     own = Rule(trained.card.n_pix, trained.card.f_th)
     rules = tuple(dict.fromkeys((own, *(PAPERS_RULES if config.compare.rules == "paper" else ()))))
     there = tuple(name for name in config.compare.finders if name not in absent)

@@ -84,8 +84,7 @@ def judge(request: Request, pair: Pair) -> tuple[Judged, Found | None]:
     pixels, sky = image.pixels(), sky_image.pixels()
     fingerprint = fingerprint_of(pixels)
     sigma = sigma_of(image, pixels, settings.rms)
-    tiles = cut(pixels, size)
-    whole = (coverage(tiles) == 1) & (coverage(cut(sky, size)) == 1)
+    whole = (coverage(cut(pixels, size)) == 1) & (coverage(cut(sky, size)) == 1)
     row, col = (place.astype(np.int32) for place in np.nonzero(whole))
     # detectors score the whole tiles of the image, row by row
     place = row * (image.shape[1] // size) + col
@@ -93,11 +92,7 @@ def judge(request: Request, pair: Pair) -> tuple[Judged, Found | None]:
     scores: dict[Way, NDArray[np.float32]] = {}
 
     with _timed(seconds, MODEL):
-        level = request.model.card.preprocessing.measure(image, pixels)
-        prepared = request.model.card.preprocessing.apply(tiles[whole], level)
-        found = probabilities(request.model, prepared, request.config.classify.batch)
-    scores[Way(MODEL, "probability")] = found
-    del tiles, prepared
+        scores[Way(MODEL, "probability")] = _probabilities(request, image, pixels, whole)
 
     beam, scale, n_pix = image.beam, image.pixel_scale, request.n_pix
     filled = np.nan_to_num(pixels)
@@ -137,6 +132,17 @@ def judge(request: Request, pair: Pair) -> tuple[Judged, Found | None]:
         versions=islands.versions,
     )
     return judged, islands.found.get("pybdsf")
+
+
+def _probabilities(
+    request: Request, image: Image, pixels: NDArray[np.float32], whole: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """What the network says of the tiles `whole` (rows, cols), float32 (n,)."""
+    preprocessing = request.model.card.preprocessing
+    level = preprocessing.measure(image, pixels)
+    tiles = cut(pixels, preprocessing.tile_size, preprocessing.margin)[whole]
+    prepared = preprocessing.apply(tiles, level)
+    return probabilities(request.model, prepared, request.config.classify.batch)
 
 
 def _tile_sums(sky: NDArray[np.float32], size: int) -> NDArray[np.float64]:

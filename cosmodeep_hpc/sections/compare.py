@@ -62,8 +62,8 @@ class Compare(Section):
     )
     margin: int = option(
         20,
-        "pixels around a tile that the second of the two ideal limits sees too; the first, as the "
-        "network, sees the tile alone",
+        "pixels around a tile that the second of the two ideal limits sees too; the first, as a "
+        "network without tiles.margin, sees the tile alone",
         unit="pixel",
         low=0,
         high=100,

@@ -2,15 +2,17 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from fields import NOISE, blobs, write, write_pairs
-from models import write_untrained
+from models import CARD, write_untrained
 
 from cosmodeep_hpc import config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.report import compare, comparisontable, finders
+from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.report import compare, comparisontable, evaluate, finders
 from cosmodeep_hpc.report.closeup import busiest
 from cosmodeep_hpc.report.judge import sigma_of
 from cosmodeep_hpc.tiles.fits.image import open_image
@@ -186,3 +188,18 @@ def test_the_window_with_most_signal():
 def test_options_that_make_no_sense(option, said):
     with pytest.raises(InputError, match=said):
         settings(**option)
+
+
+@pytest.mark.parametrize("margin", [0, 8])
+def test_the_network_is_judged_as_evaluate_does(tmp_path, pretended, world, margin):
+    """The same counts, with what a model sees around a tile and at its operating point."""
+    write_pairs(tmp_path / "images", 2, (160, 200))
+    preprocessing = replace(CARD.preprocessing, margin=margin)
+    model = write_untrained(tmp_path / "model.keras", preprocessing=preprocessing)
+    card = modelfile.read_card(model)
+    expected = evaluate.run(settings(), str(model), tmp_path / "images", tmp_path / "a", world)
+    result = run(model, tmp_path / "images", tmp_path / "b", world)
+    row = result["rules"][0]["detectors"]["cosmodeep"]
+    assert row["threshold"] == card.threshold
+    assert {name: row[name] for name in expected["total"]} == expected["total"]
+    assert row["an_image"] == expected["an_image"]
