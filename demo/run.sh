@@ -46,7 +46,7 @@ cp -r "$DEMO/test/boxes" "$DEMO/mosaic/boxes" # the same boxes, another field: t
 step 5 "a mosaic of $MOSAIC_PIXELS x $MOSAIC_PIXELS pixels to sweep (20 s)" mock.sh \
     "${test_sky[@]}" --instrument.pixels "$MOSAIC_PIXELS" --out "$DEMO/mosaic" --first 100
 mosaics=("$DEMO/mosaic/noise-00100.fits")
-for image in A2744_JVLA.image.fits ScorpioExtendedSourceField.fits 1904-66_SIN.fits; do
+for image in A2744_JVLA.image.fits ScorpioExtendedSourceField.fits; do
     if [ -e "$REAL_IMAGES/$image" ]; then mosaics+=("$REAL_IMAGES/$image"); fi
 done
 step 6 "sweep (15 s)" classify.sh --model "$DEMO/run" --out "$DEMO/products" "${mosaics[@]}"
