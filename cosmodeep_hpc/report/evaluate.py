@@ -16,10 +16,12 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import make_folder, sha256, write_json
 from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.metrics import Accuracy, accuracy, curve, is_found
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.report import overlay
+from cosmodeep_hpc.report.reliability import Reliability
 from cosmodeep_hpc.tiles.labels import is_signal
 from cosmodeep_hpc.tiles.make import tile_pair
 from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
@@ -57,8 +59,8 @@ def run(
     """Classify the tiles of every pair and compare with their labels; a collective call.
 
     The threshold is that of the model's operating point `classify.point`, chosen on validation
-    images: nothing is chosen here. Tiles
-    count as they do in training: whole ones, with data in every pixel.
+    images: nothing is chosen here. Tiles count as they do in training: whole ones, with data in
+    every pixel.
 
     Returns:
         the content of `metrics.json`, on rank 0; an empty dictionary on the others.
@@ -70,13 +72,7 @@ def run(
     world.on_root(lambda: make_folder(out))
     runtime.start_backend(world)
     trained = modelfile.load(model, config.classify.point)
-    # the labels and the preprocessing are the model's, whatever the configuration says
-    card = trained.card
-    settings = dataclasses.replace(
-        config,
-        tiles=dataclasses.replace(config.tiles, thresholds=(card.f_th,), keep_sky=False),
-        label=dataclasses.replace(config.label, f_th=card.f_th, n_pix=card.n_pix),
-    )
+    settings = as_trained(config, trained.card)
     done: dict[int, Evaluated] = {}
     failure: InputError | None = None
     for number in world.queue(len(pairs)):
@@ -99,8 +95,20 @@ def run(
     return result
 
 
+def as_trained(config: Config, card: Card) -> Config:
+    """The configuration with the labels of a model, whatever it said of them."""
+    return dataclasses.replace(
+        config,
+        tiles=dataclasses.replace(config.tiles, thresholds=(card.f_th,), keep_sky=False),
+        label=dataclasses.replace(config.label, f_th=card.f_th, n_pix=card.n_pix),
+    )
+
+
 def evaluate_pair(config: Config, model: TrainedModel, pair: Pair) -> Evaluated:
     """Label and classify the tiles of one pair.
+
+    Args:
+        config: with the labels of the model: see `as_trained`.
 
     Raises:
         InputError: the model has seen the image in training or validation.
@@ -121,20 +129,25 @@ def evaluate_pair(config: Config, model: TrainedModel, pair: Pair) -> Evaluated:
 
 
 def summary(model: TrainedModel, images: Sequence[Evaluated]) -> dict[str, Any]:
-    """The content of `metrics.json`: in total, as mean and standard error, an image, and curve.
+    """The content of `metrics.json`: in total, as mean and error, an image, curve, reliability.
 
     The precision-recall curve says what other thresholds would have given; none is chosen on it.
     """
     card = model.card
+    signal = np.concatenate([i.signal for i in images])
+    probability = np.concatenate([i.probability for i in images])
     each = [accuracy(i.signal, is_found(i.probability, card.threshold)) for i in images]
     total = sum(each, Accuracy(Nsc=0, Nsw=0, Nvc=0, Nvw=0))
-    whole = curve(
-        np.concatenate([i.signal for i in images]), np.concatenate([i.probability for i in images])
-    )
+    whole = curve(signal, probability)
     points = np.unique(np.linspace(0, len(whole.threshold) - 1, CURVE_POINTS).astype(int))
     return {
         "cosmodeep_hpc": __version__,
-        "model": {"name": model.path.name, "sha256": sha256(model.path)},
+        "model": {
+            "name": model.path.name,
+            "sha256": sha256(model.path),
+            "seed": card.seed,
+            "images_seen": len(card.trained_on),
+        },
         "f_th": card.f_th,
         "n_pix": card.n_pix,
         "threshold": card.threshold,
@@ -147,6 +160,7 @@ def summary(model: TrainedModel, images: Sequence[Evaluated]) -> dict[str, Any]:
             "precision": whole.precision[points].tolist(),
             "recall": whole.recall[points].tolist(),
         },
+        "reliability": Reliability.of(signal, probability).as_dict(),
     }
 
 

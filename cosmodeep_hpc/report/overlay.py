@@ -19,7 +19,8 @@ from cosmodeep_hpc.tiles.tiling import grid_shape
 if TYPE_CHECKING:
     from cosmodeep_hpc.report.evaluate import Evaluated
 
-KINDS = {"1C": "tab:green", "1F": "tab:orange", "0F": "tab:red"}
+KINDS = {"1C": "#0072B2", "1F": "#E69F00", "0F": "#B0004E"}
+"""Colours of the kinds of tiles that are drawn; the colour-blind can tell them apart."""
 
 
 def draw(pair: Pair, image: Evaluated, model: TrainedModel, out: Path) -> None:
@@ -28,23 +29,33 @@ def draw(pair: Pair, image: Evaluated, model: TrainedModel, out: Path) -> None:
     1C: signal, found; 1F: signal, missed; 0F: noise, found. Tiles of noise that were classified
     as noise are not marked.
     """
-    found = is_found(image.probability, model.card.threshold)
-    masks = {
-        "1C": image.signal & found,
-        "1F": image.signal & ~found,
-        "0F": ~image.signal & found,
-    }
+    masks = kinds(image, model.card.threshold)
     noise = open_image(pair.noise)
     sigma = model.card.preprocessing.measure(noise).sigma
     size = model.card.preprocessing.tile_size
     grid = grid_shape(noise.shape, size)
     for kind, shown in (("noise", noise), ("sky", open_image(pair.sky))):
         figure, axes = picture.canvas(shown, f"{shown.path.name}", sigma)
-        for name, mask in masks.items():
-            picture.outline(axes, on_grid(image, mask, grid), size, KINDS[name], name)
+        for name, colour in KINDS.items():
+            picture.outline(axes, on_grid(image, masks[name], grid), size, colour, name)
         axes.legend(loc="upper right", fontsize=9)
         with replacing(out / f"overlay-{image.name}-{kind}.png") as temporary:
             picture.save(figure, temporary)
+
+
+def kinds(image: Evaluated, threshold: float) -> dict[str, NDArray[np.bool_]]:
+    """Which of an image's tiles are 1C, 1F, 0F and 0C, bool (n,) each.
+
+    Args:
+        threshold: probability from which a tile counts as found.
+    """
+    found = is_found(image.probability, threshold)
+    return {
+        "1C": image.signal & found,
+        "1F": image.signal & ~found,
+        "0F": ~image.signal & found,
+        "0C": ~image.signal & ~found,
+    }
 
 
 def on_grid(image: Evaluated, mask: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.bool_]:

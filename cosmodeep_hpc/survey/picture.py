@@ -84,8 +84,6 @@ class Sheet:
         Returns:
             the panel's matplotlib axes.
         """
-        from astropy.visualization import AsinhStretch, ImageNormalize
-
         ny, nx = self.image.shape
         self.drawn += 1
         axes = self.figure.add_subplot(
@@ -93,7 +91,7 @@ class Sheet:
         )
         if noise is None:
             noise = _noise(small)
-        norm = ImageNormalize(vmin=-2 * noise, vmax=60 * noise, stretch=AsinhStretch(0.1))
+        norm = brightness(noise)
         extent = (-0.5, small.shape[1] * block - 0.5, -0.5, small.shape[0] * block - 0.5)
         drawn = axes.imshow(
             small, origin="lower", cmap="gray_r", norm=norm, extent=extent, interpolation="nearest"
@@ -114,8 +112,15 @@ def _noise(small: NDArray[np.float32]) -> float:
     return noise if noise > 0 else 1.0
 
 
+def brightness(noise: float) -> Any:
+    """The scale of grey (an astropy normalisation) of a plane of this noise, and of its unit."""
+    from astropy.visualization import AsinhStretch, ImageNormalize
+
+    return ImageNormalize(vmin=-2 * noise, vmax=60 * noise, stretch=AsinhStretch(0.1))
+
+
 def axis_name(image: Image, axis: int) -> str:
-    """What one of the two axes of an image is called."""
+    """What an axis of an image is, in words: 0 is that of its columns, 1 that of its rows."""
     kind = str(image.wcs.wcs.ctype[axis])[:4].strip("-")
     names = {
         "RA": "Right ascension",
