@@ -164,8 +164,24 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--latency", type=float, metavar="US", help="its latency in microseconds")
     sub.add_argument("--bandwidth", type=float, metavar="GB/S", help="its bandwidth in GB/s")
     sub = command("report", stages.report)
-    sub.add_argument("--sky", required=True, help="folder that mock made", **folder)
-    sub.add_argument("--out", required=True, help="folder of figures", **folder)
+    sub.add_argument("--out", required=True, help="folder of figures and tables", **folder)
+    sub.add_argument("--sky", help="folder that mock made, with its boxes: figure 2", **folder)
+    sub.add_argument(
+        "--images", help="pairs that no --model was trained on: figures 3, 4, 7-9, 11", **folder
+    )
+    sub.add_argument("--image", metavar="NAME", help="the pair to draw (default: the first)")
+    sub.add_argument(
+        "--model", action="append",
+        help="run folder, .keras file or shipped name; may be given again, to compare models in "
+        f"figures 8 and 9 ({DEFAULT_MODEL})",
+    )  # fmt: skip
+    sub.add_argument(
+        "--evaluations", help="results of evaluate, in sub-folders: table 2, reliability", **folder
+    )
+    sub.add_argument(
+        "--cluster-mass", type=float, default=1e14, metavar="MSUN",
+        help="M100 from which a halo counts as a cluster in figure 11 (%(default)g)",
+    )  # fmt: skip
     sub = command("models", stages.models)
     sub.add_argument("name", nargs="?", metavar="NAME", help="print the card of this model")
     command("config", stages.show_config)

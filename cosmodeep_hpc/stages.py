@@ -11,7 +11,6 @@ from pathlib import Path
 from cosmodeep_hpc import config
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import make_folder
 from cosmodeep_hpc.progress import Progress
 from cosmodeep_hpc.world import World, known
 
@@ -220,19 +219,21 @@ def models(args: argparse.Namespace, settings: Config, world: World) -> int:
 
 
 def report(args: argparse.Namespace, settings: Config, world: World) -> int:
-    """Draw the figures of the paper from what the other stages made."""
-    from cosmodeep_hpc.report import cosmicweb
+    """Draw the figures and tables of the paper from what the other stages made."""
+    from cosmodeep_hpc.commandline import DEFAULT_MODEL
+    from cosmodeep_hpc.report import figures
 
-    of_sky = settings if args.config else config.load(args.sky / "config.json")
-    path = args.out / "cosmic-web.jpg"
-    progress = Progress("slabs", speaks=world.is_root)
-
-    def draw() -> None:
-        make_folder(args.out)
-        cosmicweb.draw(of_sky, args.sky, path, progress)
-
-    world.on_root(draw)
-    say(world, f"gas and emission down to three redshifts (figure 2) in {path}")
+    request = figures.Request(
+        models=tuple(args.model or [DEFAULT_MODEL]),
+        sky=args.sky,
+        sky_config=settings if args.config else None,
+        images=args.images,
+        image=args.image,
+        evaluations=args.evaluations,
+        cluster_mass=args.cluster_mass,
+    )
+    progress = Progress("figures", speaks=world.is_root)
+    say(world, figures.run(settings, request, args.out, world, progress=progress))
     return 0
 
 
