@@ -77,7 +77,7 @@ def test_the_axes_of_a_panel_are_degrees_of_the_sky(sky):
     ra, dec = sky.wcs.pixel_to_world_values(*middle)
     written = [axes.coords[n].format_coord(value) for n, value in enumerate((ra, dec))]
     degrees = [float(word.rstrip("°").replace("−", "-")) for word in written]
-    assert degrees == pytest.approx([ra, dec], abs=0.05)
+    assert degrees == pytest.approx([float(ra), float(dec)], abs=0.05)
     assert axes.coords[0].get_axislabel() == "Right ascension [deg]"
 
 
