@@ -64,7 +64,7 @@ def draw(pair: Pair, one: Classified, path: Path) -> str:
     sheet = skypanel.Sheet(skypanel.panel_size(noise, 13))
     axes, drawn = skypanel.draw(sheet, noise, "noise", sigma=sigma)
     mark_kinds(axes, one, Window.whole(noise), noise.shape, fontsize=7.5)
-    axes.legend(loc="upper right", fontsize=12)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.005, 1), fontsize=11)  # no tile under it
     words = f"{noise.path.name}, {one.words}"
     axes.set_title(f"{one.title}: {words}", fontsize=13)
     sheet.bar(drawn, extend="both")

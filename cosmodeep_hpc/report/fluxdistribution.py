@@ -169,7 +169,7 @@ def _figure(counted: Distribution, one: Classified, mass: float, rms: float, nam
     figure = Figure(figsize=(9, 6), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for which, colour, label in (("all", ALL, "all pixels"), ("found", FOUND, "in tiles found")):
+    for which, colour, label in (("all", ALL, "all pixels"), ("found", FOUND, "in tiles 1C")):
         within, beyond = (counted.curves[which, where] for where in ("inside", "outside"))
         for counts, style in ((within + beyond, "-"), (within, "--"), (beyond, ":")):
             axes.stairs(
