@@ -198,7 +198,7 @@ def test_the_network_is_judged_as_evaluate_does(tmp_path, pretended, world, marg
     model = write_untrained(tmp_path / "model.keras", preprocessing=preprocessing)
     card = modelfile.read_card(model)
     expected = evaluate.run(settings(), str(model), tmp_path / "images", tmp_path / "a", world)
-    result = run(model, tmp_path / "images", tmp_path / "b", world)
+    result = run(model, tmp_path / "images", tmp_path / "b", world, changes={"finders": "[]"})
     row = result["rules"][0]["detectors"]["cosmodeep"]
     assert row["threshold"] == card.threshold
     assert {name: row[name] for name in expected["total"]} == expected["total"]

@@ -1,0 +1,28 @@
+#!/bin/bash
+# The network beside PyBDSF and other detectors, on the ranks of a Slurm job or, without Slurm, of this machine:
+#   sbatch slurm/compare.sh --model RUN --images DIR --out DIR
+#   bash slurm/compare.sh --model RUN --images DIR --out DIR
+# Options of sbatch go before the script, and win over the lines below. See slurm/README.md.
+#
+#SBATCH --job-name=compare
+#SBATCH --output=%x-%j.log       # in the folder of submission
+#SBATCH --open-mode=append       # a requeued job goes on in the same log
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=16     # ranks of a node; with GPUs one a GPU
+#SBATCH --cpus-per-task=1        # cores, and threads, of a rank
+##SBATCH --gpus-per-node=2       # where there are GPUs: as many as ranks of a node
+#SBATCH --time=04:00:00
+#SBATCH --requeue                # after the loss of a node it starts again
+##SBATCH --account=NAME          # what your site asks for; two # are a comment
+##SBATCH --partition=NAME
+
+home=$(dirname "$0")/..                                      # run by bash; sbatch runs a copy elsewhere
+[ -f "$home/slurm/launch.sh" ] || home=${SLURM_SUBMIT_DIR:-} # submitted from the project's folder
+home=${COSMODEEP_HOME:-$home}
+if [ ! -f "$home/slurm/launch.sh" ]; then
+    echo "no slurm/launch.sh in '$home': submit from the project's folder, or set COSMODEEP_HOME" >&2
+    exit 2
+fi
+# shellcheck source=slurm/launch.sh
+source "$home/slurm/launch.sh"
+launch compare "$@"
