@@ -14,6 +14,7 @@ from cosmodeep_hpc.report.finders import Found
 from cosmodeep_hpc.report.judge import Request
 from cosmodeep_hpc.report.judged import MODEL, Judged, Way
 from cosmodeep_hpc.survey import picture
+from cosmodeep_hpc.survey.drawing.graticule import axis_name
 from cosmodeep_hpc.tiles.pairs import Pair
 from cosmodeep_hpc.tiles.tiling import grid_shape
 
@@ -89,7 +90,7 @@ def draw(request: Request, pair: Pair, image: Judged, islands: Found | None, out
         axes.set_title(title, fontsize=10)
         for axis in (0, 1):
             axes.coords[axis].set_major_formatter("d.d")  # degrees, as the paper's
-            axes.coords[axis].set_axislabel(picture.axis_name(noise, axis))
+            axes.coords[axis].set_axislabel(axis_name(noise.wcs, axis))
     figure.legend(
         *axes.get_legend_handles_labels(),
         loc="lower center",

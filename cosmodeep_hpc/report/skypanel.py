@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.sky.pictures import SKY_COLOURS
 from cosmodeep_hpc.survey import picture
+from cosmodeep_hpc.survey.drawing.graticule import axis_name
 from cosmodeep_hpc.tiles.fits.image import Image
 
 SHARPEST = 2000
@@ -146,7 +147,7 @@ def draw(
     for number, axis in enumerate(axes.coords):
         axis.set_format_unit(units.deg, decimal=True)
         axis.set_ticks_position("bl"[number])  # the other sides are of other degrees
-        axis.set_axislabel(f"{picture.axis_name(image, number)} [deg]")
+        axis.set_axislabel(f"{axis_name(image.wcs, number)} [deg]")
     return axes, drawn
 
 

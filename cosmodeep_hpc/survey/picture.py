@@ -10,6 +10,7 @@ import numpy as np
 from astropy.stats import mad_std
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.survey.drawing.graticule import axis_name
 from cosmodeep_hpc.tiles.fits.image import Image
 
 MAX_SIDE = 1500  # pixels of the picture's image at most: screens have no more
@@ -99,8 +100,8 @@ class Sheet:
         axes.set_xlim(-0.5, nx - 0.5)
         axes.set_ylim(-0.5, ny - 0.5)
         axes.set_title(title, fontsize=11)
-        axes.coords[0].set_axislabel(axis_name(self.image, 0))
-        axes.coords[1].set_axislabel(axis_name(self.image, 1))
+        axes.coords[0].set_axislabel(axis_name(self.image.wcs, 0))
+        axes.coords[1].set_axislabel(axis_name(self.image.wcs, 1))
         self.figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.02, label="Jy/arcsec²")
         return axes
 
@@ -117,18 +118,6 @@ def brightness(noise: float) -> Any:
     from astropy.visualization import AsinhStretch, ImageNormalize
 
     return ImageNormalize(vmin=-2 * noise, vmax=60 * noise, stretch=AsinhStretch(0.1))
-
-
-def axis_name(image: Image, axis: int) -> str:
-    """What an axis of an image is, in words: 0 is that of its columns, 1 that of its rows."""
-    kind = str(image.wcs.wcs.ctype[axis])[:4].strip("-")
-    names = {
-        "RA": "Right ascension",
-        "DEC": "Declination",
-        "GLON": "Galactic longitude",
-        "GLAT": "Galactic latitude",
-    }
-    return names.get(kind, kind)
 
 
 def outline(axes: Any, where: NDArray[np.bool_], size: int, colour: str, label: str) -> None:

@@ -93,3 +93,15 @@ def _label(total: int, step: int, decimals: int, in_time: bool, is_longitude: bo
         label += f".{fraction:0{decimals}d}" if decimals else ""
         label += marks[2]
     return label
+
+
+def axis_name(wcs: WCS, axis: int) -> str:
+    """What an axis on the sky is called: 0 is that of an image's columns, 1 that of its rows."""
+    kind = str(wcs.wcs.ctype[axis])[:4].strip("-")
+    names = {
+        "RA": "Right ascension",
+        "DEC": "Declination",
+        "GLON": "Galactic longitude",
+        "GLAT": "Galactic latitude",
+    }
+    return names.get(kind, kind)

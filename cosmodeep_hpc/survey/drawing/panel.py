@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.survey.drawing.graticule import ticks
+from cosmodeep_hpc.survey.drawing.graticule import axis_name, ticks
 from cosmodeep_hpc.survey.drawing.lettering import lettered, shortened
 from cosmodeep_hpc.survey.view import averaged
 from cosmodeep_hpc.tiles.fits.image import Image
@@ -187,7 +187,7 @@ def _coordinates(canvas: NDArray[np.uint8], image: Image, scale: Scale) -> None:
         if x - room // 2 > taken:
             _write(canvas, tick.label, x, bottom + 16)
             taken = x + room // 2 + 8
-    _write(canvas, axis_name(image, 0), LEFT + width // 2, bottom + 38)
+    _write(canvas, axis_name(image.wcs, 0), LEFT + width // 2, bottom + 38)
     taken = canvas.shape[0]
     for tick in ticks(image.wcs, image.shape, 1, max(1, height // 120)):
         y = bottom - 1 - min(int((tick.at + 0.5) * scale.per_pixel), height - 1)
@@ -195,19 +195,7 @@ def _coordinates(canvas: NDArray[np.uint8], image: Image, scale: Scale) -> None:
         if y < taken:
             _write(canvas, tick.label, LEFT - 10, y, across=1.0)
             taken = y - 20
-    _write(canvas, axis_name(image, 1), 14, TOP + height // 2, upright=True)
-
-
-def axis_name(image: Image, axis: int) -> str:
-    """What an axis on the sky is called."""
-    kind = str(image.wcs.wcs.ctype[axis])[:4].strip("-")
-    names = {
-        "RA": "Right ascension",
-        "DEC": "Declination",
-        "GLON": "Galactic longitude",
-        "GLAT": "Galactic latitude",
-    }
-    return names.get(kind, kind)
+    _write(canvas, axis_name(image.wcs, 1), 14, TOP + height // 2, upright=True)
 
 
 def _bar(canvas: NDArray[np.uint8], left: int, noise: float) -> None:
