@@ -23,7 +23,7 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sky.beam import Beam
 from cosmodeep_hpc.tiles.fits.image import Image, quiet
 
-IMAGE, TASK, MASKS, DONE, LOG = "image.fits", "task.json", "masks.npy", "done.json", "log"
+IMAGE, TASK, MASKS, DONE, LOG = "image.fits", "task.json", "masks", "done.json", "log"
 """Files of the folder in which a finder works."""
 PACKAGES = {"pybdsf": ("bdsf", "bdsf"), "aegean": ("AegeanTools", "AegeanTools")}
 """The module that each needs, and what `pip install` calls it."""
@@ -110,7 +110,7 @@ def find(name: str, image: Image, pixels: NDArray[np.float32], task: Task) -> Fo
         _run(name, folder, task.seconds)
         try:
             done = json.loads((folder / DONE).read_text(encoding="utf-8"))
-            packed = np.load(folder / MASKS, allow_pickle=False)
+            packed = np.fromfile(folder / MASKS, np.uint8).reshape(len(task.thresholds), -1)
         except (OSError, ValueError) as error:
             raise FinderError(f"{name}: left no result ({_last_line(folder / LOG)})") from error
     shape = (int(image.shape[0]), int(image.shape[1]))
@@ -209,5 +209,5 @@ def work(arguments: Sequence[str], islands: Any) -> None:
     for mask, took in steps:
         packed.append(np.packbits(mask))
         seconds.append(took)
-    np.save(folder / MASKS, np.stack(packed))
+    np.stack(packed).tofile(folder / MASKS)
     (folder / DONE).write_text(json.dumps({"seconds": seconds, "version": version}))
