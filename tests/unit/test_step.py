@@ -86,7 +86,7 @@ def test_parts_of_a_batch_add_up(tf, world, data):
 
     def gradients(rows):
         parts = (tiles[rows], signal[rows].astype(np.int32), keep[rows])
-        row = step._gradients(*map(tf.constant, parts)).numpy()
+        row = step._gradient(*parts).numpy()
         return np.split(row, np.cumsum([np.prod(v.shape) for v in step._fast.variables]))
 
     whole = gradients(slice(0, 13))
@@ -138,9 +138,7 @@ def test_other_ways_to_compute_the_step(tf, world, data, options, tolerance):
     for name, words in (("plain", {}), ("other", options)):
         net = build(Model(), 40, 1)
         step = Step(tf, net, RATE, Allreduce(world), **words)
-        found = step._gradients(
-            tf.constant(tiles), tf.constant(signal.astype(np.int32)), tf.constant(keep)
-        )
+        found = step._gradient(tiles, signal.astype(np.int32), keep)
         assert found.dtype == tf.float32
         rows[name] = found.numpy()[:-2] / float(step._scale.up(tf.constant(1.0)))
         before = net.get_weights()
