@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
+from cosmodeep_hpc.learn.forward import CONNECTED, in_parts
 from cosmodeep_hpc.learn.lossscale import LossScale
 from cosmodeep_hpc.vectors import zeros
 
@@ -91,7 +92,10 @@ class ByCores:
         return self._tf.concat([*(g.reshape(-1) for g in found), *rest], axis=0)
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The probability of signal of tiles (n, size, size): float32 (n,)."""
+        """The probability of signal of tiles (n, size, size): float32 (n,).
+
+        As in `forward.OnCores` a tile's has the same bits whatever its neighbours and its place.
+        """
         found = zeros((len(tiles), *self._convolutions.shape))
         self._convolutions.maxima(tiles, self._fast.weights(), found)
-        return np.asarray(self._signal(found))
+        return in_parts(self._signal, found, CONNECTED)
