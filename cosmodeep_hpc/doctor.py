@@ -188,7 +188,7 @@ def check_tensorflow(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "note",
             "oneDNN",
-            "off: training and inference on CPUs take up to twice as long",
+            "off: mixed precision, and networks other than ours, take up to twice as long on CPUs",
             "export TF_ENABLE_ONEDNN_OPTS=1",
         )
 

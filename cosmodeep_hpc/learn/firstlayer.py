@@ -1,98 +1,170 @@
 """The first convolution with its pooling on cores of a CPU, in one pass over the tiles.
 
 Layer by layer it is bound by memory, not by arithmetic: its output is 32 times as large as a tile,
-and pooling reads all of that again to keep a quarter.
+and pooling reads all of that again to keep a quarter. Backward, three quarters of its gradient
+are zeros.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.vectors import LANES, Code, Index, Place, Vector, operation
 
 Array = NDArray[np.float32]
 
-
 FEATURES = 32
-"""Maps of the first layer: a constant, so that the compiler unrolls the loop over them."""
+"""Maps of the first layer."""
+TAPS = 9
+"""Numbers of its kernel, a map."""
+CORNERS = 4
+"""Pixels of a window that is pooled."""
+NONE = CORNERS
+"""Instead of a corner, where ReLU lets nothing through."""
 
 
-def pooled_shape(size: int) -> tuple[int, int, int]:
-    """The shape of one tile's pooled maps."""
-    return -(-size // 2), -(-size // 2), FEATURES
+def _window(code: Code, around: Place, width: Index) -> Iterator[tuple[Vector, int, int]]:
+    """Each pixel that a window sees, with a corner of it and the tap that meets it there.
+
+    Pixel by pixel, so that few are in registers at a time; the taps of a corner come in order.
+    """
+    for y, x in product(range(4), range(4)):
+        pixel = code.one(around + y * width + x)
+        for corner in range(CORNERS):
+            row, column = y - corner // 2, x - corner % 2
+            if 0 <= row < 3 and 0 <= column < 3:
+                yield pixel, corner, 3 * row + column
+
+
+@operation
+def _pooled(
+    code: Code, around: Place, pixel: Index, width: Index, kernel: Place, bias: Place,
+    feature: Index, right: Any, below: Any, maps: Place, to: Index, chosen: Place, at: Index,
+) -> None:  # fmt: skip
+    """One window of `pooled`, from `feature` on: its maximum, and the first corner to reach it.
+
+    `right` and `below` are -inf where the window has no second column, no second row; else 0.
+    """
+    taps = [code.load(kernel + feature + tap * FEATURES) for tap in range(TAPS)]
+    outside = code.repeated(right), code.repeated(below)
+    sums = [code.number(0), *outside, outside[0] + outside[1]]
+    for seen, corner, tap in _window(code, around + pixel, width):
+        sums[corner] = code.fused(seen, taps[tap], sums[corner])
+    best, first = sums[0], code.number(0)
+    for corner in range(1, CORNERS):
+        larger = sums[corner] > best
+        best = code.where(larger, sums[corner], best)
+        first = code.where(larger, code.number(corner), first)
+    best = best + code.load(bias + feature)
+    zero = code.number(0)
+    # what is not a number is not below zero either, and is passed on
+    code.store(code.where(zero > best, zero, best), maps + to)
+    code.store_small(code.where(best > zero, first, code.number(NONE)), chosen + at)
+
+
+@operation
+def _gradient(
+    code: Code, around: Place, pixel: Index, width: Index, count: Index, chosen: Place, at: Index,
+    slopes: Place, of: Index, gradient: Place, feature: Index,
+) -> None:  # fmt: skip
+    """Add to `gradient` from `feature` on what `count` windows of a row give."""
+    places = [gradient + feature + tap * FEATURES for tap in range(TAPS + 1)]
+
+    def window(number: Index, sums: list[Vector]) -> list[Vector]:
+        first = code.load_small(chosen + at + number * FEATURES)
+        slope, zero = code.load(slopes + of + number * FEATURES), code.number(0)
+        given = [code.where(first.equals(code.number(k)), slope, zero) for k in range(CORNERS)]
+        for seen, corner, tap in _window(code, around + pixel + number * 2, width):
+            sums[tap] = code.fused(seen, given[corner], sums[tap])
+        for corner in range(CORNERS):
+            sums[TAPS] = sums[TAPS] + given[corner]
+        return sums
+
+    sums = code.loop(count, [code.load(place) for place in places], window)
+    for total, place in zip(sums, places, strict=True):
+        code.store(total, place)
 
 
 @compiled
-def _alone(  # type: ignore[no-untyped-def]
-    around, kernel, bias, y, x, found
-) -> None:
-    """`pooled` of one window at an odd edge, which the padded tile `around` cuts."""
-    h, w = around.shape[0] - 2, around.shape[1] - 2
-    for f in range(len(found)):
-        best = np.float32(-np.inf)
-        for v in range(y, min(y + 2, h)):
-            for u in range(x, min(x + 2, w)):
-                total = np.float32(0)
-                for k in range(9):
-                    total += around[v + k // 3, u + k % 3] * kernel[k, f]
-                best = max(best, total)
-        found[f] = max(best + bias[f], np.float32(0))
+def _padded(tile, around) -> None:  # type: ignore[no-untyped-def]
+    """Put a tile in the midst of `around`, which is zero elsewhere."""
+    size = len(tile)
+    for y in range(size):
+        for x in range(size):
+            around[y + 1, x + 1] = tile[y, x]
 
 
 @compiled
 def pooled(  # type: ignore[no-untyped-def]
-    tiles, kernel, bias, maps
+    tiles, kernel, bias, maps, chosen
 ) -> None:
     """Fill `maps` with relu(max over 2 x 2 of conv2d(tiles, kernel) + bias), zero padded, stride 1.
 
     The maximum is taken before bias and ReLU, which both rise monotonically. A last row or column
     without a partner is pooled alone, as by TensorFlow's SAME padding. A tile's maps depend on that
-    tile alone.
+    tile alone; a pixel of it that is not finite makes all of them NaN.
 
     Args:
-        tiles: float32 (n, h, w).
+        tiles: float32 (n, size, size).
         kernel: float32 (9, 32), the pixels of 3 x 3 in row order.
         bias: float32 (32,).
-        maps: float32 (n, ceil(h / 2), ceil(w / 2), 32).
+        maps: float32 (n, width, width, 32), with side = ceil(size / 2) at least two more than it:
+            filled from 1 to side + 1, elsewhere left as it is.
+        chosen: uint8 (n, side, side, 32), filled: the corner of the window that gave the maximum,
+            in row order 0 to 3, the first of those that did; `NONE` where the map is 0.
     """
-    n, h, w = tiles.shape
-    rows, columns = maps.shape[1:3]
-    zero = np.float32(0)
-    around = np.zeros((h + 2, w + 2), dtype=np.float32)
-    for tile in range(n):
-        around[1 : h + 1, 1 : w + 1] = tiles[tile]
-        for i in range(rows):
-            for j in range(columns):
-                found, y, x = maps[tile, i, j], 2 * i, 2 * j
-                if y + 1 == h or x + 1 == w:
-                    _alone(around, kernel, bias, y, x, found)
-                    continue
-                # the 4 x 4 pixels that the four convolutions see
-                p00, p01 = around[y, x], around[y, x + 1]
-                p02, p03 = around[y, x + 2], around[y, x + 3]
-                p10, p11 = around[y + 1, x], around[y + 1, x + 1]
-                p12, p13 = around[y + 1, x + 2], around[y + 1, x + 3]
-                p20, p21 = around[y + 2, x], around[y + 2, x + 1]
-                p22, p23 = around[y + 2, x + 2], around[y + 2, x + 3]
-                p30, p31 = around[y + 3, x], around[y + 3, x + 1]
-                p32, p33 = around[y + 3, x + 2], around[y + 3, x + 3]
-                for f in range(FEATURES):
-                    k0, k1, k2 = kernel[0, f], kernel[1, f], kernel[2, f]
-                    k3, k4, k5 = kernel[3, f], kernel[4, f], kernel[5, f]
-                    k6, k7, k8 = kernel[6, f], kernel[7, f], kernel[8, f]
-                    a = p00 * k0 + p01 * k1 + p02 * k2
-                    a += p10 * k3 + p11 * k4 + p12 * k5
-                    a += p20 * k6 + p21 * k7 + p22 * k8
-                    b = p01 * k0 + p02 * k1 + p03 * k2
-                    b += p11 * k3 + p12 * k4 + p13 * k5
-                    b += p21 * k6 + p22 * k7 + p23 * k8
-                    c = p10 * k0 + p11 * k1 + p12 * k2
-                    c += p20 * k3 + p21 * k4 + p22 * k5
-                    c += p30 * k6 + p31 * k7 + p32 * k8
-                    d = p11 * k0 + p12 * k1 + p13 * k2
-                    d += p21 * k3 + p22 * k4 + p23 * k5
-                    d += p31 * k6 + p32 * k7 + p33 * k8
-                    a, c = (a if a > b else b), (c if c > d else d)
-                    a = (a if a > c else c) + bias[f]
-                    found[f] = a if a > zero else zero
+    count, size = tiles.shape[:2]
+    side, across = chosen.shape[1], maps.shape[1]
+    width = 2 * side + 2
+    around = np.zeros((width, width), dtype=np.float32)
+    within, beyond = np.float32(0), np.float32(-np.inf)
+    biases = np.empty_like(bias)
+    faults = np.empty(size, dtype=np.float32)
+    for tile in range(count):
+        _padded(tiles[tile], around)
+        faults[:] = 0
+        for y in range(size):
+            for x in range(size):
+                faults[x] += tiles[tile, y, x] * within
+        biases[:] = bias + faults.sum()
+        for i in range(side):
+            below = beyond if 2 * i + 1 == size else within
+            for j in range(side):
+                right = beyond if 2 * j + 1 == size else within
+                pixel = 2 * i * width + 2 * j
+                to = ((tile * across + i + 1) * across + j + 1) * FEATURES
+                at = ((tile * side + i) * side + j) * FEATURES
+                for f in range(0, FEATURES, LANES):
+                    _pooled(
+                        around, pixel, width, kernel, biases, f, right, below,
+                        maps, to + f, chosen, at + f,
+                    )  # fmt: skip
+
+
+@compiled
+def gradients(  # type: ignore[no-untyped-def]
+    tiles, chosen, slopes, gradient
+) -> None:
+    """Add the gradients of kernel and bias to `gradient` (10, 32), the bias's in its last row.
+
+    Args:
+        tiles: float32 (n, size, size), what `pooled` was given.
+        chosen: uint8 (n, side, side, 32), what it filled.
+        slopes: float32 (n, width, width, 32), the loss's gradient with respect to its maps.
+    """
+    side, across = chosen.shape[1], slopes.shape[1]
+    width = 2 * side + 2
+    around = np.zeros((width, width), dtype=np.float32)
+    for tile in range(len(tiles)):
+        _padded(tiles[tile], around)
+        for i in range(side):
+            pixel, at = 2 * i * width, (tile * side + i) * side * FEATURES
+            of = ((tile * across + i + 1) * across + 1) * FEATURES
+            for f in range(0, FEATURES, LANES):
+                _gradient(around, pixel, width, side, chosen, at + f, slopes, of + f, gradient, f)

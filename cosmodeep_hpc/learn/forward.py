@@ -6,27 +6,21 @@ once, and the probability of a tile has the same bits whatever its neighbours an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.config import Model
-from cosmodeep_hpc.learn import firstlayer
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
 from cosmodeep_hpc.learn.network import build
+from cosmodeep_hpc.vectors import zeros
 
 Array = NDArray[np.float32]
 
-CONVOLVED = 100
-"""Tiles convolved at once on a CPU; 250 are 2 % faster, and waste more on the last part."""
 CONNECTED = 500
-"""Tiles whose features go through the dense layers at once on a CPU: their weights are read once
-for all of them."""
-ALIGNED = 64  # bytes
+"""Tiles that go through the dense layers at once on a CPU: their weights are read once for all."""
 DRAWN = {"kernel_initializer", "bias_initializer", "rate", "seed"}
 """What of a layer's description says how it is trained and not what it computes."""
 
@@ -72,20 +66,8 @@ class Whole:
         return in_parts(self._signal, tiles, batch)
 
 
-def _aligned(shape: tuple[int, ...]) -> Array:
-    """Memory that begins where vector instructions like it, and TensorFlow asks for it."""
-    count = math.prod(shape)
-    memory = np.zeros(count + ALIGNED // 4, dtype=np.float32)
-    first = -memory.ctypes.data % ALIGNED // 4
-    return memory[first : first + count].reshape(shape)
-
-
 class OnCores:
-    """Our networks on the cores of a CPU, by TensorFlow and a first layer of our own.
-
-    Beside one pass over the first layer it saves padding: the convolutions, which cost most, work
-    in small parts. The dense layers work in large ones.
-    """
+    """Our networks on the cores of a CPU: convolutions of our own, dense layers by TensorFlow."""
 
     def __init__(self, tf: Any, network: Any) -> None:
         """Take the weights of a Keras model of `network.build`, as they are now."""
@@ -94,23 +76,17 @@ class OnCores:
         )
 
         fast = FastNetwork(tf, network)
-        conv1 = network.get_layer("conv1")
-        self._kernel = conv1.kernel.numpy().reshape(9, -1)
-        self._bias = conv1.bias.numpy()
-        size = int(network.input_shape[1])
-        self._maps = _aligned((CONVOLVED, *firstlayer.pooled_shape(size)))
-        # the same memory as TensorFlow sees it: a copy of it would cost as much as 4 % of the speed
-        self._seen = tf.experimental.dlpack.from_dlpack(self._maps.__dlpack__())
-        threads = max(1, tf.config.threading.get_intra_op_parallelism_threads())
-        self._cuts = [p for p in np.array_split(np.arange(CONVOLVED), threads) if len(p)]
-        self._threads = ThreadPoolExecutor(len(self._cuts)) if len(self._cuts) > 1 else None
-        self._features = tf.function(fast.features)
-        signal = tf.function(lambda rows: tf.nn.softmax(fast.outputs(rows))[:, 1])
-        rows = tf.TensorSpec((CONNECTED, network.get_layer("hidden").kernel.shape[0]), tf.float32)
+        self._convolutions = fast.convolutions()
+        self._weights = fast.weights()
+        self._maxima = zeros((CONNECTED, *self._convolutions.shape))
+        # the same memory as TensorFlow sees it
+        self._seen = tf.experimental.dlpack.from_dlpack(self._maxima.__dlpack__())
+        signal = tf.function(lambda maxima: tf.nn.softmax(fast.of_maxima(maxima))[:, 1])
         # with constant weights oneDNN's dense layers sum in the same order on any number of
         # threads; with variable ones they do not
-        self._signal = convert_variables_to_constants_v2(signal.get_concrete_function(rows))
-        self._constant = tf.constant
+        self._signal = convert_variables_to_constants_v2(
+            signal.get_concrete_function(tf.TensorSpec(self._maxima.shape, tf.float32))
+        )
 
     def __call__(self, tiles: Array, batch: int) -> Array:
         """The probability of signal of tiles (n, size, size): float32 (n,).
@@ -118,21 +94,14 @@ class OnCores:
         `batch` says nothing here: the same parts, and so the same bits, whatever it is; and on any
         number of threads.
         """
-        features = in_parts(self._convolved, tiles, CONVOLVED)
-        return in_parts(lambda rows: self._signal(self._constant(rows))[0], features, CONNECTED)
-
-    def _convolved(self, tiles: Array) -> Any:
-        """The features of `CONVOLVED` tiles."""
-
-        def work(part: NDArray[np.int_]) -> None:
-            at = slice(part[0], part[-1] + 1)
-            firstlayer.pooled(tiles[at], self._kernel, self._bias, self._maps[at])
-
-        if self._threads is None:
-            work(self._cuts[0])
-        else:
-            list(self._threads.map(work, self._cuts))
-        return self._features(self._seen)
+        found = np.empty(len(tiles), dtype=np.float32)
+        for start in range(0, len(tiles), CONNECTED):
+            part = tiles[start : start + CONNECTED]
+            # rows that are left over hold what was there before: no row depends on another
+            self._convolutions.maxima(part, self._weights, self._maxima[: len(part)])
+            all_rows = np.asarray(self._signal(self._seen)[0])
+            found[start : start + len(part)] = all_rows[: len(part)]
+        return found
 
 
 Forward = Callable[[Array, int], Array]

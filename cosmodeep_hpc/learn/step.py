@@ -13,6 +13,7 @@ from cosmodeep_hpc.learn.adam import Adam
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.checkpoint import State
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
+from cosmodeep_hpc.learn.gradient import ByCores, ByTensorFlow
 from cosmodeep_hpc.learn.lossscale import LossScale
 
 
@@ -52,29 +53,19 @@ class Step:
         self._tf = tf
         self._net = net
         self._allreduce = allreduce
-        plain = precision == "float32" and not xla and not tf.config.get_visible_devices("GPU")
-        self._fast = FastNetwork(tf, net, precision=precision, sparse=plain)
+        self._fast = FastNetwork(tf, net, precision=precision)
         self._shapes = [tuple(v.shape) for v in self._fast.variables]
         self._optimizer = Adam(tf, self._fast.variables)
         self._scale = LossScale(tf, used=precision == "float16")
-        compiled = {"reduce_retracing": True, "jit_compile": True if xla else None}
-        self._gradients = tf.function(self._local_gradients, **compiled)
-        self._finish = tf.function(self._update, **compiled)
+        self._gradient: ByCores | ByTensorFlow
+        if precision == "float32" and not xla and not tf.config.get_visible_devices("GPU"):
+            self._gradient = ByCores(tf, self._fast)
+        else:
+            self._gradient = ByTensorFlow(tf, net, self._fast, self._scale, xla=xla)
+        self._finish = tf.function(
+            self._update, reduce_retracing=True, jit_compile=True if xla else None
+        )
         self._seconds = {"compute": 0.0, "allreduce": 0.0}
-
-    def _local_gradients(self, tiles: Any, labels: Any, keep: Any) -> Any:
-        """The gradients of the summed loss in one row, then that loss and the correct tiles."""
-        tf = self._tf
-        with tf.GradientTape() as tape:
-            # dropout by hand: the mask is a function of the tile, not of a generator's state
-            logits = self._fast.logits(tiles, keep)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_sum(losses)
-            scaled = self._scale.up(loss)
-        gradients = tape.gradient(scaled, self._fast.variables)
-        right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
-        sums = tf.stack([loss, tf.reduce_sum(tf.cast(right, tf.float32))])
-        return tf.concat([*(tf.reshape(g, (-1,)) for g in gradients), sums], axis=0)
 
     def _update(self, row: Any, batch: Any, learning_rate: Any) -> Any:
         """Update where all is finite; [summed loss, or nan where the run cannot go on; correct]."""
@@ -122,9 +113,7 @@ class Step:
         tf = self._tf
         start = time.perf_counter()
         if len(tiles):
-            row = self._gradients(
-                tf.constant(tiles), tf.constant(signal.astype(np.int32)), tf.constant(keep)
-            )
+            row = self._gradient(tiles, signal.astype(np.int32), keep)
         else:
             row = tf.zeros(sum(map(math.prod, self._shapes)) + 2)
         before = time.perf_counter()
@@ -147,8 +136,7 @@ class Step:
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability of signal of preprocessed tiles (n, size, size): float32 (n,)."""
-        both = self._net.predict_on_batch(tiles[..., np.newaxis])
-        return np.asarray(both)[:, 1]
+        return self._gradient.probability(tiles)
 
     @property
     def _variables(self) -> tuple[list[Any], list[Any]]:

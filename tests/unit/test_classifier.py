@@ -14,7 +14,6 @@ from cosmodeep_hpc.config import Model
 from cosmodeep_hpc.learn import forward, modelfile
 from cosmodeep_hpc.learn.calibration import Calibration
 from cosmodeep_hpc.learn.classifier import probabilities
-from cosmodeep_hpc.learn.firstlayer import pooled
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.learn.network import build
 
@@ -57,19 +56,6 @@ def test_probabilities_are_those_of_the_keras_model(tf, head, size):
     np.testing.assert_allclose(fast(tiles, 500), expected, atol=1e-5)
     whole = forward.Whole(network, "tensorflow")
     np.testing.assert_allclose(whole(tiles, 3), expected, atol=1e-5)
-
-
-def test_first_layer_by_hand():
-    """A kernel of one pixel shifts the tile by one; then maxima of 2 x 2, bias and ReLU."""
-    tile = np.arange(1, 10, dtype=np.float32).reshape(1, 3, 3)
-    kernel = np.zeros((9, 32), np.float32)
-    kernel[4, 0] = kernel[0, 1] = 1  # the pixel itself; the one above and to its left
-    bias = np.full(32, -1, np.float32)
-    maps = np.empty((1, 2, 2, 32), np.float32)
-    pooled(tile, kernel, bias, maps)
-    assert maps[0, ..., 0].tolist() == [[4, 5], [7, 8]]
-    assert maps[0, ..., 1].tolist() == [[0, 1], [3, 4]]
-    assert not maps[..., 2:].any()
 
 
 @pytest.mark.parametrize("compiled", [True, False])

@@ -7,6 +7,7 @@ import pytest
 
 from cosmodeep_hpc.config import Model
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.forward import CONNECTED
 from cosmodeep_hpc.learn.network import HIDDEN_UNITS, build
 from cosmodeep_hpc.learn.sampler import keep_mask
 from cosmodeep_hpc.learn.step import Step
@@ -86,13 +87,28 @@ def test_parts_of_a_batch_add_up(tf, world, data):
 
     def gradients(rows):
         parts = (tiles[rows], signal[rows].astype(np.int32), keep[rows])
-        row = step._gradients(*map(tf.constant, parts)).numpy()
+        row = step._gradient(*parts).numpy()
         return np.split(row, np.cumsum([np.prod(v.shape) for v in step._fast.variables]))
 
     whole = gradients(slice(0, 13))
     parts = zip(gradients(slice(0, 2)), gradients(slice(2, 13)), strict=True)
     for one, two in zip(whole, parts, strict=True):
         np.testing.assert_allclose(sum(two), one, rtol=1e-4, atol=1e-5 * np.abs(one).max())
+
+
+def test_validation_sees_each_tile_as_it_is_alone(tf, world):
+    """The Keras model's probability, as its weights are; the same bits however tiles lie."""
+    net, step = fresh(tf, world)
+    tiles = np.random.default_rng(5).normal(size=(CONNECTED + 9, 40, 40)).astype("f")
+    before = step.probability(tiles)
+    net.set_weights([0.9 * weight for weight in net.get_weights()])
+    found = step.probability(tiles)
+    expected = np.asarray(net(tiles[..., np.newaxis], training=False))[:, 1]
+    assert expected.std() > 0.05 and (found != before).all()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    alone = [(k, k + 1) for k in range(20)]
+    for start, stop in (*alone, (0, 0), (3, 10), (CONNECTED - 1, CONNECTED + 9)):
+        np.testing.assert_array_equal(step.probability(tiles[start:stop]), found[start:stop])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -138,9 +154,7 @@ def test_other_ways_to_compute_the_step(tf, world, data, options, tolerance):
     for name, words in (("plain", {}), ("other", options)):
         net = build(Model(), 40, 1)
         step = Step(tf, net, RATE, Allreduce(world), **words)
-        found = step._gradients(
-            tf.constant(tiles), tf.constant(signal.astype(np.int32)), tf.constant(keep)
-        )
+        found = step._gradient(tiles, signal.astype(np.int32), keep)
         assert found.dtype == tf.float32
         rows[name] = found.numpy()[:-2] / float(step._scale.up(tf.constant(1.0)))
         before = net.get_weights()

@@ -1,0 +1,168 @@
+"""The two convolutions of our network with their poolings, on cores of a CPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.learn import fastbackward, firstlayer, winograd
+from cosmodeep_hpc.vectors import zeros
+
+Array = NDArray[np.float32]
+
+BLOCK = 10
+"""Tiles whose maps lie in a core's cache together, between the layers."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the convolutions multiply by.
+
+    Attributes:
+        first: float32 (9, 32), the first layer's kernel. bias: float32 (32,), its bias.
+        second: float32 (36, 32, 64), the second layer's kernel at Winograd's points.
+        backward: float32 (64, 3, 3, 32), the same kernel, a feature's numbers in one stretch.
+    """
+
+    first: Array
+    bias: Array
+    second: Array
+    backward: Array
+
+    @classmethod
+    def of(cls, first: Array, bias: Array, second: Array) -> Weights:
+        """From kernels (3, 3, 1, 32) and (3, 3, 32, 64), and the bias between them."""
+        backward = zeros((second.shape[3], *second.shape[:3]))
+        backward[:] = second.transpose(3, 0, 1, 2)
+        flat = np.ascontiguousarray(first.reshape(firstlayer.TAPS, -1))
+        return cls(flat, np.ascontiguousarray(bias), winograd.transformed(second), backward)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a forward pass leaves for the backward pass: see `firstlayer` and `winograd`."""
+
+    maps: Array
+    chosen: NDArray[np.uint8]
+    places: NDArray[np.int32]
+
+    def part(self, rows: slice) -> Pass:
+        """That of some tiles."""
+        return Pass(self.maps[rows], self.chosen[rows], self.places[rows])
+
+
+class Convolutions:
+    """Tiles to the maxima of the second layer over bins, before its bias and ReLU; and back.
+
+    A tile's maxima have the same bits whatever its neighbours, its place and the number of
+    threads; NaN where a pixel of it is not finite.
+    """
+
+    def __init__(self, size: int, *, pyramid: bool, threads: int) -> None:
+        """For tiles of `size` pixels; with the pyramid 3 x 3 bins, else bins of 2 x 2 pixels."""
+        self._side = -(-size // 2)
+        self._bin_size = math.ceil(self._side / 3) if pyramid else 2
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._scratch = [winograd.scratch(self._side) for _ in range(threads)]
+        self._blocks = [self._memory(BLOCK) for _ in range(threads)]
+        self._d_maps = [self._memory(BLOCK).maps for _ in range(threads)]
+        self._kept = self._memory(0)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a tile's maxima."""
+        bins = -(-self._side // self._bin_size)
+        return bins, bins, winograd.FEATURES
+
+    def maxima(self, tiles: Array, weights: Weights, found: Array) -> None:
+        """Fill `found` (n, i, i, 64) with the maxima of tiles (n, size, size)."""
+
+        def work(part: slice, thread: int) -> None:
+            for rows in _blocks(part):
+                kept = self._blocks[thread].part(slice(rows.stop - rows.start))
+                self._forward(tiles[rows], weights, found[rows], kept, thread)
+
+        self._share(work, len(tiles))
+
+    def kept_maxima(self, tiles: Array, weights: Weights) -> Array:
+        """The maxima (n, i, i, 64) of tiles; what led to them is kept for `gradients`."""
+        count = len(tiles)
+        if len(self._kept.maps) < count:
+            self._kept = self._memory(count)
+        found = zeros((count, *self.shape))
+
+        def work(part: slice, thread: int) -> None:
+            for rows in _blocks(part):
+                kept = self._kept.part(rows)
+                self._forward(tiles[rows], weights, found[rows], kept, thread)
+
+        self._share(work, count)
+        return found
+
+    def gradients(
+        self, tiles: Array, weights: Weights, slopes: Array
+    ) -> tuple[Array, Array, Array]:
+        """The gradients of the first kernel, its bias and the second kernel.
+
+        Args:
+            tiles, weights: those that `kept_maxima` was last given.
+            slopes: float32 (n, i, i, 64), the loss's gradient with respect to what it returned.
+        """
+        threads = len(self._scratch)
+        first = zeros((threads, firstlayer.TAPS + 1, firstlayer.FEATURES))
+        second = zeros((threads, *weights.backward.shape))
+
+        def work(part: slice, thread: int) -> None:
+            for rows in _blocks(part):
+                kept = self._kept.part(rows)
+                d_maps = self._d_maps[thread][: rows.stop - rows.start]
+                d_maps[:] = 0
+                fastbackward.gradients(
+                    kept.maps, weights.backward, kept.places, slopes[rows], d_maps, second[thread]
+                )
+                firstlayer.gradients(tiles[rows], kept.chosen, d_maps, first[thread])
+
+        self._share(work, len(tiles))
+        d_first, d_second = first.sum(axis=0), second.sum(axis=0)
+        d_kernel = d_first[:-1].reshape(3, 3, 1, -1)
+        return d_kernel, d_first[-1], d_second.transpose(1, 2, 3, 0)
+
+    def _memory(self, count: int) -> Pass:
+        wide, side = winograd.width(self._side), self._side
+        return Pass(
+            zeros((count, wide, wide, winograd.MAPS)),
+            np.zeros((count, side, side, winograd.MAPS), dtype=np.uint8),
+            np.zeros((count, *self.shape), dtype=np.int32),
+        )
+
+    def _forward(
+        self, tiles: Array, weights: Weights, found: Array, kept: Pass, thread: int
+    ) -> None:
+        firstlayer.pooled(tiles, weights.first, weights.bias, kept.maps, kept.chosen)
+        winograd.maxima(
+            kept.maps, weights.second, self._side, self._bin_size, self._scratch[thread],
+            found, kept.places,
+        )  # fmt: skip
+
+    def _share(self, work: Callable[[slice, int], Any], count: int) -> None:
+        """Do `work` on parts of `count` tiles, one a thread."""
+        threads = len(self._scratch)
+        ends = [count * k // threads for k in range(threads + 1)]
+        parts = [slice(ends[k], ends[k + 1]) for k in range(threads)]
+        if self._pool is None:
+            work(parts[0], 0)
+        else:
+            list(self._pool.map(work, parts, range(threads)))
+
+
+def _blocks(part: slice) -> list[slice]:
+    """A part in blocks of at most `BLOCK` tiles."""
+    return [
+        slice(start, min(start + BLOCK, part.stop)) for start in range(part.start, part.stop, BLOCK)
+    ]
