@@ -36,6 +36,7 @@ from cosmodeep_hpc import runtime
 from cosmodeep_hpc.config import Config, load
 from cosmodeep_hpc.learn import network, trainer, winograd
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.fastnetwork import FastNetwork
 from cosmodeep_hpc.learn.gradient import ByTensorFlow
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.tiles import make
@@ -79,7 +80,7 @@ def resident(tf: Any, world: World, *, cores: bool) -> Callable[[], float]:
     net = network.build(config.model, SIZE, 1)
     step = Step(tf, net, config.train.learning_rate, Allreduce(world))
     if not cores:
-        step._gradient = ByTensorFlow(tf, net, step._fast, step._scale, xla=False)
+        step._gradient = ByTensorFlow(tf, net, FastNetwork(tf, net), step._scale, xla=False)
     random = np.random.default_rng(1)
     tiles = random.normal(size=(BATCH, SIZE, SIZE)).astype(np.float32)
     signal = random.random(BATCH) < 0.5

@@ -15,7 +15,7 @@ from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import write_json
 from cosmodeep_hpc.options import nearest, typed_fields
 from cosmodeep_hpc.sections.compare import Compare
-from cosmodeep_hpc.sections.learn import Model, Train
+from cosmodeep_hpc.sections.learn import THRESHOLDS, Model, Train, levels
 from cosmodeep_hpc.sections.sky import Effects, Instrument, Sky
 from cosmodeep_hpc.sections.survey import Classify
 from cosmodeep_hpc.sections.tiles import Label, Tiles
@@ -38,6 +38,9 @@ class Config:
     tune: Tune = field(default_factory=Tune)
     classify: Classify = field(default_factory=Classify)
     compare: Compare = field(default_factory=Compare)
+    rule: tuple[float | None, int | None] = field(default=(None, None), compare=False)
+    """What was said of label.f_th and label.n_pix, and not left to their defaults: what a model
+    that knows many rules is asked for."""
 
     def __post_init__(self) -> None:
         """Check what sections ask of each other."""
@@ -46,19 +49,46 @@ class Config:
                 f"label.f_th = {self.label.f_th:g}: expected one of tiles.thresholds = "
                 f"{', '.join(f'{t:g}' for t in self.tiles.thresholds)}"
             )
+        if self.model.network == "counts":
+            check_counts(self.tiles, self.label)
 
     def as_dict(self) -> dict[str, Any]:
         """The configuration as plain values, one dictionary a section."""
-        return dataclasses.asdict(self)
+        return {name: dataclasses.asdict(getattr(self, name)) for name in sections()}
 
     def write(self, path: Path) -> None:
         """Write the resolved configuration as JSON, beside the output it led to."""
         write_json(path, {VERSION: __version__, **self.as_dict()})
 
 
+def check_counts(tiles: Tiles, label: Label) -> None:
+    """Refuse tiles and labels that a counts network cannot have.
+
+    It halves the resolution twice, and its pixels are 2 x 2 of the tile's.
+
+    Raises:
+        InputError: the line names the option.
+    """
+    network = 'model.network = "counts"'
+    if tiles.size % 2 or tiles.margin % 2 or tiles.window % 4:
+        raise InputError(
+            f"tiles.size = {tiles.size}, tiles.margin = {tiles.margin}: {network} expects both "
+            "even, and size + 2 margin a multiple of 4, such as 40 and 8"
+        )
+    if len(tiles.thresholds) > THRESHOLDS:
+        raise InputError(
+            f"tiles.thresholds: {len(tiles.thresholds)} of them; {network} expects {THRESHOLDS} at "
+            "most"
+        )
+    if label.n_pix > levels(tiles.size)[-1]:
+        raise InputError(
+            f"label.n_pix = {label.n_pix}: {network} expects {levels(tiles.size)[-1]} at most"
+        )
+
+
 def sections() -> dict[str, type]:
     """The sections by name."""
-    return {f.name: kind for f, kind in typed_fields(Config)}
+    return {f.name: kind for f, kind in typed_fields(Config) if f.name != "rule"}
 
 
 def from_dict(content: Mapping[str, Any], source: str) -> Config:
@@ -83,8 +113,10 @@ def from_dict(content: Mapping[str, Any], source: str) -> Config:
             built[name] = known[name](**values)
         except InputError as error:
             raise InputError(f"{source}: {error}") from error
+    label = content.get("label", {})
+    f_th, n_pix = (getattr(built["label"], k) if k in label else None for k in ("f_th", "n_pix"))
     try:
-        return Config(**built)
+        return Config(**built, rule=(f_th, n_pix))
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
 

@@ -173,7 +173,7 @@ class _Trial:
         self, tf: Any, config: Config, allreduce: Allreduce, tiles: int, batch: int
     ) -> None:
         options, size = config.train, config.tiles.window
-        net = network.build(config.model, size, options.seed)
+        net = network.asked(config)
         self.step = Step(
             tf,
             net,
@@ -185,12 +185,16 @@ class _Trial:
         self.numbers = sum(math.prod(v.shape) for v in net.trainable_variables) + 2
         random = np.random.default_rng(options.seed)
         self._tiles = random.standard_normal((tiles, size, size), dtype=np.float32)
-        self._signal = random.random(tiles) < 0.5
-        self._keep = np.ones((tiles, network.HIDDEN_UNITS), dtype=np.float32)
+        self._labels: NDArray[Any] = random.random(tiles) < 0.5
+        self._beside: NDArray[Any] = np.ones((tiles, network.HIDDEN_UNITS), dtype=np.float32)
+        if config.model.network == "counts":
+            size, thresholds = config.tiles.size, len(config.tiles.thresholds)
+            self._labels = random.integers(0, 50, (tiles, thresholds), dtype=np.uint16)
+            self._beside = random.integers(0, 2**thresholds, (tiles, size, size), dtype=np.uint8)
         self._batch = batch
 
     def train(self) -> None:
-        self.step.train(self._tiles, self._signal, self._keep, self._batch)
+        self.step.train(self._tiles, self._labels, self._beside, self._batch)
 
 
 def _steps(trial: _Trial, count: int) -> dict[str, NDArray[np.float64]]:

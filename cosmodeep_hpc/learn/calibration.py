@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class Calibration:
         """Calibrated probabilities, float32 of the same shape; NaN stays NaN."""
         if self == Calibration():
             return probability
-        return np.asarray(expit(self.scale * _logit(probability) + self.offset), dtype=np.float32)
+        return np.asarray(expit(self.scale * log_odds(probability) + self.offset), dtype=np.float32)
 
 
 def fitted(signal: NDArray[np.bool_], probability: NDArray[np.float32]) -> Calibration:
@@ -57,7 +58,7 @@ def fitted(signal: NDArray[np.bool_], probability: NDArray[np.float32]) -> Calib
     Source: Platt (1999), section 2.2.
     """
     known = np.isfinite(probability)
-    truth, x = signal[known], _logit(probability[known])
+    truth, x = signal[known], log_odds(probability[known])
     if truth.all() or not truth.any():
         return Calibration()
     n_signal, n_noise = int(truth.sum()), int((~truth).sum())
@@ -74,5 +75,6 @@ def fitted(signal: NDArray[np.bool_], probability: NDArray[np.float32]) -> Calib
     return Calibration(scale=math.exp(found[0]), offset=float(found[1]))
 
 
-def _logit(probability: NDArray[np.float32]) -> NDArray[np.float64]:
+def log_odds(probability: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Logarithm of p / (1 - p), float64 of the same shape, finite at 0 and 1; NaN stays NaN."""
     return np.asarray(logit(np.clip(probability.astype(np.float64), EDGE, 1 - EDGE)))

@@ -9,14 +9,17 @@ from typing import Any, Literal
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.calibration import Calibration
+from cosmodeep_hpc.learn.readings import SHARE, Readings
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
-FORMAT = 2
-READ = {1, FORMAT}
-"""Formats that are read; a card of format 1 has neither calibration nor other operating points."""
+FORMAT = 3
+READ = {1, 2, FORMAT}
+"""Formats that are read: a card of format 1 has neither calibration nor other operating points, one
+of format 2 no readings."""
 Point = Literal["accuracy", "completeness", "purity"]
 """An operating point: of the largest As, or the one that reaches SHARE of Ws or of purity."""
-SHARE = 0.99
+Rule = tuple[float | None, int | None]
+"""F_th [Jy/arcsec^2] and N_pix that are asked for; None: those of the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +28,17 @@ class Card:
 
     Attributes:
         preprocessing: as its training tiles were.
-        f_th, n_pix: the labels it was trained on [Jy/arcsec^2, pixel].
+        f_th, n_pix: the labels it was trained on, or those that it is read by [Jy/arcsec^2, pixel].
         threshold: probability from which a tile is signal, chosen on validation images: that of
             the largest As, or of the operating point that was asked for.
         completeness, purity: the thresholds of those operating points; None: not known.
-        calibration: from what the network gives to the probability that thresholds are of.
+        calibration: from what the network gives to the probability that thresholds are of; with
+            `readings`, these have that of each rule.
         pixel_scale: of its training images [arcsec].
         noise_rms: median noise of its training images [Jy/arcsec^2].
         trained_on: fingerprints of the images it has seen, in training or validation.
         seed: of the run.
+        readings: of a counts network, all rules that it may be read by.
     """
 
     preprocessing: Preprocessing
@@ -47,6 +52,7 @@ class Card:
     completeness: float | None = None
     purity: float | None = None
     calibration: Calibration = Calibration()
+    readings: Readings | None = None
 
 
 def at(card: Card, point: Point, source: Path) -> Card:
@@ -64,6 +70,23 @@ def at(card: Card, point: Point, source: Path) -> Card:
             "with validation images by this version; leave classify.point out, or give --threshold"
         )
     return replace(card, threshold=threshold)
+
+
+def read_by(card: Card, rule: Rule, source: Path) -> Card:
+    """The card of a counts network read by a rule: its labels, calibration and operating points.
+
+    A network that knows one rule is read by that, whatever is asked for.
+
+    Raises:
+        InputError: the network, of `source`, does not read the rule.
+    """
+    f_th = card.f_th if rule[0] is None else rule[0]
+    n_pix = card.n_pix if rule[1] is None else rule[1]
+    if card.readings is None:
+        return card
+    points = card.readings.at(f_th, n_pix, source)
+    f_th = card.readings.thresholds[card.readings.column(f_th, n_pix, source)]
+    return replace(card, f_th=f_th, n_pix=n_pix, **vars(points))
 
 
 def as_dict(card: Card) -> dict[str, Any]:
@@ -86,6 +109,8 @@ def from_dict(content: Any, source: Path) -> Card:
     try:
         content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
         content["calibration"] = Calibration(**content.get("calibration", {}))
+        if content.get("readings") is not None:
+            content["readings"] = Readings.from_dict(content["readings"])
         return Card(**{**content, "trained_on": tuple(content["trained_on"])})
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{source}: damaged model card ({error})") from error

@@ -14,6 +14,8 @@ def probabilities(
 ) -> NDArray[np.float32]:
     """The calibrated probability of signal of preprocessed tiles (n, size, size): float32 (n,).
 
+    Of a counts network, that of the rule in the model's card.
+
     A tile's result does not depend on the others, on their number or on its place among them. On a
     GPU, and on other Keras backends than TensorFlow, the network sees `batch` tiles at a time.
     """
@@ -24,4 +26,7 @@ def probabilities(
         if model.forward is None
         else model.forward(tiles, batch)
     )
-    return model.card.calibration(given)
+    card = model.card
+    if card.readings is not None:
+        return card.readings.probability(given, card.f_th, card.n_pix, model.path)
+    return card.calibration(given)

@@ -13,14 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.learn.countsnetwork import is_counts
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
 from cosmodeep_hpc.learn.network import build
+from cosmodeep_hpc.learn.readings import of_network
 from cosmodeep_hpc.vectors import zeros
 
 Array = NDArray[np.float32]
 
 CONNECTED = 500
 """Tiles that go through the dense layers at once on a CPU: their weights are read once for all."""
+PART = 128
+"""Tiles that a counts network takes at once on a CPU: their maps are some 50 MB."""
 DRAWN = {"kernel_initializer", "bias_initializer", "rate", "seed"}
 """What of a layer's description says how it is trained and not what it computes."""
 
@@ -48,7 +52,7 @@ class Whole:
         """Nothing is compiled before the first batch."""
 
         def signal(tiles: Any) -> Any:
-            return network(tiles[..., None], training=False)[:, 1]
+            return of_network(network(tiles[..., None], training=False))
 
         if backend == "tensorflow":
             import tensorflow as tf
@@ -59,10 +63,10 @@ class Whole:
 
             self._signal = jax.jit(signal)
         else:
-            self._signal = lambda tiles: network.predict_on_batch(tiles[..., None])[:, 1]
+            self._signal = lambda tiles: of_network(network.predict_on_batch(tiles[..., None]))
 
     def __call__(self, tiles: Array, batch: int) -> Array:
-        """The probability of signal of tiles (n, size, size), `batch` at a time: float32 (n,)."""
+        """What the network gives for tiles (n, size, size), `batch` at a time: float32 (n, ...)."""
         return in_parts(self._signal, tiles, batch)
 
 
@@ -71,10 +75,6 @@ class OnCores:
 
     def __init__(self, tf: Any, network: Any) -> None:
         """Take the weights of a Keras model of `network.build`, as they are now."""
-        from tensorflow.python.framework.convert_to_constants import (
-            convert_variables_to_constants_v2,
-        )
-
         fast = FastNetwork(tf, network)
         self._convolutions = fast.convolutions()
         self._weights = fast.weights()
@@ -82,11 +82,7 @@ class OnCores:
         # the same memory as TensorFlow sees it
         self._seen = tf.experimental.dlpack.from_dlpack(self._maxima.__dlpack__())
         signal = tf.function(lambda maxima: tf.nn.softmax(fast.of_maxima(maxima))[:, 1])
-        # with constant weights oneDNN's dense layers sum in the same order on any number of
-        # threads; with variable ones they do not
-        self._signal = convert_variables_to_constants_v2(
-            signal.get_concrete_function(tf.TensorSpec(self._maxima.shape, tf.float32))
-        )
+        self._signal = _with_constants(tf, signal, self._maxima.shape)
 
     def __call__(self, tiles: Array, batch: int) -> Array:
         """The probability of signal of tiles (n, size, size): float32 (n,).
@@ -104,6 +100,37 @@ class OnCores:
         return found
 
 
+class CountsOnCores:
+    """A counts network on the cores of a CPU, by TensorFlow alone."""
+
+    def __init__(self, tf: Any, network: Any) -> None:
+        """Take the weights of a Keras model of `countsnetwork.build`, as they are now."""
+        counts = tf.function(lambda tiles: of_network(network(tiles[..., None], training=False)))
+        self._counts = _with_constants(tf, counts, (PART, *network.input_shape[1:3]))
+        self._constant = tf.constant
+
+    def __call__(self, tiles: Array, batch: int) -> Array:
+        """The probability of each rule of tiles (n, size, size): float32 (n, T, L).
+
+        `batch` says nothing here: the same parts, and so the same bits, whatever it is; and on any
+        number of threads.
+        """
+        return in_parts(lambda part: self._counts(self._constant(part))[0], tiles, PART)
+
+
+def _with_constants(tf: Any, function: Any, shape: tuple[int, ...]) -> Any:
+    """A `tf.function` of one float32 tensor of this shape, its variables made constants.
+
+    With constant weights oneDNN's dense layers sum in the same order on any number of threads; with
+    variable ones they do not.
+    """
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    return convert_variables_to_constants_v2(
+        function.get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    )
+
+
 Forward = Callable[[Array, int], Array]
 
 
@@ -112,11 +139,11 @@ def compiled(network: Any) -> Forward:
     import keras
 
     backend = keras.backend.backend()
-    if backend == "tensorflow" and is_ours(network):
+    if backend == "tensorflow" and (is_counts(network) or is_ours(network)):
         import tensorflow as tf
 
         if not tf.config.get_visible_devices("GPU"):
-            return OnCores(tf, network)
+            return (CountsOnCores if is_counts(network) else OnCores)(tf, network)
     return Whole(network, backend)
 
 

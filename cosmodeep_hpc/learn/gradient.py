@@ -29,6 +29,7 @@ class ByTensorFlow:
     ) -> None:
         """Nothing is compiled before the first call; `net` is the Keras model of `fast`."""
         self._net = net
+        self.variables = fast.variables
 
         def row(tiles: Any, labels: Any, keep: Any) -> Any:
             with tf.GradientTape() as tape:
@@ -40,17 +41,15 @@ class ByTensorFlow:
 
         self._row = tf.function(row, reduce_retracing=True, jit_compile=True if xla else None)
 
-    def __call__(
-        self, tiles: NDArray[np.float32], labels: NDArray[np.int32], keep: NDArray[np.float32]
-    ) -> Any:
+    def __call__(self, tiles: NDArray[np.float32], signal: NDArray[Any], keep: NDArray[Any]) -> Any:
         """The gradient in one row, in the order of the variables; then loss and correct tiles.
 
         Args:
             tiles: float32 (n, size, size).
-            labels: int32 (n,), 1 for signal.
+            signal: (n,), whether a tile is signal.
             keep: float32 (n, 1024), the dropout mask.
         """
-        return self._row(tiles, labels, keep)
+        return self._row(tiles, signal.astype(np.int32), keep)
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability of signal of tiles (n, size, size): float32 (n,)."""
@@ -63,6 +62,7 @@ class ByCores:
 
     def __init__(self, tf: Any, fast: FastNetwork) -> None:
         """Nothing is compiled before the first call."""
+        self.variables = fast.variables
         self._tf = tf
         self._fast = fast
         self._convolutions = fast.convolutions()
@@ -81,13 +81,11 @@ class ByCores:
         self._rest = tf.function(rest, reduce_retracing=True)
         self._signal = tf.function(signal, reduce_retracing=True)
 
-    def __call__(
-        self, tiles: NDArray[np.float32], labels: NDArray[np.int32], keep: NDArray[np.float32]
-    ) -> Any:
+    def __call__(self, tiles: NDArray[np.float32], signal: NDArray[Any], keep: NDArray[Any]) -> Any:
         """As `ByTensorFlow`."""
         weights = self._fast.weights()
         maxima = self._convolutions.kept_maxima(tiles, weights)
-        slopes, rest = self._rest(maxima, labels, keep)
+        slopes, rest = self._rest(maxima, signal.astype(np.int32), keep)
         found = self._convolutions.gradients(tiles, weights, slopes.numpy())
         return self._tf.concat([*(g.reshape(-1) for g in found), *rest], axis=0)
 

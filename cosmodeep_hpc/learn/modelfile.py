@@ -16,27 +16,39 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.learn import card
-from cosmodeep_hpc.learn.card import Card, Point
+from cosmodeep_hpc.learn.card import Card, Point, Rule
 from cosmodeep_hpc.learn.forward import Forward, compiled
+from cosmodeep_hpc.learn.readings import of_network
 
 MODEL = "model.keras"
 CARD = "cosmodeep.json"  # our member of the archive; Keras reads past it
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5", CARD}
 PARTS = {
     "keras": {"DTypePolicy"},
-    "keras.initializers": {"Constant", "TruncatedNormal"},
+    "keras.initializers": {"Constant", "HeNormal", "TruncatedNormal", "Zeros"},
     "keras.layers": {
+        "Activation",
+        "Add",
+        "AveragePooling2D",
         "Concatenate",
         "Conv2D",
+        "Cropping2D",
         "Dense",
         "Dropout",
         "Flatten",
+        "GlobalAveragePooling2D",
         "GlobalMaxPooling2D",
         "InputLayer",
         "MaxPooling2D",
+        "Multiply",
+        "Rescaling",
+        "Reshape",
         "Softmax",
+        "Subtract",
+        "UpSampling2D",
     },
     "keras.src.models.functional": {"Functional"},
+    "keras.src.ops.numpy": {"Log"},
     None: {"__keras_tensor__"},
 }
 """What our networks are made of, by module: a file that asks Keras for more is refused."""
@@ -58,11 +70,16 @@ class TrainedModel:
     forward: Forward | None = None
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The probability of signal of preprocessed tiles (n, size, size): float32 (n,)."""
+        """What the network gives for preprocessed tiles (n, size, size), not calibrated.
+
+        The probability of signal, float32 (n,); of a counts network that of each rule (n, T, L).
+        """
         if len(tiles) == 0:
-            return np.empty(0, dtype=np.float32)
-        both = self.network.predict_on_batch(tiles[..., np.newaxis])
-        return np.ascontiguousarray(np.asarray(both)[:, 1])
+            rules = self.card.readings
+            shape = (len(rules.thresholds), len(rules.levels)) if rules else ()
+            return np.empty((0, *shape), dtype=np.float32)
+        outputs = self.network.predict_on_batch(tiles[..., np.newaxis])
+        return np.ascontiguousarray(of_network(outputs))
 
 
 def save(path: Path, network: Any, about: Card) -> None:
@@ -101,17 +118,18 @@ def find(name: str | Path) -> Path:
     )
 
 
-def load(name: str | Path, point: Point = "accuracy") -> TrainedModel:
+def load(name: str | Path, point: Point = "accuracy", rule: Rule = (None, None)) -> TrainedModel:
     """Load a model; nothing in its file is run as code.
 
     Args:
         point: the operating point whose threshold its card then has.
+        rule: what a counts network is read by.
 
     Raises:
         InputError: not a model of ours, one with parts that ours have not, or damaged.
     """
     path = find(name)
-    about = read_card(path, point)
+    about = read_card(path, point, rule)
     _refuse_foreign_parts(path)
     import keras
 
@@ -126,7 +144,22 @@ def load(name: str | Path, point: Point = "accuracy") -> TrainedModel:
             f"{path}: its network takes tiles of {network.input_shape[1:]}; expected "
             f"{(side, side, 1)} as its card says: the file is damaged"
         )
+    _check_outputs(path, about, network)
     return TrainedModel(path, about, network, compiled(network))
+
+
+def _check_outputs(path: Path, about: Card, network: Any) -> None:
+    """Refuse a network that does not give what its card says how to read."""
+    found, rules = network.output_shape, about.readings
+    expected: Any = (None, 2)
+    if rules is not None:
+        expected = (None, len(rules.thresholds), len(rules.levels))
+        found = found[0] if isinstance(found, list) else found
+    if found != expected:
+        raise InputError(
+            f"{path}: its network gives {found}; expected {expected} as its card says: the file is "
+            "damaged"
+        )
 
 
 def _refuse_foreign_parts(path: Path) -> None:
@@ -166,11 +199,12 @@ def _parts(config: Any) -> Iterator[tuple[Any, Any]]:
             yield from _parts(value)
 
 
-def read_card(path: Path, point: Point = "accuracy") -> Card:
-    """The card of a model file, with the threshold of an operating point.
+def read_card(path: Path, point: Point = "accuracy", rule: Rule = (None, None)) -> Card:
+    """The card of a model file, read by a rule, with the threshold of an operating point.
 
     Raises:
-        InputError: not a Keras archive, one without our card, or without that operating point.
+        InputError: not a Keras archive, one without our card, or without that rule or operating
+            point.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -185,4 +219,4 @@ def read_card(path: Path, point: Point = "accuracy") -> Card:
         raise InputError(f"{path}: not a .keras file, or not a whole one ({reason})") from error
     except ValueError as error:
         raise InputError(f"{path}: damaged model card ({error})") from error
-    return card.at(card.from_dict(content, path), point, path)
+    return card.at(card.read_by(card.from_dict(content, path), rule, path), point, path)

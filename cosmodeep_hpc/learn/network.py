@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.config import Config, Model
+from cosmodeep_hpc.learn import countsnetwork
 
 HIDDEN_UNITS = 1024
+
+
+def asked(config: Config) -> Any:
+    """The network, untrained, that a configuration asks for: of the paper, or of counts."""
+    if config.model.network == "counts":
+        return countsnetwork.build(config.model, config.tiles, config.train.seed)
+    return build(config.model, config.tiles.window, config.train.seed)
 
 
 def build(model: Model, tile_size: int, seed: int) -> Any:

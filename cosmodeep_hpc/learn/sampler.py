@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.world import rank_range
 
 # First word of the Philox key of each kind of draw, so that no two share their random numbers.
-_POOL, _EPOCH, _DROPOUT = 1, 2, 3
+_POOL, _EPOCH, _DROPOUT, SYMMETRY = 1, 2, 3, 4
 
 
-def _philox(seed: int, kind: int, counter: tuple[int, int, int, int]) -> np.random.Philox:
+def philox(seed: int, kind: int, counter: tuple[int, int, int, int]) -> np.random.Philox:
+    """The random numbers of a seed for one kind of draw, from a place of their sequence on."""
     return np.random.Philox(
         key=np.array([seed, kind], dtype=np.uint64), counter=np.array(counter, dtype=np.uint64)
     )
@@ -31,7 +32,7 @@ def noise_pool(
     All of them where there are fewer.
     """
     count = min(len(noise), int(np.ceil(n_signal * per_signal)))
-    draw = np.random.Generator(_philox(seed, _POOL, (0, 0, 0, 0))).permutation(len(noise))[:count]
+    draw = np.random.Generator(philox(seed, _POOL, (0, 0, 0, 0))).permutation(len(noise))[:count]
     return np.sort(noise[draw])
 
 
@@ -79,7 +80,7 @@ class Sampler:
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The epoch's tiles, int64 (epoch_size,)."""
-        random = np.random.Generator(_philox(self.seed, _EPOCH, (0, 0, 0, epoch)))
+        random = np.random.Generator(philox(self.seed, _EPOCH, (0, 0, 0, epoch)))
         noise = self.noise[random.permutation(len(self.noise))[: self._n_noise]]
         signal = self.signal
         if self._n_signal < len(signal):
@@ -113,7 +114,7 @@ def keep_mask(
         float32 (len(rows), units).
     """
     words = -(-units // 16) * 4  # 64-bit numbers a tile, a multiple of Philox's block of 4
-    philox = _philox(seed, _DROPOUT, (rows.start * (words // 4), 0, 0, epoch))
-    raw = philox.random_raw(len(rows) * words).view(np.uint16).reshape(len(rows), words * 4)
+    random = philox(seed, _DROPOUT, (rows.start * (words // 4), 0, 0, epoch))
+    raw = random.random_raw(len(rows) * words).view(np.uint16).reshape(len(rows), words * 4)
     kept = raw[:, :units] >= round(dropout * 65536)
     return kept * np.float32(1.0 / (1.0 - dropout))

@@ -27,7 +27,13 @@ def learning_rate(train: Train, step: int, steps: int) -> float:
     Args:
         step: global batches done since the run began. steps: global batches in an epoch.
 
-    Source: Goyal et al. (2017), section 2.2 (the gradual warm-up).
+    Source: Goyal et al. (2017), section 2.2 (the gradual warm-up); Loshchilov & Hutter (2017),
+    section 3 (the cosine).
     """
     warm = train.warmup_epochs * steps
-    return peak_rate(train) * min(1.0, (step + 1) / warm if warm > 1 else 1.0)
+    rising = min(1.0, (step + 1) / warm if warm > 1 else 1.0)
+    if train.schedule == "constant" or rising < 1:
+        return peak_rate(train) * rising
+    left = train.epochs * steps - warm  # steps after the warm-up
+    done = min(max(step - warm, 0.0) / left, 1.0) if left > 0 else 0.0
+    return peak_rate(train) * (1 + math.cos(math.pi * done)) / 2

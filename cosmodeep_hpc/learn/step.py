@@ -12,9 +12,23 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.learn.adam import Adam
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.checkpoint import State
+from cosmodeep_hpc.learn.countsgradient import OfCounts
+from cosmodeep_hpc.learn.countsnetwork import is_counts
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
 from cosmodeep_hpc.learn.gradient import ByCores, ByTensorFlow
 from cosmodeep_hpc.learn.lossscale import LossScale
+
+
+def _gradient(
+    tf: Any, net: Any, scale: LossScale, precision: str, xla: bool
+) -> ByCores | ByTensorFlow | OfCounts:
+    """What computes the gradient of this network here."""
+    if is_counts(net):
+        return OfCounts(tf, net, scale, precision=precision, xla=xla)
+    fast = FastNetwork(tf, net, precision=precision)
+    if precision == "float32" and not xla and not tf.config.get_visible_devices("GPU"):
+        return ByCores(tf, fast)
+    return ByTensorFlow(tf, net, fast, scale, xla=xla)
 
 
 class Step:
@@ -53,15 +67,10 @@ class Step:
         self._tf = tf
         self._net = net
         self._allreduce = allreduce
-        self._fast = FastNetwork(tf, net, precision=precision)
-        self._shapes = [tuple(v.shape) for v in self._fast.variables]
-        self._optimizer = Adam(tf, self._fast.variables)
         self._scale = LossScale(tf, used=precision == "float16")
-        self._gradient: ByCores | ByTensorFlow
-        if precision == "float32" and not xla and not tf.config.get_visible_devices("GPU"):
-            self._gradient = ByCores(tf, self._fast)
-        else:
-            self._gradient = ByTensorFlow(tf, net, self._fast, self._scale, xla=xla)
+        self._gradient = _gradient(tf, net, self._scale, precision, xla)
+        self._shapes = [tuple(v.shape) for v in self._gradient.variables]
+        self._optimizer = Adam(tf, self._gradient.variables)
         self._finish = tf.function(
             self._update, reduce_retracing=True, jit_compile=True if xla else None
         )
@@ -91,8 +100,8 @@ class Step:
     def train(
         self,
         tiles: NDArray[np.float32],
-        signal: NDArray[np.bool_],
-        keep: NDArray[np.float32],
+        labels: NDArray[Any],
+        beside: NDArray[Any],
         batch: int,
     ) -> tuple[float, float]:
         """One step on this rank's part of a global batch of `batch` tiles; a collective call.
@@ -100,9 +109,10 @@ class Step:
         Where the loss or its gradient is not finite nothing is updated, on any rank.
 
         Args:
-            tiles: float32 (n, size, size), preprocessed; n may be 0.
-            signal: bool (n,).
-            keep: float32 (n, 1024), the dropout mask.
+            tiles: float32 (n, window, window), preprocessed; n may be 0.
+            labels, beside: what the network learns of them, and with: of the paper's whether each
+                is signal, bool (n,), and the dropout mask, float32 (n, 1024); of a counts network
+                the bright pixels, uint16 (n, T), and which pixels they are, uint8 (n, size, size).
             batch: tiles of the global batch, over all ranks.
 
         Returns:
@@ -113,7 +123,7 @@ class Step:
         tf = self._tf
         start = time.perf_counter()
         if len(tiles):
-            row = self._gradient(tiles, signal.astype(np.int32), keep)
+            row = self._gradient(tiles, labels, beside)
         else:
             row = tf.zeros(sum(map(math.prod, self._shapes)) + 2)
         before = time.perf_counter()
@@ -135,7 +145,10 @@ class Step:
         return seconds
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The probability of signal of preprocessed tiles (n, size, size): float32 (n,)."""
+        """The probability of signal of preprocessed tiles (n, window, window): float32 (n,).
+
+        Of a counts network, of each rule: float32 (n, T, L).
+        """
         return self._gradient.probability(tiles)
 
     @property

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby, pairwise
 
 import numpy as np
@@ -12,15 +14,35 @@ from numpy.typing import NDArray
 from cosmodeep_hpc import runtime
 from cosmodeep_hpc.config import Label, Train
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.learn.readings import Rules
 from cosmodeep_hpc.learn.sampler import Sampler, noise_pool
+from cosmodeep_hpc.sections.learn import levels
 from cosmodeep_hpc.tiles.checksum import BLOCK
-from cosmodeep_hpc.tiles.labels import is_signal
+from cosmodeep_hpc.tiles.labels import exceeded, is_signal
 from cosmodeep_hpc.tiles.shard import Layout, Shard, open_shard
 from cosmodeep_hpc.tiles.tileset import ShardEntry, TileSet
 from cosmodeep_hpc.world import World, known, rank_range
 
 JOB = 32  # blocks that a thread reads before it takes the next: some 50 MB
 READERS = 4  # threads of a rank, at most: a few requests keep a parallel file system busy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """What a counts network learns of the tiles of a store.
+
+    Attributes:
+        bright: pixels brighter than each threshold, uint16 (n, T).
+        exceeded: which of them each pixel exceeds, uint8 (n, size, size), a bit for each; in memory
+            shared by the ranks of the node.
+        rules: that follow from them.
+        label: the one of these by which training is watched.
+    """
+
+    bright: NDArray[np.uint16]
+    exceeded: NDArray[np.uint8]
+    rules: Rules
+    label: Label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +54,14 @@ class Store:
         signal: bool (n,), the labels.
         sampler: the order in which training tiles are seen.
         validation: int64, positions of the validation tiles, all of them in their natural mix.
+        counted: of a counts network.
     """
 
     tiles: NDArray[np.float32]
     signal: NDArray[np.bool_]
     sampler: Sampler
     validation: NDArray[np.int64]
+    counted: Counted | None = None
 
     def batch(
         self, positions: NDArray[np.int64], out: NDArray[np.float32] | None = None
@@ -53,35 +77,47 @@ class Store:
         return np.take(self.tiles, positions, axis=0, out=out, mode="clip")
 
 
-def fill(tileset: TileSet, label: Label, train: Train, world: World) -> Store:
+def fill(
+    tileset: TileSet, label: Label, train: Train, world: World, *, counted: bool = False
+) -> Store:
     """Read what a run needs of a tile set; a collective call.
 
     First the bright-pixel counts, each rank those of some shards; they decide which tiles are
     kept: all signal tiles, a pool of noise tiles, and all tiles of the validation images. Then
     the tiles, each rank of a node its part.
 
+    Args:
+        counted: whether they are for a counts network: drawn as signal is then any tile with a
+            pixel brighter than the faintest threshold, whatever the label.
+
     Raises:
         InputError: a shard is missing or damaged, or there is nothing to learn from.
     """
     column = tileset.column(label.f_th)
-    counts, layouts = _survey(tileset, column, world)
-    signal = is_signal(counts, label.n_pix)
+    names = ["tiles", "sky"] if counted else ["tiles"]
+    columns = range(len(tileset.thresholds)) if counted else [column]
+    counts, layouts = _survey(tileset, names, columns, world)
+    signal = is_signal(counts[:, column if counted else 0], label.n_pix)
+    drawn, of = signal, label
+    if counted:
+        of = Label(f_th=min(tileset.thresholds), n_pix=0)
+        drawn = is_signal(counts[:, tileset.column(of.f_th)], of.n_pix)
     for_validation = _rows_of(tileset, "validation")
     training = ~for_validation
-    signal_rows = np.flatnonzero(signal & training)
-    noise_rows = np.flatnonzero(~signal & training)
+    signal_rows = np.flatnonzero(drawn & training)
+    noise_rows = np.flatnonzero(~drawn & training)
     for rows, kind in ((signal_rows, "signal"), (noise_rows, "noise")):
         if len(rows) == 0:
             text = (
                 f"{tileset.folder}: no {kind} tile among {int(training.sum())} training tiles at "
-                f"F_th = {label.f_th:g} Jy/arcsec^2, N_pix = {label.n_pix}; expected both kinds: "
+                f"F_th = {of.f_th:g} Jy/arcsec^2, N_pix = {of.n_pix}; expected both kinds: "
                 "make more images, or change label.f_th or label.n_pix"
             )
             raise known(InputError(text))
     noise_rows = noise_pool(noise_rows, len(signal_rows), train.noise_pool, train.seed)
     validation_rows = np.flatnonzero(for_validation)
     kept = np.sort(np.concatenate([signal_rows, noise_rows, validation_rows]))
-    tiles = _read_tiles(tileset, layouts, kept, world)
+    tiles = _read_tiles(tileset, layouts["tiles"], kept, world)
     sampler = Sampler(
         signal=np.searchsorted(kept, signal_rows),
         noise=np.searchsorted(kept, noise_rows),
@@ -95,6 +131,25 @@ def fill(tileset: TileSet, label: Label, train: Train, world: World) -> Store:
         signal=signal[kept],
         sampler=sampler,
         validation=np.searchsorted(kept, validation_rows),
+        counted=_counted(tileset, label, layouts["sky"], counts, kept, world) if counted else None,
+    )
+
+
+def _counted(
+    tileset: TileSet,
+    label: Label,
+    layouts: list[Layout],
+    counts: NDArray[np.uint16],
+    kept: NDArray[np.int64],
+    world: World,
+) -> Counted:
+    """What a counts network learns of the rows `kept`; a collective call."""
+    size = tileset.preprocessing.tile_size
+    return Counted(
+        bright=counts[kept],
+        exceeded=_read_exceeded(tileset, layouts, kept, world),
+        rules=Rules(thresholds=tileset.thresholds, levels=levels(size)),
+        label=label,
     )
 
 
@@ -104,7 +159,7 @@ def _rows_of(tileset: TileSet, split: str) -> NDArray[np.bool_]:
     return np.repeat([image.split == split for image in images], [i.tiles for i in images])
 
 
-def _check_belongs(shard: Shard, tileset: TileSet, entry: ShardEntry) -> None:
+def _check_belongs(shard: Shard, tileset: TileSet, entry: ShardEntry, names: Sequence[str]) -> None:
     """Refuse a shard that is not the one that the index was written for.
 
     The checksums of its blocks give that of each dataset, without reading it; that each block
@@ -117,7 +172,7 @@ def _check_belongs(shard: Shard, tileset: TileSet, entry: ShardEntry) -> None:
         "thresholds": list(tileset.thresholds),
         "window": tileset.preprocessing.window,
     }
-    for name in ("tiles", "counts"):
+    for name in (*names, "counts"):
         found[f"CRC-32 of {name!r}"] = shard.layout(name).whole_crc32
         expected[f"CRC-32 of {name!r}"] = entry.crc32[name]
     for name, value in expected.items():
@@ -128,44 +183,80 @@ def _check_belongs(shard: Shard, tileset: TileSet, entry: ShardEntry) -> None:
             )
 
 
-def _survey(tileset: TileSet, column: int, world: World) -> tuple[NDArray[np.uint16], list[Layout]]:
+def _survey(
+    tileset: TileSet, names: Sequence[str], columns: Sequence[int], world: World
+) -> tuple[NDArray[np.uint16], dict[str, list[Layout]]]:
     """What is known of each shard before its tiles are read; a collective call.
 
     Each shard is opened by one rank of the job: thousands that ask a parallel file system for
     the same few kilobytes wait for each other.
 
+    Args:
+        names: of the datasets that are read later.
+        columns: of the counts, that are read now.
+
     Returns:
-        the bright-pixel counts of all rows at one threshold, uint16 (n_rows,); and where the
-        tiles of each shard lie.
+        the bright-pixel counts of all rows, uint16 (n_rows, len(columns)); and where the rows of
+        each dataset lie in each shard.
     """
-    found: list[tuple[int, NDArray[np.uint16], Layout]] = []
+    for entry in tileset.shards:
+        if "sky" in names and "sky" not in entry.crc32:
+            text = (
+                f"{tileset.folder / entry.file}: no Sky tiles in it; a counts network learns from "
+                "them: make the tile set again with tiles.keep_sky = true"
+            )
+            raise known(InputError(text))
+    found: list[tuple[int, NDArray[np.uint16], list[Layout]]] = []
     failure = None
     try:
         for number in world.share(len(tileset.shards)):
             entry = tileset.shards[number]
             with open_shard(tileset.folder / entry.file) as shard:
-                _check_belongs(shard, tileset, entry)
-                counts = shard.read("counts", 0, shard.n_rows)[:, column].copy()
-                found.append((number, counts, shard.layout("tiles")))
+                _check_belongs(shard, tileset, entry, names)
+                counts = shard.read("counts", 0, shard.n_rows)[:, columns]
+                found.append((number, counts, [shard.layout(name) for name in names]))
     except InputError as error:
         failure = error
     world.agree(failure)
     everywhere = [part for of_rank in world.comm.allgather(found) for part in of_rank]
     everywhere.sort(key=lambda part: part[0])
     counts = np.concatenate([counts for _, counts, _ in everywhere])
-    return counts, [layout for _, _, layout in everywhere]
+    lie = zip(*(layouts for _, _, layouts in everywhere), strict=True)
+    return counts, {name: list(layouts) for name, layouts in zip(names, lie, strict=True)}
 
 
 def _read_tiles(
     tileset: TileSet, layouts: list[Layout], kept: NDArray[np.int64], world: World
 ) -> NDArray[np.float32]:
-    """The tiles of the rows `kept` (ascending) in the node's memory; a collective call.
-
-    Each block that holds one of them is read once a node, by one of its ranks, and no other.
-    """
+    """The tiles of the rows `kept` (ascending) in the node's memory; a collective call."""
     side = tileset.preprocessing.window
     shape = (len(kept), side, side)
     tiles: NDArray[np.float32] = world.node_array(shape, np.float32, cleared=False)
+    _read(tileset, kept, world, partial(_read_job, layouts=layouts, tiles=tiles))
+    return tiles
+
+
+def _read_exceeded(
+    tileset: TileSet, layouts: list[Layout], kept: NDArray[np.int64], world: World
+) -> NDArray[np.uint8]:
+    """Which thresholds the Sky pixels of the rows `kept` exceed, as `_read_tiles`."""
+    side = tileset.preprocessing.tile_size
+    found: NDArray[np.uint8] = world.node_array((len(kept), side, side), np.uint8, cleared=False)
+    job = partial(_read_sky_job, layouts=layouts, thresholds=tileset.thresholds, exceeded_by=found)
+    _read(tileset, kept, world, job)
+    return found
+
+
+def _read(
+    tileset: TileSet,
+    kept: NDArray[np.int64],
+    world: World,
+    read_job: Callable[[list[_Piece]], None],
+) -> None:
+    """Do the reading of the rows `kept` (ascending), job by job; a collective call.
+
+    Each block that holds one of them is read once a node, by one of its ranks, and no other.
+    """
     pieces = _pieces(tileset, kept)
     share = rank_range(len(pieces), world.local_rank, world.local_size)
     mine = pieces[share.start : share.stop]
@@ -174,7 +265,7 @@ def _read_tiles(
     threads = min(runtime.cores_of_rank(world), READERS, max(len(jobs), 1))
     failure = None
     with ThreadPoolExecutor(threads) as pool:
-        done = [pool.submit(_read_job, job, layouts, tiles) for job in jobs]
+        done = [pool.submit(read_job, job) for job in jobs]
         try:
             for job in done:
                 job.result()
@@ -183,7 +274,6 @@ def _read_tiles(
             pool.shutdown(cancel_futures=True)
     world.agree(failure)
     world.node.Barrier()
-    return tiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,3 +319,20 @@ def _read_job(job: list[_Piece], layouts: list[Layout], tiles: NDArray[np.float3
                     f"{layout.where(range(row, row + 1))}: a pixel is not finite, as it was "
                     "written; make the tile set again, and look at the images it is made of"
                 )
+
+
+def _read_sky_job(
+    job: list[_Piece],
+    layouts: list[Layout],
+    thresholds: Sequence[float],
+    exceeded_by: NDArray[np.uint8],
+) -> None:
+    """Read blocks of Sky tiles of one shard, and put what their pixels exceed into the last."""
+    layout = layouts[job[0].shard]
+    scratch = np.empty((BLOCK, *exceeded_by.shape[1:]), np.float32)
+    with layout.opened() as read_block:
+        for piece in job:
+            rows = layout.rows_of(piece.block)
+            read_block(piece.block, scratch[: len(rows)])
+            into = exceeded_by[piece.first : piece.first + len(piece.rows)]
+            into[:] = exceeded(scratch[piece.rows], thresholds)

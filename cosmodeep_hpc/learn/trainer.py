@@ -13,19 +13,20 @@ from numpy.typing import NDArray
 from cosmodeep_hpc import runtime
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.learn import modelfile, network, runfolder
+from cosmodeep_hpc.learn import modelfile, network, runfolder, symmetries
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.checkpoint import State
 from cosmodeep_hpc.learn.meter import Meter
 from cosmodeep_hpc.learn.notice import Notice, Timer
+from cosmodeep_hpc.learn.readings import OperatingPoints, Readings
 from cosmodeep_hpc.learn.runlog import RunLog
 from cosmodeep_hpc.learn.sampler import keep_mask
 from cosmodeep_hpc.learn.schedule import learning_rate
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.learn.stopping import Standing
 from cosmodeep_hpc.learn.store import Store, fill
-from cosmodeep_hpc.learn.validation import OperatingPoints, operating_points, validate
+from cosmodeep_hpc.learn.validation import operating_points, validate
 from cosmodeep_hpc.tiles.tileset import TileSet, read_tileset
 from cosmodeep_hpc.world import World, known
 
@@ -74,10 +75,11 @@ def run(
                 config, out, recipe, restart=restart, accept_changes=accept_changes, note=note
             )
         )
-        store = fill(tileset, config.label, config.train, world)
+        counted = config.model.network == "counts"
+        store = fill(tileset, config.label, config.train, world, counted=counted)
         _check_validation(config, store)
         tf = runtime.start_tensorflow(world, deterministic=config.train.deterministic)
-        net = network.build(config.model, tileset.preprocessing.window, config.train.seed)
+        net = network.asked(config)
         step = Step(
             tf,
             net,
@@ -103,8 +105,8 @@ def run(
         if config.train.keep == "best":
             for variable, value in zip(net.variables, standing.best_weights, strict=True):
                 variable.assign(value)
-        points = operating_points(store, step, world, config.classify.batch)
-        card = _card(config, tileset, points)
+        points, readings = operating_points(store, step, world, config.classify.batch)
+        card = _card(config, tileset, points, readings)
         world.on_root(lambda: modelfile.save(out / modelfile.MODEL, net, card))
         return out / modelfile.MODEL
 
@@ -164,13 +166,13 @@ def train(job: Job, state: State | None) -> Standing | None:
         stopping = due = False
         for k in range(first_step if epoch == first_epoch else 0, sampler.steps):
             with meter.timing("data"):
-                tiles, signal, keep = _local_batch(job, order, epoch, k)
+                tiles, labels, beside = _local_batch(job, order, epoch, k)
             batch = len(sampler.batch_rows(k))
             job.step.learning_rate = learning_rate(
                 options, epoch * sampler.steps + k, sampler.steps
             )
             with meter.timing("step"):
-                loss, correct = job.step.train(tiles, signal, keep, batch)
+                loss, correct = job.step.train(tiles, labels, beside, batch)
             if not np.isfinite(loss):
                 raise _not_finite(loss, epoch, k)
             total += 1
@@ -203,15 +205,25 @@ def train(job: Job, state: State | None) -> Standing | None:
 
 def _local_batch(
     job: Job, order: NDArray[np.int64], epoch: int, k: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
-    """This rank's part of global batch `k`: tiles, labels and dropout mask."""
-    rows = job.store.sampler.local_rows(k, job.world.rank, job.world.size)
-    chosen = order[rows.start : rows.stop]
-    options = job.config
-    keep = keep_mask(
-        network.HIDDEN_UNITS, options.model.dropout, seed=options.train.seed, epoch=epoch, rows=rows
-    )
-    return job.store.batch(chosen), job.store.signal[chosen], keep
+) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any]]:
+    """This rank's part of global batch `k`: tiles, and what `Step.train` takes with them."""
+    store, options = job.store, job.config
+    rows = store.sampler.local_rows(k, job.world.rank, job.world.size)
+    chosen, seed = order[rows.start : rows.stop], options.train.seed
+    tiles = store.batch(chosen)
+    turned: list[NDArray[Any]] = [tiles]
+    labels: NDArray[Any] = store.signal[chosen]
+    if store.counted is None:
+        units, dropout = network.HIDDEN_UNITS, options.model.dropout
+        beside: NDArray[Any] = keep_mask(units, dropout, seed=seed, epoch=epoch, rows=rows)
+    else:
+        labels, beside = store.counted.bright[chosen], store.counted.exceeded[chosen]
+        turned.append(beside)
+    if options.train.symmetries:
+        drawn = symmetries.drawn(seed, epoch, rows)
+        for images in turned:
+            symmetries.apply(drawn, images)
+    return tiles, labels, beside
 
 
 def _validated(job: Job, epoch: int, total: int, standing: Standing) -> Standing:
@@ -256,13 +268,15 @@ def _check_fits(state: State, net: Any) -> None:
     expected = [tuple(variable.shape) for variable in net.variables]
     if found != expected:
         text = (
-            "the checkpoint is of a network of other shapes than model.head and the tile size ask "
+            "the checkpoint is of a network of other shapes than [model] and the tile size ask "
             "for; choose another --out, or add --restart to begin anew"
         )
         raise known(InputError(text))
 
 
-def _card(config: Config, tileset: TileSet, points: OperatingPoints) -> Card:
+def _card(
+    config: Config, tileset: TileSet, points: OperatingPoints, readings: Readings | None
+) -> Card:
     return Card(
         preprocessing=tileset.preprocessing,
         f_th=config.label.f_th,
@@ -272,4 +286,5 @@ def _card(config: Config, tileset: TileSet, points: OperatingPoints) -> Card:
         noise_rms=float(np.median([i.level.sigma for i in tileset.images])),
         trained_on=tuple(i.fingerprint for i in tileset.images),
         seed=config.train.seed,
+        readings=readings,
     )

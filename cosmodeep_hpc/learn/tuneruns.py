@@ -217,6 +217,11 @@ def _prepare(config: Config, tiles: Path, out: Path) -> None:
     """Check the tile set and the folder of the search, and record what it is made with."""
     tileset = read_tileset(tiles)
     runfolder.as_tiled(config, tileset)  # what is wrong with all runs is refused before the first
+    if config.train.schedule != "constant" and len(config.tune.epochs) > 1:
+        raise InputError(
+            f'train.schedule = "{config.train.schedule}" with tune.epochs = {config.tune.epochs}: '
+            "a run to the largest of them is then none of the others; expected one number of epochs"
+        )
     if not any(image.split == "validation" and image.tiles for image in tileset.images):
         raise InputError(
             f"{tiles / INDEX}: no validation image to judge runs by; make the tile set with "

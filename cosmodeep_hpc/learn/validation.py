@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.learn import calibration
-from cosmodeep_hpc.learn.calibration import Calibration
-from cosmodeep_hpc.learn.card import SHARE
+from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.metrics import Accuracy, curve
+from cosmodeep_hpc.learn.readings import OperatingPoints, Readings, mean_as
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.learn.store import Store
 from cosmodeep_hpc.world import World
@@ -24,15 +24,19 @@ class Validation:
     Attributes:
         threshold: probability of the largest As. accuracy: at that threshold.
         loss: mean cross-entropy of a tile, in the natural mix of signal and noise.
+        mean_over_rules: of a counts network, the mean of the largest As of each rule.
     """
 
     threshold: float
     accuracy: Accuracy
     loss: float
+    mean_over_rules: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Its numbers by name."""
-        return {**self.accuracy.as_dict(), "threshold": self.threshold, "loss": self.loss}
+        mean = {} if self.mean_over_rules is None else {"As_over_rules": self.mean_over_rules}
+        found = {**self.accuracy.as_dict(), "threshold": self.threshold, "loss": self.loss}
+        return {**found, **mean}
 
 
 def validate(store: Store, step: Step, world: World, batch: int) -> Validation | None:
@@ -40,50 +44,58 @@ def validate(store: Store, step: Step, world: World, batch: int) -> Validation |
     if len(store.validation) == 0:
         return None
     signal = store.signal[store.validation]
-    probability = _probability(store, step, world, batch)
+    given = _given(store, step, world, batch)
+    probability = _of_label(store, given)
     found = curve(signal, probability)
     threshold = found.best_threshold()
     right = np.where(signal, probability, 1 - probability).astype(np.float64)
     loss = float(-np.log(np.maximum(right, 1e-7)).mean())
-    return Validation(threshold=threshold, accuracy=found.at(threshold), loss=loss)
-
-
-@dataclass(frozen=True, kw_only=True)
-class OperatingPoints:
-    """What the validation tiles make of a trained network, by the names of a model's card."""
-
-    calibration: Calibration = Calibration()
-    threshold: float = 0.5
-    completeness: float | None = None
-    purity: float | None = None
-
-
-def operating_points(store: Store, step: Step, world: World, batch: int) -> OperatingPoints:
-    """Calibrate the network as it is now, and choose its thresholds. A collective call.
-
-    Without a signal tile to validate on there is nothing to choose by.
-    """
-    signal = store.signal[store.validation]
-    if not signal.any():
-        return OperatingPoints()
-    probability = _probability(store, step, world, batch)
-    fitted = calibration.fitted(signal, probability)
-    found = curve(signal, fitted(probability))
-    return OperatingPoints(
-        calibration=fitted,
-        threshold=found.best_threshold(),
-        completeness=found.threshold_of(completeness=SHARE),
-        purity=found.threshold_of(purity=SHARE),
+    mean = None
+    if store.counted is not None:
+        mean = mean_as(store.counted.rules, store.counted.bright[store.validation], given)
+    return Validation(
+        threshold=threshold, accuracy=found.at(threshold), loss=loss, mean_over_rules=mean
     )
 
 
-def _probability(store: Store, step: Step, world: World, batch: int) -> NDArray[np.float32]:
-    """The probability of signal of all validation tiles, on every rank."""
+def operating_points(
+    store: Store, step: Step, world: World, batch: int
+) -> tuple[OperatingPoints, Readings | None]:
+    """Calibrate the network as it is now, and choose its thresholds. A collective call.
+
+    Without a signal tile to validate on there is nothing to choose by.
+
+    Returns:
+        the points at the label, and of a counts network those of every rule.
+    """
+    signal, counted = store.signal[store.validation], store.counted
+    if counted is None and not signal.any():
+        return OperatingPoints(), None
+    given = _given(store, step, world, batch)
+    if counted is None:
+        return OperatingPoints.fitted(signal, given), None
+    readings = Readings.fitted(counted.rules, counted.bright[store.validation], given)
+    try:
+        return readings.at(counted.label.f_th, counted.label.n_pix, Path()), readings
+    except InputError:  # no signal tile: said to who asks the model for this rule
+        return OperatingPoints(), readings
+
+
+def _of_label(store: Store, given: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The probability of signal by the label, of what the network gives: float32 (n,)."""
+    if store.counted is None:
+        return given
+    rules, label = store.counted.rules, store.counted.label
+    return rules.read(given, rules.column(label.f_th, label.n_pix, Path()), label.n_pix)
+
+
+def _given(store: Store, step: Step, world: World, batch: int) -> NDArray[np.float32]:
+    """What the network gives for all validation tiles, on every rank: float32 (n, ...)."""
     share = world.share(len(store.validation))
     mine = store.validation[share.start : share.stop]
     parts = [
         step.probability(store.tiles[mine[start : start + batch]])
         for start in range(0, len(mine), batch)
     ]
-    everywhere = world.comm.allgather(np.concatenate([*parts, np.empty(0, dtype=np.float32)]))
-    return np.concatenate(everywhere)
+    everywhere = world.comm.allgather(parts)
+    return np.concatenate([part for of_rank in everywhere for part in of_rank])

@@ -54,17 +54,20 @@ class Layer:
 
 def layers_of(network: Any) -> list[Layer]:
     """The layers of a Keras model of one input and one output, each after those before it."""
-    maker = {id(layer.output): layer.name for layer in network.layers}
+    # operations that are no layers, such as a logarithm, too
+    maker = {id(layer.output): layer.name for layer in network.operations}
     found = []
-    for layer in network.layers:
+    for layer in network.operations:
         given = layer.input if isinstance(layer.input, list) else [layer.input]
         inputs = tuple(maker[id(tensor)] for tensor in given if maker[id(tensor)] != layer.name)
         shape = tuple(int(n) for n in layer.output.shape[1:])
         kind = type(layer).__name__
-        found.append(
-            Layer(layer.name, kind, _detail(layer), shape, int(layer.count_params()), inputs)
-        )
+        found.append(Layer(layer.name, kind, _detail(layer), shape, _parameters(layer), inputs))
     return found
+
+
+def _parameters(layer: Any) -> int:
+    return int(layer.count_params()) if hasattr(layer, "count_params") else 0
 
 
 def _detail(layer: Any) -> str:

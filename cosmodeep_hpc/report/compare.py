@@ -61,7 +61,7 @@ def run(
         for line in absent.values():
             note(line)
     runtime.start_backend(world)
-    trained = modelfile.load(model, config.classify.point)
+    trained = modelfile.load(model, config.classify.point, config.rule)
     own = Rule(trained.card.n_pix, trained.card.f_th)
     rules = tuple(dict.fromkeys((own, *(PAPERS_RULES if config.compare.rules == "paper" else ()))))
     there = tuple(name for name in config.compare.finders if name not in absent)

@@ -71,7 +71,7 @@ def run(
     pairs = world.on_root(lambda: find_pairs(images))
     world.on_root(lambda: make_folder(out))
     runtime.start_backend(world)
-    trained = modelfile.load(model, config.classify.point)
+    trained = modelfile.load(model, config.classify.point, config.rule)
     settings = as_trained(config, trained.card)
     done: dict[int, Evaluated] = {}
     failure: InputError | None = None

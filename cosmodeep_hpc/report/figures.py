@@ -141,7 +141,7 @@ def _loaded(config: Config, names: Sequence[str], world: World) -> list[TrainedM
     """The models, on every rank; what is wrong with one is said once."""
     loaded, failure = [], None
     try:
-        loaded = [modelfile.load(name, config.classify.point) for name in names]
+        loaded = [modelfile.load(name, config.classify.point, config.rule) for name in names]
     except InputError as error:
         failure = error
     world.agree(failure)

@@ -7,7 +7,8 @@ from pathlib import Path
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import sha256
 from cosmodeep_hpc.learn import modelfile
-from cosmodeep_hpc.learn.card import SHARE, Card
+from cosmodeep_hpc.learn.card import Card
+from cosmodeep_hpc.learn.readings import SHARE
 
 
 def names() -> list[str]:

@@ -8,11 +8,31 @@ from typing import Literal
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.options import SEEDS, Section, option
 
+LEVELS = (0, 1, 2, 4, 6, 9, 12, 15, 20, 25, 32, 40, 50, 60, 80, 100, 150, 200, 400)
+"""Pixel thresholds N_pix that a counts network reads; those between follow from these."""
+
+THRESHOLDS = 8
+"""Flux thresholds F_th of a counts network, at most: bits of a byte say which a pixel exceeds."""
+
+
+def levels(size: int) -> tuple[int, ...]:
+    """The pixel thresholds that a counts network reads for tiles of `size` x `size` pixels."""
+    return tuple(level for level in LEVELS if level < size**2)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Section):
     """The network (paper, section 2 and figure 1)."""
 
+    network: Literal["paper", "counts"] = option(
+        "paper",
+        "paper: noise or signal by one label; counts: how many pixels exceed each threshold, which "
+        "reads every label of tiles.thresholds (docs/counts.md)",
+    )
+    width: int = option(
+        16, "maps of the counts network's first layer; others have 2 and 3 times as many", low=1,
+        high=256,
+    )  # fmt: skip
     head: Literal["pyramid", "flatten"] = option(
         "pyramid",
         "second pooling: a pyramid of 3 x 3 and 1 x 1 bins (677,250 parameters whatever the tile), "
@@ -37,6 +57,14 @@ class Train(Section):
     )
     warmup_epochs: float = option(
         0.0, "epochs in which the learning rate rises to its value, in a line from 0", low=0
+    )
+    schedule: Literal["constant", "cosine"] = option(
+        "constant",
+        "the learning rate after the warm-up: constant (the paper), or half a cosine that falls to "
+        "0 after the last step",
+    )
+    symmetries: bool = option(
+        False, "turn and mirror each tile anew each time it is drawn: the 8 symmetries of a square"
     )
     noise_per_signal: float = option(
         1.0, "noise tiles drawn in an epoch for one signal tile", above=0

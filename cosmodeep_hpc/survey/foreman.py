@@ -100,6 +100,7 @@ class Sweep:
         self._is_stopped, self._progress, self._note = is_stopped, progress, note
         self._depends_on = {
             "model": model_sha256,
+            **({} if card.readings is None else {"rule": [card.f_th, card.n_pix]}),
             "classify": config.as_dict()["classify"],
             "hdu": request.hdu,
             "planes": request.planes,

@@ -62,7 +62,7 @@ def run(
     """
     world.on_root(lambda: _check(config, model, images, out, request))
     runtime.start_backend(world)
-    trained = modelfile.load(model, config.classify.point)
+    trained = modelfile.load(model, config.classify.point, config.rule)
     model_sha256 = world.on_root(lambda: sha256(trained.path))
     worker = Worker(config, request, images, out, trained, model_sha256)
     foreman = None
@@ -140,7 +140,9 @@ def _check(config: Config, model: str, images: Sequence[Path], out: Path, reques
         )
     if isinstance(request.rms, float) and not request.rms > 0:
         raise InputError(f"--rms {request.rms:g}: expected a noise above 0, or a map of it")
-    size = modelfile.read_card(modelfile.find(model), config.classify.point).preprocessing.tile_size
+    size = modelfile.read_card(
+        modelfile.find(model), config.classify.point, config.rule
+    ).preprocessing.tile_size
     if config.classify.stride and size % config.classify.stride:
         raise InputError(
             f"classify.stride = {config.classify.stride}: expected a divisor of the tiles' side, "

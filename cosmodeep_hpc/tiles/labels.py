@@ -27,6 +27,19 @@ def count_bright(sky: NDArray[np.float32], thresholds: Sequence[float]) -> NDArr
     return counts
 
 
+def exceeded(sky: NDArray[np.float32], thresholds: Sequence[float]) -> NDArray[np.uint8]:
+    """Which thresholds each pixel exceeds, for Sky tiles (n, size, size), as in `count_bright`.
+
+    Returns:
+        uint8 (n, size, size): bit k says whether a pixel is brighter than threshold k, of 8 at
+        most.
+    """
+    found = np.zeros(sky.shape, dtype=np.uint8)
+    for column, threshold in enumerate(thresholds):
+        found |= (sky > np.float32(threshold)).astype(np.uint8) << np.uint8(column)
+    return found
+
+
 def column(thresholds: Sequence[float], f_th: float, source: Path) -> int:
     """The column of the counts, at these thresholds, of flux threshold `f_th` [Jy/arcsec^2].
 

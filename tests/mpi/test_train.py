@@ -94,7 +94,7 @@ for n in (13, 2, 1):  # 5, 4, 4; 1, 1, 0; 1, 0, 0 tiles on three ranks
     assert found["batch"] == n
     whole = step._gradient(tiles, labels, keep).numpy()
     start = 0
-    for size in [*(np.prod(v.shape) for v in step._fast.variables), 2]:  # then loss and correct
+    for size in [*(np.prod(v.shape) for v in step._gradient.variables), 2]:  # then loss and correct
         one, many = whole[start : start + size], found["row"][start : start + size]
         np.testing.assert_allclose(many, one, rtol=1e-4, atol=2e-6 * np.abs(one).max())
         assert np.abs(one).max() > 0 or size == 2

@@ -58,6 +58,14 @@ def test_a_card_of_format_1(tmp_path, path):
     assert modelfile.read_card(old) == expected
 
 
+def test_a_card_of_format_2(tmp_path, path):
+    """As it was before there were networks of many rules; whatever is asked, it has one."""
+    content = json.loads(zipfile.ZipFile(path).read(modelfile.CARD))
+    del content["readings"]
+    old = copy(path, tmp_path / "a.keras", cosmodeep=json.dumps(content | {"format": 2}).encode())
+    assert modelfile.read_card(old) == modelfile.read_card(old, rule=(5e-8, 9)) == OURS
+
+
 def turned_around(tmp_path, path):
     content = json.loads(zipfile.ZipFile(path).read(modelfile.CARD))
     content["calibration"]["scale"] = -1
@@ -142,7 +150,7 @@ def no_json(tmp_path, path):
 
 
 def later_format(tmp_path, path):
-    return copy(path, tmp_path / "a.keras", cosmodeep=b'{"format": 3}')
+    return copy(path, tmp_path / "a.keras", cosmodeep=b'{"format": 4}')
 
 
 def truncated(tmp_path, path):
@@ -174,7 +182,7 @@ def flipped(tmp_path, path):
         (a_list_for_a_card, "damaged model card"),
         (no_json, "damaged model card"),
         (turned_around, "damaged model card (calibration by -1"),
-        (later_format, "model format 3; expected 2"),
+        (later_format, "model format 4; expected 3"),
         (truncated, "not a .keras file"),
         (flipped, "Keras cannot load the model in it"),
     ],

@@ -88,7 +88,7 @@ def test_parts_of_a_batch_add_up(tf, world, data):
     def gradients(rows):
         parts = (tiles[rows], signal[rows].astype(np.int32), keep[rows])
         row = step._gradient(*parts).numpy()
-        return np.split(row, np.cumsum([np.prod(v.shape) for v in step._fast.variables]))
+        return np.split(row, np.cumsum([np.prod(v.shape) for v in step._gradient.variables]))
 
     whole = gradients(slice(0, 13))
     parts = zip(gradients(slice(0, 2)), gradients(slice(2, 13)), strict=True)

@@ -124,6 +124,17 @@ def test_tiles_without_validation_images_are_refused(pairs, settings, world, tmp
     assert not (tmp_path / "out").exists()
 
 
+def test_a_falling_learning_rate_is_refused(tiles, world, tmp_path):
+    """A run to 4 epochs has not, after 2, what a run to 2 ends with."""
+    train = replace(SEARCH.train, schedule="cosine")
+    wrong = replace(SEARCH, train=train, tune=replace(SEARCH.tune, epochs=(2, 4)))
+    with pytest.raises(
+        InputError, match=r'train\.schedule = "cosine" with tune\.epochs = \(2, 4\)'
+    ):
+        tuneruns.run(wrong, tiles, tmp_path / "out", world)
+    assert not (tmp_path / "out").exists()
+
+
 def test_labels_that_the_tiles_do_not_have_are_refused(tiles, world, tmp_path):
     """They would fail in every run."""
     other = replace(SEARCH.tiles, thresholds=(2e-7,))

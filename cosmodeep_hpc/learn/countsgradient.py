@@ -1,0 +1,102 @@
+"""The gradient of a counts network's loss: of pixels that exceed thresholds, and their numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.learn import countsnetwork
+from cosmodeep_hpc.learn.forward import PART, in_parts
+from cosmodeep_hpc.learn.lossscale import LossScale
+from cosmodeep_hpc.learn.readings import of_network
+from cosmodeep_hpc.sections.learn import levels
+
+PIXELS = 4.0
+"""Weight of the pixels' loss beside that of the counts."""
+
+
+class OfCounts:
+    """The gradient of the summed loss over tiles, by TensorFlow on any device.
+
+    The loss of a tile is the mean cross-entropy of its counts, over all rules, and `PIXELS` times
+    that of its pixels, over all thresholds.
+
+    Attributes:
+        variables: of the network, in the order of its gradient.
+    """
+
+    def __init__(self, tf: Any, net: Any, scale: LossScale, *, precision: str, xla: bool) -> None:
+        """Nothing is compiled before the first call; `net` is of `countsnetwork.build`."""
+        self.variables = [variable.value for variable in net.trainable_variables]
+        own = dict(zip((v.path for v in net.trainable_variables), self.variables, strict=True))
+        logits = countsnetwork.before_sigmoid(countsnetwork.in_precision(net, precision))
+        weights = [own[variable.path] for variable in logits.trainable_variables]
+        size = 2 * net.output_shape[1][1]
+        counted = tf.constant(levels(size), tf.float32)
+        bits = tf.constant([1 << k for k in range(net.output_shape[1][-1])], tf.uint8)
+
+        def row(tiles: Any, counts: Any, exceeded: Any) -> Any:
+            more = tf.cast(tf.cast(counts, tf.float32)[..., tf.newaxis] > counted, tf.float32)
+            shares = of_pixels(tf, exceeded, bits)
+            with tf.GradientTape() as tape:
+                outputs, _ = logits.stateless_call(weights, [], tiles[..., tf.newaxis])
+                losses = [
+                    tf.reduce_sum(_mean(tf, tf.nn.sigmoid_cross_entropy_with_logits(*pair)))
+                    for pair in zip((more, shares), outputs, strict=True)
+                ]
+                loss = losses[0] + PIXELS * losses[1]
+                scaled = scale.up(loss)
+            gradients = tape.gradient(scaled, self.variables)
+            right = tf.cast(tf.equal(outputs[0] > 0, more > 0), tf.float32)
+            sums = tf.stack([loss, tf.reduce_sum(_mean(tf, right))])
+            return tf.concat([*(tf.reshape(g, (-1,)) for g in gradients), sums], axis=0)
+
+        def probability(tiles: Any) -> Any:
+            return of_network(net(tiles[..., tf.newaxis], training=False))
+
+        self._row = tf.function(row, reduce_retracing=True, jit_compile=True if xla else None)
+        self._probability = tf.function(probability, reduce_retracing=True)
+
+    def __call__(
+        self, tiles: NDArray[np.float32], counts: NDArray[Any], exceeded: NDArray[Any]
+    ) -> Any:
+        """The gradient in one row, in the order of the variables; then loss and correct tiles.
+
+        A tile whose answer to a share of the rules is right counts as this share of a tile.
+
+        Args:
+            tiles: float32 (n, window, window).
+            counts: bright pixels, uint16 (n, T).
+            exceeded: which thresholds each pixel exceeds, uint8 (n, size, size), a bit for each.
+        """
+        return self._row(tiles, counts.astype(np.int32), exceeded)
+
+    def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probability of each rule of tiles (n, window, window): float32 (n, T, L).
+
+        A tile's has the same bits whatever its neighbours and its place.
+        """
+        return in_parts(self._probability, tiles, PART)
+
+
+def of_pixels(tf: Any, exceeded: Any, bits: Any) -> Any:
+    """The share of each 2 x 2 pixels that exceeds each threshold.
+
+    Args:
+        tf: the module `tensorflow`.
+        exceeded: uint8 (n, size, size). bits: uint8 (T,), which bit is of which threshold.
+
+    Returns:
+        float32 (n, size / 2, size / 2, T).
+    """
+    half, count = exceeded.shape[1] // 2, bits.shape[0]
+    found = tf.bitwise.bitwise_and(exceeded[..., tf.newaxis], bits) > 0
+    pixels = tf.reshape(tf.cast(found, tf.float32), (-1, half, 2, half, 2, count))
+    return tf.reduce_mean(pixels, axis=(2, 4))
+
+
+def _mean(tf: Any, values: Any) -> Any:
+    """The mean of each tile: (n, ...) to (n,)."""
+    return tf.reduce_mean(tf.reshape(values, (-1, values.shape[1:].num_elements())), axis=1)
