@@ -6,7 +6,8 @@ reduces nothing and says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cosmodeep_hpc.errors import InputError
@@ -19,6 +20,7 @@ class Allreduce:
     def __init__(self, world: World) -> None:
         """Start Horovod in this world; a collective call."""
         self._hvd: Any = None
+        self._thread = ThreadPoolExecutor(1)  # starts none before it is asked
         if world.size == 1:
             return
         try:
@@ -36,15 +38,19 @@ class Allreduce:
             )
         self._hvd = hvd
 
-    def sum(self, values: Any) -> Any:
-        """The sum over ranks of one tensor.
+    def sums(self, parts: Iterable[Any]) -> list[Any]:
+        """The sums over ranks of some tensors, as many and as large on all ranks.
 
-        One tensor a step: the order of additions is the same in every run, and there is one
-        message to agree on.
+        Each sum begins when its tensor is there, while the next one is computed. Tensors are known
+        by their places and never fused: the order of additions is the same in every run.
         """
         if self._hvd is None:
-            return values
-        return self._hvd.allreduce(values, op=self._hvd.Sum, name="step")
+            return list(parts)
+        begun = [self._thread.submit(self._sum, n, part) for n, part in enumerate(parts)]
+        return [summed.result() for summed in begun]
+
+    def _sum(self, number: int, part: Any) -> Any:
+        return self._hvd.allreduce(part, op=self._hvd.Sum, name=f"step.{number}")
 
     def broadcast(self, variables: Sequence[Any]) -> None:
         """Give every rank the values that rank 0 has in these TensorFlow variables."""

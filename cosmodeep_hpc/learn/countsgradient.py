@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,14 @@ class OfCounts:
     that of its pixels, over all thresholds.
 
     Attributes:
-        variables: of the network, in the order of its gradient.
+        groups: as of `gradient.ByTensorFlow`.
     """
 
     def __init__(self, tf: Any, net: Any, scale: LossScale, *, precision: str, xla: bool) -> None:
         """Nothing is compiled before the first call; `net` is of `countsnetwork.build`."""
-        self.variables = [variable.value for variable in net.trainable_variables]
-        own = dict(zip((v.path for v in net.trainable_variables), self.variables, strict=True))
+        variables = [variable.value for variable in net.trainable_variables]
+        self.groups = [variables]
+        own = dict(zip((v.path for v in net.trainable_variables), variables, strict=True))
         logits = countsnetwork.before_sigmoid(countsnetwork.in_precision(net, precision))
         weights = [own[variable.path] for variable in logits.trainable_variables]
         size = 2 * net.output_shape[1][1]
@@ -48,7 +50,7 @@ class OfCounts:
                 ]
                 loss = losses[0] + PIXELS * losses[1]
                 scaled = scale.up(loss)
-            gradients = tape.gradient(scaled, self.variables)
+            gradients = tape.gradient(scaled, variables)
             right = tf.cast(tf.equal(outputs[0] > 0, more > 0), tf.float32)
             sums = tf.stack([loss, tf.reduce_sum(_mean(tf, right))])
             return tf.concat([*(tf.reshape(g, (-1,)) for g in gradients), sums], axis=0)
@@ -59,10 +61,10 @@ class OfCounts:
         self._row = tf.function(row, reduce_retracing=True, jit_compile=True if xla else None)
         self._probability = tf.function(probability, reduce_retracing=True)
 
-    def __call__(
+    def rows(
         self, tiles: NDArray[np.float32], counts: NDArray[Any], exceeded: NDArray[Any]
-    ) -> Any:
-        """The gradient in one row, in the order of the variables; then loss and correct tiles.
+    ) -> Iterator[Any]:
+        """The gradient in one row; then loss and correct tiles.
 
         A tile whose answer to a share of the rules is right counts as this share of a tile.
 
@@ -71,7 +73,7 @@ class OfCounts:
             counts: bright pixels, uint16 (n, T).
             exceeded: which thresholds each pixel exceeds, uint8 (n, size, size), a bit for each.
         """
-        return self._row(tiles, counts.astype(np.int32), exceeded)
+        yield self._row(tiles, counts.astype(np.int32), exceeded)
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability of each rule of tiles (n, window, window): float32 (n, T, L).

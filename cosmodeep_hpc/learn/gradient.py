@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,19 @@ def _summed(tf: Any, logits: Any, labels: Any) -> tuple[Any, Any]:
 
 
 class ByTensorFlow:
-    """The gradient by TensorFlow alone: on GPUs, in mixed precision, under XLA."""
+    """The gradient by TensorFlow alone: on GPUs, in mixed precision, under XLA.
+
+    Attributes:
+        groups: the variables of each row of `rows`; from last to first they are in the order of
+            the network.
+    """
 
     def __init__(
         self, tf: Any, net: Any, fast: FastNetwork, scale: LossScale, *, xla: bool
     ) -> None:
         """Nothing is compiled before the first call; `net` is the Keras model of `fast`."""
         self._net = net
-        self.variables = fast.variables
+        self.groups = [fast.variables]
 
         def row(tiles: Any, labels: Any, keep: Any) -> Any:
             with tf.GradientTape() as tape:
@@ -41,15 +47,19 @@ class ByTensorFlow:
 
         self._row = tf.function(row, reduce_retracing=True, jit_compile=True if xla else None)
 
-    def __call__(self, tiles: NDArray[np.float32], signal: NDArray[Any], keep: NDArray[Any]) -> Any:
-        """The gradient in one row, in the order of the variables; then loss and correct tiles.
+    def rows(
+        self, tiles: NDArray[np.float32], signal: NDArray[Any], keep: NDArray[Any]
+    ) -> Iterator[Any]:
+        """The gradient in a row for each of `groups`, as soon as it is known.
+
+        After its gradient the first row holds the loss and the number of correct tiles.
 
         Args:
             tiles: float32 (n, size, size).
             signal: (n,), whether a tile is signal.
             keep: float32 (n, 1024), the dropout mask.
         """
-        return self._row(tiles, signal.astype(np.int32), keep)
+        yield self._row(tiles, signal.astype(np.int32), keep)
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability of signal of tiles (n, size, size): float32 (n,)."""
@@ -58,11 +68,15 @@ class ByTensorFlow:
 
 
 class ByCores:
-    """The same in float32 on cores of a CPU: convolutions of our own, the rest by TensorFlow."""
+    """The same in float32 on cores of a CPU: convolutions of our own, the rest by TensorFlow.
+
+    The row of the dense layers, 97 % of the numbers, is there before the convolutions' is begun.
+    """
 
     def __init__(self, tf: Any, fast: FastNetwork) -> None:
         """Nothing is compiled before the first call."""
-        self.variables = fast.variables
+        # what follows the second layer's maxima: its bias, and the dense layers
+        self.groups = [fast.variables[3:], fast.variables[:3]]
         self._tf = tf
         self._fast = fast
         self._convolutions = fast.convolutions()
@@ -71,9 +85,8 @@ class ByCores:
             with tf.GradientTape() as tape:
                 tape.watch(maxima)
                 loss, sums = _summed(tf, fast.of_maxima(maxima, keep), labels)
-            # the second layer's bias and what follows it
-            slopes, *gradients = tape.gradient(loss, [maxima, *fast.variables[3:]])
-            return slopes, [*(tf.reshape(g, (-1,)) for g in gradients), sums]
+            slopes, *gradients = tape.gradient(loss, [maxima, *self.groups[0]])
+            return slopes, tf.concat([*(tf.reshape(g, (-1,)) for g in gradients), sums], axis=0)
 
         def signal(maxima: Any) -> Any:
             return tf.nn.softmax(fast.of_maxima(maxima))[:, 1]
@@ -81,13 +94,16 @@ class ByCores:
         self._rest = tf.function(rest, reduce_retracing=True)
         self._signal = tf.function(signal, reduce_retracing=True)
 
-    def __call__(self, tiles: NDArray[np.float32], signal: NDArray[Any], keep: NDArray[Any]) -> Any:
-        """As `ByTensorFlow`."""
+    def rows(
+        self, tiles: NDArray[np.float32], signal: NDArray[Any], keep: NDArray[Any]
+    ) -> Iterator[Any]:
+        """As of `ByTensorFlow`."""
         weights = self._fast.weights()
         maxima = self._convolutions.kept_maxima(tiles, weights)
         slopes, rest = self._rest(maxima, signal.astype(np.int32), keep)
+        yield rest
         found = self._convolutions.gradients(tiles, weights, slopes.numpy())
-        return self._tf.concat([*(g.reshape(-1) for g in found), *rest], axis=0)
+        yield self._tf.constant(np.concatenate([g.reshape(-1) for g in found]))
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability of signal of tiles (n, size, size): float32 (n,).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -69,27 +70,27 @@ class Step:
         self._allreduce = allreduce
         self._scale = LossScale(tf, used=precision == "float16")
         self._gradient = _gradient(tf, net, self._scale, precision, xla)
-        self._shapes = [tuple(v.shape) for v in self._gradient.variables]
-        self._optimizer = Adam(tf, self._gradient.variables)
+        self._shapes = [[tuple(v.shape) for v in group] for group in self._gradient.groups]
+        self._optimizer = Adam(tf, [v for group in self._gradient.groups[::-1] for v in group])
         self._finish = tf.function(
             self._update, reduce_retracing=True, jit_compile=True if xla else None
         )
         self._seconds = {"compute": 0.0, "allreduce": 0.0}
 
-    def _update(self, row: Any, batch: Any, learning_rate: Any) -> Any:
+    def _update(self, rows: Any, batch: Any, learning_rate: Any) -> Any:
         """Update where all is finite; [summed loss, or nan where the run cannot go on; correct]."""
         tf = self._tf
         # one number that is not finite where any is not; overflow of it is no sound step either
-        finite = tf.math.is_finite(tf.reduce_sum(row * row))
-        sizes = [math.prod(shape) for shape in self._shapes]
-        *gradients, sums = tf.split(row, [*sizes, 2])
+        finite = tf.math.is_finite(tf.add_n([tf.nn.l2_loss(row) for row in rows]))
+        sums = rows[0][-2:]
         divisor = self._scale.up(batch)
 
         def update() -> Any:
-            mean = [
-                tf.reshape(g, shape) / divisor
-                for g, shape in zip(gradients, self._shapes, strict=True)
-            ]
+            mean = []
+            for row, shapes in list(zip(rows, self._shapes, strict=True))[::-1]:
+                sizes = [math.prod(shape) for shape in shapes]
+                parts = tf.split(row[: sum(sizes)], sizes)
+                mean += [tf.reshape(g, s) / divisor for g, s in zip(parts, shapes, strict=True)]
             self._optimizer.apply(mean, learning_rate)
             return tf.constant(True)
 
@@ -122,14 +123,21 @@ class Step:
         """
         tf = self._tf
         start = time.perf_counter()
-        if len(tiles):
-            row = self._gradient(tiles, labels, beside)
-        else:
-            row = tf.zeros(sum(map(math.prod, self._shapes)) + 2)
-        before = time.perf_counter()
-        row = self._allreduce.sum(row)
+        before = start
+
+        def rows() -> Iterator[Any]:
+            nonlocal before
+            if len(tiles):
+                yield from self._gradient.rows(tiles, labels, beside)
+            else:
+                sizes = [sum(map(math.prod, shapes)) for shapes in self._shapes]
+                yield from (tf.zeros(n + 2 * (k == 0)) for k, n in enumerate(sizes))
+            before = time.perf_counter()
+
+        summed = self._allreduce.sums(rows())
         after = time.perf_counter()
-        done = self._finish(row, tf.constant(float(batch)), tf.constant(float(self.learning_rate)))
+        settings = tf.constant(float(batch)), tf.constant(float(self.learning_rate))
+        done = self._finish(summed, *settings)
         loss, correct = done.numpy().tolist()
         self._seconds["allreduce"] += after - before
         self._seconds["compute"] += time.perf_counter() - start - (after - before)

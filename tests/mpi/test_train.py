@@ -85,21 +85,22 @@ for n in (13, 2, 1):  # 5, 4, 4; 1, 1, 0; 1, 0, 0 tiles on three ranks
     found = {}
 
 
-    def keep_the_sum(row, batch, rate):
-        found.update(row=row.numpy(), batch=float(batch))
-        return row[-2:]
+    def keep_the_sums(rows, batch, rate):
+        found.update(rows=[row.numpy() for row in rows], batch=float(batch))
+        return rows[0][-2:]
 
-    step._finish = keep_the_sum
+    step._finish = keep_the_sums
     step.train(tiles[mine], labels[mine] == 1, keep[mine], n)
     assert found["batch"] == n
-    whole = step._gradient(tiles, labels, keep).numpy()
-    start = 0
-    for size in [*(np.prod(v.shape) for v in step._gradient.variables), 2]:  # then loss and correct
-        one, many = whole[start : start + size], found["row"][start : start + size]
-        np.testing.assert_allclose(many, one, rtol=1e-4, atol=2e-6 * np.abs(one).max())
-        assert np.abs(one).max() > 0 or size == 2
-        start += size
-    assert start == len(whole)
+    alone = step._gradient.rows(tiles, labels, keep)
+    groups = [[*(np.prod(v.shape) for v in group)] for group in step._gradient.groups]
+    groups[0].append(2)  # loss and correct tiles
+    for whole, summed, sizes in zip(alone, found["rows"], groups, strict=True):
+        assert len(summed) == sum(sizes)
+        ends = np.cumsum(sizes)[:-1]
+        for one, many in zip(np.split(whole.numpy(), ends), np.split(summed, ends), strict=True):
+            np.testing.assert_allclose(many, one, rtol=1e-4, atol=2e-6 * np.abs(one).max())
+            assert np.abs(one).max() > 0 or len(one) == 2
 print("same gradients")
 """
 

@@ -86,9 +86,12 @@ def test_parts_of_a_batch_add_up(tf, world, data):
     keep = keep_mask(HIDDEN_UNITS, 0.25, seed=1, epoch=0, rows=range(13))
 
     def gradients(rows):
-        parts = (tiles[rows], signal[rows].astype(np.int32), keep[rows])
-        row = step._gradient(*parts).numpy()
-        return np.split(row, np.cumsum([np.prod(v.shape) for v in step._gradient.variables]))
+        last, first = step._gradient.rows(tiles[rows], signal[rows], keep[rows])
+        ends = [np.cumsum([np.prod(v.shape) for v in group]) for group in step._gradient.groups]
+        return [
+            *np.split(first.numpy(), ends[1][:-1]),
+            *np.split(last.numpy(), ends[0]),  # then loss and correct tiles
+        ]
 
     whole = gradients(slice(0, 13))
     parts = zip(gradients(slice(0, 2)), gradients(slice(2, 13)), strict=True)
@@ -154,9 +157,11 @@ def test_other_ways_to_compute_the_step(tf, world, data, options, tolerance):
     for name, words in (("plain", {}), ("other", options)):
         net = build(Model(), 40, 1)
         step = Step(tf, net, RATE, Allreduce(world), **words)
-        found = step._gradient(tiles, signal.astype(np.int32), keep)
-        assert found.dtype == tf.float32
-        rows[name] = found.numpy()[:-2] / float(step._scale.up(tf.constant(1.0)))
+        found = list(step._gradient.rows(tiles, signal, keep))
+        assert all(row.dtype == tf.float32 for row in found)
+        found[0] = found[0][:-2]
+        row = np.concatenate([row.numpy() for row in found[::-1]])
+        rows[name] = row / float(step._scale.up(tf.constant(1.0)))
         before = net.get_weights()
         loss, _ = step.train(tiles, signal, keep, 13)
         assert np.isfinite(loss)
