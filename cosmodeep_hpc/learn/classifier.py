@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.forward import in_parts
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 
@@ -21,12 +24,22 @@ def probabilities(
     """
     if len(tiles) == 0:
         return np.empty(0, dtype=np.float32)
-    given = (
-        in_parts(model.probability, tiles, batch)
-        if model.forward is None
-        else model.forward(tiles, batch)
-    )
-    card = model.card
+    return read(outputs(model, tiles, batch), model.card, model.path)
+
+
+def outputs(model: TrainedModel, tiles: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
+    """What the network gives for n > 0 tiles: float32 (n,); a counts network's (n, T, L)."""
+    if model.forward is None:
+        return in_parts(model.probability, tiles, batch)
+    return model.forward(tiles, batch)
+
+
+def read(given: NDArray[np.float32], card: Card, source: Path) -> NDArray[np.float32]:
+    """The calibrated probability of signal by the rule of a card, from `outputs`: float32 (n,).
+
+    Raises:
+        InputError: the network, of `source`, does not read the rule.
+    """
     if card.readings is not None:
-        return card.readings.probability(given, card.f_th, card.n_pix, model.path)
+        return card.readings.probability(given, card.f_th, card.n_pix, source)
     return card.calibration(given)

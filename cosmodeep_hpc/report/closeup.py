@@ -12,7 +12,7 @@ from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.learn.metrics import is_found
 from cosmodeep_hpc.report.finders import Found
 from cosmodeep_hpc.report.judge import Request
-from cosmodeep_hpc.report.judged import MODEL, Judged, Way
+from cosmodeep_hpc.report.judged import Judged, Way
 from cosmodeep_hpc.survey import picture
 from cosmodeep_hpc.survey.drawing.graticule import axis_name
 from cosmodeep_hpc.tiles.pairs import Pair
@@ -45,7 +45,7 @@ def draw(request: Request, pair: Pair, image: Judged, islands: Found | None, out
     size, rule = card.preprocessing.tile_size, request.rules[0]
     shape = grid_shape(noise.shape, size)
     signal = image.is_signal(rule)
-    found = is_found(image.scores[Way(MODEL, "probability")], card.threshold)
+    found = is_found(image.scores[Way.of_model(rule)], card.threshold)
     masks = {"found": signal & found, "false": found & ~signal, "missed": signal & ~found}
     on_grid = {name: np.zeros(shape, np.bool_) for name in masks}
     for name, mask in masks.items():

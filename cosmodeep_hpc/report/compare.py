@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from cosmodeep_hpc import __version__, runtime
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import make_folder, sha256, write_json
-from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.learn import card, modelfile
+from cosmodeep_hpc.learn.card import Card, Point
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.report import closeup, comparison, comparisonfigure, finders
 from cosmodeep_hpc.report.judge import Request, judge
@@ -65,7 +67,7 @@ def run(
     own = Rule(trained.card.n_pix, trained.card.f_th)
     rules = tuple(dict.fromkeys((own, *(PAPERS_RULES if config.compare.rules == "paper" else ()))))
     there = tuple(name for name in config.compare.finders if name not in absent)
-    request = Request(config, trained, rules, there)
+    request = Request(config, trained, rules, there, _cards(trained, rules, config.classify.point))
 
     work = [*pairs, *others]
     done: dict[int, Judged] = {}
@@ -104,6 +106,16 @@ def run(
     return world.on_root(finish)
 
 
+def _cards(model: TrainedModel, rules: Sequence[Rule], point: Point) -> dict[Rule, Card]:
+    """The card for each rule that the model serves: its own, or all that a counts network reads."""
+    served = {rules[0]: model.card}
+    for rule in rules[1:] if model.card.readings is not None else ():
+        with suppress(InputError):  # it does not read this one
+            one = card.read_by(model.card, (rule.f_th, rule.n_pix), model.path)
+            served[rule] = card.at(one, point, model.path)
+    return served
+
+
 def _refuse_seen(image: Judged, path: Path, model: TrainedModel) -> None:
     if image.fingerprint in model.card.trained_on:
         raise InputError(
@@ -131,8 +143,7 @@ def summary(
         others: that they are chosen by; empty: `images`.
         absent: finders that are not installed.
     """
-    card = request.model.card
-    own = (request.rules[0], card.threshold)
+    own = {rule: one.threshold for rule, one in request.cards.items()}
     tables: list[dict[str, Any]] = []
     first: dict[str, comparison.Choice] = {}
     for rule in request.rules:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,7 @@ def _joined(parts: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
 def ways(images: Sequence[Judged], rule: Rule) -> dict[str, list[Way]]:
     """The ways that serve a rule, by the detector, in the order of FAMILIES."""
     there = dict.fromkeys(way for image in images for way in image.scores)
-    serving = [way for way in there if way.n_pix in (None, rule.n_pix)]
+    serving = [way for way in there if way.serves(rule)]
     by_family = {name: [w for w in serving if w.family == name] for name in FAMILIES}
     return {name: found for name, found in by_family.items() if found}
 
@@ -88,21 +88,20 @@ def choose(images: Sequence[Judged], rule: Rule, candidates: Sequence[Way]) -> C
 
 
 def choices(
-    chosen_on: Sequence[Judged], images: Sequence[Judged], rule: Rule, model: tuple[Rule, float]
+    chosen_on: Sequence[Judged], images: Sequence[Judged], rule: Rule, model: Mapping[Rule, float]
 ) -> dict[str, Choice]:
     """How each detector is used for a rule.
 
-    The model has a threshold of its own, and only its own rule. Where a finder failed on all images
-    to choose by, it is chosen on the images themselves.
+    The model has thresholds of its own. Where a finder failed on all images to choose by, it is
+    chosen on the images themselves.
 
     Args:
-        model: its rule and threshold.
+        model: its threshold for each of the rules that it serves.
     """
     chosen: dict[str, Choice] = {}
     for family, candidates in ways(images, rule).items():
         if family == MODEL:
-            if rule == model[0]:
-                chosen[family] = Choice(candidates[0], model[1])
+            chosen[family] = Choice(candidates[0], model[rule])
             continue
         known = any(way in image.scores for image in chosen_on for way in candidates)
         chosen[family] = choose(chosen_on if known else images, rule, candidates)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.learn.classifier import probabilities
+from cosmodeep_hpc.learn.card import Card
+from cosmodeep_hpc.learn.classifier import outputs, read
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.report import detectors, finders, islandtiles, limits
 from cosmodeep_hpc.report.finders import FinderError, Found, Task, beam_of
@@ -37,7 +38,8 @@ class Request:
     Attributes:
         config: the options.
         model: classifies; its card has tile size, preprocessing and label.
-        rules: labels that tiles are judged by.
+        rules: labels that tiles are judged by; the first is the model's own.
+        cards: the model's card read by each of the rules that it serves.
         finders: source finders that are installed.
     """
 
@@ -45,6 +47,7 @@ class Request:
     model: TrainedModel
     rules: tuple[Rule, ...]
     finders: tuple[str, ...]
+    cards: Mapping[Rule, Card]
 
     @property
     def n_pix(self) -> tuple[int, ...]:
@@ -92,7 +95,7 @@ def judge(request: Request, pair: Pair) -> tuple[Judged, Found | None]:
     scores: dict[Way, NDArray[np.float32]] = {}
 
     with _timed(seconds, MODEL):
-        scores[Way(MODEL, "probability")] = _probabilities(request, image, pixels, whole)
+        scores |= _probabilities(request, image, pixels, whole)
 
     beam, scale, n_pix = image.beam, image.pixel_scale, request.n_pix
     filled = np.nan_to_num(pixels)
@@ -136,13 +139,15 @@ def judge(request: Request, pair: Pair) -> tuple[Judged, Found | None]:
 
 def _probabilities(
     request: Request, image: Image, pixels: NDArray[np.float32], whole: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    """What the network says of the tiles `whole` (rows, cols), float32 (n,)."""
+) -> dict[Way, NDArray[np.float32]]:
+    """What the network says of the tiles `whole` (rows, cols), by each rule float32 (n,)."""
     preprocessing = request.model.card.preprocessing
     level = preprocessing.measure(image, pixels)
     tiles = cut(pixels, preprocessing.tile_size, preprocessing.margin)[whole]
     prepared = preprocessing.apply(tiles, level)
-    return probabilities(request.model, prepared, request.config.classify.batch)
+    given = outputs(request.model, prepared, request.config.classify.batch)
+    path = request.model.path
+    return {Way.of_model(rule): read(given, card, path) for rule, card in request.cards.items()}
 
 
 def _tile_sums(sky: NDArray[np.float32], size: int) -> NDArray[np.float64]:

@@ -50,12 +50,22 @@ class Way:
     Attributes:
         family: the detector, of FAMILIES.
         setting: in words, for people.
-        n_pix: of the label's rules that it serves; None: of any.
+        n_pix, f_th: of the label's rules that it serves; None: of any.
     """
 
     family: str
     setting: str
     n_pix: int | None = None
+    f_th: float | None = None
+
+    def serves(self, rule: Rule) -> bool:
+        """Whether its scores are meant for labels of this rule."""
+        return self.n_pix in (None, rule.n_pix) and self.f_th in (None, rule.f_th)
+
+    @classmethod
+    def of_model(cls, rule: Rule) -> Way:
+        """The network, read by a rule."""
+        return cls(MODEL, "probability", rule.n_pix, rule.f_th)
 
 
 @dataclass(frozen=True)

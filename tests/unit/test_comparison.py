@@ -9,7 +9,7 @@ from cosmodeep_hpc.report.judged import MODEL, IslandCount, Judged, Rule, Way
 from cosmodeep_hpc.report.limits import PRICES
 
 RULE = Rule(40, 1e-7)
-NETWORK = Way(MODEL, "probability")
+NETWORK = Way.of_model(RULE)
 ANY, MORE = Way("pybdsf", "any island pixel"), Way("pybdsf", "more than 40 island pixels", 40)
 SMOOTH = [Way("smoothed", "sigma 1.5, pixel 41", 40), Way("smoothed", "sigma 3, pixel 41", 40)]
 NONE = np.nan
@@ -62,15 +62,25 @@ def test_ways_of_a_rule():
 
 
 def test_chosen_on_other_images():
-    """And the network by its own threshold, for its own rule alone."""
+    """And the network by its own thresholds, for the rules that it serves."""
     here = image([True, False], {NETWORK: [0.9, 0.2], SMOOTH[0]: [2, 1]})
     there = image([True, False], {SMOOTH[0]: [20, 10]}, name="b")
-    chosen = comparison.choices([there], [here], RULE, (RULE, 0.4))
+    chosen = comparison.choices([there], [here], RULE, {RULE: 0.4})
     assert chosen == {MODEL: Choice(NETWORK, 0.4), "smoothed": Choice(SMOOTH[0], 15.0)}
-    assert MODEL not in comparison.choices([there], [here], Rule(40, 5e-8), (RULE, 0.4))
+    assert MODEL not in comparison.choices([there], [here], Rule(40, 5e-8), {RULE: 0.4})
     row = comparison.detector_rows([here], RULE, chosen)
     assert (row["smoothed"]["Nsc"], row["smoothed"]["Nvw"]) == (0, 0)
     assert row[MODEL]["As"] == 1
+
+
+def test_a_network_of_many_rules_is_read_by_each():
+    """Its scores and its threshold of the rule that tiles are judged by."""
+    faint = Rule(40, 5e-8)
+    one = image([True, False], {NETWORK: [0.9, 0.2], Way.of_model(faint): [0.8, 0.6]})
+    for rule, threshold in ((RULE, 0.5), (faint, 0.7)):
+        chosen = comparison.choices([], [one], rule, {RULE: 0.5, faint: 0.7})
+        assert chosen == {MODEL: Choice(Way.of_model(rule), threshold)}
+    assert comparison.choices([], [one], Rule(9, 5e-8), {RULE: 0.5, faint: 0.7}) == {}
 
 
 def test_an_image_where_a_finder_failed_does_not_count_for_it():
