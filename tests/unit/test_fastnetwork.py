@@ -57,12 +57,16 @@ def by_fast(tf, net, tiles, labels, keep, *, cores):
     else:
         gradient = ByTensorFlow(tf, net, fast, LossScale(tf, used=False), xla=False)
         logits = fast.logits(tiles, keep)
-    row = gradient(tiles, np.asarray(labels), keep).numpy()
-    shapes = [tuple(v.shape) for v in fast.variables]
-    *parts, _ = np.split(row, np.cumsum([np.prod(shape) for shape in shapes]))
+    parts = []
+    rows = gradient.rows(tiles, np.asarray(labels), keep)
+    for row, group in zip(rows, gradient.groups, strict=True):
+        # over are loss and correct tiles, in the row that comes first
+        *own, _ = np.split(row.numpy(), np.cumsum([np.prod(v.shape) for v in group]))
+        parts = [p.reshape(v.shape) for p, v in zip(own, group, strict=True)] + parts
     found = gradient.probability(tiles)
     np.testing.assert_allclose(found, tf.nn.softmax(fast.logits(tiles))[:, 1], atol=1e-5)
-    return logits, [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+    assert len(parts) == len(fast.variables)
+    return logits, parts
 
 
 @pytest.mark.parametrize("tiles_of", [random_tiles, floored_tiles, flat_tiles, half_flat_tiles])
