@@ -84,9 +84,12 @@ class OnCores:
         signal = tf.function(lambda maxima: tf.nn.softmax(fast.of_maxima(maxima))[:, 1])
         # with constant weights oneDNN's dense layers sum in the same order on any number of
         # threads; with variable ones they do not
-        self._signal = convert_variables_to_constants_v2(
-            signal.get_concrete_function(tf.TensorSpec(self._maxima.shape, tf.float32))
-        )
+        given = tf.TensorSpec(self._maxima.shape, tf.float32)
+        constant = convert_variables_to_constants_v2(signal.get_concrete_function(given))
+        # called by itself `constant` would first write its argument into the text of an error that
+        # TensorFlow then catches: 2 ms
+        of_constants = tf.function(lambda maxima: constant(maxima)[0])
+        self._signal = of_constants.get_concrete_function(given)
 
     def __call__(self, tiles: Array, batch: int) -> Array:
         """The probability of signal of tiles (n, size, size): float32 (n,).
@@ -99,7 +102,7 @@ class OnCores:
             part = tiles[start : start + CONNECTED]
             # rows that are left over hold what was there before: no row depends on another
             self._convolutions.maxima(part, self._weights, self._maxima[: len(part)])
-            all_rows = np.asarray(self._signal(self._seen)[0])
+            all_rows = np.asarray(self._signal(self._seen))
             found[start : start + len(part)] = all_rows[: len(part)]
         return found
 
