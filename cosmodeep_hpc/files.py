@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
     """Yield a temporary name in the folder of `path`; rename it to `path` once it is whole.
 
     A reader therefore never sees half a file, and a failure leaves the earlier file untouched.
     The temporary name keeps the suffix of `path`, since some writers choose a format by it; nodes
     that write the same file at the same time do not meet in it.
+
+    Args:
+        lasting: whether a power cut afterwards cannot undo the rename; else only one that comes
+            after the next lasting file of the folder, or after `sync_folder`.
 
     Raises:
         InputError: the folder cannot be written, or the disk is full.
@@ -35,7 +39,8 @@ def replacing(path: Path) -> Iterator[Path]:
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
-            _sync_folder(path.parent)
+            if lasting:
+                sync_folder(path.parent)
     finally:
         with suppress(OSError):  # not there, or a folder that cannot be: the first error counts
             temporary.unlink()
@@ -58,7 +63,7 @@ def replacing_hdf5(
     """
     import h5py
 
-    with h5py.File(path.name, "w", driver="core", backing_store=False, block_size=2**24) as file:
+    with h5py.File(path.name, "w", driver="core", backing_store=False, block_size=2**20) as file:
         yield file
         file.flush()
         content = file.id.get_file_image()
@@ -67,8 +72,8 @@ def replacing_hdf5(
         verify(temporary)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, so that a power cut cannot undo it."""
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed in a folder durable, so that a power cut cannot undo it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # some file systems do not sync folders; the file is whole anyway

@@ -76,14 +76,14 @@ class Journal:
         Raises:
             InputError: it cannot be written, or the disk is full.
         """
-        content = b"".join(np.ascontiguousarray(a, dtype=np.float32).tobytes() for a in arrays)
-        about = {
-            "entry": entry,
-            "shapes": [a.shape for a in arrays],
-            "crc32": crc32(content),
-        }
+        parts = [np.ascontiguousarray(a, dtype=np.float32) for a in arrays]
+        checksum = 0
+        for part in parts:
+            checksum = crc32(part, checksum)
+        about = {"entry": entry, "shapes": [a.shape for a in arrays], "crc32": checksum}
         with naming(self.path, "write"):
-            self._file.write(json.dumps(about).encode() + b"\n" + content)
+            self._file.write(json.dumps(about).encode() + b"\n")
+            self._file.writelines(part.data for part in parts)
             self._file.flush()
         self.entries[entry] = arrays
 

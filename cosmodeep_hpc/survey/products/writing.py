@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import naming
-from cosmodeep_hpc.files import replacing, write_json
+from cosmodeep_hpc.files import replacing, sync_folder, write_json
 from cosmodeep_hpc.survey import islands as island_finder
 from cosmodeep_hpc.survey.islands import Islands
 from cosmodeep_hpc.survey.products import (
@@ -79,7 +79,7 @@ def write(swept: Swept, config: Config, out: Path, *, refine: bool) -> None:
     def make(kind: str, suffix: str, writer: Callable[[Path], None]) -> None:
         assert suffix in SUFFIXES
         path = out / f"{name}.{suffix}"
-        with replacing(path) as temporary:
+        with replacing(path, lasting=False) as temporary:
             writer(temporary)
         swept.files[kind] = path
 
@@ -111,6 +111,8 @@ def write(swept: Swept, config: Config, out: Path, *, refine: bool) -> None:
     make("moc", "moc.fits", lambda p: skycoverage.write(swept, p))
     make("picture", "png", lambda p: quicklook.write(swept, p))
 
+    with naming(out, "write in"):
+        sync_folder(out)  # for good, before the record says so
     record = provenance.record(swept, cube, islands.islands, config, refine=refine)
     write_json(record_of(swept.path, out), record)
 
