@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Journal:
         """
         self.path = path
         self.entries: dict[Entry, list[NDArray[np.float32]]] = {}
-        head = json.dumps(key, sort_keys=True).encode() + b"\n"
+        head = _head(key)
         with naming(path, "write"):
             path.touch()
             self._file = path.open("r+b")
@@ -97,3 +98,14 @@ class Journal:
         """Remove it: the products are there."""
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+def is_of(path: Path, key: dict[str, Any]) -> bool:
+    """Whether there is a journal at `path`, and of this."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.readline() == _head(key)
+    return False
+
+
+def _head(key: dict[str, Any]) -> bytes:
+    return json.dumps(key, sort_keys=True).encode() + b"\n"
