@@ -99,32 +99,32 @@ def make_model(folder: Path) -> TrainedModel:
     return modelfile.load(folder / "model.keras")
 
 
-def sweep(world: World, model: TrainedModel, images: list[Path], *, products: bool) -> None:
-    """Sweep images, with or without their products, into a folder that is thrown away."""
+def sweep(
+    world: World, model: TrainedModel, images: list[Path], out: Path, *, products: bool
+) -> None:
+    """Sweep images, with or without their products, into the empty folder `out`."""
     config, request = load(None, []), Request()
-    with tempfile.TemporaryDirectory() as name:
-        out = Path(name)
 
-        def leave(swept: Swept) -> Outcome:
-            return Outcome(path=swept.path, state="done")
+    def leave(swept: Swept) -> Outcome:
+        return Outcome(path=swept.path, state="done")
 
-        foreman = Sweep(
-            config,
-            request,
-            images,
-            out,
-            model.card,
-            "0" * 64,
-            at_once=1,
-            strict=True,
-            restart=True,
-            is_stopped=lambda: False,
-            progress=lambda *words: None,
-            note=print,
-        )
-        write = None if products else leave
-        worker = Worker(config, request, images, out, model, "0" * 64, write=write)
-        workpool.work(world, foreman, worker.prepare, worker.finish)
+    foreman = Sweep(
+        config,
+        request,
+        images,
+        out,
+        model.card,
+        "0" * 64,
+        at_once=1,
+        strict=True,
+        restart=True,
+        is_stopped=lambda: False,
+        progress=lambda *words: None,
+        note=print,
+    )
+    write = None if products else leave
+    worker = Worker(config, request, images, out, model, "0" * 64, write=write)
+    workpool.work(world, foreman, worker.prepare, worker.finish)
 
 
 def prepare(path: Path, preprocessing: Preprocessing, level: Level) -> None:
@@ -167,13 +167,15 @@ def main() -> None:
         level = preprocessing.measure(open_image(images[0]))
         tiles = np.random.default_rng(1).normal(size=(TILES, SIZE, SIZE)).astype(np.float32)
         asinh = replace(preprocessing, scaling="asinh")
-        actions: dict[str, Callable[[], object]] = {
-            "network, tiles held in memory": lambda: probabilities(model, tiles, 500),
-            "file to tiles, minmax": lambda: prepare(images[0], preprocessing, level),
-            "file to tiles, asinh": lambda: prepare(images[0], asinh, level),
-            "measuring extremes and noise": lambda: preprocessing.measure(open_image(images[0])),
-            "sweep, files to probabilities": lambda: sweep(world, model, images, products=False),
-            "sweep, products written": lambda: sweep(world, model, images, products=True),
+        actions: dict[str, Callable[[Path], object]] = {
+            "network, tiles held in memory": lambda _: probabilities(model, tiles, 500),
+            "file to tiles, minmax": lambda _: prepare(images[0], preprocessing, level),
+            "file to tiles, asinh": lambda _: prepare(images[0], asinh, level),
+            "measuring extremes and noise": lambda _: preprocessing.measure(open_image(images[0])),
+            "sweep, files to probabilities": lambda out: sweep(
+                world, model, images, out, products=False
+            ),
+            "sweep, products written": lambda out: sweep(world, model, images, out, products=True),
         }
         times: dict[str, list[float]] = {}
         onnx = None
@@ -184,24 +186,27 @@ def main() -> None:
             difference = np.load(folder / "found.npy") - probabilities(model, tiles[:500], 500)
             print(f"largest difference to ONNX Runtime: {abs(difference).max():.1e}")
         for action in actions.values():
-            action()
+            with tempfile.TemporaryDirectory() as out:
+                action(Path(out))
         for _ in range(words.rounds):
             for what, action in actions.items():
-                start = clock()
-                action()
+                with tempfile.TemporaryDirectory() as out:  # removing it is not timed
+                    start = clock()
+                    action(Path(out))
+                    seconds = clock() - start
                 of = words.images if what.startswith("sweep") else 1
-                times.setdefault(what, []).append((clock() - start) / of)
+                times.setdefault(what, []).append(seconds / of)
                 if onnx and not what.startswith(("file", "measuring")):
                     for batch in BATCHES:
-                        seconds = float(onnx.ask(f"time {batch} {TILES // 5}")) * 5
-                        times.setdefault("onnx", []).append(seconds)
+                        taken = float(onnx.ask(f"time {batch} {TILES // 5}")) * 5
+                        times.setdefault("onnx", []).append(taken)
         bare = None
         if onnx:
             bare = min(times.pop("onnx"))
             say(f"ONNX Runtime {onnx.version}, bare forward pass", bare)
             onnx.close()
-        for what, taken in times.items():
-            best = min(taken)
+        for what, all_taken in times.items():
+            best = min(all_taken)
             ratio = f"{100 * bare / best:5.1f} % of ONNX Runtime's speed" if bare else ""
             say(what, best, "" if what.startswith(("file", "measuring")) else ratio)
         if bare is None:

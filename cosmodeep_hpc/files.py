@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from cosmodeep_hpc.errors import InputError, naming
 
 if TYPE_CHECKING:
     import h5py
+
+UNIQUE = 32  # letters of a temporary name that no other has
 
 
 @contextmanager
@@ -28,17 +31,73 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the folder cannot be written, or the disk is full.
     """
-    temporary = path.with_name(f".{path.stem}.{uuid4().hex}.part{path.suffix}")
+    temporary = _beside(path)
     try:
         with naming(path, "write"):
             yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            _sync(temporary)
             temporary.replace(path)
             _sync_folder(path.parent)
     finally:
         with suppress(OSError):  # not there, or a folder that cannot be: the first error counts
             temporary.unlink()
+
+
+@contextmanager
+def replacing_together() -> Iterator[Callable[[Path], Path]]:
+    """Yield a function that gives temporary names; the files get their own once all are whole.
+
+    Each as with `replacing`, which a failure before the end leaves as they were. The disk is waited
+    for once: ten small files take it little longer than one.
+
+    Raises:
+        InputError: a folder cannot be written, or the disk is full.
+    """
+    temporaries: dict[Path, Path] = {}
+
+    def beside(path: Path) -> Path:
+        temporaries[path] = _beside(path)
+        return temporaries[path]
+
+    def sync(path: Path) -> None:
+        with naming(path, "write"):
+            _sync(temporaries[path])
+
+    try:
+        yield beside
+        with ThreadPoolExecutor(max(1, len(temporaries))) as threads:
+            list(threads.map(sync, temporaries))  # what one of them raises is raised here
+        for path, temporary in temporaries.items():
+            with naming(path, "write"):
+                temporary.replace(path)
+        for folder in {path.parent for path in temporaries}:
+            with naming(folder, "write in"):
+                _sync_folder(folder)
+    finally:
+        for temporary in temporaries.values():
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def left_beside(paths: Iterable[Path]) -> list[Path]:
+    """What processes that were killed have left of files that were to be `paths`, of one folder."""
+    named = {(f".{path.stem}.", f".part{path.suffix}"): path for path in paths}
+    return [
+        found
+        for folder in {path.parent for path in named.values()}
+        for found in folder.glob(".*.part*")
+        if any(
+            found.name.startswith(before)
+            and found.name.endswith(after)
+            and len(found.name) == len(before) + UNIQUE + len(after)
+            for before, after in named
+        )
+    ]
+
+
+def _beside(path: Path) -> Path:
+    """A name for what will be `path`; `UNIQUE` letters of it are of this moment alone."""
+    return path.with_name(f".{path.stem}.{uuid4().hex}.part{path.suffix}")
 
 
 @contextmanager
@@ -56,15 +115,33 @@ def replacing_hdf5(
     Raises:
         InputError: the folder cannot be written, or the disk is full.
     """
-    import h5py
-
-    with h5py.File(path.name, "w", driver="core", backing_store=False, block_size=2**24) as file:
+    with _hdf5_in_memory() as file:
         yield file
         file.flush()
         content = file.id.get_file_image()
     with replacing(path) as temporary:
         temporary.write_bytes(content)
         verify(temporary)
+
+
+def hdf5_content(fill: Callable[[h5py.File], None]) -> bytes:
+    """The bytes of an HDF5 file that `fill` has filled, made in memory."""
+    with _hdf5_in_memory() as file:
+        fill(file)
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def _hdf5_in_memory() -> h5py.File:
+    import h5py
+
+    return h5py.File("memory", "w", driver="core", backing_store=False, block_size=2**20)
+
+
+def _sync(path: Path) -> None:
+    """Make the content of a file durable."""
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

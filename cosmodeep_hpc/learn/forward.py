@@ -95,7 +95,7 @@ class OnCores:
             part = tiles[start : start + CONNECTED]
             # rows that are left over hold what was there before: no row depends on another
             self._convolutions.maxima(part, self._weights, self._maxima[: len(part)])
-            all_rows = np.asarray(self._signal(self._seen)[0])
+            all_rows = np.asarray(self._signal(self._seen))
             found[start : start + len(part)] = all_rows[: len(part)]
         return found
 
@@ -115,7 +115,7 @@ class CountsOnCores:
         `batch` says nothing here: the same parts, and so the same bits, whatever it is; and on any
         number of threads.
         """
-        return in_parts(lambda part: self._counts(self._constant(part))[0], tiles, PART)
+        return in_parts(lambda part: self._counts(self._constant(part)), tiles, PART)
 
 
 def _with_constants(tf: Any, function: Any, shape: tuple[int, ...]) -> Any:
@@ -126,9 +126,12 @@ def _with_constants(tf: Any, function: Any, shape: tuple[int, ...]) -> Any:
     """
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    return convert_variables_to_constants_v2(
-        function.get_concrete_function(tf.TensorSpec(shape, tf.float32))
-    )
+    given = tf.TensorSpec(shape, tf.float32)
+    constant = convert_variables_to_constants_v2(function.get_concrete_function(given))
+    # called by itself `constant` would first write its argument into the text of an error that
+    # TensorFlow then catches: 2 ms
+    of_constants = tf.function(lambda rows: constant(rows)[0])
+    return of_constants.get_concrete_function(given)
 
 
 Forward = Callable[[Array, int], Array]

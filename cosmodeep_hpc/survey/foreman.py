@@ -18,9 +18,9 @@ from cosmodeep_hpc import __version__
 from cosmodeep_hpc.claim import claimed, holder_of
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import read_json
+from cosmodeep_hpc.files import left_beside, read_json
 from cosmodeep_hpc.learn.card import Card
-from cosmodeep_hpc.survey.journal import Journal
+from cosmodeep_hpc.survey.journal import Journal, is_of
 from cosmodeep_hpc.survey.layout import Stripe
 from cosmodeep_hpc.survey.noise import mesh_of
 from cosmodeep_hpc.survey.planesweep import PlaneSweep
@@ -188,6 +188,10 @@ class Sweep:
     def _journal_of(self, mosaic: MosaicSweep) -> Path:
         return self._out / f".{stem(mosaic.path)}.journal"
 
+    def _journal_key(self, mosaic: MosaicSweep) -> dict[str, Any]:
+        made_by = [__version__, os.environ.get("KERAS_BACKEND", "")]
+        return {**self._depends_on, "image": stamp(mosaic.path), "made_by": made_by}
+
     def _taken(self, mosaic: MosaicSweep, task: Task, result: Any) -> None:
         if task.kind == "checksum":
             self._check(mosaic, cast(str, result))
@@ -225,6 +229,8 @@ class Sweep:
         names = content.get("products", {}).values()
         if content.get("key") == mosaic.key and all((self._out / name).exists() for name in names):
             mosaic.outcome = outcome(mosaic.path, content, self._out, "kept")
+            if is_of(self._journal_of(mosaic), self._journal_key(mosaic)):
+                self._journal_of(mosaic).unlink()  # its process was killed just after the record
         else:
             mosaic.ready.append(Task(kind="open", mosaic=mosaic.number))
 
@@ -238,9 +244,10 @@ class Sweep:
         name = self._journal_of(mosaic)
         if self._restart:
             name.unlink(missing_ok=True)
-        made_by = [__version__, os.environ.get("KERAS_BACKEND", "")]
-        key = {**self._depends_on, "image": stamp(mosaic.path), "made_by": made_by}
-        mosaic.journal = Journal(name, key)
+        mosaic.journal = Journal(name, self._journal_key(mosaic))
+        if mosaic.journal.entries:  # its process may have been killed while it wrote products
+            for left in left_beside(self._out / name for name in product_names(mosaic.path)):
+                left.unlink(missing_ok=True)
         for (kind, number, place), arrays in mosaic.journal.entries.items():
             plane = mosaic.planes[number]
             if plane.failure:

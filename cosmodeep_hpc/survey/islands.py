@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 from astropy import units as u
+from astropy.coordinates import ICRS
 from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import ArrayLike, NDArray
 
 from cosmodeep_hpc.survey.swept import Swept, SweptPlane
@@ -201,7 +203,13 @@ def icrs(wcs: WCS, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
 
     NaN beyond the edge of the projection.
     """
-    sky = wcs.pixel_to_world(np.atleast_1d(np.asarray(x, float)), np.asarray(y, float)).icrs
+    x, y = np.atleast_1d(np.asarray(x, float)), np.asarray(y, float)
+    if type(wcs_to_celestial_frame(wcs)) is ICRS:  # as below, in a tenth of the time
+        world = wcs.pixel_to_world_values(x, y)
+        ra, dec = world[wcs.wcs.lng], world[wcs.wcs.lat]
+        if not ((ra < 0) | (ra >= 360)).any():
+            return np.stack([ra, dec], axis=-1)
+    sky = wcs.pixel_to_world(x, y).icrs
     return np.stack([sky.ra.deg, sky.dec.deg], axis=-1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Journal:
         """
         self.path = path
         self.entries: dict[Entry, list[NDArray[np.float32]]] = {}
-        head = json.dumps(key, sort_keys=True).encode() + b"\n"
+        head = _head(key)
         with naming(path, "write"):
             path.touch()
             self._file = path.open("r+b")
@@ -76,14 +77,14 @@ class Journal:
         Raises:
             InputError: it cannot be written, or the disk is full.
         """
-        content = b"".join(np.ascontiguousarray(a, dtype=np.float32).tobytes() for a in arrays)
-        about = {
-            "entry": entry,
-            "shapes": [a.shape for a in arrays],
-            "crc32": crc32(content),
-        }
+        parts = [np.ascontiguousarray(a, dtype=np.float32) for a in arrays]
+        checksum = 0
+        for part in parts:
+            checksum = crc32(part, checksum)
+        about = {"entry": entry, "shapes": [a.shape for a in arrays], "crc32": checksum}
         with naming(self.path, "write"):
-            self._file.write(json.dumps(about).encode() + b"\n" + content)
+            self._file.write(json.dumps(about).encode() + b"\n")
+            self._file.writelines(part.data for part in parts)
             self._file.flush()
         self.entries[entry] = arrays
 
@@ -97,3 +98,14 @@ class Journal:
         """Remove it: the products are there."""
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+def is_of(path: Path, key: dict[str, Any]) -> bool:
+    """Whether there is a journal at `path`, and of this."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.readline() == _head(key)
+    return False
+
+
+def _head(key: dict[str, Any]) -> bytes:
+    return json.dumps(key, sort_keys=True).encode() + b"\n"

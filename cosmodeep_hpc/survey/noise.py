@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from cosmodeep_hpc.tiles.median import have_data
+
 MESH = 5  # tiles along the side of a cell of the mesh: 200 pixels, wider than most sources
 SAMPLE = 4096  # pixels of a cell at most that its noise is measured on: to 2 %
 LEAST = 64  # pixels with data without which a cell's noise is not measured
@@ -50,9 +52,24 @@ def measure(pixels: NDArray[np.float32], side: int) -> Mesh:
         mesh.low[row] = np.fmin.reduceat(lowest, starts)
         mesh.high[row] = np.fmax.reduceat(highest, starts)
         sampled = strip[step // 2 :: step] if len(strip) > step else strip
-        for col in range(cols):
-            mesh.sigma[row, col] = _sigma(sampled[:, col * side : (col + 1) * side : step])
+        whole = nx // side
+        if whole:
+            mesh.sigma[row, :whole] = _sigmas(sampled[:, : whole * side], side, step)
+        if whole < cols:
+            mesh.sigma[row, whole] = _sigma(sampled[:, whole * side :: step])
     return mesh
+
+
+def _sigmas(sampled: NDArray[np.float32], side: int, step: int) -> NDArray[np.float32]:
+    """The robust noise of cells that lie side by side, each of `side` columns: all at once."""
+    cells = sampled.reshape(len(sampled), -1, side)[:, :, ::step].transpose(1, 0, 2)
+    samples = cells.reshape(len(cells), -1)
+    if samples.shape[1] < LEAST or not have_data(samples.reshape(-1)):
+        return np.array([_sigma(sample) for sample in samples], dtype=np.float32)
+    middle = samples.shape[1] // 2
+    median = np.partition(samples, middle, axis=1)[:, middle]
+    deviation = np.abs(samples - median[:, None])
+    return np.asarray(TO_SIGMA * np.partition(deviation, middle, axis=1)[:, middle])
 
 
 def _sigma(sample: NDArray[np.float32]) -> float:

@@ -16,6 +16,7 @@ from cosmodeep_hpc.survey.layout import Layout, Stripe
 from cosmodeep_hpc.survey.noise import Mesh
 from cosmodeep_hpc.survey.scaling import RmsMap, Scaling
 from cosmodeep_hpc.survey.view import View, averaged
+from cosmodeep_hpc.tiles.median import have_data
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
 TILES_AT_ONCE = 16384  # cut out of a stripe at a time: 100 MB
@@ -135,10 +136,10 @@ def tiles_of(pixels: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]
 
 def _counts(pixels: NDArray[np.float32], side: int) -> NDArray[np.int64]:
     """Pixels with data in each cell of `side` x `side`; exactly 0 is padding."""
+    if have_data(pixels.reshape(-1)):
+        return _inside(pixels.shape, side)
     good = np.isfinite(pixels)
     good &= pixels != 0
-    if good.all():
-        return _inside(pixels.shape, side)
     down, right = (np.arange(0, length, side) for length in pixels.shape)
     return np.add.reduceat(np.add.reduceat(good, down, axis=0, dtype=np.int64), right, axis=1)
 

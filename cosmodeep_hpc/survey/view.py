@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.tiles.fits.image import Image
 
@@ -79,11 +80,8 @@ def averaged(pixels: NDArray[np.float32], block: int) -> NDArray[np.float32]:
         whole[: pixels.shape[0], : pixels.shape[1]] = pixels
         pixels = whole
     blocks = pixels.reshape(rows, block, cols, block)
-    lines = np.add.reduce(blocks, axis=1)  # whole rows: ten times as fast as both axes at once
-    mean = lines[:, :, 0].copy()
-    for column in range(1, block):
-        mean += lines[:, :, column]
-    mean *= np.float32(1 / block**2)
+    mean = np.empty((rows, cols), dtype=np.float32)
+    _average(np.ascontiguousarray(pixels), block, np.float32(1 / block**2), mean)
     row, col = np.nonzero(np.isnan(mean))
     for first in range(0, len(row), CUT_AT_ONCE // block**2 + 1):
         some = slice(first, first + CUT_AT_ONCE // block**2 + 1)
@@ -91,7 +89,23 @@ def averaged(pixels: NDArray[np.float32], block: int) -> NDArray[np.float32]:
         count = np.isfinite(cut).sum(axis=1)
         total = np.nansum(cut, axis=1, dtype=np.float32)
         mean[row[some], col[some]] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return np.asarray(mean)
+    return mean
+
+
+@compiled
+def _average(pixels, block, factor, mean) -> None:  # type: ignore[no-untyped-def]
+    """The sum of each block times a factor: first along columns, then along the row of sums."""
+    line = np.empty(pixels.shape[1], dtype=np.float32)
+    for row in range(len(mean)):
+        line[:] = pixels[row * block]
+        for below in range(row * block + 1, (row + 1) * block):
+            for i in range(len(line)):
+                line[i] += pixels[below, i]
+        for col in range(mean.shape[1]):
+            total = line[col * block]
+            for i in range(col * block + 1, (col + 1) * block):
+                total += line[i]
+            mean[row, col] = total * factor
 
 
 def rebinning(image: Image, pixel_scale: float, *, any_scale: bool) -> tuple[int, tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """A file with its final name is complete; a failure leaves the earlier one and no litter."""
 
 import json
+import os
 import resource
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import (
+    left_beside,
     make_folder,
     read_json,
     replacing,
     replacing_hdf5,
+    replacing_together,
     sha256,
     write_json,
 )
@@ -59,6 +62,55 @@ def test_failure_keeps_the_earlier_file(tmp_path, error):
         raise error
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_files_together_get_their_names_when_all_are_whole(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with replacing_together() as beside:
+        for name in ("a.txt", "b.txt"):
+            temporary = beside(tmp_path / name)
+            temporary.write_text("new")
+            assert temporary.suffix == ".txt"
+        assert (tmp_path / "a.txt").read_text() == "old" and not (tmp_path / "b.txt").exists()
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "new", "b.txt": "new"}
+    with replacing_together():
+        pass  # no file at all
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_keeps_all_earlier_files(tmp_path, error):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(error), replacing_together() as beside:
+        beside(tmp_path / "a.txt").write_text("new")
+        beside(tmp_path / "b.txt").write_text("ne")
+        raise error
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "old"}
+
+
+def test_what_a_killed_process_has_left_is_found(tmp_path):
+    """And not what another writes of a file whose name begins or ends alike."""
+    paths = [tmp_path / "a.mask.fits", tmp_path / "a.fits", tmp_path / "a.png"]
+    others = [tmp_path / "a.b.fits", tmp_path / "ba.fits", tmp_path / "a.h5"]
+    with replacing_together() as beside:
+        left = {beside(path) for path in paths}
+        for path in (*left, *map(beside, others), *paths):
+            path.touch()
+        assert set(left_beside(paths)) == left
+
+
+def test_a_disk_that_is_full_when_files_are_synced_together(tmp_path, monkeypatch):
+    """Then alone do some file systems say so; none of the files gets its name."""
+    (tmp_path / "a.txt").write_text("old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    refused = pytest.raises(InputError, match=r"a\.txt: cannot write it: No space left")
+    with refused, replacing_together() as beside:
+        for name in ("a.txt", "b.txt"):
+            beside(tmp_path / name).write_text("new")
+        monkeypatch.setattr(os, "fsync", full)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "old"}
 
 
 def test_disk_full(tmp_path):

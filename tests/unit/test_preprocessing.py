@@ -10,7 +10,7 @@ from fields import NOISE, blobs, write
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.tiles import preprocessing as module
 from cosmodeep_hpc.tiles.fits.image import open_image
-from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing, median, robust_noise
+from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing, robust_noise
 from cosmodeep_hpc.tiles.scaling import logarithm
 
 
@@ -96,17 +96,6 @@ def test_the_logarithm_is_that_of_float64_rounded():
     expected = np.log(x.astype(np.float64))
     found = np.array([logarithm(value) for value in x])
     assert (abs(found - expected) / np.maximum(abs(expected), 1)).max() < 1.2e-7  # an ulp of 1
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 1000, 10_001])
-@pytest.mark.parametrize("kind", ["normal", "ties"])
-def test_median_is_that_of_numpy(count, kind):
-    random = np.random.default_rng(count)
-    values = random.normal(size=count) if kind == "normal" else random.integers(-2, 2, count)
-    values = values.astype(np.float32)
-    before = values.copy()
-    assert median(values) == np.median(values) and median(values).dtype == np.float32
-    np.testing.assert_array_equal(values, before)
 
 
 def test_noise_is_that_of_astropy(tmp_path):

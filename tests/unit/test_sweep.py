@@ -17,6 +17,7 @@ from sweeping import sweep_with
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.survey import sweep
+from cosmodeep_hpc.survey.journal import Journal
 from cosmodeep_hpc.survey.task import Outcome, Request
 from cosmodeep_hpc.survey.view import View
 from cosmodeep_hpc.tiles.fits.image import open_image
@@ -286,6 +287,30 @@ def test_a_stopped_sweep_goes_on_where_it_was(tmp_path, stop_after):
     after = model.network.tiles - seen - before
     assert before + after == seen  # not one tile twice, none left out
     assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_the_journal_of_a_sweep_killed_just_after_the_record_goes(tmp_path, monkeypatch):
+    path, model, out = tmp_path / "a.fits", brightest_pixel_model(), tmp_path / "out"
+    write(path, noise((80, 80)))
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "remove", Journal.close)
+        (done,) = sweep_with(model, [path], out)
+    assert done.state == "done" and (out / ".a.journal").exists()
+    (again,) = sweep_with(model, [path], out, restart=False)
+    assert again.state == "kept" and not list(out.glob(".*"))
+
+
+def test_half_products_of_a_killed_sweep_go(tmp_path):
+    path, model = write(tmp_path / "a.fits", noise((1200, 400))), brightest_pixel_model()
+    draws = iter(range(100))
+    assert swept(path, model, left=lambda: next(draws) > 8, batch=50) is None
+    out, unique = tmp_path / "out", "0123456789abcdef" * 2
+    own = [out / f".a.mask.{unique}.part.fits", out / f".a.{unique}.part.json"]
+    other = out / f".a.b.mask.{unique}.part.fits"  # of an image that another job sweeps
+    for left in (*own, other):
+        left.touch()
+    swept(path, model, restart=False, batch=50)
+    assert [left.name for left in out.glob(".*")] == [other.name]
 
 
 @pytest.mark.parametrize("damage", ["another option", "cut", "flipped", "another image"])

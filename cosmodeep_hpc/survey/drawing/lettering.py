@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,8 +24,9 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
 
 
+@lru_cache(maxsize=512)
 def lettered(text: str, size: int) -> NDArray[np.uint8]:
-    """A line of text: uint8 (height, width), 255 where a pixel is all ink.
+    """A line of text: uint8 (height, width), 255 where a pixel is all ink; not to be written to.
 
     Lines of a size are of one height and share their baseline. What cannot be printed is `?`.
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.survey.drawing.graticule import axis_name, ticks
 from cosmodeep_hpc.survey.drawing.lettering import lettered, shortened
 from cosmodeep_hpc.survey.view import averaged
 from cosmodeep_hpc.tiles.fits.image import Image
-from cosmodeep_hpc.tiles.preprocessing import GAUSSIAN, median
+from cosmodeep_hpc.tiles.median import median
+from cosmodeep_hpc.tiles.preprocessing import GAUSSIAN
 
 BLACK = 199  # greys are the colours from 0, white, to this one
 NO_DATA, RED, BLUE = 200, 201, 202
@@ -92,7 +95,7 @@ def panel(
     noise = _noise(small)
     rows = scale.index(0, block, small.shape[0])
     columns = scale.index(1, block, small.shape[1])
-    plane = _grey(small, noise)[rows][:, columns]
+    plane = _repeated(_grey(small, noise), rows, columns)
     for outline in reversed(outlines):  # the first one lies uppermost
         _outline(plane, scale, outline)
     height, width = (max(length, LEAST) for length in plane.shape)
@@ -128,13 +131,34 @@ def _noise(small: NDArray[np.float32]) -> float:
 def _grey(small: NDArray[np.float32], noise: float) -> NDArray[np.uint8]:
     """The colours of a thumbnail."""
     step = np.float32((BRIGHTEST - FAINTEST) * noise / (_FINE - 1))
-    level = (small - np.float32(FAINTEST * noise)) / step
-    np.clip(level, 0, _FINE - 1, out=level)
-    blank = np.isnan(level)
-    level[blank] = 0
-    colours = _STRETCH[level.astype(np.uint16)]
-    colours[blank] = NO_DATA
-    return np.asarray(colours)
+    colours = np.empty(small.shape, np.uint8)
+    pixels = np.ascontiguousarray(small).reshape(-1)
+    _colour(pixels, np.float32(FAINTEST * noise), step, _STRETCH, colours.reshape(-1))
+    return colours
+
+
+@compiled
+def _colour(pixels, faintest, step, stretch, colours) -> None:  # type: ignore[no-untyped-def]
+    """The colour of each pixel (n,) into `colours`."""
+    last = np.float32(len(stretch) - 1)
+    for i in range(len(pixels)):
+        level = (pixels[i] - faintest) / step
+        has_data = level == level
+        level = min(max(level, np.float32(0)), last) if has_data else np.float32(0)
+        colours[i] = stretch[np.int32(level)] if has_data else NO_DATA
+
+
+def _repeated(
+    cells: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[Any]:
+    """The cells of these rows and columns; in the order of rows in memory, unlike `[:, columns]`.
+
+    Both rise, and most often repeat each cell as often.
+    """
+    for axis, index in enumerate((rows, columns)):
+        if len(index) != cells.shape[axis] or index[0] != 0 or index[-1] != len(index) - 1:
+            cells = cells.take(index, axis=axis)
+    return cells
 
 
 def _outline(plane: NDArray[np.uint8], scale: Scale, outline: Outline) -> None:
@@ -142,7 +166,7 @@ def _outline(plane: NDArray[np.uint8], scale: Scale, outline: Outline) -> None:
     if not outline.where.any():
         return
     rows, columns = (scale.index(axis, outline.cell, outline.where.shape[axis]) for axis in (0, 1))
-    inside = np.pad(outline.where[rows][:, columns], 1)
+    inside = np.pad(_repeated(outline.where, rows, columns), 1)
     upright, level = inside[1:, 1:-1] != inside[:-1, 1:-1], inside[1:-1, 1:] != inside[1:-1, :-1]
     edge = upright[1:] | upright[:-1] | level[:, 1:] | level[:, :-1]
     plane[edge] = outline.colour

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from cosmodeep_hpc.survey.products.columns import Column, is_missing, plain
-from cosmodeep_hpc.survey.products.fitsfile import image_header, write_data, write_header
+from cosmodeep_hpc.survey.products.columns import Column, texts
+from cosmodeep_hpc.survey.products.fitsfile import Card, image_header, write_data, write_header
 
 FITS_TYPES = {"int": ("J", ">i4"), "double": ("D", ">f8"), "boolean": ("L", "S1")}
 
@@ -21,7 +21,8 @@ def write_fits(columns: list[Column], header: fits.Header, path: Path) -> None:
 
     Source: FITS standard 4.0, section 7.3.
     """
-    arrays, cards = [], []
+    arrays: list[np.ndarray] = []
+    cards: list[Card] = []
     for number, column in enumerate(columns, 1):
         array, form = _stored(column)
         arrays.append(array)
@@ -37,20 +38,18 @@ def write_fits(columns: list[Column], header: fits.Header, path: Path) -> None:
     )
     for column, array in zip(columns, arrays, strict=True):
         rows[column.name] = array
-    head = fits.Header(
-        [
-            ("XTENSION", "BINTABLE"),
-            ("BITPIX", 8),
-            ("NAXIS", 2),
-            ("NAXIS1", rows.dtype.itemsize),
-            ("NAXIS2", len(rows)),
-            ("PCOUNT", 0),
-            ("GCOUNT", 1),
-            ("TFIELDS", len(columns)),
-            *cards,
-            ("EXTNAME", "ISLANDS"),
-        ]
-    )
+    head: list[Card] = [
+        ("XTENSION", "BINTABLE"),
+        ("BITPIX", 8),
+        ("NAXIS", 2),
+        ("NAXIS1", rows.dtype.itemsize),
+        ("NAXIS2", len(rows)),
+        ("PCOUNT", 0),
+        ("GCOUNT", 1),
+        ("TFIELDS", len(columns)),
+        *cards,
+        ("EXTNAME", "ISLANDS"),
+    ]
     with path.open("wb") as file:
         write_header(file, image_header(()))
         write_header(file, head, header)
@@ -74,5 +73,4 @@ def write_csv(columns: list[Column], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(column.name for column in columns)
-        for row in zip(*(column.values for column in columns), strict=True):
-            writer.writerow("" if is_missing(value) else plain(value) for value in row)
+        writer.writerows(zip(*map(texts, columns), strict=True))

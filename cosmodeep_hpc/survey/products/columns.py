@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -163,9 +162,16 @@ def _known(text: Sequence[str], angle: Sequence[float]) -> list[str]:
 
 def is_missing(value: Any) -> bool:
     """Whether a row has no value in a column."""
-    return isinstance(value, float) and math.isnan(value)
+    return isinstance(value, float) and value != value
 
 
-def plain(value: Any) -> Any:
-    """A value as text that reads back as what it is, whatever numpy calls its numbers."""
-    return repr(float(value)) if isinstance(value, float) else value
+def texts(column: Column) -> list[str]:
+    """The values as text that reads back as what they are; empty where there is none.
+
+    Whatever numpy calls its numbers.
+    """
+    return ["" if is_missing(value) else _text(value) for value in column.values]
+
+
+def _text(value: Any) -> str:
+    return repr(float(value)) if isinstance(value, float) else str(value)

@@ -15,19 +15,19 @@ def probability(swept: Swept, cube: Cube, cards: fits.Header, path: Path) -> Non
     """Write the probability, NaN where there is no data, and the coverage as an extension."""
     values = cube.grids([plane.probability for plane in swept.planes], float("nan"))
     coverage = cube.grids([plane.coverage for plane in swept.planes], 0)
-    kind = fits.Header([("BTYPE", "probability of signal", "NaN: no data")])
-    covered = fits.Header([("BTYPE", "coverage", "share of a cell's pixels with data")])
+    kind = ("BTYPE", "probability of signal", "NaN: no data")
+    covered = ("BTYPE", "coverage", "share of a cell's pixels with data")
     with path.open("wb") as file:
-        write_header(file, image_header(values.shape, "f4"), cards, kind)
+        write_header(file, image_header(values.shape, "f4"), cards, [kind])
         write_data(file, values)
-        write_header(file, image_header(values.shape, "f4", "COVERAGE"), cards, covered)
+        write_header(file, image_header(values.shape, "f4", "COVERAGE"), cards, [covered])
         write_data(file, coverage)
 
 
 def tiles(swept: Swept, cube: Cube, cards: fits.Header, path: Path) -> None:
     """Write the mask on the grid of cells: 1 signal, 0 noise, 255 no data."""
     values = cube.grids([plane.tile_mask(swept.threshold) for plane in swept.planes], NO_DATA)
-    kind = fits.Header([("BTYPE", "tile mask", "1 signal, 0 noise, 255 no data")])
+    kind = ("BTYPE", "tile mask", "1 signal, 0 noise, 255 no data")
     with path.open("wb") as file:
-        write_header(file, image_header(values.shape), cards, kind)
+        write_header(file, image_header(values.shape), cards, [kind])
         write_data(file, values)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.files import replacing_hdf5
+from cosmodeep_hpc.files import hdf5_content
 from cosmodeep_hpc.survey.islands import Islands
 from cosmodeep_hpc.survey.swept import Swept
+
+if TYPE_CHECKING:
+    import h5py
 
 ABOUT = {
     "probability": ("", "probability of signal; NaN: no data"),
@@ -40,7 +43,8 @@ def write(swept: Swept, islands: Islands, header: fits.Header, path: Path) -> No
         "tiles": [plane.tile_mask(swept.threshold) for plane in swept.planes],
         "islands": islands.labels,
     }
-    with replacing_hdf5(path) as file:
+
+    def fill(file: h5py.File) -> None:
         for name, planes in grids.items():
             values = planes[0] if len(planes) == 1 else np.stack(planes)
             dataset = file.create_dataset(name, data=values, track_times=False)
@@ -56,3 +60,5 @@ def write(swept: Swept, islands: Islands, header: fits.Header, path: Path) -> No
         file.attrs["cell_pixels"] = swept.cell
         file.attrs["tile_pixels"] = swept.tile
         file.attrs["rebin"] = swept.rebin
+
+    path.write_bytes(hdf5_content(fill))

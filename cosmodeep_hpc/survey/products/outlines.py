@@ -57,8 +57,9 @@ def polygon(cells: NDArray[np.bool_]) -> list[Vertex]:
 
 def _loops(cells: NDArray[np.bool_]) -> list[list[Vertex]]:
     """Closed loops of unit sides with the cells on their left, 8-connected cells in one."""
-    padded = np.pad(cells, 1)
+    padded = np.zeros((cells.shape[0] + 2, cells.shape[1] + 2), np.bool_)
     here = padded[1:-1, 1:-1]
+    here[:] = cells
     following: dict[Vertex, list[Vertex]] = {}
     for open_side, begin, step in (
         (~padded[:-2, 1:-1], (0, 0), (1, 0)),  # below: eastward
@@ -66,8 +67,9 @@ def _loops(cells: NDArray[np.bool_]) -> list[list[Vertex]]:
         (~padded[2:, 1:-1], (1, 1), (-1, 0)),  # above: westward
         (~padded[1:-1, :-2], (0, 1), (0, -1)),  # left: downward
     ):
-        for row, col in np.argwhere(here & open_side):
-            start = (int(col) + begin[0], int(row) + begin[1])
+        rows, columns = np.nonzero(here & open_side)
+        for row, col in zip(rows.tolist(), columns.tolist(), strict=True):
+            start = (col + begin[0], row + begin[1])
             following.setdefault(start, []).append((start[0] + step[0], start[1] + step[1]))
     loops = []
     for start in sorted(following):  # so that two cells never touch at a start

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from cosmodeep_hpc import __version__
-from cosmodeep_hpc.survey.products.columns import Column, is_missing, plain
+from cosmodeep_hpc.survey.products.columns import Column, texts
 
 HEAD = """<?xml version="1.0" encoding="utf-8"?>
 <VOTABLE version="1.3" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"
@@ -44,22 +43,18 @@ def write_votable(columns: list[Column], about: dict[str, str], path: Path) -> N
         meaning = escape(column.meaning)
         lines.append(f"   <FIELD{attributes}><DESCRIPTION>{meaning}</DESCRIPTION></FIELD>")
     lines += ["   <DATA>", "    <TABLEDATA>"]
-    for row in zip(*(column.values for column in columns), strict=True):
-        cells = "".join(
-            f"<TD>{_cell(value, column.kind)}</TD>"  # empty: no value
-            for value, column in zip(row, columns, strict=True)
-        )
-        lines.append(f"     <TR>{cells}</TR>")
+    for row in zip(*(_cells(column) for column in columns), strict=True):
+        cells = "</TD><TD>".join(row)  # empty: no value
+        lines.append(f"     <TR><TD>{cells}</TD></TR>")
     lines += ["    </TABLEDATA>", "   </DATA>", "  </TABLE>", " </RESOURCE>", "</VOTABLE>"]
     path.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _cell(value: Any, kind: str) -> str:
-    if is_missing(value):
-        return ""
-    if kind == "boolean":
-        return "T" if value else "F"
-    return escape(value) if kind == "char" else str(plain(value))
+def _cells(column: Column) -> list[str]:
+    if column.kind == "boolean":
+        return ["T" if value else "F" for value in column.values]
+    found = texts(column)
+    return [escape(text) for text in found] if column.kind == "char" else found
 
 
 def _attributes(**values: str) -> str:

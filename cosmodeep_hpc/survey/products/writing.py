@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import naming
-from cosmodeep_hpc.files import replacing, write_json
+from cosmodeep_hpc.files import replacing_together, write_json
 from cosmodeep_hpc.survey import islands as island_finder
 from cosmodeep_hpc.survey.islands import Islands
 from cosmodeep_hpc.survey.products import (
@@ -38,6 +38,9 @@ SUFFIXES = (
     *("moc.fits", "png"),
 )
 """Endings of all products but the record."""
+
+Make = Callable[[str, str, Callable[[Path], None]], None]
+"""Has a product of a kind and an ending written, by what is given the path to write to."""
 
 
 def stem(path: Path) -> str:
@@ -76,14 +79,25 @@ def write(swept: Swept, config: Config, out: Path, *, refine: bool) -> None:
     with naming(out, "write in"):  # a record speaks of the products beside it, and of no others
         record_of(swept.path, out).unlink(missing_ok=True)
 
-    def make(kind: str, suffix: str, writer: Callable[[Path], None]) -> None:
-        assert suffix in SUFFIXES
-        path = out / f"{name}.{suffix}"
-        with replacing(path) as temporary:
-            writer(temporary)
-        swept.files[kind] = path
-
     cube, islands = Cube.of(swept), island_finder.find(swept)
+    with replacing_together() as beside:
+
+        def make(kind: str, suffix: str, writer: Callable[[Path], None]) -> None:
+            assert suffix in SUFFIXES
+            path = out / f"{name}.{suffix}"
+            with naming(path, "write"):
+                writer(beside(path))
+            swept.files[kind] = path
+
+        _write_products(swept, cube, islands, config, make, refine=refine)
+    record = provenance.record(swept, cube, islands.islands, config, refine=refine)
+    write_json(record_of(swept.path, out), record)
+
+
+def _write_products(
+    swept: Swept, cube: Cube, islands: Islands, config: Config, make: Make, *, refine: bool
+) -> None:
+    """Write all but the record."""
     on_grid = cube.header(swept.cell)
     cards = provenance.cards(swept)
     on_grid.update(cards)
@@ -91,11 +105,8 @@ def write(swept: Swept, config: Config, out: Path, *, refine: bool) -> None:
     make("tiles", "tiles.fits", lambda p: grids.tiles(swept, cube, on_grid, p))
     refined = _write_masks(swept, cube, islands, cards, config, make, refine=refine)
 
-    path = out / f"{name}.h5"
-    hdf5.write(swept, islands, on_grid, path)
-    swept.files["hdf5"] = path
-
-    table = columns(printable(name), islands.islands, places(swept, cube), refined)
+    make("hdf5", "h5", lambda p: hdf5.write(swept, islands, on_grid, p))
+    table = columns(printable(stem(swept.path)), islands.islands, places(swept, cube), refined)
     about = {
         "image": swept.name,
         "image_sha256": swept.sha256,
@@ -111,9 +122,6 @@ def write(swept: Swept, config: Config, out: Path, *, refine: bool) -> None:
     make("moc", "moc.fits", lambda p: skycoverage.write(swept, p))
     make("picture", "png", lambda p: quicklook.write(swept, p))
 
-    record = provenance.record(swept, cube, islands.islands, config, refine=refine)
-    write_json(record_of(swept.path, out), record)
-
 
 def _write_masks(
     swept: Swept,
@@ -121,7 +129,7 @@ def _write_masks(
     islands: Islands,
     cards: fits.Header,
     config: Config,
-    make: Callable[[str, str, Callable[[Path], None]], None],
+    make: Make,
     *,
     refine: bool,
 ) -> Refined | None:

@@ -11,6 +11,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.tiles.fits.cards import value
 from cosmodeep_hpc.tiles.fits.storage import Storage
@@ -18,6 +19,10 @@ from cosmodeep_hpc.tiles.fits.storage import Storage
 DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 CHUNK = 2**16  # numbers converted at once: they stay in the cache
 _WIDER = 4  # a read of whole rows is faster than one of many pieces that are a fourth of them
+_SHORT = 2**14  # or where rows have no more numbers than this
+_NUMBERS = 2**20  # of whole rows, read at once for pieces of them
+NAN, INFINITE, SIZE = np.uint32(0x7FC00000), np.uint32(0x7F800000), np.uint32(0x7FFFFFFF)
+"""Bits of float32: of a number that is none, of infinity, and of all but the sign."""
 _PIECE = 2**22  # bytes at most read at once where not all of them are wanted
 
 
@@ -112,6 +117,20 @@ def _finish(pixels: NDArray[np.float32], factor: float) -> None:
         pixels[infinite] = np.nan
 
 
+@compiled
+def _from_stored(bits):  # type: ignore[no-untyped-def]
+    """The bits of float32 numbers of a file as this processor has them, in place.
+
+    Infinite becomes NaN.
+    """
+    for i in range(len(bits)):
+        stored = bits[i]
+        turned = (
+            (stored << 24) | ((stored & 0xFF00) << 8) | ((stored >> 8) & 0xFF00) | (stored >> 24)
+        )
+        bits[i] = NAN if turned & SIZE == INFINITE else turned
+
+
 class Pixels(Protocol):
     """Reads a box of a plane."""
 
@@ -150,9 +169,14 @@ class StoredPixels:
         for axis in range(len(self.axes) - 2, -1, -1):
             strides[axis] = strides[axis + 1] * self.axes[axis + 1]
         y, x = self.celestial
-        if strides[x] == 1 and len(columns) < self.axes[x] <= _WIDER * len(columns):
-            whole = self.read(plane, rows, range(self.axes[x]), factor)
-            return whole[:, columns.start : columns.stop]
+        if strides[x] == 1 and len(columns) < self.axes[x] <= max(_WIDER * len(columns), _SHORT):
+            found = np.empty((len(rows), len(columns)), np.float32)
+            at_once = max(1, _NUMBERS // self.axes[x])
+            for start in range(0, len(rows), at_once):
+                some = rows[start : start + at_once]
+                whole = self.read(plane, some, range(self.axes[x]), factor)
+                found[start : start + at_once] = whole[:, columns.start : columns.stop]
+            return found
         others = [axis for axis in range(len(self.axes)) if axis not in self.celestial]
         first = sum(strides[axis] * index for axis, index in zip(others, plane, strict=True))
         first += columns.start * strides[x]
@@ -172,8 +196,9 @@ class StoredPixels:
             with np.errstate(over="ignore", invalid="ignore"):
                 for chunk in chunks(out, CHUNK):
                     if np.little_endian:
-                        chunk.view(np.uint32).byteswap(inplace=True)
-                    _finish(chunk, factor)
+                        _from_stored(chunk.view(np.uint32))
+                    if factor != 1.0 or not np.little_endian:
+                        _finish(chunk, factor)
             return
         count = max(1, _PIECE // (item.itemsize * step))
         for number, piece in enumerate(chunks(out, count)):
