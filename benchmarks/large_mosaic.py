@@ -3,7 +3,7 @@
     python -m benchmarks.large_mosaic --folder FOLDER                       # 5 GB of disk
     mpirun -np 2 --bind-to none python -m mpi4py -m benchmarks.large_mosaic --folder FOLDER
 
-Noise with sources is written once, then swept with the model that ships. Given are the tiles a
+Noise with sources is written once, then swept with the paper's network. Given are the tiles a
 second, products included, and the most memory that a rank has held; beside it that of a rank which
 has started TensorFlow and loaded the model, and nothing more.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from astropy.io import fits
 
 from cosmodeep_hpc import runtime
-from cosmodeep_hpc.commandline import DEFAULT_MODEL
+from cosmodeep_hpc.commandline import PAPERS_MODEL
 from cosmodeep_hpc.config import load
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.learn import modelfile
@@ -74,11 +74,11 @@ def run(words: argparse.Namespace, world: World) -> None:
         writer.join()
     world.comm.Barrier()
     runtime.start_backend(world)
-    modelfile.load(DEFAULT_MODEL)
+    modelfile.load(PAPERS_MODEL)
     before, start = held(), time.perf_counter()
     config = load(None, [])
     out = words.folder / "products"
-    done = sweep.run(config, DEFAULT_MODEL, [path], out, world, Request(), restart=True)
+    done = sweep.run(config, PAPERS_MODEL, [path], out, world, Request(), restart=True)
     seconds = time.perf_counter() - start
     each = world.comm.gather((before, held()))
     if each is None or not done:

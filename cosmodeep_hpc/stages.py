@@ -220,11 +220,11 @@ def models(args: argparse.Namespace, settings: Config, world: World) -> int:
 
 def report(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Draw the figures and tables of the paper from what the other stages made."""
-    from cosmodeep_hpc.commandline import DEFAULT_MODEL
+    from cosmodeep_hpc.commandline import PAPERS_MODEL
     from cosmodeep_hpc.report import figures
 
     request = figures.Request(
-        models=tuple(args.model or [DEFAULT_MODEL]),
+        models=tuple(args.model or [PAPERS_MODEL]),
         sky=args.sky,
         sky_config=settings if args.config else None,
         images=args.images,

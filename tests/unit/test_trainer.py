@@ -254,8 +254,8 @@ def test_the_learning_rate_of_each_step(train, tmp_path, monkeypatch):
 def test_there_must_be_signal_to_choose_by(train, tmp_path, monkeypatch, option):
     fill = trainer.fill
 
-    def blind(*args):
-        store = fill(*args)
+    def blind(*args, **words):
+        store = fill(*args, **words)
         store.signal[store.validation] = False
         return store
 
