@@ -8,7 +8,7 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import sha256
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.card import Card
-from cosmodeep_hpc.learn.readings import SHARE
+from cosmodeep_hpc.learn.readings import SHARE, Readings
 
 
 def names() -> list[str]:
@@ -49,6 +49,12 @@ def _text(name: str) -> str:
     return (modelfile.MODELS / f"{name}.md").read_text(encoding="utf-8")
 
 
+def _rules(readings: Readings) -> str:
+    """Which rules a counts network reads, in words."""
+    thresholds = ", ".join(f"{f_th:g}" for f_th in readings.thresholds)
+    return f"N_pix {readings.levels[0]} to {readings.levels[-1]} at F_th of {thresholds}"
+
+
 def _facts(card: Card, path: Path) -> str:
     made = card.preprocessing
     points = {
@@ -60,6 +66,7 @@ def _facts(card: Card, path: Path) -> str:
         "file": path.name,
         "SHA-256": sha256(path),
         "label": f"more than {card.n_pix} Sky pixels above {card.f_th:g} Jy/arcsec^2",
+        **({} if card.readings is None else {"reads": _rules(card.readings)}),
         "tile": f"{made.tile_size} x {made.tile_size} pixels of {card.pixel_scale:g} arcsec, "
         f"{made.margin} around it seen too",
         "scaling": made.scaling,

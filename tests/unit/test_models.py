@@ -27,6 +27,8 @@ def test_a_card_says_what_a_user_must_know(name, capsys):
     assert digest in told
     for word in ("Data:", "Made by:", "Scores:", "Limits:", "seed"):
         assert word in told
+    readings = modelfile.read_card(modelfile.find(name)).readings
+    assert ("reads  " in told) == (readings is not None)
     for line in told.splitlines():  # each with its command
         if line.startswith("    bash slurm/"):
             assert (modelfile.MODELS.parents[1] / line.split()[1]).exists()
