@@ -122,8 +122,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--list", type=Path, metavar="FILE", help="a text file of images, one a line")
     sub.add_argument(
         "--model",
-        default=DEFAULT_MODEL,
-        help="run folder, .keras file or shipped name (%(default)s)",
+        help=f"run folder, .keras file or shipped name (default: {DEFAULT_MODEL} of the package)",
     )
     sub.add_argument("--out", required=True, help="folder of products", **folder)
     sub.add_argument(

@@ -168,6 +168,8 @@ def compare(args: argparse.Namespace, settings: Config, world: World) -> int:
 
 def classify(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Sweep mosaics: masks, islands, regions and pictures of the signal in each."""
+    from cosmodeep_hpc.commandline import DEFAULT_MODEL
+    from cosmodeep_hpc.learn import modelfile
     from cosmodeep_hpc.learn.notice import STOPPED, Notice
     from cosmodeep_hpc.survey import sweep
 
@@ -177,7 +179,7 @@ def classify(args: argparse.Namespace, settings: Config, world: World) -> int:
     with Notice() as notice:
         outcomes = sweep.run(
             settings,
-            args.model,
+            args.model or str(modelfile.shipped(DEFAULT_MODEL)),
             images,
             args.out,
             world,

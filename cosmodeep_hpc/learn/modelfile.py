@@ -93,24 +93,30 @@ def save(path: Path, network: Any, about: Card) -> None:
                 raise InputError(f"{path}: {damaged} in it was not written whole; check the disk")
 
 
+def shipped(name: str) -> Path:
+    """Where a model of this name would be, if it shipped with the package."""
+    return MODELS / f"{name}.keras"
+
+
 def find(name: str | Path) -> Path:
     """The file of a run folder, a `.keras` file, or a model that ships with the package.
+
+    Of a folder and a model of one name, the folder counts if it is that of a finished run.
 
     Raises:
         InputError: there is none.
     """
-    path = Path(name)
-    if path.is_dir():
-        if not (path / MODEL).exists():
-            raise InputError(
-                f"{path}: no {MODEL} in it; expected the folder of a finished training run"
-            )
+    path, ships = Path(name), shipped(str(name))
+    if (path / MODEL).exists():
         return path / MODEL
-    if path.exists():
+    if path.is_file():
         return path
-    shipped = MODELS / f"{name}.keras"
-    if shipped.exists():
-        return shipped
+    if ships.exists():
+        return ships
+    if path.is_dir():
+        raise InputError(
+            f"{path}: no {MODEL} in it; expected the folder of a finished training run"
+        )
     ours = ", ".join(sorted(p.stem for p in MODELS.glob("*.keras"))) or "none"
     raise InputError(
         f"{name}: no such model; expected a run folder, a .keras file, or a model of the package "

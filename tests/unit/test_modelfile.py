@@ -4,6 +4,7 @@ import json
 import sys
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +75,18 @@ def turned_around(tmp_path, path):
 
 def test_found_by_folder_and_by_file(path):
     assert modelfile.find(path.parent) == modelfile.find(path) == modelfile.find(str(path)) == path
+
+
+def test_a_folder_of_a_shipped_name_counts_if_it_is_a_run(tmp_path, monkeypatch):
+    """Nothing of the working folder hides a model of the package but a model."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "counts").mkdir()
+    assert modelfile.find("counts") == modelfile.shipped("counts")
+    (tmp_path / "counts" / "model.keras").touch()
+    assert modelfile.find("counts") == Path("counts/model.keras")
+    (tmp_path / "unfinished").mkdir()
+    with pytest.raises(InputError, match="unfinished: no model.keras in it"):
+        modelfile.find("unfinished")
 
 
 def test_the_network_comes_back_bit_for_bit(path):
