@@ -2,15 +2,19 @@
 
     python -m benchmarks.large_mosaic --folder FOLDER                       # 5 GB of disk
     mpirun -np 2 --bind-to none python -m mpi4py -m benchmarks.large_mosaic --folder FOLDER
+    python -m benchmarks.large_mosaic --folder FOLDER --side 100000 --filled 4000     # 2 GB of disk
 
 Noise with sources is written once, then swept with the paper's network. Given are the tiles a
 second, products included, and the most memory that a rank has held; beside it that of a rank which
-has started TensorFlow and loaded the model, and nothing more.
+has started TensorFlow and loaded the model, and nothing more. With `--filled` only as many rows in
+the middle have pixels; the others are a hole in the file, which reads as 0, no data, and takes no
+disk; the mask is then packed.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import time
 from multiprocessing import get_context
@@ -32,14 +36,15 @@ PIXEL, NOISE = 9.6, 0.88e-7  # arcsec, Jy/arcsec^2: those of the model's trainin
 BLOCK = 2000  # rows of noise that are made once and shifted
 
 
-def write_mosaic(path: Path, side: int) -> None:
-    """Noise and round sources, `side` x `side` pixels, streamed."""
+def write_mosaic(path: Path, side: int, filled: int) -> None:
+    """Noise and round sources in `filled` rows of `side` x `side` pixels, streamed."""
     random = np.random.default_rng(1)
-    rows = random.normal(0, NOISE, (BLOCK, side)).astype(">f4")
+    block = min(BLOCK, BLOCK * 20000 // side)
+    rows = random.normal(0, NOISE, (block, side)).astype(">f4")
     y, x = np.mgrid[-30:31, -30:31]
     source = 5 * NOISE * np.exp(-(x**2 + y**2) / (2 * 9.0**2))
     for _ in range(side // 200):
-        row, col = random.integers(40, BLOCK - 40), random.integers(40, side - 40)
+        row, col = random.integers(40, block - 40), random.integers(40, side - 40)
         rows[row - 30 : row + 31, col - 30 : col + 31] += source
     header = fits.Header()
     header["SIMPLE"], header["BITPIX"], header["NAXIS"] = True, -32, 2
@@ -52,10 +57,14 @@ def write_mosaic(path: Path, side: int) -> None:
     header["RADESYS"], header["BUNIT"] = "ICRS", "Jy/arcsec2"
     header["BMAJ"] = header["BMIN"] = 10 / 3600
     with replacing(path) as temporary:
-        output = fits.StreamingHDU(temporary, header)
-        for first in range(0, side, BLOCK):
-            output.write(np.roll(rows, 37 * first // BLOCK, axis=1)[: side - first])
-        output.close()
+        text = header.tostring().encode("ascii")
+        size = len(text) + 4 * side * side
+        with temporary.open("wb") as file:
+            file.write(text)
+            file.seek(4 * side * ((side - filled) // 2), os.SEEK_CUR)
+            for first in range(0, filled, block):
+                file.write(np.roll(rows, 37 * first // block, axis=1)[: filled - first].tobytes())
+            file.truncate(-(-size // 2880) * 2880)
 
 
 def held() -> float:
@@ -65,18 +74,20 @@ def held() -> float:
 
 def run(words: argparse.Namespace, world: World) -> None:
     """Sweep it; a collective call."""
-    path = words.folder / f"mosaic-{words.side}.fits"
+    filled = words.side if words.filled is None else words.filled
+    ending = "" if filled == words.side else f"-{filled}"
+    path = words.folder / f"mosaic-{words.side}{ending}.fits"
     if world.is_root and not path.exists():
         words.folder.mkdir(parents=True, exist_ok=True)
         # in a process of its own: its memory is not the sweep's
-        writer = get_context("spawn").Process(target=write_mosaic, args=(path, words.side))
+        writer = get_context("spawn").Process(target=write_mosaic, args=(path, words.side, filled))
         writer.start()
         writer.join()
     world.comm.Barrier()
     runtime.start_backend(world)
     modelfile.load(PAPERS_MODEL)
     before, start = held(), time.perf_counter()
-    config = load(None, [])
+    config = load(None, [("classify.compress_mask", str(filled < words.side).lower())])
     out = words.folder / "products"
     done = sweep.run(config, PAPERS_MODEL, [path], out, world, Request(), restart=True)
     seconds = time.perf_counter() - start
@@ -97,6 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="of mosaic and products")
     parser.add_argument("--side", type=int, default=20000, help="of the mosaic in pixels")
+    parser.add_argument("--filled", type=int, help="rows of it with pixels; all, if not given")
     run(parser.parse_args(), open_world())
 
 
