@@ -15,6 +15,7 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import calibration
 from cosmodeep_hpc.learn.calibration import Calibration, log_odds
 from cosmodeep_hpc.learn.metrics import curve
+from cosmodeep_hpc.tiles.labels import place
 
 SHARE = 0.99
 """Of Ws, or of purity, that the operating points of these names reach."""
@@ -75,14 +76,14 @@ class Rules:
         Raises:
             InputError: `source`, a model, does not read the rule.
         """
-        near = np.isclose(self.thresholds, f_th, rtol=1e-6, atol=0.0)
-        if not near.any() or not self.levels[0] <= n_pix <= self.levels[-1]:
+        found = place(self.thresholds, f_th)
+        if found is None or not self.levels[0] <= n_pix <= self.levels[-1]:
             raise InputError(
                 f"{source}: does not read label.f_th = {f_th:g}, label.n_pix = {n_pix}; it reads "
                 f"F_th of {', '.join(f'{t:g}' for t in self.thresholds)} Jy/arcsec^2 and N_pix "
                 f"from {self.levels[0]} to {self.levels[-1]}"
             )
-        return int(np.flatnonzero(near)[0])
+        return found
 
     def between(self, n_pix: int) -> tuple[int, int, float]:
         """The levels below and above N_pix, by number, and how far it is from one to the other."""

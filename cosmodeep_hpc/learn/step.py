@@ -146,8 +146,9 @@ class Step:
     def read_times(self) -> dict[str, float]:
         """Seconds of `train` since this was last called: "compute" and "allreduce".
 
-        The sum over ranks includes waiting for the slowest of them; on a GPU, which computes
-        behind the program's back, also waiting for it.
+        The sum over ranks is what of it is left when this rank has computed, waiting for the
+        slowest of them included; on a GPU, which computes behind the program's back, also waiting
+        for it.
         """
         seconds, self._seconds = self._seconds, dict.fromkeys(self._seconds, 0.0)
         return seconds

@@ -46,14 +46,20 @@ def column(thresholds: Sequence[float], f_th: float, source: Path) -> int:
     Raises:
         InputError: `source`, which has the counts, was not made with it.
     """
-    near = np.isclose(thresholds, f_th, rtol=1e-6, atol=0.0)
-    if not near.any():
+    found = place(thresholds, f_th)
+    if found is None:
         raise InputError(
             f"{source}: no counts at F_th = {f_th:g} Jy/arcsec^2; it has "
             f"{', '.join(f'{t:g}' for t in thresholds)}: change label.f_th, or make the tiles "
             "again with it in tiles.thresholds"
         )
-    return int(np.flatnonzero(near)[0])
+    return found
+
+
+def place(thresholds: Sequence[float], f_th: float) -> int | None:
+    """Which of the thresholds a flux threshold is, whatever way it was written; None: none."""
+    near = np.flatnonzero(np.isclose(thresholds, f_th, rtol=1e-6, atol=0.0))
+    return int(near[0]) if len(near) else None
 
 
 def is_signal(counts: NDArray[np.uint16], n_pix: int) -> NDArray[np.bool_]:

@@ -91,6 +91,35 @@ def test_a_fault_on_one_rank_ends_the_job(pairs, tmp_path):
     ]
 
 
+BACKWARD = """
+import sys
+from cosmodeep_hpc import cli
+from cosmodeep_hpc.learn.convolutions import Convolutions
+from cosmodeep_hpc.world import open_world
+
+gradients, done = Convolutions.gradients, []
+
+def faulty(self, *given):
+    done.append(1)
+    if len(done) == 3 and open_world().rank == 1:
+        raise RuntimeError("made on purpose")
+    return gradients(self, *given)
+
+Convolutions.gradients = faulty
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_a_fault_while_a_gradient_is_summed_ends_the_job(tiles, tmp_path):
+    """The sum of the dense layers' gradient is under way, and the other rank waits for the next."""
+    words = ["--tiles", tiles, "--out", tmp_path / "run", "--train.batch", 8]
+    job = mpirun(2, "-c", BACKWARD, "train", *words, timeout=90)
+    assert job.returncode == 1, job.stdout
+    assert told(job) == [
+        "cosmodeep: rank 1: fault: RuntimeError: made on purpose (add --debug for the traceback)"
+    ]
+
+
 NAN = """
 import sys
 import numpy as np

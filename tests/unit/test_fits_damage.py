@@ -60,8 +60,8 @@ def by_astropy(path, mosaic, plane):
         try:
             with fits.open(path) as file:
                 data = file[mosaic.hdu].data
-        except Exception:
-            return None
+        except (OSError, TypeError, ValueError, LookupError, fits.VerifyError):
+            return None  # how often there is something to compare with is counted
         if data is None or data.shape != mosaic.axes:
             return None
         box = list(plane.plane)
