@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def grid_shape(shape: tuple[int, int], size: int) -> tuple[int, int]:
