@@ -1,6 +1,6 @@
 """What all ranks do at the same step: stop since the job is about to end, save since it is time.
 
-A signal sets a flag, a step boundary looks at it.
+A signal sets a flag, and the next step tells it to all ranks with its gradient.
 """
 
 from __future__ import annotations
@@ -9,10 +9,6 @@ import signal
 import time
 from types import FrameType
 from typing import Any
-
-import numpy as np
-
-from cosmodeep_hpc.world import World
 
 STOPPED = 75  # exit status of a run that saved all and wants to be started again (sysexits.h)
 
@@ -47,17 +43,9 @@ class Notice:
     def _take(self, number: int, frame: FrameType | None) -> None:
         self._given = True
 
-    def heard(self, world: World, timer: Timer) -> tuple[bool, bool]:
-        """Whether any rank was given notice, and whether rank 0's timer has run out.
-
-        A collective call, the same answer on all ranks.
-        """
-        flags = np.array([self._given, world.is_root and timer.is_due], dtype=np.uint8)
-        if world.size > 1:
-            from mpi4py import MPI
-
-            world.comm.Allreduce(MPI.IN_PLACE, flags, op=MPI.MAX)
-        return bool(flags[0]), bool(flags[1])
+    def flags(self, timer: Timer) -> tuple[bool, bool]:
+        """What this rank says with its next step: it was given notice, and the timer ran out."""
+        return self._given, timer.is_due
 
 
 class Timer:

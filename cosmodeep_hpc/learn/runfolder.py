@@ -119,6 +119,14 @@ def prepare(
     return state
 
 
+def is_finished(out: Path, recipe: str) -> bool:
+    """Whether this job ended its run before it was killed: Slurm started it again for nothing."""
+    if not claim.restarts() or not (out / modelfile.MODEL).exists():
+        return False
+    found = checkpoint.latest(out, lambda line: None)
+    return found is not None and found[1].recipe == recipe
+
+
 def _remove(out: Path) -> None:
     board = (out / BOARD).glob("events.*")
     latest = out / checkpoint.FOLDER / checkpoint.LATEST

@@ -70,6 +70,8 @@ def run(
         raise known(InputError(f"train.batch = {config.train.batch}: {text}"))
     recipe = runfolder.recipe_of(config, tileset)
     with Notice() as notice, runfolder.held(out, world):
+        if world.on_root(lambda: runfolder.is_finished(out, recipe)):
+            return out / modelfile.MODEL
         state = world.on_root(
             lambda: runfolder.prepare(
                 config, out, recipe, restart=restart, accept_changes=accept_changes, note=note
@@ -172,7 +174,8 @@ def train(job: Job, state: State | None) -> Standing | None:
                 options, epoch * sampler.steps + k, sampler.steps
             )
             with meter.timing("step"):
-                loss, correct = job.step.train(tiles, labels, beside, batch)
+                flags = job.notice.flags(timer)
+                loss, correct, said = job.step.train(tiles, labels, beside, batch, flags)
             if not np.isfinite(loss):
                 raise _not_finite(loss, epoch, k)
             total += 1
@@ -182,7 +185,7 @@ def train(job: Job, state: State | None) -> Standing | None:
             job.progress(
                 total, in_all, f"epoch {epoch + 1}/{options.epochs}, loss {meter.last_loss:.4f}"
             )
-            stopping, due = job.notice.heard(job.world, timer)
+            stopping, due = said
             due = due or total % options.checkpoint_steps == 0
             if k + 1 < sampler.steps and (stopping or due):
                 job.save(epoch, k + 1, total, standing)

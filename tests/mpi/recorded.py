@@ -23,15 +23,15 @@ seen, parts, losses, steps = [], [], [], []
 train = Step.train
 
 
-def recorded(self, tiles, signal, keep, batch):
-    loss, correct = train(self, tiles, signal, keep, batch)
+def recorded(self, tiles, signal, keep, batch, flags):
+    loss, correct, said = train(self, tiles, signal, keep, batch, flags)
     mine = [zlib.crc32(np.ascontiguousarray(tile)) for tile in tiles]
     everywhere = world.comm.allgather(mine)
     seen.append([crc for part in everywhere for crc in part])
     parts.append([len(part) for part in everywhere])
     losses.append(loss / batch)
     steps[:] = [self]
-    return loss, correct
+    return loss, correct, said
 
 
 Step.train = recorded

@@ -90,8 +90,9 @@ for n in (13, 2, 1):  # 5, 4, 4; 1, 1, 0; 1, 0, 0 tiles on three ranks
         return rows[0][-2:]
 
     step._finish = keep_the_sums
-    step.train(tiles[mine], labels[mine] == 1, keep[mine], n)
-    assert found["batch"] == n
+    flags = (world.rank == 1, False, True)  # of one rank, of none, of all
+    *_, said = step.train(tiles[mine], labels[mine] == 1, keep[mine], n, flags)
+    assert found["batch"] == n and said == [True, False, True]
     alone = step._gradient.rows(tiles, labels, keep)
     groups = [[*(np.prod(v.shape) for v in group)] for group in step._gradient.groups]
     groups[0].append(2)  # loss and correct tiles

@@ -8,20 +8,20 @@ import sys
 import time
 
 from cosmodeep_hpc.cli import main
-from cosmodeep_hpc.learn.notice import Notice
+from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.survey.worker import Worker
 
 
 def later(method):
-    def waits(self, *arguments):
+    def waits(self, *arguments, **named):
         time.sleep(float(os.environ["STEP_SECONDS"]))
-        return method(self, *arguments)
+        return method(self, *arguments, **named)
 
     return waits
 
 
 print(f"{os.uname().nodename} start {os.environ.get('SLURM_RESTART_COUNT', 0)}", flush=True)
 if "SLURM_RESTART_COUNT" not in os.environ:
-    Notice.heard = later(Notice.heard)
+    Step.train = later(Step.train)
     Worker.finish = later(Worker.finish)
 sys.exit(main(sys.argv[1:]))

@@ -93,7 +93,7 @@ def loss_by_hand(net, tiles, counts, exceeded):
 
 def test_loss_by_hand(tf, world, data):
     net = fresh()
-    loss, right = Step(tf, net, 1e-3, Allreduce(world)).train(*data, 13)
+    loss, right, _ = Step(tf, net, 1e-3, Allreduce(world)).train(*data, 13)
     losses, rights = loss_by_hand(fresh(), *data)
     assert loss == pytest.approx(losses.sum(), rel=1e-5)
     assert right == pytest.approx(rights.sum(), rel=1e-6)

@@ -65,6 +65,19 @@ def test_a_finished_run_is_refused(tmp_path):
             prepare(tmp_path, accept_changes=accept)
 
 
+def test_a_run_that_ended_before_its_job_was_killed(tmp_path, monkeypatch):
+    """Slurm starts the job again: there is nothing left to do, and nothing to complain of."""
+    checkpoint.write(tmp_path, state(), 3)
+    started_again = "SLURM_RESTART_COUNT"
+    monkeypatch.setenv(started_again, "1")
+    assert not runfolder.is_finished(tmp_path, RECIPE)  # it was killed before its end
+    (tmp_path / "model.keras").touch()
+    assert runfolder.is_finished(tmp_path, RECIPE)
+    assert not runfolder.is_finished(tmp_path, json.dumps({"train.seed": 2}))  # another's
+    monkeypatch.delenv(started_again)
+    assert not runfolder.is_finished(tmp_path, RECIPE)
+
+
 def fill(out):
     """A finished run of two checkpoints, and a file that is not ours."""
     for total in (5, 9):

@@ -51,7 +51,7 @@ def test_loss_by_hand(tf, world, data):
     keep = keep_mask(HIDDEN_UNITS, 0.25, seed=1, epoch=0, rows=range(13))
     logits = logits_by_hand(tf, net, tiles, keep)
     right, wrong = (np.where(signal == s, logits[:, 1], logits[:, 0]) for s in (True, False))
-    loss, correct = step.train(tiles, signal, keep, 13)
+    loss, correct, _ = step.train(tiles, signal, keep, 13)
     assert loss == pytest.approx(np.log1p(np.exp(wrong - right)).sum(), rel=1e-5)
     assert correct == (right > wrong).sum()
 
@@ -122,7 +122,7 @@ def test_a_loss_or_gradient_that_is_not_finite_changes_nothing(tf, world, data, 
     before = step.state(epoch=0, step=0, total_steps=0, recipe="")
     tiles = tiles.copy()
     tiles[3, 2, 1] = value
-    loss, _ = step.train(tiles, signal, np.ones((13, HIDDEN_UNITS), np.float32), 13)
+    loss, *_ = step.train(tiles, signal, np.ones((13, HIDDEN_UNITS), np.float32), 13)
     after = step.state(epoch=0, step=0, total_steps=0, recipe="")
     assert not np.isfinite(loss)
     for part in ("weights", "optimizer"):
@@ -163,7 +163,7 @@ def test_other_ways_to_compute_the_step(tf, world, data, options, tolerance):
         row = np.concatenate([row.numpy() for row in found[::-1]])
         rows[name] = row / float(step._scale.up(tf.constant(1.0)))
         before = net.get_weights()
-        loss, _ = step.train(tiles, signal, keep, 13)
+        loss, *_ = step.train(tiles, signal, keep, 13)
         assert np.isfinite(loss)
         assert all(w.dtype == np.float32 for w in net.get_weights())
         assert any((a != b).any() for a, b in zip(before, net.get_weights(), strict=True))

@@ -24,7 +24,7 @@ STEPS = 2  # of an epoch
 
 @pytest.fixture(scope="module")
 def train(tiles, world):
-    """Train: what came of it, and what the user was told; stopped by USR1 after a step."""
+    """Train: what came of it, and what the user was told; stopped by USR1 after `stop` steps."""
 
     def run(out, *, stop=None, accept_changes=False, restart=False, **options):
         own = {"epochs": 6, "batch": 60, "log_steps": 1, "learning_rate": 1e-3, **options}
@@ -32,7 +32,7 @@ def train(tiles, world):
         told = []
 
         def progress(done, total, note=""):
-            if done == stop:
+            if done + 1 == stop:  # the next step tells it to all ranks
                 os.kill(os.getpid(), signal.SIGUSR1)
 
         model = trainer.run(
@@ -219,7 +219,7 @@ def test_a_changed_option_is_refused_or_accepted(train, tmp_path):
 
 
 def test_another_network_cannot_be_accepted(train, tmp_path, tiles, world):
-    train(tmp_path, stop=1)
+    train(tmp_path, stop=2)
     settings = config.load(None, [("train.batch", "60"), ("model.head", "flatten")])
     with pytest.raises(InputError, match="of a network of other shapes"):
         trainer.run(settings, tiles, tmp_path, world, accept_changes=True)
