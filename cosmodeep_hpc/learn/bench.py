@@ -194,7 +194,8 @@ class _Trial:
         self._batch = batch
 
     def train(self) -> None:
-        self.step.train(self._tiles, self._labels, self._beside, self._batch)
+        # with flags, as training has them: notice of the end, and a checkpoint that is due
+        self.step.train(self._tiles, self._labels, self._beside, self._batch, (False, False))
 
 
 def _steps(trial: _Trial, count: int) -> dict[str, NDArray[np.float64]]:
