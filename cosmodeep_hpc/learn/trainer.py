@@ -174,6 +174,8 @@ def train(job: Job, state: State | None) -> Standing | None:
                 options, epoch * sampler.steps + k, sampler.steps
             )
             with meter.timing("step"):
+                if beside is None:
+                    beside = _dropout(job, epoch, k)
                 flags = job.notice.flags(timer)
                 loss, correct, said = job.step.train(tiles, labels, beside, batch, flags)
             if not np.isfinite(loss):
@@ -208,18 +210,19 @@ def train(job: Job, state: State | None) -> Standing | None:
 
 def _local_batch(
     job: Job, order: NDArray[np.int64], epoch: int, k: int
-) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any]]:
-    """This rank's part of global batch `k`: tiles, and what `Step.train` takes with them."""
+) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any] | None]:
+    """This rank's part of global batch `k`: tiles, and what `Step.train` takes with them.
+
+    For the paper's network the last is left out: it is its dropout.
+    """
     store, options = job.store, job.config
     rows = store.sampler.local_rows(k, job.world.rank, job.world.size)
     chosen, seed = order[rows.start : rows.stop], options.train.seed
     tiles = store.batch(chosen)
     turned: list[NDArray[Any]] = [tiles]
     labels: NDArray[Any] = store.signal[chosen]
-    if store.counted is None:
-        units, dropout = network.HIDDEN_UNITS, options.model.dropout
-        beside: NDArray[Any] = keep_mask(units, dropout, seed=seed, epoch=epoch, rows=rows)
-    else:
+    beside: NDArray[Any] | None = None
+    if store.counted is not None:
         labels, beside = store.counted.bright[chosen], store.counted.exceeded[chosen]
         turned.append(beside)
     if options.train.symmetries:
@@ -227,6 +230,13 @@ def _local_batch(
         for images in turned:
             symmetries.apply(drawn, images)
     return tiles, labels, beside
+
+
+def _dropout(job: Job, epoch: int, k: int) -> NDArray[np.float32]:
+    """The dropout mask of this rank's part of global batch `k`."""
+    rows = job.store.sampler.local_rows(k, job.world.rank, job.world.size)
+    units, dropout, seed = network.HIDDEN_UNITS, job.config.model.dropout, job.config.train.seed
+    return keep_mask(units, dropout, seed=seed, epoch=epoch, rows=rows)
 
 
 def _validated(job: Job, epoch: int, total: int, standing: Standing) -> Standing:
