@@ -13,7 +13,7 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.world import World
 
 # of the models that ship with the package: that to classify with, and that of the paper's figures
-DEFAULT_MODEL, PAPERS_MODEL = "counts", "paper-npix40"
+DEFAULT_MODEL, PAPERS_MODEL = "robust", "paper-npix40"
 
 Stage = Callable[[argparse.Namespace, Config, World], int]
 

@@ -1,4 +1,4 @@
-"""Real radio images pass through whole, and their products are in the right place on the sky.
+"""Real radio images pass through whole, products are in the right place, and a halo is found.
 
 The images are not part of the project: REAL_IMAGES names their folder.
 """
@@ -76,3 +76,36 @@ def test_no_data_is_where_the_image_is_blank(swept, name):
             tile = (slice(row, row + size), slice(col, col + size))
             no_data = blank[tile].mean() > 0.5
             assert (mask[tile] == 255).all() == no_data
+
+
+PLACES = {
+    # what, where it is in A2744 [pixel of the image, from 0]; the region file beside it names them
+    "halo": [(197, 186)],
+    "relic": [(143, 262), (133, 240)],
+    "double": [(108, 125), (116, 147)],  # a bright double source
+    "sidelobes": [(318, 214)],
+}
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory, tf):
+    """The mask of A2744 by the model `robust`, its tiles overlapping: bool (y, x)."""
+    out = tmp_path_factory.mktemp("robust")
+    file, options = FOLDER / "A2744_JVLA.image.fits", ("--classify.stride", 10, "--out", out)
+    done = mpirun(1, "classify", file, "--model", "robust", *options, timeout=150)
+    assert done.returncode == 0, done.stdout
+    return fits.getdata(out / "A2744_JVLA.image.mask.fits").squeeze() == 1
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_the_halo_and_relic_of_a2744_are_found_and_nothing_else(marked, name):
+    for x, y in PLACES[name]:
+        assert marked[y, x] == (name in {"halo", "relic"}), (name, x, y)
+
+
+def test_the_empty_sky_around_a2744_is_left_alone(marked):
+    """Beyond 9 arcmin of the middle between halo and relic there is no emission of the cluster."""
+    y, x = np.indices(marked.shape)
+    far = np.hypot(x - 185, y - 210) * 4 > 9 * 60
+    assert far.mean() > 0.3
+    assert not marked[far].any()

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from cosmodeep_hpc import cli
+from cosmodeep_hpc import cli, commandline
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.report import models
@@ -38,3 +38,7 @@ def test_no_such_model(capsys):
     with pytest.raises(InputError, match="nothing: no model of the package; expected .*npix40"):
         models.describe("nothing")
     assert cli.main(["models", "nothing"]) == 2
+
+
+def test_the_models_that_are_taken_unless_told_otherwise_ship():
+    assert {commandline.DEFAULT_MODEL, commandline.PAPERS_MODEL} <= set(models.names())
