@@ -3,6 +3,7 @@
     python3 -m venv ONNX && ONNX/bin/pip install onnxruntime onnx numpy
     python -m benchmarks.sweep --onnx ONNX/bin/python            # one core, about 2 minutes
     python -m benchmarks.sweep --onnx ONNX/bin/python --cores 2
+    python -m benchmarks.sweep --model robust                    # a model that ships, or yours
     KERAS_BACKEND=jax python -m benchmarks.sweep                 # any backend, or a GPU
 
 Everything is timed in turn, round by round, so that a machine that is slow for a while is slow for
@@ -146,11 +147,14 @@ def main() -> None:
     """Time all of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--onnx", type=Path, help="an interpreter that has onnxruntime and onnx")
+    parser.add_argument("--model", help="a model in place of an untrained one of the paper's")
     parser.add_argument("--cores", type=int, default=1, help="cores of this process, the last ones")
     parser.add_argument("--images", type=int, default=3, help="images of a sweep")
     parser.add_argument("--rounds", type=int, default=5, help="timings of each, in turn")
     parser.add_argument("--cpu", action="store_true", help="seconds of the processor, on one core")
     words = parser.parse_args()
+    if words.onnx and words.model:
+        parser.error("--onnx: ONNX Runtime is given the paper's network only, leave out --model")
     clock = time.process_time if words.cpu else time.perf_counter
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[-words.cores :])
@@ -162,10 +166,11 @@ def main() -> None:
         for number in range(words.images):
             write_pair(folder, number, SIDE)
         images = sorted(folder.glob("noise-*.fits"))
-        model = make_model(folder)
+        model = modelfile.load(words.model) if words.model else make_model(folder)
         preprocessing = model.card.preprocessing
         level = preprocessing.measure(open_image(images[0]))
-        tiles = np.random.default_rng(1).normal(size=(TILES, SIZE, SIZE)).astype(np.float32)
+        window = preprocessing.window
+        tiles = np.random.default_rng(1).normal(size=(TILES, window, window)).astype(np.float32)
         asinh = replace(preprocessing, scaling="asinh")
         actions: dict[str, Callable[[Path], object]] = {
             "network, tiles held in memory": lambda _: probabilities(model, tiles, 500),
