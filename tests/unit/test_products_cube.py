@@ -202,3 +202,13 @@ def test_products_of_a_cube(tmp_path):
         ["plane", "1"],
         ["plane", "2"],
     ]
+
+
+def test_regions_and_catalogue_name_the_same_plane(tmp_path):
+    """Of planes that were picked, the number in the file, not that among the picked ones."""
+    made, _ = swept_cube(tmp_path, "fyx", planes=[1, 2])
+    writing.write(made, Config(), tmp_path, refine=False)
+    assert fits.getdata(made.files["islands_fits"])["plane"].tolist() == [1, 2]
+    for kind in ("regions", "regions_casa"):
+        text = made.files[kind].read_text()
+        assert [f"plane {n}" in text for n in (0, 1, 2)] == [False, True, True]

@@ -38,8 +38,12 @@ class Region:
     on_sky: bool
 
 
-def regions(swept: Swept, islands: Islands) -> list[Region]:
-    """The outlines of all islands, in the order of their numbers."""
+def regions(swept: Swept, islands: Islands, numbers: Sequence[int]) -> list[Region]:
+    """The outlines of all islands, in the order of their numbers.
+
+    Args:
+        numbers: of the planes swept, in the order of the file, from 0.
+    """
     drawn = []
     by_number = {island.number: island for island in islands.islands}
     for plane, labels in zip(swept.planes, islands.labels, strict=True):
@@ -51,13 +55,13 @@ def regions(swept: Swept, islands: Islands) -> list[Region]:
         ends = np.cumsum([len(outline.corners) for outline in found])
         for outline, corners in zip(found, np.split(sky, ends[:-1]), strict=True):
             on_sky = bool(np.isfinite(corners).all())
-            label = _label(by_number[outline.number], len(swept.planes))
+            label = _label(by_number[outline.number], numbers)
             drawn.append(Region(label, corners if on_sky else outline.corners, on_sky))
     return drawn
 
 
-def _label(island: Island, planes: int) -> str:
-    where = f" plane {island.plane}" if planes > 1 else ""
+def _label(island: Island, numbers: Sequence[int]) -> str:
+    where = f" plane {numbers[island.plane]}" if len(numbers) > 1 else ""
     return f"{island.number} {name(island.ra, island.dec)}".rstrip() + where
 
 

@@ -116,7 +116,7 @@ def _write_products(
     make("islands_fits", "islands.fits", lambda p: catalogue.write_fits(table, cards, p))
     make("islands_csv", "islands.csv", lambda p: catalogue.write_csv(table, p))
 
-    outlined = regionfiles.regions(swept, islands)
+    outlined = regionfiles.regions(swept, islands, cube.numbers)
     make("regions", "reg", lambda p: regionfiles.write_ds9(outlined, p))
     make("regions_casa", "crtf", lambda p: regionfiles.write_casa(outlined, p))
     make("moc", "moc.fits", lambda p: skycoverage.write(swept, p))
