@@ -234,6 +234,18 @@ def test_a_mosaic_without_islands_has_empty_products(small, tmp_path):
     assert not fits.getdata(made.files["pixels"]).any()
 
 
+def test_names_of_other_alphabets_keep_the_votable_standard(small, tmp_path):
+    """Characters of the type `char` are ASCII; text of others has a type of its own."""
+    made = small("Fornax ünïö.fits")
+    writing.write(made, Config(), tmp_path, refine=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*non-ASCII.*")
+        table = parse(made.files["islands"]).get_first_table()
+    assert table.array["island_id"].tolist() == ["Fornax ünïö_island_1"]
+    kinds = {field.name: field.datatype for field in table.fields}
+    assert (kinds["island_id"], kinds["island_name"]) == ("unicodeChar", "char")
+
+
 def test_first_lines_of_region_files(small, tmp_path):
     """By them CARTA tells the formats apart."""
     made = small()

@@ -34,7 +34,7 @@ def write_votable(columns: list[Column], about: dict[str, str], path: Path) -> N
         attributes = _attributes(
             ID=f"col_{column.name}",
             name=column.name,
-            datatype=column.kind,
+            datatype=_datatype(column),
             arraysize="*" if column.kind == "char" else "",
             unit=column.unit,
             ucd=column.ucd,
@@ -48,6 +48,13 @@ def write_votable(columns: list[Column], about: dict[str, str], path: Path) -> N
         lines.append(f"     <TR><TD>{cells}</TD></TR>")
     lines += ["    </TABLEDATA>", "   </DATA>", "  </TABLE>", " </RESOURCE>", "</VOTABLE>"]
     path.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _datatype(column: Column) -> str:
+    """What the format calls the column's values: `char` is ASCII there, and names may not be."""
+    if column.kind != "char" or all(value.isascii() for value in column.values):
+        return column.kind
+    return "unicodeChar"
 
 
 def _cells(column: Column) -> list[str]:
