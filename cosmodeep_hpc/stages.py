@@ -174,7 +174,7 @@ def classify(args: argparse.Namespace, settings: Config, world: World) -> int:
     from cosmodeep_hpc.survey import sweep
 
     listed = world.on_root(lambda: sweep.read_list(args.list)) if args.list else []
-    images = list(dict.fromkeys([*args.image, *listed]))
+    images = sweep.distinct([*args.image, *listed])
     progress = Progress("stripes" if len(images) == 1 else "mosaics", speaks=world.is_root)
     with Notice() as notice:
         outcomes = sweep.run(

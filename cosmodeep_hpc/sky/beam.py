@@ -28,7 +28,7 @@ class Beam:
         angle: position angle of the long axis, from north through east [deg].
 
     Raises:
-        InputError: a width is not above 0.
+        InputError: a width is not above 0, or a number is not finite.
     """
 
     major: float
@@ -36,9 +36,10 @@ class Beam:
     angle: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (self.major > 0 and self.minor > 0):
+        if not (0 < self.major < np.inf and 0 < self.minor < np.inf and np.isfinite(self.angle)):
             raise InputError(
-                f"beam of {self.major:g} x {self.minor:g} arcsec: expected widths above 0"
+                f"beam of {self.major:g} x {self.minor:g} arcsec at {self.angle:g} deg: expected "
+                "widths above 0, and finite numbers"
             )
 
     @property

@@ -174,9 +174,10 @@ class Sweep:
     def _spare_others(self, mosaic: MosaicSweep, record: Path) -> None:
         """Refuse to write over files of a product's name that no sweep has left.
 
-        A sweep has a record or, until that is written, a journal.
+        A sweep has a record or, until that is written, a journal. Another JSON file of the
+        record's name is none.
         """
-        if self._restart or record.exists() or self._journal_of(mosaic).exists():
+        if self._restart or _finished(record) or self._journal_of(mosaic).exists():
             return
         for name in product_names(mosaic.path):
             if (self._out / name).exists():
@@ -351,11 +352,13 @@ def _task(
 
 
 def _finished(record: Path) -> dict[str, Any]:
-    """The record of an earlier sweep; empty where it is damaged."""
+    """The record of an earlier sweep; empty where there is none, or it is damaged."""
     try:
-        return dict(read_json(record))
-    except (InputError, TypeError, ValueError):
+        content = read_json(record)
+    except InputError:
         return {}
+    is_ours = isinstance(content, dict) and {"cosmodeep_hpc", "key", "products"} <= set(content)
+    return content if is_ours and isinstance(content["products"], dict) else {}
 
 
 def _arrays(part: Classified) -> list[NDArray[np.float32]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-from collections.abc import Callable, Sequence
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,7 +62,7 @@ def run(
     Raises:
         InputError: bad usage or a bad model; with `strict`, an image that cannot be swept.
     """
-    world.on_root(lambda: _check(config, model, images, out, request))
+    world.on_root(lambda: _check(config, model, images, out, request, restart=restart))
     runtime.start_backend(world)
     trained = modelfile.load(model, config.classify.point, config.rule)
     model_sha256 = world.on_root(lambda: sha256(trained.path))
@@ -116,7 +118,15 @@ def request_of(args: argparse.Namespace) -> Request:
     )
 
 
-def _check(config: Config, model: str, images: Sequence[Path], out: Path, request: Request) -> None:
+def _check(
+    config: Config,
+    model: str,
+    images: Sequence[Path],
+    out: Path,
+    request: Request,
+    *,
+    restart: bool,
+) -> None:
     """Refuse bad usage before any work is done."""
     products = {name: path for path in images for name in product_names(path)}
     names: dict[str, Path] = {}
@@ -138,7 +148,7 @@ def _check(config: Config, model: str, images: Sequence[Path], out: Path, reques
         raise InputError(
             f"--threshold {request.threshold:g}: expected a probability between 0 and 1"
         )
-    if isinstance(request.rms, float) and not request.rms > 0:
+    if isinstance(request.rms, float) and not 0 < request.rms < math.inf:
         raise InputError(f"--rms {request.rms:g}: expected a noise above 0, or a map of it")
     size = modelfile.read_card(
         modelfile.find(model), config.classify.point, config.rule
@@ -149,17 +159,43 @@ def _check(config: Config, model: str, images: Sequence[Path], out: Path, reques
             f"{size} pixels"
         )
     make_folder(out)
+    if not restart:
+        _spare_table(out / SUMMARY)
+
+
+def _spare_table(path: Path) -> None:
+    """Refuse to write over a table that is no sweep's."""
+    if not path.exists():
+        return
+    begin = ",".join(COLUMNS[:2])
+    with naming(path), path.open("rb") as file:
+        if not file.read(len(begin)) == begin.encode():
+            raise InputError(
+                f"{path}: there already, and not of a sweep; give another --out folder, or "
+                "--restart to write over it"
+            )
 
 
 def read_list(path: Path) -> list[Path]:
     """The images that a text file names, one a line; empty lines and those after # do not count.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or is no text.
     """
     with naming(path):
-        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    return [Path(line.strip()) for line in lines if line.strip() and line.strip()[0] != "#"]
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    if "\0" in text:  # in no path either
+        raise InputError(f"{path}: not a text file; expected paths of images, one a line")
+    lines = [line.strip() for line in text.splitlines()]
+    return [Path(line) for line in lines if line and line[0] != "#"]
+
+
+def distinct(paths: Iterable[Path]) -> list[Path]:
+    """The paths, each file once, however it is spelled; links of other names are other files."""
+    spelled: dict[str, Path] = {}
+    for path in paths:
+        spelled.setdefault(os.path.abspath(path), path)
+    return list(spelled.values())
 
 
 COLUMNS = ("image", "state", "cells", "signal", "no_data", "islands", "mask", "notes")

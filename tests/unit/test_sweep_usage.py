@@ -1,0 +1,90 @@
+"""What users give a sweep: lists, noises, beams, and folders that hold files of their own."""
+
+import json
+import math
+import os
+
+import numpy as np
+import pytest
+from fields import NOISE, write
+from models import brightest_pixel_model
+from sweeping import sweep_with
+
+from cosmodeep_hpc.commandline import build_parser
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.survey import sweep
+from cosmodeep_hpc.survey.task import Request
+from cosmodeep_hpc.world import open_world
+
+
+@pytest.fixture
+def image(tmp_path):
+    pixels = np.random.default_rng(0).normal(0, NOISE, (40, 40))
+    return write(tmp_path / "a.fits", pixels.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a.fits\n\n # no image\n b c.fits \n#d\n",
+        b"a.fits\r\nb c.fits\r\n",
+        b"\xef\xbb\xbfa.fits\nb c.fits",
+    ],
+)
+def test_a_list_of_images(tmp_path, content):
+    """As editors of all systems write it, a mark at its beginning included."""
+    path = tmp_path / "list.txt"
+    path.write_bytes(content)
+    assert [str(name) for name in sweep.read_list(path)] == ["a.fits", "b c.fits"]
+
+
+def test_an_image_in_place_of_a_list_is_refused(image):
+    with pytest.raises(InputError, match=r"a\.fits: not a text file; expected paths of images"):
+        sweep.read_list(image)
+
+
+def test_an_image_is_swept_once_however_it_is_spelled(image, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.fits").symlink_to(image)
+    words = ["a.fits", "./a.fits", str(image), "x/../a.fits", "link.fits"]
+    args = build_parser().parse_args(["classify", *words, "--out", "o"])
+    assert [str(path) for path in sweep.distinct(args.image)] == ["a.fits", "link.fits"]
+
+
+@pytest.mark.parametrize("rms", [0.0, -1.0, math.inf, math.nan])
+def test_a_noise_that_is_none_is_refused(image, tmp_path, rms):
+    with pytest.raises(InputError, match=r"^--rms .*: expected a noise above 0, or a map of it"):
+        sweep.run(Config(), "no-model", [image], tmp_path, open_world(), Request(rms=rms))
+
+
+@pytest.mark.parametrize("beam", ["0 5 0", "nan 5 0", "inf inf 0", "5 5 nan", "5 -5 0"])
+def test_a_beam_that_is_none_is_refused(beam):
+    words = ["classify", "a.fits", "--out", "o", "--beam", *beam.split()]
+    with pytest.raises(InputError, match="expected widths above 0, and finite numbers"):
+        sweep.request_of(build_parser().parse_args(words))
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"observer": "me"}', b'{"products": [1]}', b"[]", b"[[1, 2]]", b"no JSON", b""]
+)
+def test_a_record_that_no_sweep_has_left_is_not_written_over(image, tmp_path, content):
+    own = tmp_path / "a.json"
+    own.write_bytes(content)
+    (outcome,) = sweep_with(brightest_pixel_model(), [image], tmp_path, restart=False)
+    assert outcome.state == "failed" and outcome.notes[0].startswith(f"{own}: there already")
+    assert own.read_bytes() == content and set(os.listdir(tmp_path)) == {"a.fits", "a.json"}
+    (outcome,) = sweep_with(brightest_pixel_model(), [image], tmp_path, restart=True)
+    assert outcome.state == "done" and json.loads(own.read_text())["image"]["name"] == "a.fits"
+
+
+def test_a_table_that_no_sweep_has_left_is_not_written_over(image, tmp_path):
+    own = tmp_path / sweep.SUMMARY
+    usual = Config(), "paper-npix40", [image], tmp_path, open_world(), Request()
+    own.write_text("source,flux\n")
+    with pytest.raises(InputError, match=r"summary\.csv: there already, and not of a sweep"):
+        sweep.run(*usual)
+    assert own.read_text() == "source,flux\n" and set(os.listdir(tmp_path)) == {"a.fits", own.name}
+    for restart, state in ((True, "done"), (False, "kept")):  # its own it writes anew
+        assert [outcome.state for outcome in sweep.run(*usual, restart=restart)] == [state]
+        assert own.read_text().startswith("image,state,")
