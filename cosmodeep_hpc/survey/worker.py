@@ -68,7 +68,7 @@ class Worker:
         self._leave = write or self._write_products
         self._open: OrderedDict[int, tuple[Mosaic, list[Plane]]] = OrderedDict()
         self._kinds: dict[str, Callable[[Task], Any]] = {
-            "checksum": lambda task: sha256(self._images[task.mosaic]),
+            "checksum": self._checksum,
             "open": self._facts,
             "measure": self._measure,
             "classify": self._read,
@@ -97,6 +97,12 @@ class Worker:
         )
 
     # --- the kinds of tasks ---
+
+    def _checksum(self, task: Task) -> str:
+        path = self._images[task.mosaic]
+        with naming(path):
+            is_packed(path)  # refuses what has no end
+        return sha256(path)
 
     def _facts(self, task: Task) -> Opened:
         mosaic, planes = self._opened(task.mosaic)

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,3 +89,17 @@ def test_a_table_that_no_sweep_has_left_is_not_written_over(image, tmp_path):
     for restart, state in ((True, "done"), (False, "kept")):  # its own it writes anew
         assert [outcome.state for outcome in sweep.run(*usual, restart=restart)] == [state]
         assert own.read_text().startswith("image,state,")
+
+
+@pytest.mark.timeout(30)
+def test_pipes_and_devices_are_refused(image, tmp_path):
+    """Their checksum would never be there."""
+    os.mkfifo(tmp_path / "pipe.fits")
+    odd = [tmp_path / "pipe.fits", Path("/dev/zero")]
+    model = brightest_pixel_model()
+    outcomes = sweep_with(model, [*odd, image], tmp_path / "out")
+    assert [outcome.state for outcome in outcomes] == ["failed", "failed", "done"]
+    for path, outcome in zip(odd, outcomes, strict=False):
+        assert outcome.notes[0].startswith(f"{path}: cannot read it: not a file, but a pipe")
+    (outcome,) = sweep_with(model, [image], tmp_path / "out", Request(rms=odd[0]))
+    assert outcome.notes[0].startswith(f"{odd[0]}: cannot read it: not a file, but a pipe")

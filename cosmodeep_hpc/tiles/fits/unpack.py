@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
+import stat
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +107,9 @@ def _unwritable(path: Path, target: Path, error: OSError) -> InputError:
 
 
 def _first_bytes(path: Path) -> bytes:
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # it may never end, or come only once
+        raise OSError(errno.EINVAL, "not a file, but a pipe or a device; save it to a file first")
     with path.open("rb") as file:
         return file.read(6)
 
