@@ -99,13 +99,16 @@ class PlaneSweep:
         level = self.scaling.level
         if not self.is_measured and (mesh := self._mesh()) is not None:
             level = replace(level, sigma=float(np.nanmedian(mesh.sigma)))
+        notes = self.notes
+        if np.isnan(probability).all():  # the map of the noise may have none
+            notes += ("no data taken from it: too few pixels with data in every tile",)
         return Grids(
             probability=probability,
             coverage=coverage,
             noise=joined("rms") if self._mapped else self._noise(rebin),
             thumbnail=joined("thumbnail"),
             level=level,
-            notes=self.notes,
+            notes=notes,
         )
 
     def _nothing(self) -> Grids:
