@@ -1,4 +1,4 @@
-"""Pictures of the products side by side, as one small JPEG: those of docs/robust.md.
+"""Pictures side by side, or one alone, as a small JPEG: those of the docs (docs/reproduce.md).
 
     python -m benchmarks.side_by_side docs/robust-a2744.jpg one/A2744.png other/A2744.png
 

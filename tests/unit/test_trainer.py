@@ -225,6 +225,19 @@ def test_another_network_cannot_be_accepted(train, tmp_path, tiles, world):
         trainer.run(settings, tiles, tmp_path, world, accept_changes=True)
 
 
+def test_a_run_that_is_over_is_not_complained_of_when_slurm_starts_its_job_again(
+    train, tmp_path, monkeypatch
+):
+    """Its job was lost between its last line and its end."""
+    first = train(tmp_path, epochs=1)
+    model = first.model.read_bytes()
+    with pytest.raises(InputError, match="holds a finished run"):
+        train(tmp_path, epochs=1)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    again = train(tmp_path, epochs=1)
+    assert again.model == first.model and again.model.read_bytes() == model
+
+
 def test_times_stand_apart(train, tmp_path):
     """What the step waits for its tiles is no part of it; its parts are no more than it."""
     train(tmp_path, epochs=2)
