@@ -3,10 +3,10 @@
     ONNX/bin/python benchmarks/onnx_loop.py WEIGHTS THREADS clock|cpu
 
 takes the weights of a Keras model of ours from an `.npz` file, layer by layer, and answers lines on
-its standard input: `check TILES OUT` writes the probabilities of the tiles of one `.npy` file into
-another; `time BATCH COUNT` runs batches of random tiles held in memory until COUNT tiles are
-through, and writes the seconds, by the clock or of the processor. Its first line names ONNX
-Runtime's version.
+its standard input: `check TILES OUT` writes the probabilities (n, ...) of the tiles of one `.npy`
+file into another; `time BATCH COUNT` runs batches of random tiles held in memory until COUNT tiles
+are through, and writes the seconds, by the clock or of the processor. Its first line names ONNX
+Runtime's version. The paper's network (pyramid head) and counts networks are known.
 Nothing of the project is imported: ONNX Runtime has an environment of its own.
 """
 
@@ -17,11 +17,35 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-SIZE = 40
+PADS = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+node = helper.make_node
 
 
 def graph(weights: dict[str, np.ndarray]) -> bytes:
-    """The network of `cosmodeep_hpc.learn.network.build` with the pyramid, as ONNX writes it."""
+    """A network from its weights, as ONNX writes it: tiles (n, 1, w, w) to `probability`."""
+    nodes, tensors = (counts if "conv6.kernel" in weights else pyramid)(weights)
+    kind, side = TensorProto.FLOAT, int(weights["window"])
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "cosmodeep",
+            [helper.make_tensor_value_info("tiles", kind, ["n", 1, side, side])],
+            [helper.make_tensor_value_info("probability", kind, None)],
+            [
+                value
+                if isinstance(value, TensorProto)
+                else numpy_helper.from_array(np.ascontiguousarray(value, dtype=np.float32), name)
+                for name, value in tensors.items()
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=9,
+    )
+    return bytes(model.SerializeToString())
+
+
+def pyramid(weights: dict[str, np.ndarray]) -> tuple[list, dict]:
+    """The network of `cosmodeep_hpc.learn.network.build` with the pyramid: (n, 2)."""
     bins = weights["hidden.kernel"][:576].reshape(3, 3, 64, 1024).transpose(2, 0, 1, 3)
     tensors = {
         "k1": weights["conv1.kernel"].transpose(3, 2, 0, 1),
@@ -34,13 +58,11 @@ def graph(weights: dict[str, np.ndarray]) -> bytes:
         "k4": weights["logits.kernel"],
         "b4": weights["logits.bias"],
     }
-    node = helper.make_node
-    pads = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
     nodes = [
-        node("Conv", ["tiles", "k1", "b1"], ["c1"], **pads),
+        node("Conv", ["tiles", "k1", "b1"], ["c1"], **PADS),
         node("Relu", ["c1"], ["r1"]),
         node("MaxPool", ["r1"], ["p1"], kernel_shape=[2, 2], strides=[2, 2]),
-        node("Conv", ["p1", "k2", "b2"], ["c2"], **pads),
+        node("Conv", ["p1", "k2", "b2"], ["c2"], **PADS),
         node("Relu", ["c2"], ["r2"]),
         node("MaxPool", ["r2"], ["p2"], kernel_shape=[7, 7], strides=[7, 7], pads=[0, 0, 1, 1]),
         node("Flatten", ["p2"], ["bins"]),
@@ -52,22 +74,74 @@ def graph(weights: dict[str, np.ndarray]) -> bytes:
         node("Gemm", ["hidden", "k4", "b4"], ["logits"]),
         node("Softmax", ["logits"], ["probability"], axis=1),
     ]
-    kind = TensorProto.FLOAT
-    model = helper.make_model(
-        helper.make_graph(
-            nodes,
-            "cosmodeep",
-            [helper.make_tensor_value_info("tiles", kind, ["n", 1, SIZE, SIZE])],
-            [helper.make_tensor_value_info("probability", kind, ["n", 2])],
-            [
-                numpy_helper.from_array(np.ascontiguousarray(value, dtype=np.float32), name)
-                for name, value in tensors.items()
-            ],
-        ),
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=9,
-    )
-    return bytes(model.SerializeToString())
+    return nodes, tensors
+
+
+def counts(weights: dict[str, np.ndarray]) -> tuple[list, dict]:
+    """The network of `cosmodeep_hpc.learn.countsnetwork.build`, with a margin: (n, rules)."""
+    tensors, nodes = {}, []
+    for name in sorted({key.rpartition(".")[0] for key in weights} - {""}):
+        kernel = weights[f"{name}.kernel"]
+        tensors[f"{name}.k"] = kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel
+        tensors[f"{name}.b"] = weights[f"{name}.bias"]
+
+    def add(kind: str, given: list[str], name: str, **words: object) -> str:
+        nodes.append(node(kind, given, [name], **words))
+        return name
+
+    def layer(kind: str, given: str, name: str, *, relu: bool = True, **words: object) -> str:
+        found = add(kind, [given, f"{name}.k", f"{name}.b"], f"{name}.linear", **words)
+        return add("Relu", [found], name) if relu else found
+
+    def mean(given: str, name: str) -> str:
+        return add("Flatten", [add("GlobalAveragePool", [given], f"{name}.whole")], name)
+
+    def constant(name: str, values: object, kind: type) -> str:
+        tensors[name] = numpy_helper.from_array(np.array(values, dtype=kind), name)
+        return name
+
+    def logarithm(given: str, name: str) -> str:
+        count = add("Mul", [given, area], f"{name}.pixels")
+        return add("Log", [add("Add", [count, half], f"{name}.half")], name)
+
+    window, size = int(weights["window"]), int(weights["size"])
+    crop, halves = (window - size) // 4 - 1, {"kernel_shape": [2, 2], "strides": [2, 2]}
+    area, half = constant("area", size**2, np.float32), constant("half", 0.5, np.float32)
+    maps = add("AveragePool", [layer("Conv", "tiles", "conv1", **PADS)], "pool1", **halves)
+    wide = layer("Conv", maps, "conv2", **PADS)
+    maps = add("AveragePool", [wide], "pool2", **halves)
+    maps = layer("Conv", layer("Conv", maps, "conv3", **PADS), "conv4", **PADS)
+    maps = layer("Conv", maps, "conv5", relu=False)
+    scales = constant("scales", [1, 1, 2, 2], np.float32)
+    nearest = {"mode": "nearest", "nearest_mode": "floor"}
+    words = {"coordinate_transformation_mode": "asymmetric", **nearest}
+    maps = add("Add", [add("Resize", [maps, "", scales], "wide", **words), wide], "both")
+    ends = [
+        constant(name, values, np.int64)
+        for name, values in (
+            ("starts", [crop, crop]),
+            ("ends", [window // 2 - crop] * 2),
+            ("axes", [2, 3]),
+        )
+    ]
+    maps = add("Relu", [add("Slice", [maps, *ends], "inner")], "sum")
+    maps = layer("Conv", maps, "conv6", kernel_shape=[3, 3])
+    logits = layer("Conv", maps, "pixel_logits", relu=False)
+    pixels = add("Sigmoid", [logits], "pixels")
+    share = mean(pixels, "share")
+    square = mean(add("Mul", [pixels, pixels], "squares"), "square")
+    seen = [
+        share,
+        logarithm(share, "count"),
+        logarithm(add("Sub", [share, square], "variance"), "count_variance"),
+        mean(add("Relu", [logits], "bright"), "brightness"),
+        add("Flatten", [add("GlobalMaxPool", [logits], "peak.whole")], "peak"),
+        mean(layer("Conv", maps, "features"), "features_mean"),
+    ]
+    units = layer("Gemm", add("Concat", seen, "seen", axis=1), "hidden1")
+    units = add("Concat", [layer("Gemm", units, "hidden2"), "count"], "hidden", axis=1)
+    add("Sigmoid", [layer("Gemm", units, "counted", relu=False)], "probability")
+    return nodes, tensors
 
 
 def main() -> None:
@@ -80,6 +154,8 @@ def main() -> None:
         graph(weights), options, providers=["CPUExecutionProvider"]
     )
 
+    side = int(weights["window"])
+
     def run(tiles: np.ndarray) -> np.ndarray:
         return session.run(["probability"], {"tiles": tiles})[0]
 
@@ -89,11 +165,11 @@ def main() -> None:
     for line in sys.stdin:
         what, first, second = line.split()
         if what == "check":
-            np.save(second, run(np.load(first).reshape(-1, 1, SIZE, SIZE))[:, 1])
+            np.save(second, run(np.load(first)[:, np.newaxis]))
             print("checked", flush=True)
             continue
         batch, count = int(first), int(second)
-        tiles = random.normal(size=(batch, 1, SIZE, SIZE)).astype(np.float32)
+        tiles = random.normal(size=(batch, 1, side, side)).astype(np.float32)
         start = clock()
         for _ in range(-(-count // batch)):
             run(tiles)

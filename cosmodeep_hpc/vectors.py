@@ -189,6 +189,11 @@ class Code:
         value = self.builder.select(condition.value, one.value, two.value)
         return Vector(self.builder, value)
 
+    def positive(self, vector: Vector) -> Vector:
+        """The numbers where they are larger than 0, else 0; what is not a number stays."""
+        zero = self.number(0)
+        return self.where(zero > vector, zero, vector)
+
     def loop(
         self,
         count: Index | int,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.learn import fastbackward, firstlayer, winograd
+from cosmodeep_hpc.learn import fastbackward, firstlayer, secondlayer, winograd
 from cosmodeep_hpc.vectors import zeros
 
 Array = NDArray[np.float32]
@@ -46,7 +46,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Pass:
-    """What a forward pass leaves for the backward pass: see `firstlayer` and `winograd`."""
+    """What a forward pass leaves for the backward pass: see `firstlayer` and `secondlayer`."""
 
     maps: Array
     chosen: NDArray[np.uint8]
@@ -69,7 +69,7 @@ class Convolutions:
         self._side = -(-size // 2)
         self._bin_size = math.ceil(self._side / 3) if pyramid else 2
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
-        self._scratch = [winograd.scratch(self._side) for _ in range(threads)]
+        self._scratch = [secondlayer.scratch(self._side) for _ in range(threads)]
         self._blocks = [self._memory(BLOCK) for _ in range(threads)]
         self._d_maps = [self._memory(BLOCK).maps for _ in range(threads)]
         self._kept = self._memory(0)
@@ -78,7 +78,7 @@ class Convolutions:
     def shape(self) -> tuple[int, int, int]:
         """Of a tile's maxima."""
         bins = -(-self._side // self._bin_size)
-        return bins, bins, winograd.FEATURES
+        return bins, bins, secondlayer.FEATURES
 
     def maxima(self, tiles: Array, weights: Weights, found: Array) -> None:
         """Fill `found` (n, i, i, 64) with the maxima of tiles (n, size, size)."""
@@ -136,8 +136,8 @@ class Convolutions:
     def _memory(self, count: int) -> Pass:
         wide, side = winograd.width(self._side), self._side
         return Pass(
-            zeros((count, wide, wide, winograd.MAPS)),
-            np.zeros((count, side, side, winograd.MAPS), dtype=np.uint8),
+            zeros((count, wide, wide, secondlayer.MAPS)),
+            np.zeros((count, side, side, secondlayer.MAPS), dtype=np.uint8),
             np.zeros((count, *self.shape), dtype=np.int32),
         )
 
@@ -145,7 +145,7 @@ class Convolutions:
         self, tiles: Array, weights: Weights, found: Array, kept: Pass, thread: int
     ) -> None:
         firstlayer.pooled(tiles, weights.first, weights.bias, kept.maps, kept.chosen)
-        winograd.maxima(
+        secondlayer.maxima(
             kept.maps, weights.second, self._side, self._bin_size, self._scratch[thread],
             found, kept.places,
         )  # fmt: skip

@@ -104,6 +104,11 @@ def is_counts(network: Any) -> bool:
     return isinstance(network.output, list)
 
 
+def middle(network: Any) -> list[Any]:
+    """What the convolutions of such a network end in: the pixels' logits, the features' means."""
+    return [network.get_layer(name).output for name in ("pixel_logits", "features_mean")]
+
+
 def in_precision(network: Any, precision: str) -> Any:
     """The same network with convolutions computed in float16 or bfloat16; variables of its own.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.compiled import compiled
-from cosmodeep_hpc.learn.winograd import FEATURES, MAPS
+from cosmodeep_hpc.learn.secondlayer import FEATURES, MAPS
 from cosmodeep_hpc.vectors import LANES, Code, Index, Place, Vector, operation
 
 Array = NDArray[np.float32]
@@ -45,7 +45,7 @@ def _at_maxima(
 def gradients(  # type: ignore[no-untyped-def]
     maps, weights, places, slopes, d_maps, d_weights
 ) -> None:
-    """Add the gradients of `winograd.maxima` with respect to maps and kernel.
+    """Add the gradients of `secondlayer.maxima` with respect to maps and kernel.
 
     Args:
         maps: float32 (n, w, w, 32), what it was given.

@@ -29,7 +29,7 @@ NONE = CORNERS
 """Instead of a corner, where ReLU lets nothing through."""
 
 
-def _window(code: Code, around: Place, width: Index) -> Iterator[tuple[Vector, int, int]]:
+def window_pixels(code: Code, around: Place, width: Index) -> Iterator[tuple[Vector, int, int]]:
     """Each pixel that a window sees, with a corner of it and the tap that meets it there.
 
     Pixel by pixel, so that few are in registers at a time; the taps of a corner come in order.
@@ -54,7 +54,7 @@ def _pooled(
     taps = [code.load(kernel + feature + tap * FEATURES) for tap in range(TAPS)]
     outside = code.repeated(right), code.repeated(below)
     sums = [code.number(0), *outside, outside[0] + outside[1]]
-    for seen, corner, tap in _window(code, around + pixel, width):
+    for seen, corner, tap in window_pixels(code, around + pixel, width):
         sums[corner] = code.fused(seen, taps[tap], sums[corner])
     best, first = sums[0], code.number(0)
     for corner in range(1, CORNERS):
@@ -62,10 +62,9 @@ def _pooled(
         best = code.where(larger, sums[corner], best)
         first = code.where(larger, code.number(corner), first)
     best = best + code.load(bias + feature)
-    zero = code.number(0)
-    # what is not a number is not below zero either, and is passed on
-    code.store(code.where(zero > best, zero, best), maps + to)
-    code.store_small(code.where(best > zero, first, code.number(NONE)), chosen + at)
+    code.store(code.positive(best), maps + to)
+    none = code.number(NONE)
+    code.store_small(code.where(best > code.number(0), first, none), chosen + at)
 
 
 @operation
@@ -80,7 +79,7 @@ def _gradient(
         first = code.load_small(chosen + at + number * FEATURES)
         slope, zero = code.load(slopes + of + number * FEATURES), code.number(0)
         given = [code.where(first.equals(code.number(k)), slope, zero) for k in range(CORNERS)]
-        for seen, corner, tap in _window(code, around + pixel + number * 2, width):
+        for seen, corner, tap in window_pixels(code, around + pixel + number * 2, width):
             sums[tap] = code.fused(seen, given[corner], sums[tap])
         for corner in range(CORNERS):
             sums[TAPS] = sums[TAPS] + given[corner]

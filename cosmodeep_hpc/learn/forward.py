@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.config import Model, Tiles
+from cosmodeep_hpc.learn import countsnetwork
+from cosmodeep_hpc.learn.countsconvolutions import CountsConvolutions
 from cosmodeep_hpc.learn.countsnetwork import is_counts
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
 from cosmodeep_hpc.learn.network import build
@@ -101,13 +103,21 @@ class OnCores:
 
 
 class CountsOnCores:
-    """A counts network on the cores of a CPU, by TensorFlow alone."""
+    """Counts networks on the cores of a CPU: our own convolutions, what follows by TensorFlow."""
 
     def __init__(self, tf: Any, network: Any) -> None:
         """Take the weights of a Keras model of `countsnetwork.build`, as they are now."""
-        counts = tf.function(lambda tiles: of_network(network(tiles[..., None], training=False)))
-        self._counts = _with_constants(tf, counts, (PART, *network.input_shape[1:3]))
-        self._constant = tf.constant
+        import keras
+
+        threads = max(1, tf.config.threading.get_intra_op_parallelism_threads())
+        self._convolutions = CountsConvolutions(network, threads)
+        middle = countsnetwork.middle(network)
+        rest = keras.Model(middle, network.outputs[0])
+        self._filled = [zeros((PART, *each.shape[1:])) for each in middle]
+        # the same memory as TensorFlow sees it
+        self._seen = [tf.experimental.dlpack.from_dlpack(x.__dlpack__()) for x in self._filled]
+        counts = tf.function(lambda logits, features: rest([logits, features], training=False))
+        self._counts = _with_constants(tf, counts, *(x.shape for x in self._filled))
 
     def __call__(self, tiles: Array, batch: int) -> Array:
         """The probability of each rule of tiles (n, size, size): float32 (n, T, L).
@@ -115,23 +125,41 @@ class CountsOnCores:
         `batch` says nothing here: the same parts, and so the same bits, whatever it is; and on any
         number of threads.
         """
+        return in_parts(self._part, tiles, PART)
+
+    def _part(self, tiles: Array) -> Any:
+        self._convolutions(tiles, *self._filled)
+        return self._counts(*self._seen)
+
+
+class CountsByTensorFlow:
+    """Counts networks of other widths, and changed ones, on the cores of a CPU."""
+
+    def __init__(self, tf: Any, network: Any) -> None:
+        """Take the weights of a Keras model with a counts network's outputs, as they are now."""
+        counts = tf.function(lambda tiles: of_network(network(tiles[..., None], training=False)))
+        self._counts = _with_constants(tf, counts, (PART, *network.input_shape[1:3]))
+        self._constant = tf.constant
+
+    def __call__(self, tiles: Array, batch: int) -> Array:
+        """As of `CountsOnCores`."""
         return in_parts(lambda part: self._counts(self._constant(part)), tiles, PART)
 
 
-def _with_constants(tf: Any, function: Any, shape: tuple[int, ...]) -> Any:
-    """A `tf.function` of one float32 tensor of this shape, its variables made constants.
+def _with_constants(tf: Any, function: Any, *shapes: tuple[int, ...]) -> Any:
+    """A `tf.function` of float32 tensors of these shapes, its variables made constants.
 
     With constant weights oneDNN's dense layers sum in the same order on any number of threads; with
     variable ones they do not.
     """
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    given = tf.TensorSpec(shape, tf.float32)
-    constant = convert_variables_to_constants_v2(function.get_concrete_function(given))
-    # called by itself `constant` would first write its argument into the text of an error that
+    given = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+    constant = convert_variables_to_constants_v2(function.get_concrete_function(*given))
+    # called by itself `constant` would first write its arguments into the text of an error that
     # TensorFlow then catches: 2 ms
-    of_constants = tf.function(lambda rows: constant(rows)[0])
-    return of_constants.get_concrete_function(given)
+    of_constants = tf.function(lambda *tensors: constant(*tensors)[0])
+    return of_constants.get_concrete_function(*given)
 
 
 Forward = Callable[[Array, int], Array]
@@ -142,11 +170,15 @@ def compiled(network: Any) -> Forward:
     import keras
 
     backend = keras.backend.backend()
-    if backend == "tensorflow" and (is_counts(network) or is_ours(network)):
+    if backend == "tensorflow":
         import tensorflow as tf
 
         if not tf.config.get_visible_devices("GPU"):
-            return (CountsOnCores if is_counts(network) else OnCores)(tf, network)
+            if is_counts(network):
+                of_counts = CountsOnCores if are_our_counts(network) else CountsByTensorFlow
+                return of_counts(tf, network)
+            if is_ours(network):
+                return OnCores(tf, network)
     return Whole(network, backend)
 
 
@@ -156,6 +188,21 @@ def is_ours(network: Any) -> bool:
     model = Model(head="pyramid") if "pool2_3x3" in names else Model(head="flatten")
     twin = build(model, network.input_shape[1], seed=1)
     return bool(_computes(network.get_config()) == _computes(twin.get_config()))
+
+
+def are_our_counts(network: Any) -> bool:
+    """Whether the convolutions of a counts network are those of `CountsConvolutions`."""
+    import keras
+
+    _, _, side, thresholds = network.output_shape[1]
+    margin = network.input_shape[1] // 2 - side
+    tiles = Tiles(size=2 * side, margin=margin, thresholds=tuple(range(thresholds, 0, -1)))
+    twin = countsnetwork.build(Model(network="counts"), tiles, seed=1)
+    ours, theirs = (
+        keras.Model(each.input, countsnetwork.middle(each), name="middle").get_config()
+        for each in (twin, network)
+    )
+    return bool(_computes(ours) == _computes(theirs))
 
 
 def _computes(described: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The second convolution and its maxima on cores of a CPU, with a quarter of the multiplications.
+"""Convolutions with 3 x 3 on cores of a CPU, with a quarter of the multiplications.
 
 Winograd's minimal filtering F(4x4, 3x3): 4 x 4 pixels of a convolution with 3 x 3 follow from the
 values of two polynomials, made of pixels and kernel, at 6 x 6 points. There each is multiplied by
@@ -14,25 +14,20 @@ Source: Lavin & Gray (2016), arXiv:1509.09308; on points, Barabasz et al. (2020)
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
-from cosmodeep_hpc.learn.firstlayer import FEATURES as MAPS
-from cosmodeep_hpc.vectors import LANES, WIDE, Code, Index, Place, Vector, operation, zeros
+from cosmodeep_hpc.vectors import LANES, Code, Index, Place, Vector, operation, zeros
 
 Array = NDArray[np.float32]
 
-FEATURES = 64
-"""Maps of the second layer."""
 STEP, POINTS = 4, 6
 """Pixels of a patch that are computed at once, and the points in each direction it takes."""
 A, B = 11 / 16, 3 / 2
-ROWS, COLUMNS = (5, 4) if WIDE else (5, 2)
-"""Patches, and vectors of their features, multiplied at once: their sums fill the registers."""
-TOGETHER = 4
-"""Vectors of features compared at once."""
-UNROLLED = 4  # rounds of the product's loop
+UNROLLED = 4
+"""Rounds of a product's loop that are written one after the other; maps are a multiple of it."""
 
 
 def _at_points() -> NDArray[np.float64]:
@@ -47,11 +42,15 @@ def _at_points() -> NDArray[np.float64]:
 KERNEL_AT_POINTS = np.kron(_at_points(), _at_points())
 
 
-def transformed(kernel: Array) -> Array:
-    """A kernel float32 (3, 3, 32, 64) at the points: float32 (36, 32, 64)."""
-    weights = zeros((POINTS**2, MAPS, FEATURES))
+def transformed(kernel: Array, wide: int | None = None) -> Array:
+    """A kernel float32 (3, 3, c, f) at the points: float32 (36, c, f).
+
+    `wide` is the number of features that there is room for, more than f of them zeros.
+    """
+    _, _, maps, features = kernel.shape
+    weights = zeros((POINTS**2, maps, wide or features))
     values = KERNEL_AT_POINTS @ kernel.reshape(9, -1).astype(np.float64)
-    weights[:] = values.reshape(weights.shape)
+    weights[..., :features] = values.reshape(-1, maps, features)
     return weights
 
 
@@ -80,167 +79,78 @@ def _to_pixels(code: Code, m: list[Vector]) -> list[Vector]:
 
 
 @operation
-def _spread(
-    code: Code, maps: Place, start: Index, row: Index, values: Place, to: Index, step: Index
-) -> None:
-    """A patch of maps, rows `row` apart, to its values at the points, `step` apart."""
+def spread(
+    code: Code, maps: Place, start: Index, row: Index, pixel: Index, values: Place, to: Index,
+    step: Index,
+) -> None:  # fmt: skip
+    """A patch of maps to its values at the points, `step` apart.
+
+    Its rows are `row` numbers apart, its columns `pixel`.
+    """
     columns = []
     for x in range(POINTS):
-        pixels = [code.load(maps + (start + y * row + x * MAPS)) for y in range(POINTS)]
-        columns.append(_to_points(code, pixels))
+        seen = [code.load(maps + (start + row * y + pixel * x)) for y in range(POINTS)]
+        columns.append(_to_points(code, seen))
     for y in range(POINTS):
         for x, value in enumerate(_to_points(code, [column[y] for column in columns])):
-            code.store(value, values + (to + (y * POINTS + x) * step))
+            code.store(value, values + (to + step * (y * POINTS + x)))
 
 
-@operation
-def _product(
-    code: Code, values: Place, at: Index, weights: Place, of: Index, products: Place, to: Index
-) -> None:
-    """The values of `ROWS` patches at a point times the weights of some features there."""
+def product(rows: int, columns: int, maps: int, features: int) -> Callable[..., None]:
+    """An operation: rows of numbers times a matrix, for some of its columns.
 
-    def several(number: Index, sums: list[Vector]) -> list[Vector]:
-        for k in range(UNROLLED):
-            here = number * UNROLLED + k
-            weight = weights + (of + here * FEATURES)
-            features = [code.load(weight + c * LANES) for c in range(COLUMNS)]
-            for r in range(ROWS):
-                value = code.one(values + (at + here + r * MAPS))
-                for c in range(COLUMNS):
-                    s = r * COLUMNS + c
-                    sums[s] = code.fused(value, features[c], sums[s])
-        return sums
+    Args:
+        rows, columns: how many rows, and vectors of columns, are multiplied at once; their sums
+            fill the processor's registers.
+        maps: numbers from one row to the next.
+        features: numbers from one row of the matrix, and of what is found, to the next.
 
-    sums = code.loop(MAPS // UNROLLED, [code.number(0)] * (ROWS * COLUMNS), several)
-    for s, found in enumerate(sums):
-        code.store(found, products + (to + s // COLUMNS * FEATURES + s % COLUMNS * LANES))
+    Returns:
+        of (rows, the first's place, matrix, place of its first column, products, the first's
+        place, numbers of a row / `UNROLLED`).
+    """
+
+    def write(
+        code: Code, values: Place, at: Index, weights: Place, of: Index, products: Place, to: Index,
+        count: Index,
+    ) -> None:  # fmt: skip
+        def several(number: Index, sums: list[Vector]) -> list[Vector]:
+            for k in range(UNROLLED):
+                here = number * UNROLLED + k
+                weight = weights + (of + here * features)
+                given = [code.load(weight + c * LANES) for c in range(columns)]
+                for r in range(rows):
+                    value = code.one(values + (at + here + r * maps))
+                    for c in range(columns):
+                        s = r * columns + c
+                        sums[s] = code.fused(value, given[c], sums[s])
+            return sums
+
+        sums = code.loop(count, [code.number(0)] * (rows * columns), several)
+        for s, found in enumerate(sums):
+            code.store(found, products + (to + s // columns * features + s % columns * LANES))
+
+    return operation(write)
 
 
-@operation
-def _gather(
-    code: Code, products: Place, at: Index, step: Index, pixels: Place, to: Index, row: Index
-) -> None:
-    """The pixels of a patch, rows `row` apart, from products at the points, `step` apart."""
+def gathered(
+    code: Code, products: Place, at: Index, step: Index
+) -> Iterator[tuple[int, int, Vector]]:
+    """The pixels (y, x) of a patch, from products at the points, `step` apart."""
     rows = []
     for y in range(POINTS):
-        places = [products + (at + (y * POINTS + x) * step) for x in range(POINTS)]
+        places = [products + (at + step * (y * POINTS + x)) for x in range(POINTS)]
         rows.append(_to_pixels(code, [code.load(place) for place in places]))
     for x in range(STEP):
         for y, value in enumerate(_to_pixels(code, [values[x] for values in rows])):
-            code.store(value, pixels + (to + y * row + x * FEATURES))
+            yield y, x, value
 
 
 def patches(side: int) -> int:
-    """Patches that maps of `side` pixels take, in each direction."""
+    """Patches that `side` pixels of a result take, in each direction."""
     return -(-side // STEP)
 
 
 def width(side: int) -> int:
-    """Pixels of such maps with all that their patches see around them."""
+    """Pixels of such a result with all that its patches see around them."""
     return patches(side) * STEP + POINTS - STEP
-
-
-def scratch(side: int) -> tuple[Array, Array, Array]:
-    """Memory that `maxima` of maps of `side` pixels works in; keep it from call to call."""
-    across = patches(side)
-    rows = -(-(across**2) // ROWS) * ROWS
-    return (
-        zeros((POINTS**2, rows, MAPS)),
-        zeros((POINTS**2, rows, FEATURES)),
-        zeros((STEP, across * STEP, FEATURES)),
-    )
-
-
-@compiled
-def _multiply(values, weights, products) -> None:  # type: ignore[no-untyped-def]
-    """The products (36, rows, 64) of values (36, rows, 32) and weights (36, 32, 64)."""
-    rows = values.shape[1]
-    for point in range(POINTS * POINTS):
-        for f in range(0, FEATURES, COLUMNS * LANES):
-            for r in range(point * rows, (point + 1) * rows, ROWS):
-                of = point * MAPS * FEATURES + f
-                _product(values, r * MAPS, weights, of, products, r * FEATURES + f)
-
-
-@operation
-def _larger(
-    code: Code, pixels: Place, at: Index, number: Index, count: Index, bins: Place, places: Place,
-    to: Index,
-) -> None:  # fmt: skip
-    """Take `count` pixels of a row into the maxima of their bin; the first one's number is given.
-
-    What is not a number is larger than all numbers, and stays.
-    """
-    starts = [to + f * LANES for f in range(TOGETHER)]
-    best = [code.load(bins + start) for start in starts]
-    where = [code.load_whole(places + start) for start in starts]
-
-    def pixel(k: Index, carried: list[Vector]) -> list[Vector]:
-        best, where = carried[:TOGETHER], carried[TOGETHER:]
-        here = code.count(number + k)
-        for f in range(TOGETHER):
-            found = code.load(pixels + (at + k * FEATURES + f * LANES))
-            larger = (found > best[f]) | found.is_nan()
-            best[f] = code.where(larger, found, best[f])
-            where[f] = code.where(larger, here, where[f])
-        return [*best, *where]
-
-    found = code.loop(count, [*best, *where], pixel)
-    for f, start in enumerate(starts):
-        code.store(found[f], bins + start)
-        code.store_whole(found[TOGETHER + f], places + start)
-
-
-@compiled
-def _into_bins(  # type: ignore[no-untyped-def]
-    pixels, first, side, bin_size, width, bins, places
-) -> None:
-    """Take the rows of pixels from `first` on into the maxima of their bins."""
-    count = len(bins)
-    top = (count * bin_size - side) // 2  # as TensorFlow's SAME padding
-    for y in range(first, min(first + STEP, side)):
-        i = (y + top) // bin_size
-        for j in range(count):
-            x0, x1 = max(0, j * bin_size - top), min(side, (j + 1) * bin_size - top)
-            at = ((y - first) * pixels.shape[1] + x0) * FEATURES
-            to = (i * count + j) * FEATURES
-            for f in range(0, FEATURES, TOGETHER * LANES):
-                _larger(pixels, at + f, y * width + x0, x1 - x0, bins, places, to + f)
-
-
-@compiled
-def maxima(  # type: ignore[no-untyped-def]
-    maps, weights, side, bin_size, scratch, bins, places
-) -> None:
-    """Fill `bins` with the maxima over bins of conv2d(maps, kernel), zero padded, stride 1.
-
-    Bins are squares of `bin_size`, placed as by TensorFlow's SAME padding. A tile's maxima depend
-    on that tile alone. A bin with a pixel that is not a number has no other maximum.
-
-    Args:
-        maps: float32 (n, w, w, 32), w = `width(side)`: the maps from 1 to side + 1, around them 0.
-        weights: float32 (36, 32, 64), the kernel `transformed`.
-        side: pixels of a map.
-        scratch: `scratch(side)`.
-        bins: float32 (n, i, i, 64), i = ceil(side / bin_size).
-        places: int32 (n, i, i, 64), filled: the pixel (y, x) of the maximum as y * w + x, where in
-            `maps` the 3 x 3 pixels around it begin. Of equal maxima the first in row order.
-    """
-    values, products, pixels = scratch
-    across, wide = pixels.shape[1] // STEP, maps.shape[1]
-    rows, row = values.shape[1], pixels.shape[1] * FEATURES
-    bins[:] = -np.inf
-    for tile in range(len(maps)):
-        for i in range(across):
-            for j in range(across):
-                start = ((tile * wide + i * STEP) * wide + j * STEP) * MAPS
-                to = (i * across + j) * MAPS
-                for f in range(0, MAPS, LANES):
-                    _spread(maps, start + f, wide * MAPS, values, to + f, rows * MAPS)
-        _multiply(values, weights, products)
-        for i in range(across):
-            for j in range(across):
-                at, to = (i * across + j) * FEATURES, j * STEP * FEATURES
-                for f in range(0, FEATURES, LANES):
-                    _gather(products, at + f, rows * FEATURES, pixels, to + f, row)
-            _into_bins(pixels, i * STEP, side, bin_size, wide, bins[tile], places[tile])

@@ -11,7 +11,7 @@ from launch import environment
 from llvmlite import binding
 
 from cosmodeep_hpc import vectors
-from cosmodeep_hpc.learn import fastbackward, firstlayer, winograd
+from cosmodeep_hpc.learn import fastbackward, firstlayer, secondlayer, winograd
 from cosmodeep_hpc.learn.convolutions import BLOCK, Convolutions, Weights
 
 TILES = 3
@@ -45,15 +45,15 @@ def first_of(chosen, side, size, width):
 
 
 def second_layer(maps, kernel, size):
-    """What `winograd.maxima` finds: maxima and places; and the maps within their zeros."""
+    """What `secondlayer.maxima` finds: maxima and places; and the maps within their zeros."""
     n, side = maps.shape[:2]
     wide, bins = winograd.width(side), -(-side // size)
     padded = vectors.zeros((n, wide, wide, 32))
     padded[:, 1 : side + 1, 1 : side + 1] = maps
     found = vectors.zeros((n, bins, bins, 64))
     places = np.full((n, bins, bins, 64), -1, np.int32)
-    weights, scratch = winograd.transformed(kernel), winograd.scratch(side)
-    winograd.maxima(padded, weights, side, size, scratch, found, places)
+    weights, scratch = winograd.transformed(kernel), secondlayer.scratch(side)
+    secondlayer.maxima(padded, weights, side, size, scratch, found, places)
     return found, places, padded
 
 
@@ -235,21 +235,39 @@ def test_threads_have_tiles_of_their_own(threads, pyramid):
 
 OTHER_VECTORS = """
 import sys
+from types import SimpleNamespace
 import numpy as np
 from cosmodeep_hpc import vectors
 from cosmodeep_hpc.learn.convolutions import Convolutions, Weights
+from cosmodeep_hpc.learn.countsconvolutions import CountsConvolutions
 given = np.load(sys.argv[1])
 weights = Weights.of(*(given[name] for name in ("first", "bias", "second")))
 convolutions = Convolutions(12, pyramid=True, threads=1)
 maxima = convolutions.kept_maxima(given["tiles"], weights)
-np.savez(sys.argv[2], maxima, *convolutions.gradients(given["tiles"], weights, maxima))
+gradients = convolutions.gradients(given["tiles"], weights, maxima)
+
+maps = {"conv1": (1, 16), "conv2": (16, 32), "conv3": (32, 48), "conv4": (48, 48)}
+maps |= {"conv5": (48, 32), "conv6": (32, 32), "pixel_logits": (32, 2), "features": (32, 32)}
+random = np.random.default_rng(4)
+
+def layer(name):
+    side = 3 if name in ("conv1", "conv2", "conv3", "conv4", "conv6") else 1
+    shapes = (side, side, *maps[name]), maps[name][1:]
+    return [(random.normal(size=s) / side / maps[name][0] ** 0.5).astype("f") for s in shapes]
+
+layers = {name: SimpleNamespace(get_weights=lambda found=layer(name): found) for name in maps}
+sides = {"input_shape": (None, 12, 12, 1), "output_shape": [None, (None, 4, 4, 2)]}
+logits, features = np.empty((5, 4, 4, 2), "f"), np.empty((5, 32), "f")
+counts = CountsConvolutions(SimpleNamespace(get_layer=layers.get, **sides), 1)
+counts(given["tiles"], logits, features)
+np.savez(sys.argv[2], maxima, *gradients, logits, features)
 print(vectors.LANES)
 """
 
 
 @pytest.fixture(scope="module")
 def on_a_processor(tmp_path_factory):
-    """A function: a processor's name and instructions to lanes, maxima and gradients there."""
+    """A function: a processor's name and instructions to lanes there, and to what is found."""
     random = np.random.default_rng(3)
     shapes = {"tiles": (5, 12, 12), "first": (3, 3, 1, 32), "bias": (32,), "second": (3, 3, 32, 64)}
     given = {name: random.normal(size=shape).astype("f") for name, shape in shapes.items()}

@@ -160,7 +160,9 @@ def test_a_tile_has_the_same_bits_whatever_lies_beside_it(tf, world):
     net = fresh(3)
     tiles = np.random.default_rng(5).normal(size=(forward.PART + 9, 20, 20)).astype("f")
     fast, step = forward.compiled(net), Step(tf, net, 1e-3, Allreduce(world))
-    assert isinstance(fast, forward.CountsOnCores)
+    assert isinstance(
+        fast, forward.CountsByTensorFlow
+    )  # of another width than our own loops are for
     expected = np.asarray(net(tiles[..., np.newaxis])[0])
     for given in (lambda x: fast(x, 7), step.probability):
         found = given(tiles)

@@ -1,0 +1,197 @@
+"""The convolutions of a counts network on cores of a CPU, layer after layer in a core's cache.
+
+What they leave is small: the logits of the pixels, and the mean of each of the other maps.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.learn import countslayers as layers
+from cosmodeep_hpc.learn.countslayers import FIRST, THREE, TWO, WIDER, WIDEST
+from cosmodeep_hpc.learn.firstlayer import TAPS
+from cosmodeep_hpc.learn.winograd import POINTS, STEP, patches, transformed, width
+from cosmodeep_hpc.vectors import zeros
+
+Array = NDArray[np.float32]
+
+TOGETHER = 2
+"""Tiles that go from layer to layer together."""
+
+
+class Weights(NamedTuple):
+    """What the layers multiply by, zeros where there is room for more columns.
+
+    Attributes:
+        first: float32 (9, 16).
+        second, third, fourth, sixth: kernels `winograd.transformed`, float32 (36, c, 48).
+        fifth, last: matrices, float32 (c, 48); the last one's first columns are those of the
+            pixels' logits, up to 16 of them, and then come those of the features.
+        biases: float32 (7, 48), of each layer in turn.
+    """
+
+    first: Array
+    second: Array
+    third: Array
+    fourth: Array
+    fifth: Array
+    sixth: Array
+    last: Array
+    biases: Array
+
+    @classmethod
+    def of(cls, network: Any) -> Weights:
+        """Those of a Keras model of `countsnetwork.build`, as they are now."""
+        names = [*(f"conv{n}" for n in range(1, 7)), "pixel_logits", "features"]
+        pairs = (network.get_layer(name).get_weights() for name in names)
+        kernels, biases = zip(*pairs, strict=True)
+        all_biases, last = zeros((len(names) - 1, WIDEST)), zeros((WIDER, WIDEST))
+        for row, bias in zip(all_biases, biases, strict=False):
+            row[: len(bias)] = bias
+        for start, number in ((0, -2), (FIRST, -1)):
+            columns = slice(start, start + len(biases[number]))
+            all_biases[-1, columns] = biases[number]
+            last[:, columns] = kernels[number][0, 0]
+        fifth = zeros((WIDEST, WIDEST))
+        fifth[:, :WIDER] = kernels[4][0, 0]
+        second, third, fourth, sixth = (transformed(kernels[n], WIDEST) for n in (1, 2, 3, 5))
+        first = np.ascontiguousarray(kernels[0].reshape(TAPS, FIRST))
+        return cls(first, second, third, fourth, fifth, sixth, last, all_biases)
+
+
+class Memory(NamedTuple):
+    """What a thread works in, for `TOGETHER` tiles.
+
+    Attributes:
+        tile_halves, thirds, fourths, sixths: what the convolutions of 3 x 3 see, in zeros, float32
+            (tiles, w, w, c), w = `winograd.width`.
+        halves: the second one's result, whole patches.
+        quarters, added: the fourth one's result and the fifth's, a row of 48 numbers a pixel.
+        pixels, last: the sixth one's and the last one's, likewise.
+        points: values and products at the points of all patches of a layer, float32
+            (36, rows, 48).
+    """
+
+    tile_halves: Array
+    halves: Array
+    thirds: Array
+    fourths: Array
+    quarters: Array
+    added: Array
+    sixths: Array
+    pixels: Array
+    last: Array
+    points: tuple[Array, Array]
+
+    @classmethod
+    def of(cls, inner: int, window: int) -> Memory:
+        """For tiles with their margins of `window` pixels, and `inner` pixels' logits a side."""
+        half, quarter = window // 2, window // 4
+        wide, small, seen = width(half), width(quarter), width(inner)
+        large, low, high = (STEP * patches(side) for side in (half, quarter, inner))
+        spare = TWO * THREE  # the last rows of a product are multiplied with what follows them
+
+        def flat(side: int) -> Array:
+            return zeros((TOGETHER * side * side + spare, WIDEST))
+
+        points = (POINTS**2, -(-TOGETHER * patches(half) ** 2 // spare) * spare, WIDEST)
+        return cls(
+            zeros((TOGETHER, wide, wide, FIRST)),
+            zeros((TOGETHER, large, large, WIDER)),
+            zeros((TOGETHER, small, small, WIDER)),
+            zeros((TOGETHER, small, small, WIDEST)),
+            flat(low), flat(low),
+            zeros((TOGETHER, seen, seen, WIDER)),
+            flat(high), flat(high),
+            (zeros(points), zeros(points)),
+        )  # fmt: skip
+
+
+first, multiply, convolve = layers.first, layers.multiply, layers.convolve
+clear_beyond, pool, add, part = layers.clear_beyond, layers.pool, layers.add, layers.part
+
+
+@compiled
+def forward(tiles, weights, memory, logits, features) -> None:  # type: ignore[no-untyped-def]
+    """All convolutions of a counts network.
+
+    Args:
+        tiles: float32 (n, window, window), n <= `TOGETHER`.
+        weights: `Weights`. memory: `Memory`.
+        logits: float32 (n, size / 2, size / 2, T), filled, T <= 16.
+        features: float32 (n, 32), filled: the mean over the same pixels of each feature.
+    """
+    count, inner = len(tiles), logits.shape[1]
+    half, quarter = tiles.shape[1] // 2, tiles.shape[1] // 4
+    biases, points = weights.biases, memory.points
+    first(tiles, weights.first, biases[0], memory.tile_halves)
+    side = memory.halves.shape[1]
+    row = side * WIDER
+    convolve(
+        memory.tile_halves, count, weights.second, WIDER, biases[1], side // STEP, points,
+        memory.halves, side * row, 0, row, WIDER,
+    )  # fmt: skip
+    pool(memory.halves, count, quarter, memory.thirds)
+    low = memory.thirds.shape[1] + STEP - POINTS
+    row = memory.fourths.shape[1] * WIDEST
+    convolve(
+        memory.thirds, count, weights.third, WIDEST, biases[2], low // STEP, points,
+        memory.fourths, memory.fourths.shape[1] * row, row + WIDEST, row, WIDEST,
+    )  # fmt: skip
+    clear_beyond(memory.fourths, count, quarter)
+    row = low * WIDEST
+    convolve(
+        memory.fourths, count, weights.fourth, WIDEST, biases[3], low // STEP, points,
+        memory.quarters, low * row, 0, row, WIDEST,
+    )  # fmt: skip
+    rows = count * low * low
+    multiply(memory.quarters, 0, rows, weights.fifth, 0, WIDEST, WIDER, memory.added, 0)
+    # with margins the last convolution sees a pixel of them around the tile, without zeros
+    edge = 0 if half > inner else 1
+    crop, seen = (half - inner) // 2 - 1 + edge, inner + 2 - 2 * edge
+    add(memory.halves, memory.added, low, count, biases[4], crop, edge, seen, memory.sixths)
+    high = memory.sixths.shape[1] + STEP - POINTS
+    row = high * WIDEST
+    convolve(
+        memory.sixths, count, weights.sixth, WIDER, biases[5], high // STEP, points,
+        memory.pixels, high * row, 0, row, WIDEST,
+    )  # fmt: skip
+    rows = count * high * high
+    multiply(memory.pixels, 0, rows, weights.last, 0, WIDER, WIDEST, memory.last, 0)
+    part(memory.last, high, biases[6], logits, features)
+
+
+class CountsConvolutions:
+    """Tiles to the logits of their pixels and the means of their features.
+
+    A tile's have the same bits whatever its neighbours, its place and the number of threads; NaN
+    where a pixel of it, or of its margins, is not finite.
+    """
+
+    def __init__(self, network: Any, threads: int) -> None:
+        """With the weights of a Keras model of `countsnetwork.build`, as they are now."""
+        self._weights = Weights.of(network)
+        sides = network.output_shape[1][1], network.input_shape[1]
+        self._memory = [Memory.of(*sides) for _ in range(threads)]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def __call__(self, tiles: Array, logits: Array, features: Array) -> None:
+        """Fill `logits` (n, size / 2, size / 2, T) and `features` (n, 32) of tiles (n, w, w)."""
+
+        def work(part: range, memory: Memory) -> None:
+            for start in part:
+                rows = slice(start, min(start + TOGETHER, part.stop))
+                forward(tiles[rows], self._weights, memory, logits[rows], features[rows])
+
+        threads = len(self._memory)
+        ends = [len(tiles) * k // threads for k in range(threads + 1)]
+        parts = [range(ends[k], ends[k + 1], TOGETHER) for k in range(threads)]
+        if self._pool is None:
+            work(parts[0], self._memory[0])
+        else:
+            list(self._pool.map(work, parts, self._memory))

@@ -1,0 +1,142 @@
+"""The second convolution of our network and its maxima, on cores of a CPU.
+
+By Winograd's minimal filtering; of the result only the maxima over bins are kept.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.learn.firstlayer import FEATURES as MAPS
+from cosmodeep_hpc.learn.winograd import POINTS, STEP, UNROLLED, gathered, patches, product, spread
+from cosmodeep_hpc.vectors import LANES, WIDE, Code, Index, Place, Vector, operation, zeros
+
+Array = NDArray[np.float32]
+
+FEATURES = 64
+"""Maps of the second layer."""
+ROWS, COLUMNS = (5, 4) if WIDE else (5, 2)
+"""Patches, and vectors of their features, multiplied at once."""
+ROUNDS = MAPS // UNROLLED
+TOGETHER = 4
+"""Vectors of features compared at once."""
+
+_product = product(ROWS, COLUMNS, MAPS, FEATURES)
+
+
+@operation
+def _gather(
+    code: Code, products: Place, at: Index, step: Index, pixels: Place, to: Index, row: Index
+) -> None:
+    """The pixels of a patch, rows `row` apart, from products at the points, `step` apart."""
+    for y, x, value in gathered(code, products, at, step):
+        code.store(value, pixels + (to + row * y + x * FEATURES))
+
+
+def scratch(side: int) -> tuple[Array, Array, Array]:
+    """Memory that `maxima` of maps of `side` pixels works in; keep it from call to call."""
+    across = patches(side)
+    rows = -(-(across**2) // ROWS) * ROWS
+    return (
+        zeros((POINTS**2, rows, MAPS)),
+        zeros((POINTS**2, rows, FEATURES)),
+        zeros((STEP, across * STEP, FEATURES)),
+    )
+
+
+@compiled
+def _multiply(values, weights, products) -> None:  # type: ignore[no-untyped-def]
+    """The products (36, rows, 64) of values (36, rows, 32) and weights (36, 32, 64)."""
+    rows = values.shape[1]
+    for point in range(POINTS * POINTS):
+        for f in range(0, FEATURES, COLUMNS * LANES):
+            for r in range(point * rows, (point + 1) * rows, ROWS):
+                of = point * MAPS * FEATURES + f
+                _product(values, r * MAPS, weights, of, products, r * FEATURES + f, ROUNDS)
+
+
+@operation
+def _larger(
+    code: Code, pixels: Place, at: Index, number: Index, count: Index, bins: Place, places: Place,
+    to: Index,
+) -> None:  # fmt: skip
+    """Take `count` pixels of a row into the maxima of their bin; the first one's number is given.
+
+    What is not a number is larger than all numbers, and stays.
+    """
+    starts = [to + f * LANES for f in range(TOGETHER)]
+    best = [code.load(bins + start) for start in starts]
+    where = [code.load_whole(places + start) for start in starts]
+
+    def pixel(k: Index, carried: list[Vector]) -> list[Vector]:
+        best, where = carried[:TOGETHER], carried[TOGETHER:]
+        here = code.count(number + k)
+        for f in range(TOGETHER):
+            found = code.load(pixels + (at + k * FEATURES + f * LANES))
+            larger = (found > best[f]) | found.is_nan()
+            best[f] = code.where(larger, found, best[f])
+            where[f] = code.where(larger, here, where[f])
+        return [*best, *where]
+
+    found = code.loop(count, [*best, *where], pixel)
+    for f, start in enumerate(starts):
+        code.store(found[f], bins + start)
+        code.store_whole(found[TOGETHER + f], places + start)
+
+
+@compiled
+def _into_bins(  # type: ignore[no-untyped-def]
+    pixels, first, side, bin_size, width, bins, places
+) -> None:
+    """Take the rows of pixels from `first` on into the maxima of their bins."""
+    count = len(bins)
+    top = (count * bin_size - side) // 2  # as TensorFlow's SAME padding
+    for y in range(first, min(first + STEP, side)):
+        i = (y + top) // bin_size
+        for j in range(count):
+            x0, x1 = max(0, j * bin_size - top), min(side, (j + 1) * bin_size - top)
+            at = ((y - first) * pixels.shape[1] + x0) * FEATURES
+            to = (i * count + j) * FEATURES
+            for f in range(0, FEATURES, TOGETHER * LANES):
+                _larger(pixels, at + f, y * width + x0, x1 - x0, bins, places, to + f)
+
+
+@compiled
+def maxima(  # type: ignore[no-untyped-def]
+    maps, weights, side, bin_size, scratch, bins, places
+) -> None:
+    """Fill `bins` with the maxima over bins of conv2d(maps, kernel), zero padded, stride 1.
+
+    Bins are squares of `bin_size`, placed as by TensorFlow's SAME padding. A tile's maxima depend
+    on that tile alone. A bin with a pixel that is not a number has no other maximum.
+
+    Args:
+        maps: float32 (n, w, w, 32), w = `winograd.width(side)`: the maps from 1 to side + 1,
+            around them 0.
+        weights: float32 (36, 32, 64), the kernel `winograd.transformed`.
+        side: pixels of a map.
+        scratch: `scratch(side)`.
+        bins: float32 (n, i, i, 64), i = ceil(side / bin_size).
+        places: int32 (n, i, i, 64), filled: the pixel (y, x) of the maximum as y * w + x, where in
+            `maps` the 3 x 3 pixels around it begin. Of equal maxima the first in row order.
+    """
+    values, products, pixels = scratch
+    across, wide = pixels.shape[1] // STEP, maps.shape[1]
+    rows, row = values.shape[1], pixels.shape[1] * FEATURES
+    bins[:] = -np.inf
+    for tile in range(len(maps)):
+        for i in range(across):
+            for j in range(across):
+                start = ((tile * wide + i * STEP) * wide + j * STEP) * MAPS
+                to = (i * across + j) * MAPS
+                for f in range(0, MAPS, LANES):
+                    spread(maps, start + f, wide * MAPS, MAPS, values, to + f, rows * MAPS)
+        _multiply(values, weights, products)
+        for i in range(across):
+            for j in range(across):
+                at, to = (i * across + j) * FEATURES, j * STEP * FEATURES
+                for f in range(0, FEATURES, LANES):
+                    _gather(products, at + f, rows * FEATURES, pixels, to + f, row)
+            _into_bins(pixels, i * STEP, side, bin_size, wide, bins[tile], places[tile])
