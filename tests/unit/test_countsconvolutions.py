@@ -46,7 +46,7 @@ def by_loops(network, tiles, threads=1):
 @pytest.mark.parametrize("thresholds", [1, 4, 8])
 @pytest.mark.parametrize(
     "size, margin",
-    [(40, 8), (40, 0), (12, 4), (10, 2), (24, 0), (26, 6), (20, 16)],  # whole patches and parts
+    [(40, 8), (40, 0), (12, 4), (20, 2), (24, 0), (28, 6), (20, 16)],  # whole patches and parts
 )
 def test_they_are_those_of_the_keras_model(size, margin, thresholds):
     network = fresh(size, margin, thresholds)
