@@ -28,6 +28,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -35,10 +36,10 @@ from benchmarks.images import write_pair
 from cosmodeep_hpc import runtime
 from cosmodeep_hpc.config import Config, load
 from cosmodeep_hpc.learn import network, trainer, winograd
+from cosmodeep_hpc.learn import step as steps
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
 from cosmodeep_hpc.learn.gradient import ByTensorFlow
-from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.tiles import make
 from cosmodeep_hpc.world import World, open_world
 
@@ -78,9 +79,12 @@ def resident(tf: Any, world: World, *, cores: bool) -> Callable[[], float]:
     """A function that trains a stretch on one batch held in memory; seconds a step."""
     config = load(None, [])
     net = network.build(config.model, SIZE, 1)
-    step = Step(tf, net, config.train.learning_rate, Allreduce(world))
-    if not cores:
-        step._gradient = ByTensorFlow(tf, net, FastNetwork(tf, net), step._scale, xla=False)
+
+    def by_tensorflow(tf: Any, net: Any, scale: Any, *_: Any) -> ByTensorFlow:
+        return ByTensorFlow(tf, net, FastNetwork(tf, net), scale, xla=False)
+
+    with mock.patch.object(steps, "_gradient", steps._gradient if cores else by_tensorflow):
+        step = steps.Step(tf, net, config.train.learning_rate, Allreduce(world))
     random = np.random.default_rng(1)
     tiles = random.normal(size=(BATCH, SIZE, SIZE)).astype(np.float32)
     signal = random.random(BATCH) < 0.5
