@@ -1,13 +1,14 @@
 #!/bin/bash
-# The tests of jobs: those under Slurm beside those outside of it, since each spends half its time waiting.
+# The tests of jobs in two halves, side by side, since each spends half its time waiting: those of MPI ranks;
+# those under Slurm, and then the whole way end to end.
 #   tests/at_once.sh PYTHON
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-"$1" -m pytest tests/slurm >"$log" 2>&1 &
-"$1" -m pytest tests/e2e tests/mpi
-outside=$?
-echo '== meanwhile, under Slurm:'
+"$1" -m pytest tests/slurm tests/e2e >"$log" 2>&1 &
+"$1" -m pytest tests/mpi
+ranks=$?
+echo '== meanwhile, under Slurm and end to end:'
 wait $!
-under=$?
+others=$?
 cat "$log"
-exit $((outside > under ? outside : under))
+exit $((ranks > others ? ranks : others))
