@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fields import NOISE
 
 from cosmodeep_hpc import runtime
 from cosmodeep_hpc.config import Model
@@ -50,6 +51,14 @@ def brightest_pixel_model(
     preprocessing = replace(CARD.preprocessing, tile_size=tile_size, margin=margin)
     made = replace(CARD, preprocessing=preprocessing, **card)
     return TrainedModel(Path("brightest.keras"), made, BrightestPixel(level))
+
+
+def absolute_model(brightness: float, **card: Any) -> TrainedModel:
+    """A model that finds tiles with a pixel above `brightness` [Jy/arcsec^2], of the training."""
+    level = (np.log(brightness) - np.log(1e-9)) / (np.log(1e-5) - np.log(1e-9))
+    model = brightest_pixel_model(level=level, noise_rms=NOISE, **card)
+    scale = replace(model.card.preprocessing, scaling="range", floor=1e-9, ceiling=1e-5)
+    return replace(model, card=replace(model.card, preprocessing=scale))
 
 
 def write_untrained(path: Path, seed: int = 1, **card: Any) -> Path:

@@ -284,7 +284,7 @@ class Sweep:
 
     def _write(self, mosaic: MosaicSweep) -> None:
         assert mosaic.opened is not None
-        grids = tuple(plane.grids(mosaic.opened.rebin) for plane in mosaic.planes)
+        grids = tuple(plane.grids() for plane in mosaic.planes)
         mosaic.ready.append(
             Task(
                 kind="write",
@@ -365,7 +365,7 @@ def _arrays(part: Classified) -> list[NDArray[np.float32]]:
     """A classified stripe as the journal takes it."""
     arrays = [part.probability, part.coverage, part.thumbnail, part.rms]
     if part.mesh is not None:
-        arrays.append(np.stack([part.mesh.sigma, part.mesh.low, part.mesh.high]))
+        arrays.append(part.mesh.grids)
     return arrays
 
 

@@ -82,7 +82,7 @@ class PlaneSweep:
         parts = [self.classified[n].mesh for n in numbers if n in self.classified]
         return noise.joined([m for m in parts if m is not None]) if parts else None
 
-    def grids(self, rebin: int) -> Grids:
+    def grids(self) -> Grids:
         """What the classified stripes make on the grid of cells."""
         if self.failure:
             return self._nothing()
@@ -105,7 +105,7 @@ class PlaneSweep:
         return Grids(
             probability=probability,
             coverage=coverage,
-            noise=joined("rms") if self._mapped else self._noise(rebin),
+            noise=joined("rms") if self._mapped else self._noise(),
             thumbnail=joined("thumbnail"),
             level=level,
             notes=notes,
@@ -125,14 +125,11 @@ class PlaneSweep:
             notes=self.notes,
         )
 
-    def _noise(self, rebin: int) -> NDArray[np.float32]:
+    def _noise(self) -> NDArray[np.float32]:
         """The noise of the image's own pixels at the centre of each cell."""
         layout, mesh = self.facts.layout, self._mesh()
         if self.facts.given_rms is not None:
             return np.full(layout.cells, self.facts.given_rms, dtype=np.float32)
         assert mesh is not None
         rows, cols = ((np.arange(n) + 0.5) * layout.stride - 0.5 for n in layout.cells)
-        local = noise.interpolated(noise.smoothed(mesh.sigma), mesh.side, rows, cols)
-        if rebin > 1 and self.facts.sigma is not None:  # pixels of the view are less noisy
-            local *= np.float32(self.facts.sigma / np.nanmedian(mesh.sigma))
-        return local
+        return noise.interpolated(noise.smoothed(mesh.quiet), mesh.side, rows, cols)

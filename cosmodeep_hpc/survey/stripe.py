@@ -62,10 +62,10 @@ class Classified:
 def measure(view: View, layout: Layout, stripe: Stripe, rms_map: RmsMap | None) -> Mesh:
     """Noise and extremes of the rows that a stripe alone has."""
     *_, owned = layout.pixel_rows(stripe)
-    pixels = view.rows(owned.start, owned.stop)
+    pixels, unaveraged = view.both(owned.start, owned.stop)
     if rms_map is not None:
         rms_map.match(pixels, owned.start)
-    return noise.measure(pixels, layout.mesh_side)
+    return noise.measure(pixels, layout.mesh_side, unaveraged, view.beam)
 
 
 def prepare(
@@ -84,16 +84,20 @@ def prepare(
     Pixels that are exactly 0 are padding: they are no data, and become what an empty sky becomes.
     """
     seen, rows, owned = layout.pixel_rows(stripe)
-    pixels = view.rows(seen.start, seen.stop)
     below = rows.start - seen.start  # rows of the margin
+    its_own = slice(below, below + len(owned))
+    if measured:
+        pixels, mesh = view.rows(seen.start, seen.stop), None
+    else:
+        pixels, unaveraged = view.both(seen.start, seen.stop)
+        single = unaveraged if unaveraged is None else unaveraged[its_own]
+        mesh = noise.measure(pixels[its_own], layout.mesh_side, single, view.beam)
     of_tiles = pixels[below : below + len(rows)]
-    own = of_tiles[: len(owned)]
-    thumbnail = averaged(own, layout.block)
-    mesh = None if measured else noise.measure(own, layout.mesh_side)
+    thumbnail = averaged(pixels[its_own], layout.block)
     rms = np.empty((0, 0), dtype=np.float32)
     if rms_map is not None:
         matched = rms_map.match(pixels, seen.start)
-        rms = averaged(matched[below : below + len(owned)], layout.stride)
+        rms = averaged(matched[its_own], layout.stride)
     else:
         scaling.match(pixels, seen.start)
     counts, whole = _counts(of_tiles, layout.stride), _inside(of_tiles.shape, layout.stride)

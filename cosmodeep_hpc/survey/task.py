@@ -46,7 +46,7 @@ class PlaneFacts:
     Attributes:
         name: in messages.
         layout: of its view.
-        sigma: robust noise of the image's own pixels [Jy/arcsec^2], where it is needed.
+        sigma: robust noise of the image's own pixels [Jy/arcsec^2], where preprocessing needs it.
         given_rms: the noise of the image's own pixels that the user gives [Jy/arcsec^2].
         gain: what the view makes of that noise.
         notes: on how it is read and seen.

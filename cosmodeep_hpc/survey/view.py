@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.sky.beam import Beam
 from cosmodeep_hpc.tiles.fits.image import Image
+from cosmodeep_hpc.tiles.median import have_data
 
 # Pixels this much larger or smaller than those of the training, after rebinning, are worth a note.
 TOLERANCE = 1.25
@@ -44,13 +47,36 @@ class View:
         if self.rebin == 1:
             return self.image.rows(start, stop)
         view = np.empty((stop - start, self.shape[1]), dtype=np.float32)
+        for rows, pixels in self._blocks(start, stop):
+            view[rows] = averaged(pixels, self.rebin)
+        return view
+
+    def both(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """`rows`, and beside them the first pixel of each block; None where a block is a pixel."""
+        if self.rebin == 1:
+            return self.image.rows(start, stop), None
+        view = np.empty((stop - start, self.shape[1]), dtype=np.float32)
+        unaveraged = np.empty_like(view)
+        for rows, pixels in self._blocks(start, stop):
+            view[rows] = averaged(pixels, self.rebin)
+            unaveraged[rows] = pixels[:: self.rebin, :: self.rebin]
+        return view, unaveraged
+
+    def _blocks(self, start: int, stop: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Pixels of the image for some rows of the view at a time; NaN: no data."""
         for first in range(start, stop, ROWS_AT_ONCE):
             last = min(first + ROWS_AT_ONCE, stop)
             below, above = first * self.rebin, min(last * self.rebin, self.image.shape[0])
             pixels = self.image.rows(below, above)
-            pixels[pixels == 0] = np.nan  # padding: no data, and not a part of a mean
-            view[first - start : last - start] = averaged(pixels, self.rebin)
-        return view
+            if not have_data(pixels.reshape(-1)):
+                pixels[pixels == 0] = np.nan  # padding: no data, and not a part of a mean
+            yield slice(first - start, last - start), pixels
+
+    @property
+    def beam(self) -> Beam | None:
+        """The image's beam, in units of a pixel of the view."""
+        beam, side = self.image.beam, self.image.pixel_scale * self.rebin
+        return beam and Beam(beam.major / side, beam.minor / side, beam.angle)
 
     @property
     def gain(self) -> float:

@@ -118,7 +118,8 @@ class Worker:
     def _plane_facts(self, image: Image, plane: Plane) -> PlaneFacts:
         rms, sigma, failure = self._request.rms, None, ""
         try:
-            sigma = self._sigma(image, plane.view.rebin)
+            if self._model.card.preprocessing.scaling == "asinh":
+                sigma = robust_noise(image)
         except InputError as error:
             failure = _name(image) + str(error).removeprefix(str(image.path))
         return PlaneFacts(
@@ -134,8 +135,7 @@ class Worker:
     def _measure(self, task: Task) -> NDArray[np.float32]:
         assert task.stripe is not None
         plane = self._opened(task.mosaic)[1][task.plane]
-        mesh = stripe.measure(plane.view, plane.layout, task.stripe, plane.rms_map)
-        return np.stack([mesh.sigma, mesh.low, mesh.high])
+        return stripe.measure(plane.view, plane.layout, task.stripe, plane.rms_map).grids
 
     def _read(self, task: Task) -> tuple[Layout, stripe.Ready]:
         assert task.stripe is not None and task.scaling is not None
@@ -235,12 +235,6 @@ class Worker:
     def _rebinning(self, image: Image) -> tuple[int, tuple[str, ...]]:
         scale, any_scale = self._model.card.pixel_scale, self._config.classify.any_scale
         return view.rebinning(image, scale, any_scale=any_scale)
-
-    def _sigma(self, image: Image, rebin: int) -> float | None:
-        """The noise of the image's own pixels, where the mesh of its view does not tell it."""
-        if rebin == 1 and self._model.card.preprocessing.scaling != "asinh":
-            return None
-        return robust_noise(image)
 
 
 def stamp(path: Path) -> list[Any]:

@@ -1,8 +1,9 @@
 """A Slurm cluster for the tests of this folder, started once, where there can be one."""
 
 import pytest
-from cluster import Cluster, install, missing
+from cluster import Cluster
 from fields import write_pairs
+from installation import install, missing
 from scripts import bash
 
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cluster import missing
+from installation import missing
 from scripts import (
     ENDS,
     ONE_RANK,

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import scipy.ndimage
 
+from cosmodeep_hpc.sky.beam import FWHM, Beam
 from cosmodeep_hpc.survey import noise
 from cosmodeep_hpc.survey.noise import interpolated, is_as_trained, measure, smoothed
 
@@ -34,6 +36,41 @@ def test_what_does_not_disturb_it(what):
     else:
         pixels += 30
     assert measure(pixels, 200).sigma[0, 0] == pytest.approx(1, rel=0.08)
+
+
+@pytest.mark.parametrize("apart, step", [(1.5, 3), (0.4, 3), (0.1, 3), (1.5, 1)])
+@pytest.mark.parametrize("minor", [6.0, 12.0])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_noise_in_differences_is_that_of_the_pixels(monkeypatch, apart, step, minor, gaps):
+    """White noise through a beam on a steep slope: also where the pixels compared correlate."""
+    monkeypatch.setattr(noise, "APART", apart)
+    monkeypatch.setattr(noise, "SAMPLE", (600 / step) ** 2)
+    seen = scipy.ndimage.gaussian_filter(gaussian((600, 600)), (12 / FWHM, minor / FWHM))
+    sigma = 1 / (2 * np.sqrt(np.pi) * np.sqrt(12 * minor) / FWHM)
+    pixels = seen + np.float32(sigma) * np.arange(600, dtype=np.float32)[:, None]
+    if gaps:
+        pixels[100:140], pixels[300:330], pixels[:, ::30] = np.nan, np.inf, 0
+    mesh = measure(pixels, 600, beam=Beam(12.0, minor, 0.0))
+    assert mesh.sigma[0, 0] > 100 * sigma
+    assert mesh.quiet[0, 0] == pytest.approx(sigma, rel=0.08)
+
+
+def test_noise_without_structure_is_left_as_it_is():
+    """To the last bit; and where no beam, or one as large as a cell, says what structure is."""
+    pixels = gaussian((400, 500))
+    pixels[:200] *= 3
+    mesh = measure(pixels, 200, beam=Beam(2.0, 2.0))
+    np.testing.assert_array_equal(mesh.quiet, mesh.sigma)
+    pixels += 10 * np.sin(np.arange(500, dtype=np.float32) / 30)
+    for beam in (None, Beam(80.0, 2.0)):
+        mesh = measure(pixels, 200, beam=beam)
+        np.testing.assert_array_equal(mesh.quiet, mesh.sigma)
+
+
+def test_the_noise_of_averaged_pixels_is_that_of_the_single_ones():
+    single = gaussian((200, 300))
+    mesh = measure(single / 4, 200, single)
+    np.testing.assert_allclose(mesh.quiet, 4 * mesh.sigma, rtol=1e-6)
 
 
 @pytest.mark.parametrize("with_data, measured", [(noise.LEAST, True), (noise.LEAST - 1, False)])

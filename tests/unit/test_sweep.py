@@ -1,4 +1,4 @@
-"""The sweep puts every tile where it belongs, whatever the size, the stride and the noise."""
+"""The sweep puts every tile where it belongs, whatever the size and the stride."""
 
 import csv
 import os
@@ -7,45 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.ndimage
 from astropy.io import fits
 from astropy.io.votable import parse_single_table
 from fields import NOISE, write
-from models import brightest_pixel_model
-from sweeping import sweep_with
+from models import absolute_model, brightest_pixel_model
+from sweeping import noise, probability, sweep_with, swept
 
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.survey import sweep
-from cosmodeep_hpc.survey.journal import Journal
-from cosmodeep_hpc.survey.task import Outcome, Request
-from cosmodeep_hpc.survey.view import View
-from cosmodeep_hpc.tiles.fits.image import open_image
+from cosmodeep_hpc.survey.task import Request
 from cosmodeep_hpc.world import open_world
-
-
-def noise(shape, seed=0):
-    return np.random.default_rng(seed).normal(0, NOISE, shape).astype(np.float32)
-
-
-def swept(path, model, request=None, restart=True, left=None, **options):
-    """Sweep a file; what is swept, before its products are written; None where it was stopped."""
-    found = []
-
-    def take(result):
-        found.append(result)
-        return Outcome(path=path, state="done")
-
-    out = path.parent / "out"
-    how = {"write": take, "restart": restart, "is_stopped": left}
-    for outcome in sweep_with(model, [path], out, request, **how, **options):
-        if outcome.state == "failed":
-            raise InputError(outcome.notes[0])
-    return found[0] if found else None
-
-
-def probability(path, model, **words):
-    return swept(path, model, **words).planes[0].probability
 
 
 @pytest.mark.parametrize(
@@ -165,71 +137,6 @@ def test_units_do_not_change_the_result(tmp_path):
     assert per_beam.level.sigma == pytest.approx(brightness.level.sigma, rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    "times, options, found",
-    [  # a source of 20 sigma is seen where 10 sigma of the training are asked for
-        (1.0, {"noise": "as_is"}, 1),
-        (5.0, {"noise": "auto"}, 1),
-        (5.0, {"noise": "local"}, 1),
-        (0.2, {"noise": "auto"}, 1),
-        (0.2, {"noise": "as_is"}, 0),
-    ],
-)
-def test_the_noise_of_another_instrument_becomes_that_of_the_training(
-    tmp_path, times, options, found
-):
-    """With a scaling that knows absolute brightness: floor 1e-9, ceiling 1e-5 Jy/arcsec^2."""
-    pixels = noise((400, 400)) * np.float32(times)
-    pixels[50, 50] = 20 * NOISE * times
-    path = write(tmp_path / "a.fits", pixels)
-    model = absolute_model(10 * NOISE)
-    plane = swept(path, model, **options).planes[0]
-    assert plane.signal(0.5).sum() == found
-    assert ("scaled by the local noise" in " ".join(plane.notes)) == (
-        times != 1 and options["noise"] != "as_is"
-    )
-    np.testing.assert_allclose(plane.noise, NOISE * times, rtol=0.05)
-
-
-def absolute_model(brightness, **card):
-    """A model that finds tiles with a pixel above `brightness` [Jy/arcsec^2], of the training."""
-    level = (np.log(brightness) - np.log(1e-9)) / (np.log(1e-5) - np.log(1e-9))
-    model = brightest_pixel_model(level=level, noise_rms=NOISE, **card)
-    scale = replace(model.card.preprocessing, scaling="range", floor=1e-9, ceiling=1e-5)
-    return replace(model, card=replace(model.card, preprocessing=scale))
-
-
-def test_local_noise_is_followed_over_a_mosaic(tmp_path):
-    """Noise rises eightfold to the right: 6 sigma are nowhere signal, 20 sigma are everywhere."""
-    rise = np.geomspace(1, 8, 1600, dtype=np.float32)
-    pixels = noise((400, 1600)) * rise
-    for col in (20, 620, 1220, 1580):
-        pixels[20, col] = 20 * NOISE * rise[col]
-        pixels[220, col] = 6 * NOISE * rise[col]
-    plane = swept(write(tmp_path / "a.fits", pixels), absolute_model(10 * NOISE)).planes[0]
-    assert np.argwhere(plane.signal(0.5)).tolist() == [[0, 0], [0, 15], [0, 30], [0, 39]]
-    at = (np.arange(40) * 40 + 20).clip(100, 1500)  # constant beyond the outermost centres
-    np.testing.assert_allclose(plane.noise, np.tile(NOISE * rise[at], (10, 1)), rtol=0.12)
-
-
-@pytest.mark.parametrize("as_map", [False, True])
-def test_a_given_noise_is_used_in_the_images_unit(tmp_path, as_map):
-    """Ten times too large a noise makes everything ten times fainter."""
-    pixels = noise((80, 120))
-    pixels[50, 50] = 150 * NOISE
-    pixels[10, 10] = 50 * NOISE
-    path = write(tmp_path / "a.fits", 1e3 * pixels, BUNIT="mJy/arcsec2")
-    rms = 10e3 * NOISE
-    if as_map:
-        full = np.full((80, 120), rms, dtype=np.float32)
-        full[:40, 80:] = np.nan
-        rms = write(tmp_path / "rms.fits", full, BUNIT="mJy/arcsec2")
-    plane = swept(path, absolute_model(10 * NOISE), Request(rms=rms)).planes[0]
-    assert np.argwhere(plane.signal(0.5)).tolist() == [[1, 1]]
-    np.testing.assert_allclose(plane.noise[:, :2], 10 * NOISE, rtol=1e-5)
-    assert np.isnan(plane.probability[0, 2]) == as_map
-
-
 @pytest.mark.parametrize("pixel, rebin", [(9.6, 1), (12.0, 1), (8.0, 1), (4.8, 2), (3.2, 3)])
 def test_finer_pixels_are_averaged_and_fluxes_kept(tmp_path, pixel, rebin):
     """A block of the training's pixel size keeps its surface brightness; cells stay on the sky."""
@@ -270,73 +177,6 @@ def test_a_cube_is_swept_plane_by_plane(tmp_path):
     assert np.argwhere(one.planes[0].signal(0.5)).tolist() == [[1, 2]]
 
 
-@pytest.mark.parametrize("stop_after", [3, 5, 9])
-def test_a_stopped_sweep_goes_on_where_it_was(tmp_path, stop_after):
-    """What the journal has is not done again, and the result is that of an undisturbed sweep."""
-    pixels = noise((1200, 400))
-    pixels[::97, ::53] = 1e-2
-    path, model = write(tmp_path / "a.fits", pixels), brightest_pixel_model()
-    whole = swept(path, model, batch=50).planes[0]
-    seen, draws = model.network.tiles, iter(range(100))
-    begun = swept(path, model, restart=True, left=lambda: next(draws) > stop_after, batch=50)
-    assert begun is None
-    before = model.network.tiles - seen
-    again = swept(path, model, restart=False, batch=50).planes[0]
-    np.testing.assert_array_equal(again.probability, whole.probability)
-    np.testing.assert_array_equal(again.noise, whole.noise)
-    after = model.network.tiles - seen - before
-    assert before + after == seen  # not one tile twice, none left out
-    assert not list((tmp_path / "out").glob(".*"))
-
-
-def test_the_journal_of_a_sweep_killed_just_after_the_record_goes(tmp_path, monkeypatch):
-    path, model, out = tmp_path / "a.fits", brightest_pixel_model(), tmp_path / "out"
-    write(path, noise((80, 80)))
-    with monkeypatch.context() as patch:
-        patch.setattr(Journal, "remove", Journal.close)
-        (done,) = sweep_with(model, [path], out)
-    assert done.state == "done" and (out / ".a.journal").exists()
-    (again,) = sweep_with(model, [path], out, restart=False)
-    assert again.state == "kept" and not list(out.glob(".*"))
-
-
-def test_half_products_of_a_killed_sweep_go(tmp_path):
-    path, model = write(tmp_path / "a.fits", noise((1200, 400))), brightest_pixel_model()
-    draws = iter(range(100))
-    assert swept(path, model, left=lambda: next(draws) > 8, batch=50) is None
-    out, unique = tmp_path / "out", "0123456789abcdef" * 2
-    own = [out / f".a.mask.{unique}.part.fits", out / f".a.{unique}.part.json"]
-    other = out / f".a.b.mask.{unique}.part.fits"  # of an image that another job sweeps
-    for left in (*own, other):
-        left.touch()
-    swept(path, model, restart=False, batch=50)
-    assert [left.name for left in out.glob(".*")] == [other.name]
-
-
-@pytest.mark.parametrize("damage", ["another option", "cut", "flipped", "another image"])
-def test_a_journal_is_used_as_far_as_it_is_whole_and_of_this_sweep(tmp_path, damage):
-    pixels = noise((1200, 400))
-    pixels[::97, ::53] = 1e-2
-    path, model = write(tmp_path / "a.fits", pixels), brightest_pixel_model()
-    draws = iter(range(100))
-    swept(path, model, left=lambda: next(draws) > 8, batch=50)
-    journal = tmp_path / "out" / ".a.journal"
-    content = journal.read_bytes()
-    options = {"batch": 50}
-    if damage == "another option":
-        options["min_coverage"] = 0.4
-    elif damage == "cut":
-        journal.write_bytes(content[:-100])
-    elif damage == "flipped":
-        at = len(content) - 50
-        journal.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-    else:
-        write(path, pixels[::-1])
-    again = swept(path, model, restart=False, **options).planes[0]
-    whole = swept(path, model, restart=True, **options).planes[0]
-    np.testing.assert_array_equal(again.probability, whole.probability)
-
-
 def test_memory_does_not_grow_with_the_mosaic(tmp_path):
     """Four times as many rows: the same stripes, one after the other."""
     peaks = []
@@ -365,22 +205,6 @@ def test_two_images_of_one_name_are_refused(tmp_path):
     paths = [tmp_path / "a" / "x.fits", tmp_path / "b" / "x.fits"]
     with pytest.raises(InputError, match="named as those of"):
         sweep.run(Config(), "no-model", paths, tmp_path / "out", open_world(), Request())
-
-
-def test_what_a_killed_sweep_has_unpacked_is_not_taken_for_another_file(tmp_path):
-    """The file of that name is another one meanwhile: its own pixels are swept."""
-    model, path = brightest_pixel_model(), tmp_path / "a.fits.gz"
-    pixels = noise((120, 120))
-    pixels[50, 50] = 1e-2
-    write(path, pixels)
-    draws = iter(range(100))
-    assert swept(path, model, left=lambda: next(draws) > 2) is None
-    assert len(list((tmp_path / "out").glob(".*.unpacked"))) == 1
-    pixels[50, 50], pixels[70, 110] = 0, 1e-2
-    write(path, pixels)
-    found = swept(path, model, restart=False).planes[0].signal(0.5)
-    assert np.argwhere(found).tolist() == [[1, 2]]
-    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_thousands_of_images_in_the_hands_of_another_job_are_each_told(tmp_path):
@@ -460,22 +284,3 @@ def test_an_image_is_not_written_over_by_a_product_of_another(tmp_path):
     paths = [write(tmp_path / name, noise((40, 40))) for name in ("a.fits", "a.mask.fits")]
     with pytest.raises(InputError, match=r"a\.mask\.fits: a product of .*a\.fits would be written"):
         sweep.run(Config(), "no-model", paths, tmp_path, open_world(), Request())
-
-
-@pytest.mark.parametrize("as_map", [False, True])
-def test_a_given_noise_is_of_the_images_own_pixels(tmp_path, as_map):
-    """Four pixels averaged, of a beam of two: what the network sees has the training's noise."""
-    white = np.random.default_rng(1).normal(0, 1, (800, 800))
-    seen = scipy.ndimage.gaussian_filter(white, 10 / 4.8 / np.sqrt(8 * np.log(2)))
-    pixels = (seen / seen.std() * 5 * NOISE).astype(np.float32)
-    path = write(tmp_path / "a.fits", pixels, CDELT1=-4.8 / 3600, CDELT2=4.8 / 3600)
-    rms = 5 * NOISE
-    if as_map:
-        full = np.full((800, 800), rms, dtype=np.float32)
-        rms = write(tmp_path / "rms.fits", full, CDELT1=-4.8 / 3600, CDELT2=4.8 / 3600)
-    view = View(open_image(path), 2)
-    assert view.rows(0, 400).std() / pixels.std() == pytest.approx(view.gain, rel=0.01)
-    (plane,) = swept(path, absolute_model(4 * NOISE), Request(rms=rms)).planes
-    np.testing.assert_allclose(plane.noise, 5 * NOISE, rtol=1e-5)
-    found = plane.signal(0.5).mean()  # 1600 pixels: 4 sigma once in 20 tiles, 4 / 0.86 never
-    assert 0.005 < found < 0.25

@@ -57,6 +57,10 @@ def test_rows_of_a_view_do_not_depend_on_how_they_are_asked_for(tmp_path, rebin)
     for start in range(0, view.shape[0], 11):
         stop = min(start + 11, view.shape[0])
         np.testing.assert_array_equal(view.rows(start, stop), whole[start:stop])
+        averages, single = view.both(start, stop)
+        np.testing.assert_array_equal(averages, whole[start:stop])
+        if rebin > 1:  # the first pixel of each block
+            np.testing.assert_array_equal(single, pixels[::rebin, ::rebin][start:stop])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""The noise of a mosaic: as the products give it, and as the network is shown it."""
+
+import numpy as np
+import pytest
+import scipy.ndimage
+from fields import NOISE, write
+from models import absolute_model, brightest_pixel_model
+from sweeping import noise, swept
+
+from cosmodeep_hpc.survey.task import Request
+from cosmodeep_hpc.survey.view import View
+from cosmodeep_hpc.tiles.fits.image import open_image
+
+
+@pytest.mark.parametrize("peak", [0, 10, 30])
+@pytest.mark.parametrize(
+    "pixel, beam, side",  # [arcsec], pixels of the training: one cell of the mesh, or 5 x 5
+    [(9.6, 30.0, 200), (9.6, 30.0, 1000), (4.8, 15.0, 200), (4.8, 15.0, 1000), (1.6, 10.0, 200)],
+)
+def test_a_large_blob_is_no_noise(tmp_path, pixel, beam, side, peak):
+    """A blob of 0.3 fields. White noise through a beam of sigma s [pixel] keeps 1 / (2 sqrt(pi) s).
+
+    The median absolute deviation of all pixels is 1.37 times that noise with a peak of 10.
+    """
+    side = round(side * 9.6 / pixel)
+    s, expected = beam / pixel / np.sqrt(8 * np.log(2)), 2e-7
+    white = np.random.default_rng(1).normal(0, 2 * np.sqrt(np.pi) * s * expected, (side, side))
+    y, x = np.mgrid[:side, :side] - side / 2
+    blob = peak * expected * np.exp(-4 * np.log(2) * (x**2 + y**2) / (0.3 * side) ** 2)
+    pixels = (scipy.ndimage.gaussian_filter(white, s, mode="wrap") + blob).astype(np.float32)
+    cards = {"CDELT1": -pixel / 3600, "CDELT2": pixel / 3600}
+    path = write(tmp_path / "a.fits", pixels, **cards, BMAJ=beam / 3600, BMIN=beam / 3600)
+    found = swept(path, brightest_pixel_model()).planes[0].noise
+    np.testing.assert_allclose(found, expected, rtol=0.12)
+    assert np.median(found) == pytest.approx(expected, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    "times, options, found",
+    [  # a source of 20 sigma is seen where 10 sigma of the training are asked for
+        (1.0, {"noise": "as_is"}, 1),
+        (5.0, {"noise": "auto"}, 1),
+        (5.0, {"noise": "local"}, 1),
+        (0.2, {"noise": "auto"}, 1),
+        (0.2, {"noise": "as_is"}, 0),
+    ],
+)
+def test_the_noise_of_another_instrument_becomes_that_of_the_training(
+    tmp_path, times, options, found
+):
+    """With a scaling that knows absolute brightness: floor 1e-9, ceiling 1e-5 Jy/arcsec^2."""
+    pixels = noise((400, 400)) * np.float32(times)
+    pixels[50, 50] = 20 * NOISE * times
+    path = write(tmp_path / "a.fits", pixels)
+    model = absolute_model(10 * NOISE)
+    plane = swept(path, model, **options).planes[0]
+    assert plane.signal(0.5).sum() == found
+    assert ("scaled by the local noise" in " ".join(plane.notes)) == (
+        times != 1 and options["noise"] != "as_is"
+    )
+    np.testing.assert_allclose(plane.noise, NOISE * times, rtol=0.05)
+
+
+def test_local_noise_is_followed_over_a_mosaic(tmp_path):
+    """Noise rises eightfold to the right: 6 sigma are nowhere signal, 20 sigma are everywhere."""
+    rise = np.geomspace(1, 8, 1600, dtype=np.float32)
+    pixels = noise((400, 1600)) * rise
+    for col in (20, 620, 1220, 1580):
+        pixels[20, col] = 20 * NOISE * rise[col]
+        pixels[220, col] = 6 * NOISE * rise[col]
+    plane = swept(write(tmp_path / "a.fits", pixels), absolute_model(10 * NOISE)).planes[0]
+    assert np.argwhere(plane.signal(0.5)).tolist() == [[0, 0], [0, 15], [0, 30], [0, 39]]
+    at = (np.arange(40) * 40 + 20).clip(100, 1500)  # constant beyond the outermost centres
+    np.testing.assert_allclose(plane.noise, np.tile(NOISE * rise[at], (10, 1)), rtol=0.12)
+
+
+@pytest.mark.parametrize("as_map", [False, True])
+def test_a_given_noise_is_used_in_the_images_unit(tmp_path, as_map):
+    """Ten times too large a noise makes everything ten times fainter."""
+    pixels = noise((80, 120))
+    pixels[50, 50] = 150 * NOISE
+    pixels[10, 10] = 50 * NOISE
+    path = write(tmp_path / "a.fits", 1e3 * pixels, BUNIT="mJy/arcsec2")
+    rms = 10e3 * NOISE
+    if as_map:
+        full = np.full((80, 120), rms, dtype=np.float32)
+        full[:40, 80:] = np.nan
+        rms = write(tmp_path / "rms.fits", full, BUNIT="mJy/arcsec2")
+    plane = swept(path, absolute_model(10 * NOISE), Request(rms=rms)).planes[0]
+    assert np.argwhere(plane.signal(0.5)).tolist() == [[1, 1]]
+    np.testing.assert_allclose(plane.noise[:, :2], 10 * NOISE, rtol=1e-5)
+    assert np.isnan(plane.probability[0, 2]) == as_map
+
+
+@pytest.mark.parametrize("as_map", [False, True])
+def test_a_given_noise_is_of_the_images_own_pixels(tmp_path, as_map):
+    """Four pixels averaged, of a beam of two: what the network sees has the training's noise."""
+    white = np.random.default_rng(1).normal(0, 1, (800, 800))
+    seen = scipy.ndimage.gaussian_filter(white, 10 / 4.8 / np.sqrt(8 * np.log(2)))
+    pixels = (seen / seen.std() * 5 * NOISE).astype(np.float32)
+    path = write(tmp_path / "a.fits", pixels, CDELT1=-4.8 / 3600, CDELT2=4.8 / 3600)
+    rms = 5 * NOISE
+    if as_map:
+        full = np.full((800, 800), rms, dtype=np.float32)
+        rms = write(tmp_path / "rms.fits", full, CDELT1=-4.8 / 3600, CDELT2=4.8 / 3600)
+    view = View(open_image(path), 2)
+    assert view.rows(0, 400).std() / pixels.std() == pytest.approx(view.gain, rel=0.01)
+    (plane,) = swept(path, absolute_model(4 * NOISE), Request(rms=rms)).planes
+    np.testing.assert_allclose(plane.noise, 5 * NOISE, rtol=1e-5)
+    found = plane.signal(0.5).mean()  # 1600 pixels: 4 sigma once in 20 tiles, 4 / 0.86 never
+    assert 0.005 < found < 0.25
