@@ -28,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run()
     try:
         world = open_world()
+    except KeyboardInterrupt:
+        print("cosmodeep: interrupted", file=sys.stderr)
+        return 130
     except (ImportError, RuntimeError) as error:
         text = " ".join(str(error).split())
         print(f"cosmodeep: MPI does not start ({text}); run `cosmodeep doctor`", file=sys.stderr)

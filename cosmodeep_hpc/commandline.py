@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         sub.set_defaults(stage=stage)
         return sub
 
-    folder: dict[str, Any] = {"type": Path, "metavar": "DIR"}
+    folder: dict[str, Any] = {"type": named, "metavar": "DIR"}
     sub = command("mock", stages.mock)
     sub.add_argument("--out", required=True, help="folder of images to make", **folder)
     sub.add_argument(
@@ -188,6 +188,13 @@ def build_parser() -> argparse.ArgumentParser:
     text = "Check MPI, Horovod, HDF5, TensorFlow, GPUs and Slurm, and say what to do about faults."
     commands.add_parser("doctor", help=text, description=text, allow_abbrev=False)
     return parser
+
+
+def named(word: str) -> Path:
+    """A folder on the command line; an empty word, of a variable that is not set, is none."""
+    if not word:
+        raise argparse.ArgumentTypeError("an empty name; expected that of a folder")
+    return Path(word)
 
 
 def at_least(low: int) -> Callable[[str], int]:

@@ -132,6 +132,20 @@ def hdf5_content(fill: Callable[[h5py.File], None]) -> bytes:
         return bytes(file.id.get_file_image())
 
 
+def link_kind(group: h5py.Group, name: str) -> str:
+    """What link a name in an HDF5 file is, such as "an external"; empty where it is none.
+
+    The link itself is asked: to look for the name would already follow it.
+    """
+    import h5py
+
+    kind = group.id.links.get_info(name.encode()).type
+    if kind == h5py.h5l.TYPE_HARD:
+        return ""
+    kinds = {h5py.h5l.TYPE_EXTERNAL: "an external", h5py.h5l.TYPE_SOFT: "a soft"}
+    return kinds.get(kind, "an unknown")
+
+
 def _hdf5_in_memory() -> h5py.File:
     import h5py
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import make_folder, replacing, replacing_hdf5
+from cosmodeep_hpc.files import link_kind, make_folder, replacing, replacing_hdf5
 from cosmodeep_hpc.learn.stopping import Standing
 
 FOLDER = "checkpoints"
@@ -132,9 +132,10 @@ def read(path: Path) -> State:
     try:
         with h5py.File(path, "r", locking=False) as file:
             attributes = dict(file.attrs)
+            groups = {n: _member(file, n) for n in ("weights", "optimizer", "best_weights")}
             arrays = {
-                group: [file[group][name][()] for name in sorted(file[group])]
-                for group in ("weights", "optimizer", "best_weights")
+                n: [_member(group, name)[()] for name in sorted(group)]
+                for n, group in groups.items()
             }
         expected = int(attributes["crc32"])
         state = _state(attributes, arrays)
@@ -144,6 +145,16 @@ def read(path: Path) -> State:
     if state.crc32 != expected:
         raise InputError(f"{path}: damaged checkpoint (checksum differs)")
     return state
+
+
+def _member(group: h5py.Group, name: str) -> Any:
+    """A group or dataset of a file, if its data is not in another file, which would be opened."""
+    if kind := link_kind(group, name):
+        raise ValueError(f"{name!r} is {kind} link; refused")
+    found = group[name]
+    if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
+        raise ValueError(f"{name!r} has its data in another file; refused")
+    return found
 
 
 def _state(attributes: dict[str, Any], arrays: dict[str, Any]) -> State:
@@ -180,5 +191,6 @@ def latest(run: Path, note: Callable[[str], None] = lambda line: None) -> tuple[
             note(f"{failure}; passed over for {path.name}")
         return path, state
     if failures:
-        raise failures[0]
+        text = "no checkpoint loads; choose another --out, or add --restart to begin anew"
+        raise InputError(f"{failures[0]}; {text}") from failures[0]
     return None

@@ -18,7 +18,8 @@ from cosmodeep_hpc.learn import checkpoint, modelfile
 from cosmodeep_hpc.learn.checkpoint import State
 from cosmodeep_hpc.learn.runlog import BOARD, METRICS
 from cosmodeep_hpc.learn.stopping import Standing
-from cosmodeep_hpc.tiles.tileset import TileSet
+from cosmodeep_hpc.learn.tuneresults import TILES as SEARCH
+from cosmodeep_hpc.tiles.tileset import INDEX, TileSet
 from cosmodeep_hpc.world import World
 
 DYING = 5.0
@@ -33,11 +34,19 @@ def held(out: Path, world: World) -> Iterator[None]:
     """Make the run folder, and keep other jobs out of it while the block lasts; a collective call.
 
     Raises:
-        InputError: another job works in it, or it cannot be written.
+        InputError: another job works in it, it is another stage's, or it cannot be written.
     """
     with ExitStack() as block:
+        world.on_root(lambda: _check_no_other(out))
         world.on_root(lambda: block.enter_context(_claimed(out)))
         yield
+
+
+def _check_no_other(out: Path) -> None:
+    """Refuse the folder of another stage: its `config.json` would be written over."""
+    for left, what in ((INDEX, "tile set"), (SEARCH, "search of `cosmodeep tune`")):
+        if (out / left).exists():
+            raise InputError(f"{out}: holds a {what} ({left}); choose another --out for the run")
 
 
 @contextmanager
@@ -102,16 +111,16 @@ def prepare(
     with naming(out, "remove what a lost job left in"):
         for left in (*out.glob(".*.part*"), *(out / checkpoint.FOLDER).glob(".*.part*")):
             left.unlink(missing_ok=True)
+    if (out / modelfile.MODEL).exists():  # before what could only be said of one that goes on
+        raise InputError(
+            f"{out}: holds a finished run; choose another --out, or add --restart to begin anew"
+        )
     found = checkpoint.latest(out, note)
     state = None
     if found is not None:
         path, state = found
         if state.recipe != recipe:
             state = _changed(path, state, recipe, accept_changes, note)
-    if (out / modelfile.MODEL).exists():
-        raise InputError(
-            f"{out}: holds a finished run; choose another --out, or add --restart to begin anew"
-        )
     if state is not None:
         ranks = f"{state.ranks} rank{'s' * (state.ranks > 1)}"
         note(f"{out}: goes on after step {state.total_steps}, saved by a job of {ranks}")

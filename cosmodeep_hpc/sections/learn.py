@@ -48,7 +48,7 @@ class Train(Section):
     seed: int = option(1, "seed of weights, sampling and dropout", low=0, high=SEEDS)
     epochs: int = option(50, "passes over the drawn tiles, N_e", low=1)
     batch: int = option(100, "tiles in a global batch, over all ranks, N_b", unit="tile", low=1)
-    learning_rate: float = option(7e-5, "learning rate of Adam, eta", above=0)
+    learning_rate: float = option(7e-5, "learning rate of Adam, eta", above=0, high=1e30)
     learning_rate_rule: Literal["none", "linear", "square_root"] = option(
         "none", "how the learning rate grows with train.batch / train.base_batch"
     )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import replacing_hdf5
+from cosmodeep_hpc.files import link_kind, replacing_hdf5
 from cosmodeep_hpc.tiles.checksum import BLOCK, checksums, crc32, joined
 
 FORMAT = 1
@@ -310,16 +310,9 @@ def open_shard(path: Path) -> Iterator[Shard]:
 
 
 def _linked(file: h5py.File) -> str:
-    """What in a file is a link to elsewhere: a shard that someone was given opens no other file.
-
-    The links themselves are asked: to look for a name would already follow it.
-    """
-    for name in file:
-        kind = file.id.links.get_info(name.encode()).type
-        if kind != h5py.h5l.TYPE_HARD:
-            kinds = {h5py.h5l.TYPE_EXTERNAL: "an external", h5py.h5l.TYPE_SOFT: "a soft"}
-            return f"{name!r} is {kinds.get(kind, 'an unknown')} link; refused"
-    return ""
+    """What in a file is a link to elsewhere: a shard that someone was given opens no other file."""
+    found = ((name, link_kind(file, name)) for name in file)
+    return next((f"{name!r} is {kind} link; refused" for name, kind in found if kind), "")
 
 
 def _oddity(shard: Shard, file: h5py.File) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +46,7 @@ class TiledImage:
     def __post_init__(self) -> None:
         if self.split not in ("train", "validation"):
             raise ValueError(f"image {self.name!r} is for {self.split!r}")
+        _check_numbers(pixel_scale=self.pixel_scale, **asdict(self.level))
         _check_counts(tiles=self.tiles, left_out=self.left_out)
 
 
@@ -71,6 +73,13 @@ def _check_counts(**numbers: object) -> None:
             raise ValueError(f"{name} = {value!r}")
 
 
+def _check_numbers(**numbers: object) -> None:
+    """Refuse what is no finite number."""
+    for name, value in numbers.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{name} = {value!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TileSet:
     """What `index.json` holds. It is written last: a folder that has it is whole."""
@@ -81,6 +90,14 @@ class TileSet:
     images: tuple[TiledImage, ...]
     shards: tuple[ShardEntry, ...]
     seed: int
+
+    def __post_init__(self) -> None:
+        _check_numbers(**{f"threshold {n}": t for n, t in enumerate(self.thresholds)})
+        made = self.preprocessing
+        _check_numbers(floor=made.floor, ceiling=made.ceiling)
+        _check_counts(tile_size=made.tile_size, margin=made.margin)
+        if not self.shards:
+            raise ValueError("no shard")
 
     @property
     def n_rows(self) -> int:

@@ -1,5 +1,7 @@
 """A checkpoint gives back a run's state bit for bit, or is passed over for an older one."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pytest
@@ -180,8 +182,36 @@ def test_no_flipped_byte_goes_unseen(tmp_path):
 def test_all_damaged(tmp_path):
     path = checkpoint.write(tmp_path, state(1), keep=3)
     path.write_bytes(b"")
-    with pytest.raises(InputError, match="damaged checkpoint"):
+    with pytest.raises(
+        InputError, match=r"damaged checkpoint \(.*; no checkpoint loads; .*--restart"
+    ):
         checkpoint.latest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name, how, line",
+    [
+        ("weights/000", "external link", "'000' is an external link; refused"),
+        ("weights", "soft link", "'weights' is a soft link; refused"),
+        ("weights/000", "external data", "'000' has its data in another file; refused"),
+    ],
+)
+def test_a_checkpoint_of_which_a_part_is_in_another_file(tmp_path, name, how, line):
+    """The other file has the right bytes: the checksum alone would let it pass."""
+    path = checkpoint.write(tmp_path, state(1), keep=3)
+    values, raw = state(1).weights[0], tmp_path / "raw"
+    raw.write_bytes(values.tobytes())
+    copy = shutil.copy(path, tmp_path / "copy.h5")
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        if how == "external data":
+            where = [(str(raw), 0, values.nbytes)]
+            file.create_dataset(name, values.shape, values.dtype, external=where)
+        else:
+            external = how == "external link"
+            file[name] = h5py.ExternalLink(copy, name) if external else h5py.SoftLink("/optimizer")
+    with pytest.raises(InputError, match=f"damaged checkpoint .*{line}"):
+        checkpoint.read(path)
 
 
 def test_what_a_killed_job_left_is_no_checkpoint(tmp_path):

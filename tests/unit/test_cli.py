@@ -12,7 +12,7 @@ from fields import write, write_pairs
 from grids import cube
 from launch import environment
 
-from cosmodeep_hpc import config
+from cosmodeep_hpc import cli, config
 from cosmodeep_hpc.cli import main, overrides
 from cosmodeep_hpc.errors import InputError
 
@@ -174,6 +174,7 @@ def test_a_model_that_is_not_ours(tmp_path, pair, refused, tf, stage):
         ([], "the following arguments are required: COMMAND"),
         (["trian"], "invalid choice: 'trian'"),
         (["train"], "the following arguments are required: --tiles, --out"),
+        (["train", "--tiles", "x", "--out", ""], "argument --out: an empty name; expected that of"),
         (["tiles"], "expected --images DIR and --out DIR, or --show SHARD"),
         (["config", "--epochs", "3"], "unrecognized arguments: --epochs 3"),
         (["config", "--train.epoch", "3"], "no option train.epoch (did you mean 'epochs'?)"),
@@ -284,6 +285,15 @@ except SystemExit as end:
 print("loaded", *[m for m in ("tensorflow", "mpi4py", "h5py", "astropy") if m in sys.modules])
 print("seconds", time.perf_counter() - start)
 """
+
+
+def test_interrupted_while_mpi_starts(monkeypatch, capsys):
+    def open_world():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "open_world", open_world)
+    assert main(["config"]) == 130
+    assert capsys.readouterr().err == "cosmodeep: interrupted\n"
 
 
 def test_help_answers_in_a_blink():

@@ -77,6 +77,7 @@ def test_resolved_configuration_reads_back(tmp_path):
         ("[label]\nf_th = 3e-7", "label.f_th = 3e-07: expected one of tiles.thresholds"),
         ("[train]\nnoise_pool = 0.5", "expected at least train.noise_per_signal = 1"),
         ("[train]\nlearning_rate = inf", "train.learning_rate = inf"),
+        ("[train]\nlearning_rate = 1e39", "train.learning_rate = 1e+39: expected a value of"),
         ("[sky]\nsides = []", "sky.sides = (): expected distinct values, one at least"),
         ("[sky]\nsides = [50, 50.0]", "sky.sides = (50.0, 50.0): expected distinct values"),
         ("[sky]\nsides = [50, 0]", "sky.sides"),

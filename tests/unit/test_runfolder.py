@@ -63,6 +63,20 @@ def test_a_finished_run_is_refused(tmp_path):
     for accept in (False, True):
         with pytest.raises(InputError, match="holds a finished run"):
             prepare(tmp_path, accept_changes=accept)
+    # no advice to accept changes, which could not be followed
+    checkpoint.write(tmp_path, state(recipe=json.dumps({"train.seed": 2})), 3)
+    with pytest.raises(InputError, match="holds a finished run"):
+        prepare(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "left, line", [("index.json", "holds a tile set"), ("tiles.json", "holds a search of")]
+)
+def test_a_folder_of_another_stage_is_left_as_it_is(tmp_path, world, left, line):
+    (tmp_path / left).touch()
+    with pytest.raises(InputError, match=line), runfolder.held(tmp_path, world):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [left]
 
 
 def test_a_run_that_ended_before_its_job_was_killed(tmp_path, monkeypatch):
