@@ -13,8 +13,9 @@ from cosmodeep_hpc.sky.occupancy import PAPER
 
 def write(folder, name, As=0.9, n_pix=40, f_th=1e-7, images=("a", "b"), **changes):  # noqa: N803
     """A metrics.json of these accuracies, as `evaluate` writes it."""
+    seed = sum(name.encode())  # every run has another one
     content = {
-        "model": {"name": f"{name}.keras", "sha256": name, "seed": sum(name.encode()), "images_seen": 203},
+        "model": {"name": f"{name}.keras", "sha256": name, "seed": seed, "images_seen": 203},
         "f_th": f_th,
         "n_pix": n_pix,
         "total": {"As": As, "Ws": 0.98, "Wv": 0.997, "Ns": 150},
