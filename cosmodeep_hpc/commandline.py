@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -179,7 +180,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--evaluations", help="results of evaluate, in sub-folders: table 2, reliability", **folder
     )
     sub.add_argument(
-        "--cluster-mass", type=float, default=1e14, metavar="MSUN",
+        "--cluster-mass", type=positive, default=1e14, metavar="MSUN",
         help="M100 from which a halo counts as a cluster in figure 11 (%(default)g)",
     )  # fmt: skip
     sub = command("models", stages.models)
@@ -208,6 +209,18 @@ def at_least(low: int) -> Callable[[str], int]:
 
     convert.__name__ = "whole number"
     return convert
+
+
+def positive(word: str) -> float:
+    """A finite number above 0 on the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    number = float(word)
+    if not (number > 0 and isfinite(number)):
+        raise argparse.ArgumentTypeError(f"{word}: expected a number above 0")
+    return number
 
 
 def part(word: str) -> tuple[int, int]:

@@ -68,6 +68,19 @@ class Row:
         """Whether all runs were judged on images of the same names."""
         return len({run.images for run in self.runs}) == 1
 
+    @property
+    def same_seed(self) -> bool:
+        """Whether two runs have one seed: they are of different networks, or trained otherwise."""
+        seeds = [run.seed for run in self.runs if run.seed is not None]
+        return len(set(seeds)) < len(seeds)
+
+    @property
+    def over_images(self) -> float | None:
+        """The largest error of As over the images of a run, which several runs share."""
+        ratios = [run.ratios["As"] for run in self.runs] if len(self.runs) > 1 else []
+        errors = [ratio.error for ratio in ratios if ratio is not None and ratio.error is not None]
+        return max(errors, default=None)
+
 
 def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
     """The rows of the table, in the paper's order.
@@ -210,10 +223,20 @@ def _remarks(made: Sequence[Row]) -> list[str]:
     lines = ["ours: mean over runs and its standard error; the paper's as they stand there."]
     if any(len(row.runs) == 1 for row in made):
         lines.append("*: a single run, the error is the one over its images.")
+    over_images = [error for row in made if (error := row.over_images) is not None]
+    if over_images:
+        lines.append(
+            "the error over runs leaves out that of the images, which they share: of As, up to "
+            f"{max(over_images):.4f}."
+        )
     lines.append("The skies are not the paper's: the tiles with signal say how alike they are.")
     for row in made:
         if not row.same_images:
             lines.append(f"CAREFUL: the runs of {_name(row.rule)} were judged on different images.")
+        if row.same_seed:
+            lines.append(
+                f"CAREFUL: runs of {_name(row.rule)} have one seed: a mean over different networks?"
+            )
     missing = [_name(rule) for rule in TABLE_2 if rule not in {row.rule for row in made}]
     if missing:
         lines.append(f"not evaluated: {'; '.join(missing)}")

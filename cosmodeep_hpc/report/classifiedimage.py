@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.metrics import accuracy, is_found
@@ -38,8 +40,9 @@ class Classified:
     def words(self) -> str:
         """The model's rule and its accuracy on the image."""
         counts = accuracy(self.image.signal, is_found(self.image.probability, self.card.threshold))
-        ratios = ", ".join(f"{name} {getattr(counts, name):.3f}" for name in ("As", "Ws", "Wv"))
-        return f"{rule_words(self.card)}: {ratios}"
+        values = {name: getattr(counts, name) for name in ("As", "Ws", "Wv")}
+        ratios = [f"{n} {'-' if np.isnan(v) else format(v, '.3f')}" for n, v in values.items()]
+        return f"{rule_words(self.card)}: {', '.join(ratios)}"
 
 
 def rule_words(card: Card) -> str:

@@ -20,7 +20,8 @@ from cosmodeep_hpc.tiles.tiling import grid_shape
 
 FIELD = (1.5, 2.0)
 """Height and width of a close-up [deg], as the paper's."""
-TILE_COLOURS = {"found": "cyan", "false": "tab:red", "missed": "white"}
+TILE_COLOURS = {"found": "deepskyblue", "false": "magenta", "missed": "white"}
+"""Which stand out from the image's colours, and from each other in grey too."""
 ISLAND_COLOUR = "yellow"
 
 

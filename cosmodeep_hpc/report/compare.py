@@ -20,7 +20,8 @@ from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.report import closeup, comparison, comparisonfigure, finders
 from cosmodeep_hpc.report.judge import Request, judge
 from cosmodeep_hpc.report.judged import FAMILIES, PAPERS_RULES, Judged, Rule
-from cosmodeep_hpc.tiles.pairs import find_pairs
+from cosmodeep_hpc.tiles.make import fingerprint_of
+from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
 from cosmodeep_hpc.world import World
 
 RESULT, FIGURE = "compare.json", "compare.png"
@@ -69,6 +70,7 @@ def run(
     there = tuple(name for name in config.compare.finders if name not in absent)
     request = Request(config, trained, rules, there, _cards(trained, rules, config.classify.point))
 
+    world.on_root(lambda: _refuse(pairs, others, trained))
     work = [*pairs, *others]
     done: dict[int, Judged] = {}
     failure: InputError | None = None
@@ -76,8 +78,6 @@ def run(
         if failure is None:
             try:
                 one, islands = judge(request, work[number])
-                if number < len(pairs):
-                    _refuse_seen(one, work[number].noise, trained)
                 if number < min(config.compare.closeups, len(pairs)):
                     closeup.draw(request, work[number], one, islands, out)
                 done[number] = one
@@ -94,7 +94,6 @@ def run(
         if not any(len(one.row) for one in judged):
             size = trained.card.preprocessing.tile_size
             raise InputError(f"{images}: no tile of {size} x {size} pixels that all have data")
-        _refuse_same(judged, chosen_on, choose)
         result = summary(request, judged, chosen_on, tuple(absent))
         for line in result["failures"]:
             note(line)
@@ -116,20 +115,23 @@ def _cards(model: TrainedModel, rules: Sequence[Rule], point: Point) -> dict[Rul
     return served
 
 
-def _refuse_seen(image: Judged, path: Path, model: TrainedModel) -> None:
-    if image.fingerprint in model.card.trained_on:
-        raise InputError(
-            f"{path}: the model was trained on this image; expected images it has never seen"
-        )
-
-
-def _refuse_same(images: Sequence[Judged], others: Sequence[Judged], folder: Path | None) -> None:
-    seen = {image.fingerprint: image.name for image in images}
-    for other in others:
-        if other.fingerprint in seen:
+def _refuse(images: Sequence[Pair], others: Sequence[Pair], model: TrainedModel) -> None:
+    """Name what must not be used, or cannot be read, before the work, which may take hours."""
+    judged: dict[str, Path] = {}
+    for pair in images:
+        fingerprint = fingerprint_of(pair.open()[1].pixels())
+        if fingerprint in model.card.trained_on:
             raise InputError(
-                f"{folder}: its image {other.name} is {seen[other.fingerprint]} of --images; "
-                "expected other images to choose by"
+                f"{pair.noise}: the model was trained on this image; expected images it has never "
+                "seen"
+            )
+        judged[fingerprint] = pair.noise
+    for pair in others:
+        same = judged.get(fingerprint_of(pair.open()[1].pixels()))
+        if same is not None:
+            raise InputError(
+                f"{pair.noise}: the same image as {same} of --images; expected other images to "
+                "choose by"
             )
 
 

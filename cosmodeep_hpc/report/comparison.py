@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.learn.metrics import Accuracy, Curve, accuracy, curve, is_found
 from cosmodeep_hpc.report.judged import FAMILIES, ISLANDS, MODEL, IslandCount, Judged, Rule, Way
 from cosmodeep_hpc.report.limits import Expected, Trade, expected
+from cosmodeep_hpc.sky.summary import Spread
 
 CURVE_POINTS = 200  # of a curve in the JSON
 BINS_A_DECADE = 2  # of flux
@@ -111,8 +112,13 @@ def choices(
 def detector_rows(
     images: Sequence[Judged], rule: Rule, chosen: dict[str, Choice]
 ) -> dict[str, dict[str, Any]]:
-    """As, Ws, Wv and counts of each detector, in total and an image."""
+    """As, Ws, Wv and counts of each detector, in total and an image.
+
+    With the standard error of As over the images, and by how much the network's is larger, image by
+    image.
+    """
     rows: dict[str, dict[str, Any]] = {}
+    of_network: dict[str, Accuracy] = {}
     for family, choice in chosen.items():
         each = {
             image.name: accuracy(
@@ -127,9 +133,24 @@ def detector_rows(
             "threshold": choice.threshold,
             "images": len(each),
             **total.as_dict(),
+            "As_error": _mean([one.As for one in each.values()])["standard_error"],
             "an_image": {name: one.as_dict() for name, one in each.items()},
         }
+        if family == MODEL:
+            of_network = each
+        elif of_network:
+            lead = [of_network[name].As - one.As for name, one in each.items()]
+            rows[family]["network_less_it"] = _mean(lead)
     return rows
+
+
+def _mean(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean and standard error of the values that are defined."""
+    known = [value for value in values if not np.isnan(value)]
+    if not known:
+        return {"mean": None, "standard_error": None}
+    spread = Spread.of(known)
+    return {"mean": spread.mean, "standard_error": spread.standard_error}
 
 
 def limit_rows(images: Sequence[Judged], rule: Rule) -> dict[str, dict[str, Any]]:

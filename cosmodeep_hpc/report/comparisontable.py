@@ -7,6 +7,7 @@ from typing import Any
 from cosmodeep_hpc.report.judged import FAMILIES
 
 WIDTH = 30  # of a row's title
+RATIOS = ("Ws", "Wv", "purity")  # after As and its error
 
 
 def text(result: dict[str, Any]) -> str:
@@ -34,23 +35,26 @@ def _rule(table: dict[str, Any]) -> list[str]:
     lines = [
         f"signal: more than {table['n_pix']} Sky pixels above {table['f_th']:g} Jy/arcsec^2 "
         f"({table['signal_tiles']} tiles)",
-        _title("detector") + "".join(f"{n:>8}" for n in ("As", "Ws", "Wv", "purity", "images"))
-        + "  as used",
+        _title("detector") + f"{'As':>8}{'error':>7}" + "".join(f"{n:>8}" for n in RATIOS)
+        + "  images  network less it  as used",
     ]  # fmt: skip
     for name, row in table["detectors"].items():
         found = row["Nsc"] + row["Nvw"]
         purity = row["Nsc"] / found if found else None
-        ratios = "".join(map(_ratio, (row["As"], row["Ws"], row["Wv"], purity)))
+        ratios = "".join(map(_ratio, (row["Ws"], row["Wv"], purity)))
         used = f"{row['way']}, >= {row['threshold']:.3g}"
-        lines.append(_title(name) + ratios + f"{row['images']:8d}  {used}")
+        lines.append(
+            _title(name) + _ratio(row["As"]) + _error(row["As_error"]) + ratios
+            + f"{row['images']:8d}{_lead(row.get('network_less_it')):>17}  {used}"
+        )  # fmt: skip
     for name, limit in table["limits"].items():
         plain, best = limit["maximum_likelihood"], limit["known_population"]
         for title, row, used in (
             (f"ideal limit, {name}", plain, "maximum likelihood"),
             ("", best, "knowing how many tiles are how bright"),
         ):
-            ratios = "".join(_ratio(row[n]) for n in ("As", "Ws", "Wv", "purity"))
-            lines.append(_title(title) + ratios + " " * 8 + f"  {used}")
+            ratios = "".join(_ratio(row[n]) for n in RATIOS)
+            lines.append(_title(title) + _ratio(row["As"]) + " " * 7 + ratios + " " * 27 + used)
     return lines
 
 
@@ -109,6 +113,17 @@ def _flux(table: dict[str, Any]) -> list[str]:
 
 def _title(word: str) -> str:
     return f"{word:{WIDTH}}"
+
+
+def _error(value: float | None) -> str:
+    return f"{value:7.4f}" if value is not None else "      -"
+
+
+def _lead(difference: dict[str, float | None] | None) -> str:
+    """By how much the network's As is larger, and its error."""
+    if difference is None or difference["mean"] is None:
+        return "-"
+    return f"{difference['mean']:+.4f}{_error(difference['standard_error'])}"
 
 
 def _ratio(value: float | None) -> str:

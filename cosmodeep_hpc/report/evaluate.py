@@ -63,10 +63,11 @@ def run(
     every pixel.
 
     Returns:
-        the content of `metrics.json`, on rank 0; an empty dictionary on the others.
+        the content of `metrics.json`.
 
     Raises:
-        InputError: bad input, or an image that the model was trained or validated on.
+        InputError: bad input, no whole tile, or an image that the model was trained or validated
+            on.
     """
     pairs = world.on_root(lambda: find_pairs(images))
     world.on_root(lambda: make_folder(out))
@@ -86,13 +87,19 @@ def run(
         progress(number + 1, len(pairs))
     world.agree(failure)
     gathered = world.comm.gather(done, root=0)
-    if gathered is None:
-        return {}
-    everything = {number: e for part in gathered for number, e in part.items()}
-    result = summary(trained, [everything[n] for n in sorted(everything)])
-    write_json(out / "metrics.json", result)
-    config.write(out / "config.json")
-    return result
+
+    def finish() -> dict[str, Any]:
+        everything = {number: e for part in gathered or () for number, e in part.items()}
+        judged = [everything[n] for n in sorted(everything)]
+        if not any(len(image.row) for image in judged):
+            size = trained.card.preprocessing.tile_size
+            raise InputError(f"{images}: no tile of {size} x {size} pixels that all have data")
+        result = summary(trained, judged)
+        write_json(out / "metrics.json", result)
+        config.write(out / "config.json")
+        return result
+
+    return world.on_root(finish)
 
 
 def as_trained(config: Config, card: Card) -> Config:
@@ -176,8 +183,6 @@ def _mean(each: Sequence[Accuracy], name: str) -> dict[str, float | None]:
 
 def table(result: dict[str, Any]) -> str:
     """The accuracy as a text table."""
-    if not result:
-        return ""
     names = ["As", "Ws", "Wv", "Ns", "Nv", "Nsc", "Nsw", "Nvc", "Nvw"]
 
     def line(title: str, values: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import read_json
 from cosmodeep_hpc.report.paperresults import RATIOS, Measured, Rule
-from cosmodeep_hpc.report.reliability import Reliability
+from cosmodeep_hpc.report.reliability import EDGES, Reliability
 
 METRICS = "metrics.json"
 """What `cosmodeep evaluate` calls its results."""
@@ -71,7 +71,12 @@ def _parsed(path: Path, content: dict[str, Any]) -> Evaluation:
         for name in RATIOS
     }
     images = tuple(content["an_image"])
+    if not images:
+        raise ValueError("it is of no image")
     binned = content.get("reliability")
+    reliability = None if binned is None else Reliability.from_dict(binned)
+    if reliability is not None and reliability.edges != EDGES:
+        raise ValueError("reliability: counted in other bins")
     return Evaluation(
         path=path,
         # 1e-7 may have been 1.0000000000000001e-07 once
@@ -83,7 +88,7 @@ def _parsed(path: Path, content: dict[str, Any]) -> Evaluation:
         images=images,
         ratios=ratios,
         signal_tiles=total["Ns"] / len(images),
-        reliability=None if binned is None else Reliability.from_dict(binned),
+        reliability=reliability,
     )
 
 
@@ -91,7 +96,7 @@ def read_all(folder: Path) -> list[Evaluation]:
     """The evaluations in a folder and its sub-folders, in the order of their paths.
 
     Raises:
-        InputError: there is none, one is damaged, or two are of the same model.
+        InputError: there is none, one is damaged, or two are of one model by one rule.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected results of `cosmodeep evaluate`")
@@ -101,12 +106,13 @@ def read_all(folder: Path) -> list[Evaluation]:
             f"{folder}: no {METRICS} in it or in its sub-folders; expected what `cosmodeep "
             "evaluate --out` wrote, a sub-folder for each model"
         )
-    models: dict[str, Evaluation] = {}
+    models: dict[tuple[str, Rule], Evaluation] = {}
     for one in found:
-        if (other := models.setdefault(one.sha256, one)) is not one:
+        # a counts network is judged by many rules
+        if (other := models.setdefault((one.sha256, one.rule), one)) is not one:
             raise InputError(
-                f"{one.path}: of the same model as {other.path}; expected one result a model, "
-                "runs that count twice would make errors too small: move one elsewhere"
+                f"{one.path}: of the same model as {other.path}; expected one result a model and "
+                "rule, runs that count twice would make errors too small: move one elsewhere"
             )
     return found
 

@@ -204,9 +204,12 @@ def judge(
 
 
 def title_of(model: TrainedModel) -> str:
-    """What a model is called: its file, or the run folder that it is in."""
+    """What a model is called: its file, or its run folder and what that is in (many are `run`)."""
     path = model.path
-    return path.resolve().parent.name if path.name == modelfile.MODEL else path.stem
+    if path.name != modelfile.MODEL:
+        return path.stem
+    folder = path.parent if path.parent.name else path.resolve().parent
+    return "/".join(part for part in folder.parts[-2:] if part != folder.anchor)
 
 
 def endings(models: Sequence[TrainedModel]) -> list[str]:

@@ -176,7 +176,8 @@ def _figure(counted: Distribution, one: Classified, mass: float, rms: float, nam
                 counts.pixels, edges, baseline=None, color=colour, linestyle=style, linewidth=1.5
             )
         axes.plot([], [], color=colour, linewidth=3, label=label)
-    for style, label in (("-", "all"), ("--", "inside of clusters"), (":", "outside")):
+    places = {"-": "inside and outside", "--": "inside of clusters", ":": "outside"}
+    for style, label in places.items():
         axes.plot([], [], color="0.5", linestyle=style, label=label)
     axes.axvline(rms, color="#D55E00", linestyle=":", label="rms of the noise")
     axes.axvline(one.card.f_th, color="#009E73", linewidth=0.8, label="F_th")

@@ -19,7 +19,6 @@ from cosmodeep_hpc.report.finders import FinderError, Found, Task, beam_of
 from cosmodeep_hpc.report.judged import MODEL, IslandCount, Judged, Rule, Way
 from cosmodeep_hpc.sky.occupancy import PAPER, tile_levels
 from cosmodeep_hpc.tiles.fits.image import Image
-from cosmodeep_hpc.tiles.make import fingerprint_of
 from cosmodeep_hpc.tiles.pairs import Pair
 from cosmodeep_hpc.tiles.preprocessing import robust_noise
 from cosmodeep_hpc.tiles.tiling import coverage, cut
@@ -85,7 +84,6 @@ def judge(request: Request, pair: Pair) -> tuple[Judged, Found | None]:
     settings, size = request.config.compare, request.model.card.preprocessing.tile_size
     sky_image, image = pair.open()
     pixels, sky = image.pixels(), sky_image.pixels()
-    fingerprint = fingerprint_of(pixels)
     sigma = sigma_of(image, pixels, settings.rms)
     whole = (coverage(cut(pixels, size)) == 1) & (coverage(cut(sky, size)) == 1)
     row, col = (place.astype(np.int32) for place in np.nonzero(whole))
@@ -118,7 +116,6 @@ def judge(request: Request, pair: Pair) -> tuple[Judged, Found | None]:
     area = scale**2
     judged = Judged(
         name=pair.name,
-        fingerprint=fingerprint,
         pixels=int(np.isfinite(pixels).sum()),
         pixel_area=area,
         row=row,

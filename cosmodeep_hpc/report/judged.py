@@ -97,7 +97,6 @@ class Judged:
 
     Attributes:
         name: of the pair.
-        fingerprint: of its Noise pixels.
         pixels: with data.
         pixel_area: [arcsec^2].
         row, col: int32 (n,), places of its tiles.
@@ -115,7 +114,6 @@ class Judged:
     """
 
     name: str
-    fingerprint: str
     pixels: int
     pixel_area: float
     row: NDArray[np.int32]

@@ -35,10 +35,12 @@ def draw(pair: Pair, image: Evaluated, model: TrainedModel, out: Path) -> None:
     size = model.card.preprocessing.tile_size
     grid = grid_shape(noise.shape, size)
     for kind, shown in (("noise", noise), ("sky", open_image(pair.sky))):
-        figure, axes = picture.canvas(shown, f"{shown.path.name}", sigma)
+        rule = f"N_pix {model.card.n_pix}, F_th {model.card.f_th:g} Jy/arcsec²"
+        figure, axes = picture.canvas(shown, f"{shown.path.name}: {rule}", sigma)
         for name, colour in KINDS.items():
             picture.outline(axes, on_grid(image, masks[name], grid), size, colour, name)
-        axes.legend(loc="upper right", fontsize=9)
+        # no tile under it
+        axes.legend(loc="upper right", bbox_to_anchor=(1, -0.03), ncols=len(KINDS), fontsize=9)
         with replacing(out / f"overlay-{image.name}-{kind}.png") as temporary:
             picture.save(figure, temporary)
 

@@ -181,7 +181,8 @@ def draw_accuracy(tune: Tune, ranked: Sequence[Ranked], picture: Path) -> None:
     for marker, inside, label in marks:
         lower.scatter([], [], marker=marker, facecolors=inside, edgecolors="0.3", label=label)
     lower.xaxis.set_major_locator(MaxNLocator(integer=True))
-    lower.legend(fontsize=9, loc="best")
+    # no point under it
+    lower.legend(fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
     for axes in (upper, lower):
         axes.grid(axis="y", color="0.9", zorder=0)
     _colour_bar(figure, [upper, lower], colours, norm)

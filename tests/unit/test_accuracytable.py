@@ -13,8 +13,9 @@ from cosmodeep_hpc.sky.occupancy import PAPER
 
 def write(folder, name, As=0.9, n_pix=40, f_th=1e-7, images=("a", "b"), **changes):  # noqa: N803
     """A metrics.json of these accuracies, as `evaluate` writes it."""
+    seed = sum(name.encode())  # every run has another one
     content = {
-        "model": {"name": f"{name}.keras", "sha256": name, "seed": 3, "images_seen": 203},
+        "model": {"name": f"{name}.keras", "sha256": name, "seed": seed, "images_seen": 203},
         "f_th": f_th,
         "n_pix": n_pix,
         "total": {"As": As, "Ws": 0.98, "Wv": 0.997, "Ns": 150},
@@ -79,6 +80,24 @@ def test_runs_on_different_images_are_named(tmp_path):
     assert not row.same_images and "CAREFUL" in text and " 2-3 " in text
 
 
+def test_runs_of_one_seed_are_named(tmp_path):
+    """As of two different networks, whose mean is that of neither."""
+    model = {"name": "model.keras", "seed": 1, "images_seen": 203}
+    write(tmp_path, "one", model={**model, "sha256": "one"})
+    write(tmp_path, "two", model={**model, "sha256": "two"})
+    [row] = rows(evaluations.read_all(tmp_path))
+    assert row.same_seed and "CAREFUL: runs of N_pix 40, F_th 1e-07" in accuracytable.text([row])
+
+
+def test_the_error_of_the_images_is_said_beside_that_of_the_runs(tmp_path):
+    write(tmp_path, "run1", 0.90)
+    [row] = rows(evaluations.read_all(tmp_path))
+    assert row.over_images is None  # it stands in the table
+    write(tmp_path, "run2", 0.92)
+    [row] = rows(evaluations.read_all(tmp_path))
+    assert row.over_images == 0.02 and "of As, up to 0.0200" in accuracytable.text([row])
+
+
 def test_three_files_say_the_same(tmp_path):
     write(tmp_path / "in", "run1", 0.90)
     write(tmp_path / "in", "run2", 0.92)
@@ -91,7 +110,7 @@ def test_three_files_say_the_same(tmp_path):
     )
     [row] = json.loads((tmp_path / "out" / "table2.json").read_text())["rows"]
     assert row["As"]["ours"]["value"] == pytest.approx(0.91) and row["error_over"] == "runs"
-    assert [run["seed"] for run in row["runs"]] == [3, 3]
+    assert [run["seed"] for run in row["runs"]] == [sum(b"run1"), sum(b"run2")]
     assert [run["path"] for run in row["runs"]] == ["run1/metrics.json", "run2/metrics.json"]
 
 
@@ -99,6 +118,27 @@ def test_a_model_does_not_count_twice(tmp_path):
     write(tmp_path, "a")
     path = write(tmp_path, "b", model={"name": "copy.keras", "sha256": "a"})
     with pytest.raises(InputError, match=f"{path}: of the same model as .*a/metrics.json"):
+        evaluations.read_all(tmp_path)
+
+
+def test_a_model_of_many_rules_has_a_row_for_each(tmp_path):
+    model = {"name": "counts.keras", "sha256": "one", "seed": 1}
+    write(tmp_path, "by-40", model=model)
+    write(tmp_path, "by-9", n_pix=9, model=model)
+    assert [row.rule[0] for row in rows(evaluations.read_all(tmp_path))] == [40, 9]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"images": ()},
+        {"reliability": {"edges": [0, 1], "tiles": [2], "signal": [1], "probability": [0.5]}},
+    ],
+)
+def test_results_that_cannot_be_used_are_named(tmp_path, changes):
+    """Of no image, or counted in bins of another version."""
+    path = write(tmp_path, "run", **changes)
+    with pytest.raises(InputError, match=f"{path}: not a result of `cosmodeep evaluate`"):
         evaluations.read_all(tmp_path)
 
 

@@ -1,5 +1,7 @@
 """Figures 7 to 9: tiles are drawn as what they are, and all kinds of them are shown."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fields import NOISE, write
@@ -44,6 +46,11 @@ def image():
 def test_kinds_by_hand(image):
     found = {name: np.flatnonzero(mask).tolist() for name, mask in kinds(image, 0.5).items()}
     assert found == {"1C": [0, 4], "1F": [1], "0F": [2], "0C": [3, 5]}
+
+
+def test_an_image_without_signal_has_no_accuracy_of_it(image):
+    empty = replace(image, signal=np.zeros(6, bool))
+    assert Classified("m", CARD, empty).words.endswith("As 0.000, Ws -, Wv 0.500")
 
 
 @pytest.mark.parametrize(

@@ -140,15 +140,16 @@ def test_finders_that_are_missing_leave_their_columns_out(tmp_path, model, monke
     assert comparisontable.text(result)
 
 
-def test_images_that_must_not_be_used(tmp_path, pretended, world):
-    """Those the model has seen, and those that thresholds are judged and chosen by at once."""
+def test_images_that_must_not_be_used(tmp_path, monkeypatch, world):
+    """Those the model has seen, and those that are both judged and chosen by: before the work."""
+    monkeypatch.setattr(compare, "judge", lambda request, pair: pytest.fail("work was done"))
     images = write_pairs(tmp_path / "images", 1, (80, 80))
     seen = fingerprint_of(open_image(images / "noise-00000.fits").pixels())
     model = write_untrained(tmp_path / "seen.keras", trained_on=(seen,))
     with pytest.raises(InputError, match="trained on this image"):
         run(model, images, tmp_path / "out", world)
     model = write_untrained(tmp_path / "model.keras")
-    with pytest.raises(InputError, match="00000 is 00000 of --images"):
+    with pytest.raises(InputError, match="the same image as .*noise-00000.fits of --images"):
         run(model, images, tmp_path / "out", world, choose=images)
 
 

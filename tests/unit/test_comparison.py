@@ -19,7 +19,6 @@ def image(signal, scores, name="a", flux=None, peak=None, counts=None, **more):
     n = len(signal)
     return Judged(
         name=name,
-        fingerprint=name,
         pixels=1600 * n,
         pixel_area=3600.0,
         row=np.zeros(n, np.int32),
@@ -71,6 +70,23 @@ def test_chosen_on_other_images():
     row = comparison.detector_rows([here], RULE, chosen)
     assert (row["smoothed"]["Nsc"], row["smoothed"]["Nvw"]) == (0, 0)
     assert row[MODEL]["As"] == 1
+
+
+def test_errors_over_images_by_hand():
+    """As 1 and 1/2 of the network, 1/2 and 1/2 of the other: it leads by 1/2 and 0."""
+    images = [
+        image([True, True], {NETWORK: [0.9, mine], SMOOTH[0]: [2, 1]}, name=name)
+        for name, mine in (("a", 0.8), ("b", 0.1))
+    ]
+    nothing = image([False, False], {NETWORK: [0.1, 0.1], SMOOTH[0]: [1, 1]}, name="c")
+    chosen = {MODEL: Choice(NETWORK, 0.5), "smoothed": Choice(SMOOTH[0], 1.5)}
+    rows = comparison.detector_rows([*images, nothing], RULE, chosen)
+    assert rows[MODEL]["As_error"] == pytest.approx(0.25) and rows["smoothed"]["As_error"] == 0
+    lead = rows["smoothed"]["network_less_it"]
+    assert lead == {"mean": pytest.approx(0.25), "standard_error": pytest.approx(0.25)}
+    assert "network_less_it" not in rows[MODEL]
+    alone = comparison.detector_rows([nothing], RULE, chosen)
+    assert alone["smoothed"]["network_less_it"] == {"mean": None, "standard_error": None}
 
 
 def test_a_network_of_many_rules_is_read_by_each():

@@ -93,6 +93,15 @@ def test_an_image_the_model_has_seen_is_refused(tmp_path):
         evaluate.evaluate_pair(Config(), brightest_pixel_model(trained_on=(seen,)), pair)
 
 
+def test_images_without_a_whole_tile_are_named(tmp_path, world):
+    from fields import write_pairs
+
+    write_pairs(tmp_path / "small", 1, (30, 30))
+    model = write_untrained(tmp_path / "model.keras")
+    with pytest.raises(InputError, match="small: no tile of 40 x 40"):
+        evaluate.run(Config(), str(model), tmp_path / "small", tmp_path / "out", world)
+
+
 def test_run_writes_metrics_and_overlays(tmp_path):
     from fields import write_pairs
 

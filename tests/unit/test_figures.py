@@ -148,6 +148,20 @@ def test_pictures_of_models_of_one_rule_have_different_names():
     ]  # fmt: skip
 
 
+def test_a_model_in_a_run_folder_is_called_by_it_and_what_it_is_in():
+    model = brightest_pixel_model()
+    assert figures.title_of(replace(model, path=Path("/a/seed-2/run/model.keras"))) == "seed-2/run"
+    assert figures.title_of(replace(model, path=Path("/run/model.keras"))) == "run"
+    assert figures.title_of(replace(model, path=Path("run/model.keras"))) == "run"
+    assert figures.title_of(replace(model, path=Path("/a/seed-2/mine.keras"))) == "mine"
+
+
+@pytest.mark.parametrize("mass", ["-1", "0", "nan", "inf", "much"])
+def test_a_mass_of_clusters_that_is_none_is_refused(tmp_path, capsys, mass):
+    assert main(["report", "--out", str(tmp_path / "out"), "--cluster-mass", mass]) == 2
+    assert "--cluster-mass" in capsys.readouterr().err
+
+
 def test_the_command_draws_with_the_model_that_ships(tmp_path, capsys):
     assert main(["report", "--out", str(tmp_path)]) == 0
     assert "paper-npix40: 677,250 parameters" in capsys.readouterr().out
