@@ -68,6 +68,11 @@ class Row:
         """Whether all runs were judged on images of the same names."""
         return len({run.images for run in self.runs}) == 1
 
+    @property
+    def points(self) -> list[str]:
+        """The operating points that its runs were judged at, as far as they say so."""
+        return sorted({run.point for run in self.runs if run.point is not None})
+
 
 def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
     """The rows of the table, in the paper's order.
@@ -126,6 +131,7 @@ def as_dict(made: Sequence[Row], folder: Path) -> dict[str, Any]:
             "sha256": run.sha256,
             "seed": run.seed,
             "images_seen": run.images_seen,
+            "point": run.point,
             "images": len(run.images),
             **{name: ratio and ratio.value for name, ratio in run.ratios.items()},
         }
@@ -214,6 +220,9 @@ def _remarks(made: Sequence[Row]) -> list[str]:
     for row in made:
         if not row.same_images:
             lines.append(f"CAREFUL: the runs of {_name(row.rule)} were judged on different images.")
+        if len(row.points) > 1:
+            points = " and ".join(row.points)
+            lines.append(f"CAREFUL: the runs of {_name(row.rule)} are of the points {points}.")
     missing = [_name(rule) for rule in TABLE_2 if rule not in {row.rule for row in made}]
     if missing:
         lines.append(f"not evaluated: {'; '.join(missing)}")

@@ -16,7 +16,7 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import make_folder, sha256, write_json
 from cosmodeep_hpc.learn import modelfile
-from cosmodeep_hpc.learn.card import Card
+from cosmodeep_hpc.learn.card import Card, Point
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.metrics import Accuracy, accuracy, curve, is_found
 from cosmodeep_hpc.learn.modelfile import TrainedModel
@@ -89,7 +89,8 @@ def run(
     if gathered is None:
         return {}
     everything = {number: e for part in gathered for number, e in part.items()}
-    result = summary(trained, [everything[n] for n in sorted(everything)])
+    ordered = [everything[n] for n in sorted(everything)]
+    result = summary(trained, ordered, config.classify.point)
     write_json(out / "metrics.json", result)
     config.write(out / "config.json")
     return result
@@ -128,10 +129,15 @@ def evaluate_pair(config: Config, model: TrainedModel, pair: Pair) -> Evaluated:
     )
 
 
-def summary(model: TrainedModel, images: Sequence[Evaluated]) -> dict[str, Any]:
+def summary(
+    model: TrainedModel, images: Sequence[Evaluated], point: Point = "accuracy"
+) -> dict[str, Any]:
     """The content of `metrics.json`: in total, as mean and error, an image, curve, reliability.
 
     The precision-recall curve says what other thresholds would have given; none is chosen on it.
+
+    Args:
+        point: the operating point that the threshold of the model's card is of.
     """
     card = model.card
     signal = np.concatenate([i.signal for i in images])
@@ -151,6 +157,7 @@ def summary(model: TrainedModel, images: Sequence[Evaluated]) -> dict[str, Any]:
         "f_th": card.f_th,
         "n_pix": card.n_pix,
         "threshold": card.threshold,
+        "point": point,
         "images": len(images),
         "total": total.as_dict(),
         "mean": {name: _mean(each, name) for name in ("As", "Ws", "Wv")},
