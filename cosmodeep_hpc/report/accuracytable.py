@@ -81,6 +81,11 @@ class Row:
         errors = [ratio.error for ratio in ratios if ratio is not None and ratio.error is not None]
         return max(errors, default=None)
 
+    @property
+    def points(self) -> list[str]:
+        """The operating points that its runs were judged at, as far as they say so."""
+        return sorted({run.point for run in self.runs if run.point is not None})
+
 
 def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
     """The rows of the table, in the paper's order.
@@ -139,6 +144,7 @@ def as_dict(made: Sequence[Row], folder: Path) -> dict[str, Any]:
             "sha256": run.sha256,
             "seed": run.seed,
             "images_seen": run.images_seen,
+            "point": run.point,
             "images": len(run.images),
             **{name: ratio and ratio.value for name, ratio in run.ratios.items()},
         }
@@ -237,6 +243,9 @@ def _remarks(made: Sequence[Row]) -> list[str]:
             lines.append(
                 f"CAREFUL: runs of {_name(row.rule)} have one seed: a mean over different networks?"
             )
+        if len(row.points) > 1:
+            points = " and ".join(row.points)
+            lines.append(f"CAREFUL: the runs of {_name(row.rule)} are of the points {points}.")
     missing = [_name(rule) for rule in TABLE_2 if rule not in {row.rule for row in made}]
     if missing:
         lines.append(f"not evaluated: {'; '.join(missing)}")

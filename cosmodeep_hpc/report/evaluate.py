@@ -16,7 +16,7 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import make_folder, sha256, write_json
 from cosmodeep_hpc.learn import modelfile
-from cosmodeep_hpc.learn.card import Card
+from cosmodeep_hpc.learn.card import Card, Point
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.metrics import Accuracy, accuracy, curve, is_found
 from cosmodeep_hpc.learn.modelfile import TrainedModel
@@ -94,7 +94,7 @@ def run(
         if not any(len(image.row) for image in judged):
             size = trained.card.preprocessing.tile_size
             raise InputError(f"{images}: no tile of {size} x {size} pixels that all have data")
-        result = summary(trained, judged)
+        result = summary(trained, judged, config.classify.point)
         write_json(out / "metrics.json", result)
         config.write(out / "config.json")
         return result
@@ -135,10 +135,15 @@ def evaluate_pair(config: Config, model: TrainedModel, pair: Pair) -> Evaluated:
     )
 
 
-def summary(model: TrainedModel, images: Sequence[Evaluated]) -> dict[str, Any]:
+def summary(
+    model: TrainedModel, images: Sequence[Evaluated], point: Point = "accuracy"
+) -> dict[str, Any]:
     """The content of `metrics.json`: in total, as mean and error, an image, curve, reliability.
 
     The precision-recall curve says what other thresholds would have given; none is chosen on it.
+
+    Args:
+        point: the operating point that the threshold of the model's card is of.
     """
     card = model.card
     signal = np.concatenate([i.signal for i in images])
@@ -158,6 +163,7 @@ def summary(model: TrainedModel, images: Sequence[Evaluated]) -> dict[str, Any]:
         "f_th": card.f_th,
         "n_pix": card.n_pix,
         "threshold": card.threshold,
+        "point": point,
         "images": len(images),
         "total": total.as_dict(),
         "mean": {name: _mean(each, name) for name in ("As", "Ws", "Wv")},

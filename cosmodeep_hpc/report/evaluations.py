@@ -27,6 +27,7 @@ class Evaluation:
         sha256: of the model's file.
         seed: of its training; None where an older version did not say.
         images_seen: images it was trained and validated on; None likewise.
+        point: operating point that it was judged at; None likewise.
         images: names of the images it was judged on.
         ratios: As, Ws and Wv of all tiles together, with the standard error over the images; None
             where there is nothing to divide by.
@@ -40,6 +41,7 @@ class Evaluation:
     sha256: str
     seed: int | None
     images_seen: int | None
+    point: str | None
     images: tuple[str, ...]
     ratios: dict[str, Measured | None]
     signal_tiles: float
@@ -85,6 +87,7 @@ def _parsed(path: Path, content: dict[str, Any]) -> Evaluation:
         sha256=str(model["sha256"]),
         seed=model.get("seed"),
         images_seen=model.get("images_seen"),
+        point=content.get("point"),
         images=images,
         ratios=ratios,
         signal_tiles=total["Ns"] / len(images),

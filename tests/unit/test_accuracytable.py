@@ -98,6 +98,24 @@ def test_the_error_of_the_images_is_said_beside_that_of_the_runs(tmp_path):
     assert row.over_images == 0.02 and "of As, up to 0.0200" in accuracytable.text([row])
 
 
+@pytest.mark.parametrize(
+    "points, told",
+    [
+        (("accuracy", "accuracy"), ""),
+        (("accuracy", None), ""),  # of an older version, which did not say
+        (("purity", "accuracy"), "are of the points accuracy and purity"),
+    ],
+)
+def test_runs_at_different_operating_points_are_named(tmp_path, points, told):
+    for number, point in enumerate(points):
+        write(tmp_path, f"run{number}", **({} if point is None else {"point": point}))
+    [row] = rows(evaluations.read_all(tmp_path))
+    text = accuracytable.text([row])
+    assert told in text and ("CAREFUL" in text) == bool(told)
+    runs = accuracytable.as_dict([row], tmp_path)["rows"][0]["runs"]
+    assert [run["point"] for run in runs] == list(points)
+
+
 def test_three_files_say_the_same(tmp_path):
     write(tmp_path / "in", "run1", 0.90)
     write(tmp_path / "in", "run2", 0.92)
@@ -164,10 +182,10 @@ def test_a_folder_without_results_is_named(tmp_path):
 
 
 def test_results_of_an_older_version_are_read(tmp_path):
-    """They say neither seed nor counts by probability."""
+    """They say neither seed nor operating point nor counts by probability."""
     write(tmp_path, "old", model={"name": "m.keras", "sha256": "x"})
     [one] = evaluations.read_all(tmp_path)
-    assert (one.seed, one.images_seen, one.reliability) == (None, None, None)
+    assert (one.seed, one.images_seen, one.point, one.reliability) == (None,) * 4
 
 
 @pytest.mark.parametrize(

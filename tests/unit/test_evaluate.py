@@ -10,7 +10,7 @@ from models import brightest_pixel_model, write_untrained
 
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.report import evaluate
+from cosmodeep_hpc.report import evaluate, evaluations
 from cosmodeep_hpc.report.overlay import on_grid
 from cosmodeep_hpc.tiles.fits.image import open_image
 from cosmodeep_hpc.tiles.make import fingerprint_of
@@ -123,4 +123,6 @@ def test_judged_at_the_operating_point_that_is_asked_for(tmp_path, point, thresh
     model = write_untrained(tmp_path / "model.keras", purity=0.97)
     settings = replace(Config(), classify=replace(Config().classify, point=point))
     result = evaluate.run(settings, str(model), tmp_path / "images", tmp_path / "out", open_world())
-    assert result["threshold"] == threshold
+    assert (result["threshold"], result["point"]) == (threshold, point)
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["point"] == point
+    assert evaluations.read(tmp_path / "out" / "metrics.json").point == point
