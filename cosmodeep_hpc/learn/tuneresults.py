@@ -55,6 +55,20 @@ class Result:
         write_json(path_of(out, self.run), content)
 
 
+def tiles_of(out: Path) -> dict[str, str]:
+    """Which tile set a search is made on: `tiles`, its folder, and `index_sha256`.
+
+    Raises:
+        InputError: the file that says so is not there, or damaged.
+    """
+    found = read_json(out / TILES)
+    try:
+        return {name: str(found[name]) for name in ("tiles", "index_sha256")}
+    except (KeyError, TypeError) as error:
+        text = "expected what `cosmodeep tune` wrote: choose another --out"
+        raise InputError(f"{out / TILES}: damaged ({error!r}); {text}") from error
+
+
 def path_of(out: Path, run: TuneRun) -> Path:
     """The file of a run's result."""
     return out / RESULTS / f"{run.name}.json"

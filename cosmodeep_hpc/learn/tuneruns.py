@@ -19,7 +19,7 @@ from cosmodeep_hpc import claim
 from cosmodeep_hpc import config as configuration
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import make_folder, read_json, sha256, write_json
+from cosmodeep_hpc.files import make_folder, sha256, write_json
 from cosmodeep_hpc.learn import modelfile, runfolder, trainer, tuneresults
 from cosmodeep_hpc.learn.notice import Notice
 from cosmodeep_hpc.learn.tunegrid import TuneRun, config_of, count, tune_run
@@ -228,6 +228,8 @@ def _prepare(config: Config, tiles: Path, out: Path) -> None:
             "tiles.validation above 0 and images enough"
         )
     about = {"tiles": str(tiles.resolve()), "index_sha256": sha256(tiles / INDEX)}
+    if (out / CONFIG).exists() and not (out / TILES).exists():
+        raise InputError(f"{out}: holds {CONFIG} of another stage; choose another --out")
     for folder in (out, out / RESULTS, out / RUNS):
         make_folder(folder)
     if not (out / CONFIG).exists():
@@ -240,7 +242,7 @@ def _prepare(config: Config, tiles: Path, out: Path) -> None:
         raise InputError(
             f"{out / CONFIG}: a search with {changed[0]}; choose another --out for another search"
         )
-    found = read_json(out / TILES)
+    found = tuneresults.tiles_of(out)
     if found["index_sha256"] != about["index_sha256"]:
         raise InputError(
             f"{out / TILES}: a search on the tile set {found['tiles']}, which is not that of "

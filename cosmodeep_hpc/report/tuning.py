@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import read_json, replacing, write_json
+from cosmodeep_hpc.files import replacing, write_json
 from cosmodeep_hpc.learn import tuneresults
 from cosmodeep_hpc.learn.tunegrid import TuneRun, count
 from cosmodeep_hpc.learn.tuneresults import TILES, Ranked, Result
@@ -87,7 +87,7 @@ def command_for(numbers: Sequence[int], out: Path, tiles: Path | None = None) ->
     It reads the options that the search was begun with from its folder. Where the tile set was a
     copy on a node's disk that is gone, its place is left to fill in.
     """
-    where = tiles or Path(read_json(out / TILES)["tiles"])
+    where = tiles or Path(tuneresults.tiles_of(out)["tiles"])
     there = str(where.resolve()) if where.exists() else "DIR"
     array = tuneresults.array_of(numbers) + (f"%{AT_ONCE}" if len(numbers) > AT_ONCE else "")
     folder = out.resolve()

@@ -267,7 +267,7 @@ def searched(tmp_path):
     out, tiles = tmp_path / "a search", tmp_path / "tiles"
     (out / "results").mkdir(parents=True)
     tiles.mkdir()
-    (out / "tiles.json").write_text(json.dumps({"tiles": str(tiles)}))
+    (out / "tiles.json").write_text(json.dumps({"tiles": str(tiles), "index_sha256": "0"}))
     settings = replace(config.Config(), tune=SMALL)
     settings.write(out / "config.json")
     result(tune_run(SMALL, 0), [accuracy(6, 4, 90, 0), accuracy(9, 1, 89, 1)]).write(out)

@@ -116,6 +116,20 @@ def test_another_tile_set_is_refused(searched, pairs, settings, world, tmp_path)
         tuneruns.run(SEARCH, tmp_path, searched[0], world)
 
 
+def test_a_folder_of_another_stage_is_refused(tiles, world, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="holds config.json of another stage"):
+        tuneruns.run(SEARCH, tiles, tmp_path, world)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("content", ["[1]", "{}", '"x"'])
+def test_a_damaged_record_of_the_tile_set_is_refused(tmp_path, content):
+    (tmp_path / "tiles.json").write_text(content)
+    with pytest.raises(InputError, match="tiles.json: damaged .*: choose another --out"):
+        tuneresults.tiles_of(tmp_path)
+
+
 def test_tiles_without_validation_images_are_refused(pairs, settings, world, tmp_path):
     none = replace(settings, tiles=replace(settings.tiles, validation=0.0))
     make.run(none, pairs, tmp_path / "tiles", world)
