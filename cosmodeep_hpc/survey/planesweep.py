@@ -61,7 +61,7 @@ class PlaneSweep:
             self.is_measured and len(self.measured) < len(self.stripes)
         ):
             return self.scaling is not None
-        given = self.facts.given_rms
+        given, sigma = self.facts.given_rms, self.facts.sigma
         self.scaling, self.notes = decide(
             self._mesh(),
             self._card.preprocessing,
@@ -69,7 +69,7 @@ class PlaneSweep:
             self._config.classify.noise,
             given=None if given is None else given * self.facts.gain,
             mapped=self._mapped,
-            sigma=self.facts.sigma,
+            sigma=None if sigma is None else sigma * self.facts.gain,
             name=self.facts.name,
         )
         return True

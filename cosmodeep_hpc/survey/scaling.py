@@ -83,7 +83,7 @@ def decide(
         mode: `classify.noise`.
         given: the noise of the whole view by the user [Jy/arcsec^2].
         mapped: whether a map of the user's gives the noise.
-        sigma: robust noise of the image, for preprocessing by asinh.
+        sigma: robust noise of the whole view [Jy/arcsec^2], for preprocessing by asinh.
         name: of the image, in messages.
 
     Raises:

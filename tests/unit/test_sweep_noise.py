@@ -109,3 +109,20 @@ def test_a_given_noise_is_of_the_images_own_pixels(tmp_path, as_map):
     np.testing.assert_allclose(plane.noise, 5 * NOISE, rtol=1e-5)
     found = plane.signal(0.5).mean()  # 1600 pixels: 4 sigma once in 20 tiles, 4 / 0.86 never
     assert 0.005 < found < 0.25
+
+
+@pytest.mark.parametrize("mode", ["auto", "as_is", "local"])
+def test_averaged_pixels_are_scaled_by_the_noise_that_they_have(tmp_path, mode):
+    """Not by that of single ones, 1.16 times as high: the network sees noise of 1, as in training.
+
+    Blocks of 2 x 2 pixels under a beam of two; of their 1600 in a tile one has 4 sigma in 20 tiles.
+    """
+    white = np.random.default_rng(1).normal(0, 1, (1600, 1600))
+    seen = scipy.ndimage.gaussian_filter(white, 10 / 4.8 / np.sqrt(8 * np.log(2)))
+    averages = seen.reshape(800, 2, 800, 2).mean(axis=(1, 3))
+    pixels = (seen / averages.std() * NOISE).astype(np.float32)
+    path = write(tmp_path / "a.fits", pixels, CDELT1=-4.8 / 3600, CDELT2=4.8 / 3600)
+    plane = swept(path, brightest_pixel_model(level=np.arcsinh(4.0)), noise=mode).planes[0]
+    assert pixels.std() == pytest.approx(1.16 * NOISE, rel=0.01)
+    assert plane.level.sigma == pytest.approx(NOISE, rel=0.02)
+    assert 0.02 < plane.signal(0.5).mean() < 0.1
