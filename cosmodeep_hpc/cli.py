@@ -44,6 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             traceback.print_exc()
         return stop(world, str(error), 2, everywhere=hasattr(error, "known_to_all"))
+    except PermissionError as error:  # also of a folder that a user may not even look into
+        if args.debug:
+            traceback.print_exc()
+        text = f"{error.filename or 'a file'}: {error.strerror}; ask its owner, or choose another"
+        return stop(world, text, 2, everywhere=hasattr(error, "known_to_all"))
     except Exception as error:
         if args.debug:
             traceback.print_exc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -294,6 +295,8 @@ def open_shard(path: Path) -> Iterator[Shard]:
     try:
         # no lock: Lustre mounts without flock refuse it, and nobody writes a finished shard
         file = h5py.File(path, "r", locking=False)
+    except PermissionError as error:
+        raise InputError(f"{path}: cannot read it: {os.strerror(errno.EACCES)}") from error
     except OSError as error:
         raise InputError(f"{path}: not a whole HDF5 file ({error}); {AGAIN}") from error
     with file:

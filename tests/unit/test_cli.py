@@ -1,9 +1,12 @@
 """The command: one line and status 2 for bad usage, configuration or input."""
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -272,6 +275,24 @@ def test_a_fault_is_one_line_and_status_1(pair, tmp_path, capfd, monkeypatch):
     assert "Traceback" not in err
     assert main([*words, "--debug"]) == 1
     assert "Traceback" in capfd.readouterr().err
+
+
+def test_a_folder_that_may_not_be_looked_into(tmp_path, capfd, monkeypatch):
+    """As root nothing is forbidden: the answer of the system is put in its place."""
+
+    ask, theirs = Path.stat, tmp_path / "theirs"
+
+    def stat(path, **how):
+        if path.parent == theirs:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return ask(path, **how)
+
+    words = ["train", "--tiles", str(theirs), "--out", str(tmp_path / "run")]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", stat)
+        assert main(words) == 2
+    line = f"cosmodeep: {theirs / 'index.json'}: Permission denied; ask its owner"
+    assert capfd.readouterr().err.startswith(line)
 
 
 HELP = """

@@ -154,6 +154,16 @@ def test_truncated(shard, share):
         pass
 
 
+def test_a_shard_that_may_not_be_read(shard, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Unable to synchronously open file")
+
+    monkeypatch.setattr(h5py, "File", refuse)
+    line = r"\.h5: cannot read it: Permission denied$"
+    with pytest.raises(InputError, match=line), open_shard(shard):
+        pass
+
+
 def test_missing(tmp_path):
     with pytest.raises(InputError, match=r"a\.h5: no such file"), open_shard(tmp_path / "a.h5"):
         pass
