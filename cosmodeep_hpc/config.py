@@ -132,8 +132,9 @@ def load(path: Path | None, overrides: Sequence[tuple[str, str]] = ()) -> Config
         with naming(path):
             written = path.read_bytes()
         kind = "JSON" if path.suffix == ".json" else "TOML"
-        try:
-            content = json.loads(written) if kind == "JSON" else tomllib.loads(written.decode())
+        try:  # some editors begin a file with a byte order mark
+            text = written.decode("utf-8-sig")
+            content = json.loads(text) if kind == "JSON" else tomllib.loads(text)
         except ValueError as error:
             raise InputError(f"{path}: not {kind}: {error}") from error
         if not isinstance(content, dict):

@@ -125,6 +125,14 @@ def test_bad_json(tmp_path, content, line):
         load(tmp_path / "c.json")
 
 
+@pytest.mark.parametrize(
+    "name, text", [("c.toml", "train.epochs = 3"), ("c.json", '{"train": {"epochs": 3}}')]
+)
+def test_a_byte_order_mark_is_no_text(tmp_path, name, text):
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert load(tmp_path / name).train.epochs == 3
+
+
 def test_a_file_that_is_no_text(tmp_path):
     (tmp_path / "c.toml").write_bytes(b"\x89HDF\r\n\xff")
     with pytest.raises(InputError, match="not TOML"):
