@@ -209,6 +209,19 @@ def check_hdf5(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def check_loops(facts: Facts) -> Iterator[Finding]:
+    """Where loops compiled for this processor are kept for the next process."""
+    if facts.loops:
+        yield Finding("ok", "loops", f"compiled once, kept in {facts.loops}")
+    else:
+        yield Finding(
+            "note",
+            "loops",
+            "compiled anew by every rank of every job, 10 to 30 s: no folder to keep them in",
+            "export NUMBA_CACHE_DIR=FOLDER, one you may write to",
+        )
+
+
 def check_gpus(facts: Facts) -> Iterator[Finding]:
     """Which rank computes on which GPU."""
     if not facts.has_gpus:
@@ -254,6 +267,7 @@ CHECKS = (
     check_horovod,
     check_tensorflow,
     check_hdf5,
+    check_loops,
     check_gpus,
     check_slurm,
 )

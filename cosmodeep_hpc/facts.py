@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 
 from cosmodeep_hpc.runtime import before_mpi, start_tensorflow
+from cosmodeep_hpc.tiles.median import have_data
 from cosmodeep_hpc.world import World, open_world
 
 
@@ -98,6 +99,7 @@ class Facts:
         ranks: every rank of the MPI world.
         mpi, horovod, tensorflow, hdf5: the libraries.
         slurm_mpi: what `srun --mpi=list` offers.
+        loops: the folder in which compiled loops are kept; empty where there is none.
     """
 
     environ: Mapping[str, str]
@@ -108,6 +110,7 @@ class Facts:
     tensorflow: TensorFlow
     hdf5: Hdf5
     slurm_mpi: tuple[str, ...] = ()
+    loops: str = ""
 
     @property
     def container(self) -> str:
@@ -222,6 +225,7 @@ def _facts(ranks: tuple[Rank, ...], mpi: Mpi, tensorflow: TensorFlow) -> Facts:
         tensorflow=tensorflow,
         hdf5=hdf5,
         slurm_mpi=tuple(plugins),
+        loops=have_data.stats.cache_path or "",  # type: ignore[attr-defined]
     )
 
 

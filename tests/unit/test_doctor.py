@@ -21,6 +21,7 @@ HEALTHY = Facts(
     horovod=Horovod(version="0.28.1", mpi=True, gloo=True),
     tensorflow=TensorFlow(version="2.21.0", onednn=True),
     hdf5=Hdf5(version="3.14.0", built="1.14.6", loaded="1.14.6"),
+    loops="/home/me/cosmodeep_hpc/tiles/__pycache__",
 )
 GPU_NODE = replace(
     HEALTHY,
@@ -257,6 +258,24 @@ def test_each_fault_is_found_alone_and_says_what_to_do(facts, subject, found, ad
     assert found in fault.found
     assert advice in fault.advice
     assert "\n" not in fault.found + fault.advice
+
+
+def test_loops_that_no_folder_keeps_are_a_note():
+    (note,) = (f for f in examine(replace(HEALTHY, loops="")) if f.level != "ok")
+    assert (note.level, note.subject) == ("note", "loops") and "NUMBA_CACHE_DIR" in note.advice
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_where_loops_are_kept_is_what_numba_says(tmp_path, writable):
+    """In a process of its own, whose only folder to keep them in is given."""
+    folder = tmp_path / "kept" if writable else "/proc/nowhere"
+    code = "from cosmodeep_hpc.tiles.median import have_data; print(have_data.stats.cache_path)"
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
+    env |= {} if writable else {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
+    job = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    assert job.stdout.startswith(str(folder)) if writable else job.stdout.strip() == "None"
 
 
 def test_onednn_off_is_a_note_on_a_cpu_node_and_nothing_on_a_gpu_node():
