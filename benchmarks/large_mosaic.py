@@ -4,8 +4,8 @@
     mpirun -np 2 --bind-to none python -m mpi4py -m benchmarks.large_mosaic --folder FOLDER
     python -m benchmarks.large_mosaic --folder FOLDER --side 100000 --filled 4000     # 2 GB of disk
 
-Noise with sources is written once, then swept with the paper's network. Given are the tiles a
-second, products included, and the most memory that a rank has held; beside it that of a rank which
+Noise with sources is written once, then swept with the paper's network, or another `--model`. Given
+are the tiles a second, products included, and the most memory that a rank has held; beside it that of a rank which
 has started TensorFlow and loaded the model, and nothing more. With `--filled` only as many rows in
 the middle have pixels; the others are a hole in the file, which reads as 0, no data, and takes no
 disk; the mask is then packed.
@@ -85,11 +85,11 @@ def run(words: argparse.Namespace, world: World) -> None:
         writer.join()
     world.comm.Barrier()
     runtime.start_backend(world)
-    modelfile.load(PAPERS_MODEL)
+    modelfile.load(words.model)
     before, start = held(), time.perf_counter()
     config = load(None, [("classify.compress_mask", str(filled < words.side).lower())])
     out = words.folder / "products"
-    done = sweep.run(config, PAPERS_MODEL, [path], out, world, Request(), restart=True)
+    done = sweep.run(config, words.model, [path], out, world, Request(), restart=True)
     seconds = time.perf_counter() - start
     each = world.comm.gather((before, held()))
     if each is None or not done:
@@ -109,6 +109,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="of mosaic and products")
     parser.add_argument("--side", type=int, default=20000, help="of the mosaic in pixels")
     parser.add_argument("--filled", type=int, help="rows of it with pixels; all, if not given")
+    parser.add_argument("--model", default=PAPERS_MODEL, help="run folder, file or shipped name")
     run(parser.parse_args(), open_world())
 
 
