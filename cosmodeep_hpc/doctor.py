@@ -210,14 +210,17 @@ def check_hdf5(facts: Facts) -> Iterator[Finding]:
 
 
 def check_loops(facts: Facts) -> Iterator[Finding]:
-    """Where loops compiled for this processor are kept for the next process."""
-    if facts.loops:
-        yield Finding("ok", "loops", f"compiled once, kept in {facts.loops}")
-    else:
+    """numba, and where the loops it compiles for this processor are kept for the next process."""
+    if facts.loops.error:
+        yield Finding("fault", "numba", facts.loops.error, _SET_UP)
+        return
+    kept = f"; loops are compiled once, kept in {facts.loops.folder}" * bool(facts.loops.folder)
+    yield Finding("ok", "numba", facts.loops.version + kept)
+    if not facts.loops.folder:
         yield Finding(
             "note",
-            "loops",
-            "compiled anew by every rank of every job, 10 to 30 s: no folder to keep them in",
+            "numba",
+            "every rank compiles its loops anew, 10 to 30 s a job: no folder to keep them in",
             "export NUMBA_CACHE_DIR=FOLDER, one you may write to",
         )
 

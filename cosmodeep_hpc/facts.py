@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 
 from cosmodeep_hpc.runtime import before_mpi, start_tensorflow
-from cosmodeep_hpc.tiles.median import have_data
 from cosmodeep_hpc.world import World, open_world
 
 
@@ -90,6 +89,15 @@ class Hdf5:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Loops:
+    """numba, and the folder in which the loops that it compiles are kept; empty: there is none."""
+
+    error: str = ""
+    version: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What was seen of the installation and the job.
 
@@ -97,9 +105,8 @@ class Facts:
         environ: the environment variables.
         is_root: whether the user is root.
         ranks: every rank of the MPI world.
-        mpi, horovod, tensorflow, hdf5: the libraries.
+        mpi, horovod, tensorflow, hdf5, loops: the libraries.
         slurm_mpi: what `srun --mpi=list` offers.
-        loops: the folder in which compiled loops are kept; empty where there is none.
     """
 
     environ: Mapping[str, str]
@@ -109,8 +116,8 @@ class Facts:
     horovod: Horovod
     tensorflow: TensorFlow
     hdf5: Hdf5
+    loops: Loops
     slurm_mpi: tuple[str, ...] = ()
-    loops: str = ""
 
     @property
     def container(self) -> str:
@@ -212,6 +219,18 @@ def _hdf5() -> Hdf5:
         return Hdf5(error=_one_line(error))
 
 
+def _loops() -> Loops:
+    try:
+        import numba
+
+        from cosmodeep_hpc.tiles.median import have_data
+
+        folder = have_data.stats.cache_path  # type: ignore[attr-defined]
+        return Loops(version=numba.__version__, folder=folder or "")
+    except Exception as error:  # likewise
+        return Loops(error=_one_line(error))
+
+
 def _facts(ranks: tuple[Rank, ...], mpi: Mpi, tensorflow: TensorFlow) -> Facts:
     """The facts of this process, beside those of every rank."""
     hdf5, horovod = _hdf5(), _horovod()
@@ -224,8 +243,8 @@ def _facts(ranks: tuple[Rank, ...], mpi: Mpi, tensorflow: TensorFlow) -> Facts:
         horovod=horovod,
         tensorflow=tensorflow,
         hdf5=hdf5,
+        loops=_loops(),
         slurm_mpi=tuple(plugins),
-        loops=have_data.stats.cache_path or "",  # type: ignore[attr-defined]
     )
 
 

@@ -128,39 +128,29 @@ def forward(tiles, weights, memory, logits, features) -> None:  # type: ignore[n
     """
     count, inner = len(tiles), logits.shape[1]
     half, quarter = tiles.shape[1] // 2, tiles.shape[1] // 4
-    biases, points = weights.biases, memory.points
+    biases, points, halves, fourths = weights.biases, memory.points, memory.halves, memory.fourths
+    low, high = memory.thirds.shape[1] + STEP - POINTS, memory.sixths.shape[1] + STEP - POINTS
     first(tiles, weights.first, biases[0], memory.tile_halves)
-    side = memory.halves.shape[1]
-    row = side * WIDER
     convolve(
-        memory.tile_halves, count, weights.second, WIDER, biases[1], side // STEP, points,
-        memory.halves, side * row, 0, row, WIDER,
+        memory.tile_halves, count, weights.second, WIDER, biases[1], points,
+        halves, halves.shape[1], 0,
     )  # fmt: skip
-    pool(memory.halves, count, quarter, memory.thirds)
-    low = memory.thirds.shape[1] + STEP - POINTS
-    row = memory.fourths.shape[1] * WIDEST
+    pool(halves, count, quarter, memory.thirds)
     convolve(
-        memory.thirds, count, weights.third, WIDEST, biases[2], low // STEP, points,
-        memory.fourths, memory.fourths.shape[1] * row, row + WIDEST, row, WIDEST,
+        memory.thirds, count, weights.third, WIDEST, biases[2], points,
+        fourths, fourths.shape[1], 1,
     )  # fmt: skip
-    clear_beyond(memory.fourths, count, quarter)
-    row = low * WIDEST
+    clear_beyond(fourths, count, quarter)
     convolve(
-        memory.fourths, count, weights.fourth, WIDEST, biases[3], low // STEP, points,
-        memory.quarters, low * row, 0, row, WIDEST,
+        fourths, count, weights.fourth, WIDEST, biases[3], points, memory.quarters, low, 0
     )  # fmt: skip
     rows = count * low * low
     multiply(memory.quarters, 0, rows, weights.fifth, 0, WIDEST, WIDER, memory.added, 0)
     # with margins the last convolution sees a pixel of them around the tile, without zeros
     edge = 0 if half > inner else 1
     crop, seen = (half - inner) // 2 - 1 + edge, inner + 2 - 2 * edge
-    add(memory.halves, memory.added, low, count, biases[4], crop, edge, seen, memory.sixths)
-    high = memory.sixths.shape[1] + STEP - POINTS
-    row = high * WIDEST
-    convolve(
-        memory.sixths, count, weights.sixth, WIDER, biases[5], high // STEP, points,
-        memory.pixels, high * row, 0, row, WIDEST,
-    )  # fmt: skip
+    add(halves, memory.added, low, count, biases[4], crop, edge, seen, memory.sixths)
+    convolve(memory.sixths, count, weights.sixth, WIDER, biases[5], points, memory.pixels, high, 0)
     rows = count * high * high
     multiply(memory.pixels, 0, rows, weights.last, 0, WIDER, WIDEST, memory.last, 0)
     part(memory.last, high, biases[6], logits, features)

@@ -127,19 +127,19 @@ def multiply(  # type: ignore[no-untyped-def]
 
 @compiled
 def convolve(  # type: ignore[no-untyped-def]
-    maps, count, weights, outputs, bias, across, points, found, tile_step, start, row, pixel
+    maps, count, weights, outputs, bias, points, found, line, edge
 ) -> None:
-    """relu(conv(maps) + bias) of `count` tiles, whole patches of it, each from a place on.
+    """relu(conv(maps) + bias) of `count` tiles, in whole patches.
 
     Args:
-        maps: float32 (n, w, w, c). weights: float32 (36, c, 48), of `outputs` features.
-        across: patches in each direction.
+        maps: float32 (n, w, w, c), w = `winograd.width`.
+        weights: float32 (36, c, 48), of `outputs` features.
         points: memory for values and products at the points, float32 (36, rows, 48).
-        found: what is filled: at `start`, from tile to tile `tile_step` numbers on, from row to row
-            `row`, from pixel to pixel `pixel`.
+        found: filled from pixel (edge, edge) on, `line` pixels in a line and as many lines a tile.
     """
     values, products = points
-    wide, inputs = maps.shape[1], maps.shape[3]
+    wide, inputs, pixel = maps.shape[1], maps.shape[3], found.shape[-1]
+    across = (wide + STEP - POINTS) // STEP
     step = values.shape[1] * WIDEST
     for tile in range(count):
         for i in range(across):
@@ -156,9 +156,9 @@ def convolve(  # type: ignore[no-untyped-def]
         for i in range(across):
             for j in range(across):
                 at = ((tile * across + i) * across + j) * WIDEST
-                to = start + tile * tile_step + i * STEP * row + j * STEP * pixel
+                to = ((tile * line + edge + i * STEP) * line + edge + j * STEP) * pixel
                 for f in range(0, outputs, LANES):
-                    _gather(products, at + f, step, bias, f, found, to + f, row, pixel)
+                    _gather(products, at + f, step, bias, f, found, to + f, line * pixel, pixel)
 
 
 @compiled

@@ -6,9 +6,10 @@ import sys
 from dataclasses import replace
 
 import pytest
+from launch import environment
 
 from cosmodeep_hpc.doctor import examine, launched, table
-from cosmodeep_hpc.facts import Facts, Hdf5, Horovod, Mpi, Rank, TensorFlow, visible_gpus
+from cosmodeep_hpc.facts import Facts, Hdf5, Horovod, Loops, Mpi, Rank, TensorFlow, visible_gpus
 
 A, B = "H100 (GPU-aaaa)", "H100 (GPU-bbbb)"
 HEALTHY = Facts(
@@ -21,7 +22,7 @@ HEALTHY = Facts(
     horovod=Horovod(version="0.28.1", mpi=True, gloo=True),
     tensorflow=TensorFlow(version="2.21.0", onednn=True),
     hdf5=Hdf5(version="3.14.0", built="1.14.6", loaded="1.14.6"),
-    loops="/home/me/cosmodeep_hpc/tiles/__pycache__",
+    loops=Loops(version="0.66.0", folder="/home/me/cosmodeep_hpc/tiles/__pycache__"),
 )
 GPU_NODE = replace(
     HEALTHY,
@@ -261,8 +262,22 @@ def test_each_fault_is_found_alone_and_says_what_to_do(facts, subject, found, ad
 
 
 def test_loops_that_no_folder_keeps_are_a_note():
-    (note,) = (f for f in examine(replace(HEALTHY, loops="")) if f.level != "ok")
-    assert (note.level, note.subject) == ("note", "loops") and "NUMBA_CACHE_DIR" in note.advice
+    facts = replace(HEALTHY, loops=Loops(version="0.66.0"))
+    (note,) = (f for f in examine(facts) if f.level != "ok")
+    assert (note.level, note.subject) == ("note", "numba") and "NUMBA_CACHE_DIR" in note.advice
+
+
+def test_a_numba_that_cannot_be_imported_is_a_fault_and_stops_no_other_check():
+    """As an installation may be broken: the doctor itself must run in it."""
+    code = (
+        "import sys; sys.modules['numba'] = None\n"
+        "from cosmodeep_hpc import facts, doctor\n"
+        "print([f.subject for f in doctor.examine(facts.gather()) if f.level == 'fault'])"
+    )
+    job = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert job.stdout.splitlines()[-1] == "['numba']"
 
 
 @pytest.mark.parametrize("writable", [True, False])
