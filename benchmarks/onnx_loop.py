@@ -111,10 +111,15 @@ def counts(weights: dict[str, np.ndarray]) -> tuple[list, dict]:
     wide = layer("Conv", maps, "conv2", **PADS)
     maps = add("AveragePool", [wide], "pool2", **halves)
     maps = layer("Conv", layer("Conv", maps, "conv3", **PADS), "conv4", **PADS)
-    maps = layer("Conv", maps, "conv5", relu=False)
     scales = constant("scales", [1, 1, 2, 2], np.float32)
     nearest = {"mode": "nearest", "nearest_mode": "floor"}
     words = {"coordinate_transformation_mode": "asymmetric", **nearest}
+    if "deep1.kernel" in weights:
+        deep = layer("Conv", add("AveragePool", [maps], "pool3", **halves), "deep1", **PADS)
+        deep = layer("Conv", layer("Conv", deep, "deep2", **PADS), "deep3", relu=False)
+        raised = add("Resize", [deep, "", scales], "raised", **words)
+        maps = add("Relu", [add("Add", [raised, maps], "deepened")], "quarter")
+    maps = layer("Conv", maps, "conv5", relu=False)
     maps = add("Add", [add("Resize", [maps, "", scales], "wide", **words), wide], "both")
     ends = [
         constant(name, values, np.int64)

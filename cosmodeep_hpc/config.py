@@ -50,7 +50,7 @@ class Config:
                 f"{', '.join(f'{t:g}' for t in self.tiles.thresholds)}"
             )
         if self.model.network == "counts":
-            check_counts(self.tiles, self.label)
+            check_counts(self.tiles, self.label, self.model.depth)
 
     def as_dict(self) -> dict[str, Any]:
         """The configuration as plain values, one dictionary a section."""
@@ -61,19 +61,20 @@ class Config:
         write_json(path, {VERSION: __version__, **self.as_dict()})
 
 
-def check_counts(tiles: Tiles, label: Label) -> None:
+def check_counts(tiles: Tiles, label: Label, depth: int) -> None:
     """Refuse tiles and labels that a counts network cannot have.
 
-    It halves the resolution twice, and its pixels are 2 x 2 of the tile's.
+    It halves the resolution `depth` times, and its pixels are 2 x 2 of the tile's.
 
     Raises:
         InputError: the line names the option.
     """
     network = 'model.network = "counts"'
-    if tiles.size % 2 or tiles.margin % 2 or tiles.window % 4:
+    if tiles.size % 2 or tiles.margin % 2 or tiles.window % 2**depth:
         raise InputError(
             f"tiles.size = {tiles.size}, tiles.margin = {tiles.margin}: {network} expects both "
-            "even, and size + 2 margin a multiple of 4, such as 40 and 8"
+            f"even, and size + 2 margin a multiple of {2**depth} (model.depth = {depth}), such as "
+            f"40 and {2 ** (depth + 1)}"
         )
     if len(tiles.thresholds) > THRESHOLDS:
         raise InputError(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.learn import countslayers as layers
+from cosmodeep_hpc.learn import countsnetwork
 from cosmodeep_hpc.learn.countslayers import FIRST, THREE, TWO, WIDER, WIDEST
 from cosmodeep_hpc.learn.firstlayer import TAPS
 from cosmodeep_hpc.learn.winograd import POINTS, STEP, patches, transformed, width
@@ -33,6 +34,9 @@ class Weights(NamedTuple):
         fifth, last: matrices, float32 (c, 48); the last one's first columns are those of the
             pixels' logits, up to 16 of them, and then come those of the features.
         biases: float32 (7, 48), of each layer in turn.
+        deep: kernels of the two convolutions at an eighth of the resolution, float32
+            (2, 36, 48, 48), or none of them. raised: the matrix that leads back, (48, 48).
+        deep_biases: float32 (3, 48), of these three.
     """
 
     first: Array
@@ -43,6 +47,9 @@ class Weights(NamedTuple):
     sixth: Array
     last: Array
     biases: Array
+    deep: Array
+    raised: Array
+    deep_biases: Array
 
     @classmethod
     def of(cls, network: Any) -> Weights:
@@ -61,7 +68,21 @@ class Weights(NamedTuple):
         fifth[:, :WIDER] = kernels[4][0, 0]
         second, third, fourth, sixth = (transformed(kernels[n], WIDEST) for n in (1, 2, 3, 5))
         first = np.ascontiguousarray(kernels[0].reshape(TAPS, FIRST))
-        return cls(first, second, third, fourth, fifth, sixth, last, all_biases)
+        deeper = [f"deep{n}" for n in range(1, 4) if countsnetwork.depth_of(network) > 2]
+        deep, raised, deep_biases = (
+            zeros((len(deeper[1:]), POINTS**2, WIDEST, WIDEST)),
+            zeros((WIDEST, WIDEST)),
+            zeros((3, WIDEST)),
+        )
+        for number, name in enumerate(deeper):
+            kernel, deep_biases[number] = network.get_layer(name).get_weights()
+            if number < len(deep):
+                deep[number] = transformed(kernel, WIDEST)
+            else:
+                raised[:] = kernel[0, 0]
+        return cls(
+            first, second, third, fourth, fifth, sixth, last, all_biases, deep, raised, deep_biases
+        )
 
 
 class Memory(NamedTuple):
@@ -73,6 +94,8 @@ class Memory(NamedTuple):
         halves: the second one's result, whole patches.
         quarters, added: the fourth one's result and the fifth's, a row of 48 numbers a pixel.
         pixels, last: the sixth one's and the last one's, likewise.
+        deep: what the two convolutions at an eighth see, float32 (2, tiles, w, w, 48).
+        eighths, raised: the second one's result and what is added of it, as `quarters`.
         points: values and products at the points of all patches of a layer, float32
             (36, rows, 48).
     """
@@ -86,14 +109,17 @@ class Memory(NamedTuple):
     sixths: Array
     pixels: Array
     last: Array
+    deep: Array
+    eighths: Array
+    raised: Array
     points: tuple[Array, Array]
 
     @classmethod
     def of(cls, inner: int, window: int) -> Memory:
         """For tiles with their margins of `window` pixels, and `inner` pixels' logits a side."""
-        half, quarter = window // 2, window // 4
-        wide, small, seen = width(half), width(quarter), width(inner)
-        large, low, high = (STEP * patches(side) for side in (half, quarter, inner))
+        half, quarter, eighth = window // 2, window // 4, window // 8
+        wide, small, seen, tiny = width(half), width(quarter), width(inner), width(eighth)
+        large, low, high, least = (STEP * patches(n) for n in (half, quarter, inner, eighth))
         spare = TWO * THREE  # the last rows of a product are multiplied with what follows them
 
         def flat(side: int) -> Array:
@@ -108,12 +134,37 @@ class Memory(NamedTuple):
             flat(low), flat(low),
             zeros((TOGETHER, seen, seen, WIDER)),
             flat(high), flat(high),
+            zeros((2, TOGETHER, tiny, tiny, WIDEST)),
+            flat(least), flat(least),
             (zeros(points), zeros(points)),
         )  # fmt: skip
 
 
 first, multiply, convolve = layers.first, layers.multiply, layers.convolve
 clear_beyond, pool, add, part = layers.clear_beyond, layers.pool, layers.add, layers.part
+
+
+@compiled
+def deepen(memory, weights, count, side, low) -> None:  # type: ignore[no-untyped-def]
+    """Add to the maps of a quarter of the resolution what is found at an eighth of it.
+
+    Args:
+        memory: `Memory`, whose `quarters` have side x side pixels of `count` tiles, `low` in a
+            line. weights: `Weights`.
+    """
+    rows = count * low * low
+    quarters = memory.quarters[:rows].reshape((count, low, low, WIDEST))
+    deep, biases, points = memory.deep, weights.deep_biases, memory.points
+    least = deep.shape[2] + STEP - POINTS
+    pool(quarters, count, side // 2, deep[0])
+    convolve(
+        deep[0], count, weights.deep[0], WIDEST, biases[0], points, deep[1], deep.shape[2], 1
+    )  # fmt: skip
+    clear_beyond(deep[1], count, side // 2)
+    convolve(deep[1], count, weights.deep[1], WIDEST, biases[1], points, memory.eighths, least, 0)
+    rows = count * least * least
+    multiply(memory.eighths, 0, rows, weights.raised, 0, WIDEST, WIDEST, memory.raised, 0)
+    add(quarters, memory.raised, least, count, biases[2], 0, 0, side, quarters)
 
 
 @compiled
@@ -144,6 +195,8 @@ def forward(tiles, weights, memory, logits, features) -> None:  # type: ignore[n
     convolve(
         fourths, count, weights.fourth, WIDEST, biases[3], points, memory.quarters, low, 0
     )  # fmt: skip
+    if len(weights.deep):
+        deepen(memory, weights, count, quarter, low)
     rows = count * low * low
     multiply(memory.quarters, 0, rows, weights.fifth, 0, WIDEST, WIDER, memory.added, 0)
     # with margins the last convolution sees a pixel of them around the tile, without zeros

@@ -170,37 +170,37 @@ def clear_beyond(maps, count, side) -> None:  # type: ignore[no-untyped-def]
 
 @compiled
 def pool(maps, count, side, found) -> None:  # type: ignore[no-untyped-def]
-    """The means over 2 x 2 pixels of maps (n, w, w, 32), side x side of them, into zeros."""
-    wide, across = maps.shape[1], found.shape[1]
+    """The means over 2 x 2 pixels of maps (n, w, w, c), side x side of them, into zeros."""
+    wide, across, features = maps.shape[1], found.shape[1], found.shape[3]
     for tile in range(count):
         for i in range(side):
             for j in range(side):
-                at = ((tile * wide + 2 * i) * wide + 2 * j) * WIDER
-                to = ((tile * across + i + 1) * across + j + 1) * WIDER
-                for f in range(0, WIDER, LANES):
-                    _mean_of_four(maps, at + f, wide * WIDER, WIDER, found, to + f)
+                at = ((tile * wide + 2 * i) * wide + 2 * j) * features
+                to = ((tile * across + i + 1) * across + j + 1) * features
+                for f in range(0, features, LANES):
+                    _mean_of_four(maps, at + f, wide * features, features, found, to + f)
 
 
 @compiled
 def add(  # type: ignore[no-untyped-def]
-    halves, quarters, low, count, bias, crop, edge, side, found
+    maps, coarse, low, count, bias, crop, edge, side, found
 ) -> None:
     """The ReLU of maps and of coarser ones with their bias, side x side pixels from `crop` on.
 
     Args:
-        halves: float32 (n, w, w, 32).
-        quarters: those of half the resolution, a row of 48 numbers a pixel, `low` in a line.
-        found: float32 (n, v, v, 32), filled from `edge` on.
+        maps: float32 (n, w, w, c).
+        coarse: those of half the resolution, a row of 48 numbers a pixel, `low` in a line.
+        found: float32 (n, v, v, c), filled from `edge` on; may be `maps`.
     """
-    wide, seen = halves.shape[1], found.shape[1]
+    wide, seen, features = maps.shape[1], found.shape[1], found.shape[3]
     for tile in range(count):
         for y in range(side):
             for x in range(side):
-                at = ((tile * wide + y + crop) * wide + x + crop) * WIDER
+                at = ((tile * wide + y + crop) * wide + x + crop) * features
                 of = ((tile * low + (y + crop) // 2) * low + (x + crop) // 2) * WIDEST
-                to = ((tile * seen + y + edge) * seen + x + edge) * WIDER
-                for f in range(0, WIDER, LANES):
-                    _sum(halves, at + f, quarters, of + f, bias, f, found, to + f)
+                to = ((tile * seen + y + edge) * seen + x + edge) * features
+                for f in range(0, features, LANES):
+                    _sum(maps, at + f, coarse, of + f, bias, f, found, to + f)
 
 
 @compiled

@@ -15,7 +15,12 @@ from cosmodeep_hpc.sections.tiles import Tiles
 NAME = "cosmodeep_counts"
 FEATURES = 32
 """Maps that the counts are read from, beside those of the pixels."""
-MAPS = {f"conv{n}" for n in range(1, 7)} | {"pool1", "pool2", "wide", "both", "inner", "sum"}
+MAPS = (
+    {f"conv{n}" for n in range(1, 7)}
+    | {f"deep{n}" for n in range(1, 4)}
+    | {"pool1", "pool2", "pool3", "raised", "deepened", "quarter"}
+    | {"wide", "both", "inner", "sum"}
+)
 """Layers that may be computed with fewer digits than the others."""
 UNITS = 256
 """Units of each connected layer."""
@@ -29,13 +34,13 @@ def build(model: Model, tiles: Tiles, seed: int) -> Any:
     share of each 2 x 2 pixels of the tile, without its margins, that is. Layers `count_logits` and
     `pixel_logits` hold them before the sigmoid.
 
-    Convolutions of 3 x 3 at full, half and quarter resolution, the last two of them added; from the
-    pixels' maps the expected count of each threshold, its variance and its peak, two connected
-    layers, and the logit of each count. Of width 16 and with 4 thresholds it has
-    150,656 parameters.
+    Convolutions of 3 x 3 at full, half and quarter resolution, and with `model.depth` 3 at an
+    eighth of it; what is found at coarser resolution is added to the finer. From the pixels' maps
+    the expected count of each threshold, its variance and its peak, two connected layers, and the
+    logit of each count. Of width 16 and with 4 thresholds it has 150,656 parameters, or 194,576.
 
     Args:
-        model: its `width` maps are those of the first layer.
+        model: its `width` maps are those of the first layer; its `depth` halvings.
         tiles: the tiles' size, margin and thresholds.
         seed: of the weights: normal, their variance 2 over the inputs.
     """
@@ -69,6 +74,15 @@ def build(model: Model, tiles: Tiles, seed: int) -> Any:
     maps = layers.AveragePooling2D(2, name="pool2")(half)
     maps = convolution(maps, 3 * width, 3, "conv3")
     maps = convolution(maps, 3 * width, 3, "conv4")
+    if model.depth > 2:
+        quarter = maps
+        maps = layers.AveragePooling2D(2, name="pool3")(maps)
+        maps = convolution(maps, 3 * width, 3, "deep1")
+        maps = convolution(maps, 3 * width, 3, "deep2")
+        maps = convolution(maps, 3 * width, 1, "deep3", activation=None)
+        maps = layers.UpSampling2D(2, name="raised")(maps)
+        maps = layers.Add(name="deepened")([maps, quarter])
+        maps = layers.Activation("relu", name="quarter")(maps)
     maps = convolution(maps, 2 * width, 1, "conv5", activation=None)
     maps = layers.UpSampling2D(2, name="wide")(maps)
     maps = layers.Add(name="both")([maps, half])
@@ -97,6 +111,11 @@ def build(model: Model, tiles: Tiles, seed: int) -> Any:
     counts = layers.Reshape((thresholds, len(steps)), name="count_logits")(counts)
     counts = layers.Activation("sigmoid", name="counts")(counts)
     return keras.Model(tile, [counts, pixels], name=NAME)
+
+
+def depth_of(network: Any) -> int:
+    """How often a counts network halves the resolution: `model.depth`."""
+    return 3 if any(layer.name == "deep1" for layer in network.layers) else 2
 
 
 def is_counts(network: Any) -> bool:

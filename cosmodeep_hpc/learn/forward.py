@@ -197,7 +197,8 @@ def are_our_counts(network: Any) -> bool:
     _, _, side, thresholds = network.output_shape[1]
     margin = network.input_shape[1] // 2 - side
     tiles = Tiles(size=2 * side, margin=margin, thresholds=tuple(range(thresholds, 0, -1)))
-    twin = countsnetwork.build(Model(network="counts"), tiles, seed=1)
+    model = Model(network="counts", depth=countsnetwork.depth_of(network))
+    twin = countsnetwork.build(model, tiles, seed=1)
     ours, theirs = (
         keras.Model(each.input, countsnetwork.middle(each), name="middle").get_config()
         for each in (twin, network)

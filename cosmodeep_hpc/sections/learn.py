@@ -33,6 +33,10 @@ class Model(Section):
         16, "maps of the counts network's first layer; others have 2 and 3 times as many", low=1,
         high=256,
     )  # fmt: skip
+    depth: int = option(
+        2, "how often the counts network halves the resolution: with 3 it sees 29 pixels around "
+        "each, with 2 it sees 13", low=2, high=3,
+    )  # fmt: skip
     head: Literal["pyramid", "flatten"] = option(
         "pyramid",
         "second pooling: a pyramid of 3 x 3 and 1 x 1 bins (677,250 parameters whatever the tile), "

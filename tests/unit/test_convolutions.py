@@ -248,18 +248,23 @@ gradients = convolutions.gradients(given["tiles"], weights, maxima)
 
 maps = {"conv1": (1, 16), "conv2": (16, 32), "conv3": (32, 48), "conv4": (48, 48)}
 maps |= {"conv5": (48, 32), "conv6": (32, 32), "pixel_logits": (32, 2), "features": (32, 32)}
+maps |= {f"deep{n}": (48, 48) for n in (1, 2, 3)}
 random = np.random.default_rng(4)
 
 def layer(name):
-    side = 3 if name in ("conv1", "conv2", "conv3", "conv4", "conv6") else 1
+    side = 3 if name in ("conv1", "conv2", "conv3", "conv4", "conv6", "deep1", "deep2") else 1
     shapes = (side, side, *maps[name]), maps[name][1:]
     return [(random.normal(size=s) / side / maps[name][0] ** 0.5).astype("f") for s in shapes]
 
-layers = {name: SimpleNamespace(get_weights=lambda found=layer(name): found) for name in maps}
-sides = {"input_shape": (None, 12, 12, 1), "output_shape": [None, (None, 4, 4, 2)]}
+def described(name):
+    return SimpleNamespace(name=name, get_weights=lambda found=layer(name): found)
+
+layers = {name: described(name) for name in maps}
+sides = {"input_shape": (None, 16, 16, 1), "output_shape": [None, (None, 4, 4, 2)]}
 logits, features = np.empty((5, 4, 4, 2), "f"), np.empty((5, 32), "f")
-counts = CountsConvolutions(SimpleNamespace(get_layer=layers.get, **sides), 1)
-counts(given["tiles"], logits, features)
+network = SimpleNamespace(get_layer=layers.get, layers=list(layers.values()), **sides)
+counts = CountsConvolutions(network, 1)
+counts(np.tile(given["tiles"], (1, 2, 2))[:, :16, :16], logits, features)
 np.savez(sys.argv[2], maxima, *gradients, logits, features)
 print(vectors.LANES)
 """

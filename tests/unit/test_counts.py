@@ -102,6 +102,7 @@ def test_a_damaged_sky_is_refused(counted, world, tmp_path):
         ({"tiles.margin": 3}, r"tiles\.margin = 3: model\.network = \"counts\" expects both even"),
         ({"tiles.size": 42}, r"tiles\.size = 42, .* a multiple of 4"),
         ({"tiles.size": 21}, r"tiles\.size = 21"),
+        ({"model.depth": 3, "tiles.margin": 10}, r"margin = 10: .* of 8 .* such as 40 and 16$"),
         ({"tiles.thresholds": [n * 1e-8 for n in range(1, 10)]}, r"9 of them; .* expects 8"),
         ({"label.n_pix": 401}, r"label\.n_pix = 401: .* expects 400 at most"),
         ({"tiles.size": 20, "label.n_pix": 201}, r"expects 200 at most"),

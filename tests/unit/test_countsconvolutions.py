@@ -11,10 +11,10 @@ from cosmodeep_hpc.sections.tiles import Tiles
 pytestmark = pytest.mark.usefixtures("tf")
 
 
-def fresh(size=12, margin=4, thresholds=2, seed=1):
+def fresh(size=12, margin=4, thresholds=2, seed=1, depth=2):
     """A network with biases that are not 0, as training leaves them."""
     tiles = Tiles(size=size, margin=margin, thresholds=tuple(range(thresholds, 0, -1)))
-    network = countsnetwork.build(Model(network="counts"), tiles, seed)
+    network = countsnetwork.build(Model(network="counts", depth=depth), tiles, seed)
     random = np.random.default_rng(seed)
     network.set_weights(
         [w + 0.1 * random.normal(size=w.shape) * (w.ndim == 1) for w in network.get_weights()]
@@ -45,11 +45,15 @@ def by_loops(network, tiles, threads=1):
 
 @pytest.mark.parametrize("thresholds", [1, 4, 8])
 @pytest.mark.parametrize(
-    "size, margin",
-    [(40, 8), (40, 0), (12, 4), (20, 2), (24, 0), (28, 6), (20, 16)],  # whole patches and parts
-)
-def test_they_are_those_of_the_keras_model(size, margin, thresholds):
-    network = fresh(size, margin, thresholds)
+    "size, margin, depth",
+    [
+        *((size, margin, 2) for size, margin in [(40, 8), (40, 0), (12, 4), (20, 2), (28, 6)]),
+        *((size, margin, 3) for size, margin in [(40, 16), (40, 0), (12, 2), (24, 4), (28, 6)]),
+        (24, 0, 2), (20, 16, 2),
+    ],  # whole patches and parts
+)  # fmt: skip
+def test_they_are_those_of_the_keras_model(size, margin, depth, thresholds):
+    network = fresh(size, margin, thresholds, depth=depth)
     tiles = random_tiles(network, 2 * TOGETHER + 1)
     expected = by_layers(network, tiles)
     for found, wanted in zip(by_loops(network, tiles), expected, strict=True):
@@ -62,9 +66,10 @@ def test_they_are_those_of_the_keras_model(size, margin, thresholds):
     )
 
 
+@pytest.mark.parametrize("depth", [2, 3])
 @pytest.mark.parametrize("threads", [2, 3])
-def test_the_same_bits_whatever_lies_beside_and_on_any_number_of_threads(threads):
-    network = fresh()
+def test_the_same_bits_whatever_lies_beside_and_on_any_number_of_threads(threads, depth):
+    network = fresh(16, depth=depth)
     tiles = random_tiles(network, 13)
     whole = by_loops(network, tiles)
     for rows in (slice(0, 1), slice(3, 12), slice(12, 13)):
@@ -73,9 +78,10 @@ def test_the_same_bits_whatever_lies_beside_and_on_any_number_of_threads(threads
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("pixel", [(0, 0), (9, 10), (19, 19)])  # of the margins, and of the tile
-def test_a_pixel_that_is_not_finite_is_said_and_leaves_no_trace(pixel, value):
-    network = fresh()
+@pytest.mark.parametrize("pixel", [(0, 0), (9, 10), (23, 23)])  # of the margins, and of the tile
+@pytest.mark.parametrize("depth", [2, 3])
+def test_a_pixel_that_is_not_finite_is_said_and_leaves_no_trace(pixel, value, depth):
+    network = fresh(16, depth=depth)
     tiles = random_tiles(network, 6)
     expected = by_loops(network, tiles)
     convolutions = CountsConvolutions(network, 1)

@@ -32,9 +32,13 @@ def data():
     return tiles, counts.astype(np.uint16), exceeded
 
 
-def test_its_size():
-    net = countsnetwork.build(Model(), Tiles(margin=8), 1)
-    assert net.count_params() == 150_656
+@pytest.mark.parametrize(
+    "depth, parameters", [(2, 150_656), (3, 150_656 + 9 * 2 * 48**2 + 48**2 + 3 * 48)]
+)
+def test_its_size(depth, parameters):
+    net = countsnetwork.build(Model(depth=depth), Tiles(margin=8 * (depth - 1)), 1)
+    assert net.count_params() == parameters
+    assert countsnetwork.depth_of(net) == depth
     assert [tuple(shape[1:]) for shape in net.output_shape] == [(4, len(LEVELS)), (20, 20, 4)]
     assert levels(20)[-1] == 200 and levels(9)[-1] == 80
 
@@ -61,6 +65,21 @@ def test_pixels_are_those_of_the_tile(margin):
         edge[0, 0, 0] += 3
         near = np.argwhere((np.asarray(net(edge)[1])[0] != a).any(axis=-1))
         assert len(near) < len(changed)
+
+
+def test_how_far_it_sees():
+    """With three halvings 29 pixels around: 1, 2, 2 x 4, 2 x 8 and 2, rounded up to whole ones."""
+    tiles = Tiles(size=80, margin=0)
+    image = np.random.default_rng(1).normal(size=(1, 80, 80, 1)).astype("f")
+    other = image.copy()
+    other[0, 32, 40] += 3  # (16, 20) of the pixels' maps
+    reach = []
+    for depth in (2, 3):
+        net = countsnetwork.build(Model(width=4, depth=depth), tiles, 1)
+        a, b = (np.asarray(net(x)[1])[0] for x in (image, other))
+        changed = np.argwhere((a != b).any(axis=-1))
+        reach.append(2 * (16 - changed[:, 0].min()))
+    assert reach[0] <= 16 and 24 <= reach[1] <= 36
 
 
 def test_targets_by_hand(tf):
