@@ -129,7 +129,7 @@ class Curve:
         if self.Ns == 0 or len(self.threshold) == 0:
             return 0.5
         score = self.Nsc / (self.Ns + self.Nvw)
-        return self._below(int(np.flatnonzero(score == score.max())[-1]))
+        return _below(self.threshold, int(np.flatnonzero(score == score.max())[-1]))
 
     def threshold_of(
         self, *, completeness: float | None = None, purity: float | None = None
@@ -142,15 +142,36 @@ class Curve:
         if self.Ns == 0 or len(self.threshold) == 0:
             return 0.5
         if completeness is not None:
-            return self._below(int(np.argmax(self.recall >= min(completeness, self.recall[-1]))))
+            return _below(
+                self.threshold, int(np.argmax(self.recall >= min(completeness, self.recall[-1])))
+            )
         assert purity is not None
         enough = self.precision >= min(purity, self.precision.max())
-        return self._below(int(np.flatnonzero(enough)[-1]))
+        return _below(self.threshold, int(np.flatnonzero(enough)[-1]))
 
-    def _below(self, k: int) -> float:
-        """Halfway (in probability) from threshold `k` to the next below: not on a tile's own."""
-        below = self.threshold[k + 1] if k + 1 < len(self.threshold) else 0.0
-        return float((self.threshold[k] + below) / 2)
+
+def expected_best_threshold(probability: NDArray[np.float32]) -> float:
+    """The threshold of the largest As that calibrated probabilities (n,) lead to expect.
+
+    Of the tiles found, the sum of p are expected to be signal and that of 1 - p not, of all tiles
+    Ns is the sum of p. The largest As found on n tiles follows the accidents of the few that lie
+    next to the threshold; this one follows all. As lies at a threshold of As / (1 + As). NaN does
+    not count; without tiles: 0.5.
+
+    Source: Koyejo et al. (2014), theorem 2 and table 1: As is the Jaccard index of signal tiles.
+    """
+    ranked = np.sort(probability[~np.isnan(probability)].astype(np.float64))[::-1]
+    if len(ranked) == 0:
+        return 0.5
+    last = np.flatnonzero(np.diff(ranked, append=np.nan))  # of those that share a probability
+    score = np.cumsum(ranked)[last] / (ranked.sum() + np.cumsum(1 - ranked)[last])
+    return _below(ranked[last], int(np.flatnonzero(score == score.max())[-1]))
+
+
+def _below(thresholds: NDArray[np.float64], k: int) -> float:
+    """Halfway (in probability) from threshold `k` to the next below: not on a tile's own."""
+    below = thresholds[k + 1] if k + 1 < len(thresholds) else 0.0
+    return float((thresholds[k] + below) / 2)
 
 
 def curve(signal: NDArray[np.bool_], probability: NDArray[np.float32]) -> Curve:

@@ -14,7 +14,7 @@ from scipy.special import expit
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import calibration
 from cosmodeep_hpc.learn.calibration import Calibration, log_odds
-from cosmodeep_hpc.learn.metrics import curve
+from cosmodeep_hpc.learn.metrics import curve, expected_best_threshold
 from cosmodeep_hpc.tiles.labels import place
 
 SHARE = 0.99
@@ -34,10 +34,11 @@ class OperatingPoints:
     def fitted(cls, signal: NDArray[np.bool_], probability: NDArray[np.float32]) -> OperatingPoints:
         """Calibrate probabilities (n,) of tiles that are `signal` (n,), and choose thresholds."""
         fitted = calibration.fitted(signal, probability)
-        found = curve(signal, fitted(probability))
+        calibrated = fitted(probability)
+        found = curve(signal, calibrated)
         return cls(
             calibration=fitted,
-            threshold=found.best_threshold(),
+            threshold=expected_best_threshold(calibrated) if signal.any() else 0.5,
             completeness=found.threshold_of(completeness=SHARE),
             purity=found.threshold_of(purity=SHARE),
         )

@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from cosmodeep_hpc.learn.metrics import Accuracy, accuracy, curve, is_found
+from cosmodeep_hpc.learn.metrics import (
+    Accuracy,
+    accuracy,
+    curve,
+    expected_best_threshold,
+    is_found,
+)
 
 
 def test_equation_2_by_hand():
@@ -90,6 +96,43 @@ def test_best_threshold_against_trying_all(seed):
 def test_best_threshold_by_hand(signal, probability, best):
     made = curve(np.array(signal, dtype=bool), np.array(probability, dtype=np.float32))
     assert made.best_threshold() == pytest.approx(best, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "probability, best",
+    [
+        # 1.9 tiles are expected to be signal: As of 0.9 / 2, 1.5 / 2.4, 1.8 / 3.1, 1.9 / 4
+        ([0.9, 0.1, 0.6, 0.3], 0.45),
+        ([0.9, np.nan, 0.1, 0.6, 0.3], 0.45),
+        # 1.5 of them: 0.5 / 2, 1 / 2.5 and 1.5 / 3, all of the same probability
+        ([0.5, 0.5, 0.5], 0.25),
+        ([], 0.5),
+        # of any probability from 0 to 1 alike: As = (1 - t^2) / (1 + (1 - t)^2) = t / (1 - t)
+        ((np.arange(20001) + 0.5) / 20001, (3 - 5**0.5) / 2),
+    ],
+)
+def test_expected_best_threshold_by_hand(probability, best):
+    found = expected_best_threshold(np.array(probability, dtype=np.float32))
+    assert found == pytest.approx(best, abs=1e-4)
+
+
+def test_what_is_expected_of_few_tiles_serves_others_better_than_what_was_found_on_them():
+    random = np.random.default_rng(1)
+    others = random.beta(0.3, 3, 50_000).astype("f")
+
+    def expected(threshold):
+        found = others[others >= threshold].astype(float)
+        return found.sum() / (others.sum() + (1 - found).sum())
+
+    scores = []
+    for _ in range(100):
+        probability = random.beta(0.3, 3, 500).astype("f")
+        signal = random.random(500) < probability
+        found = curve(signal, probability).best_threshold()
+        scores.append([expected(t) for t in (found, expected_best_threshold(probability))])
+    by_found, by_expected = np.mean(scores, axis=0)
+    best = max(expected(t) for t in np.linspace(0.01, 0.99, 99))
+    assert best - by_expected < 0.1 * (best - by_found)
 
 
 # found one after the other: purity 1, 1, 2/3, 3/4, 3/5, completeness 1/3, 2/3, 2/3, 1, 1
