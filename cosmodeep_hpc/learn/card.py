@@ -30,7 +30,7 @@ class Card:
         preprocessing: as its training tiles were.
         f_th, n_pix: the labels it was trained on, or those that it is read by [Jy/arcsec^2, pixel].
         threshold: probability from which a tile is signal, chosen on validation images: that of
-            the largest As, or of the operating point that was asked for.
+            the largest expected As, or of the operating point that was asked for.
         completeness, purity: the thresholds of those operating points; None: not known.
         calibration: from what the network gives to the probability that thresholds are of; with
             `readings`, these have that of each rule.

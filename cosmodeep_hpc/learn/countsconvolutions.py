@@ -25,6 +25,33 @@ TOGETHER = 2
 """Tiles that go from layer to layer together."""
 
 
+class Deep(NamedTuple):
+    """What the layers at an eighth of the resolution multiply by.
+
+    Attributes:
+        kernels: of the two convolutions, `winograd.transformed`, float32 (2, 36, 48, 48); none of
+            them where the network does not go as deep.
+        raised: the matrix of what is added at a quarter, float32 (48, 48).
+        biases: float32 (3, 48), of each in turn.
+    """
+
+    kernels: Array
+    raised: Array
+    biases: Array
+
+    @classmethod
+    def of(cls, network: Any) -> Deep:
+        """Those of a Keras model of `countsnetwork.build`, as they are now."""
+        if countsnetwork.depth_of(network) == 2:
+            return cls(*(zeros((0, *shape)) for shape in ((POINTS**2, 1, 1), (1,), (1,))))
+        pairs = (network.get_layer(f"deep{n}").get_weights() for n in (1, 2, 3))
+        kernels, biases = zip(*pairs, strict=True)
+        filtered, raised = zeros((2, POINTS**2, WIDEST, WIDEST)), zeros((WIDEST, WIDEST))
+        filtered[:] = [transformed(kernel, WIDEST) for kernel in kernels[:2]]
+        raised[:] = kernels[2][0, 0]
+        return cls(filtered, raised, np.stack(biases))
+
+
 class Weights(NamedTuple):
     """What the layers multiply by, zeros where there is room for more columns.
 
@@ -34,9 +61,7 @@ class Weights(NamedTuple):
         fifth, last: matrices, float32 (c, 48); the last one's first columns are those of the
             pixels' logits, up to 16 of them, and then come those of the features.
         biases: float32 (7, 48), of each layer in turn.
-        deep: kernels of the two convolutions at an eighth of the resolution, float32
-            (2, 36, 48, 48), or none of them. raised: the matrix that leads back, (48, 48).
-        deep_biases: float32 (3, 48), of these three.
+        deep: of the layers at an eighth of the resolution.
     """
 
     first: Array
@@ -47,9 +72,7 @@ class Weights(NamedTuple):
     sixth: Array
     last: Array
     biases: Array
-    deep: Array
-    raised: Array
-    deep_biases: Array
+    deep: Deep
 
     @classmethod
     def of(cls, network: Any) -> Weights:
@@ -68,21 +91,8 @@ class Weights(NamedTuple):
         fifth[:, :WIDER] = kernels[4][0, 0]
         second, third, fourth, sixth = (transformed(kernels[n], WIDEST) for n in (1, 2, 3, 5))
         first = np.ascontiguousarray(kernels[0].reshape(TAPS, FIRST))
-        deeper = [f"deep{n}" for n in range(1, 4) if countsnetwork.depth_of(network) > 2]
-        deep, raised, deep_biases = (
-            zeros((len(deeper[1:]), POINTS**2, WIDEST, WIDEST)),
-            zeros((WIDEST, WIDEST)),
-            zeros((3, WIDEST)),
-        )
-        for number, name in enumerate(deeper):
-            kernel, deep_biases[number] = network.get_layer(name).get_weights()
-            if number < len(deep):
-                deep[number] = transformed(kernel, WIDEST)
-            else:
-                raised[:] = kernel[0, 0]
-        return cls(
-            first, second, third, fourth, fifth, sixth, last, all_biases, deep, raised, deep_biases
-        )
+        deep = Deep.of(network)
+        return cls(first, second, third, fourth, fifth, sixth, last, all_biases, deep)
 
 
 class Memory(NamedTuple):
@@ -154,16 +164,15 @@ def deepen(memory, weights, count, side, low) -> None:  # type: ignore[no-untype
     """
     rows = count * low * low
     quarters = memory.quarters[:rows].reshape((count, low, low, WIDEST))
-    deep, biases, points = memory.deep, weights.deep_biases, memory.points
-    least = deep.shape[2] + STEP - POINTS
-    pool(quarters, count, side // 2, deep[0])
-    convolve(
-        deep[0], count, weights.deep[0], WIDEST, biases[0], points, deep[1], deep.shape[2], 1
-    )  # fmt: skip
-    clear_beyond(deep[1], count, side // 2)
-    convolve(deep[1], count, weights.deep[1], WIDEST, biases[1], points, memory.eighths, least, 0)
+    one, two, points = memory.deep[0], memory.deep[1], memory.points
+    kernels, biases, wide = weights.deep.kernels, weights.deep.biases, memory.deep.shape[2]
+    least = wide + STEP - POINTS
+    pool(quarters, count, side // 2, one)
+    convolve(one, count, kernels[0], WIDEST, biases[0], points, two, wide, 1)
+    clear_beyond(two, count, side // 2)
+    convolve(two, count, kernels[1], WIDEST, biases[1], points, memory.eighths, least, 0)
     rows = count * least * least
-    multiply(memory.eighths, 0, rows, weights.raised, 0, WIDEST, WIDEST, memory.raised, 0)
+    multiply(memory.eighths, 0, rows, weights.deep.raised, 0, WIDEST, WIDEST, memory.raised, 0)
     add(quarters, memory.raised, least, count, biases[2], 0, 0, side, quarters)
 
 
@@ -195,7 +204,7 @@ def forward(tiles, weights, memory, logits, features) -> None:  # type: ignore[n
     convolve(
         fourths, count, weights.fourth, WIDEST, biases[3], points, memory.quarters, low, 0
     )  # fmt: skip
-    if len(weights.deep):
+    if len(weights.deep.kernels):
         deepen(memory, weights, count, quarter, low)
     rows = count * low * low
     multiply(memory.quarters, 0, rows, weights.fifth, 0, WIDEST, WIDER, memory.added, 0)
