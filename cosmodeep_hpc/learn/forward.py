@@ -26,7 +26,7 @@ Array = NDArray[np.float32]
 CONNECTED = 500
 """Tiles that go through the dense layers at once on a CPU: their weights are read once for all."""
 PART = 128
-"""Tiles that a counts network takes at once on a CPU: their maps are some 50 MB."""
+"""Tiles that a counts network takes at once on a CPU: their maps are some 50 to 90 MB."""
 DRAWN = {"kernel_initializer", "bias_initializer", "rate", "seed"}
 """What of a layer's description says how it is trained and not what it computes."""
 

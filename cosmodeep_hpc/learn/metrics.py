@@ -155,7 +155,7 @@ def expected_best_threshold(probability: NDArray[np.float32]) -> float:
 
     Of the tiles found, the sum of p are expected to be signal and that of 1 - p not, of all tiles
     Ns is the sum of p. The largest As found on n tiles follows the accidents of the few that lie
-    next to the threshold; this one follows all. As lies at a threshold of As / (1 + As). NaN does
+    next to the threshold; this one follows all, and lies at As / (1 + As). NaN does
     not count; without tiles: 0.5.
 
     Source: Koyejo et al. (2014), theorem 2 and table 1: As is the Jaccard index of signal tiles.

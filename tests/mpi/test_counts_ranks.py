@@ -12,7 +12,8 @@ from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.tiles import make
 
 RECORDED = Path(__file__).with_name("recorded.py")
-WORDS = ["--model.network", "counts", "--model.width", 4, "--train.epochs", 3, "--train.batch", 19]
+WORDS = ["--model.network", "counts", "--model.width", 4, "--model.depth", 3, "--train.epochs", 3]
+WORDS += ["--train.batch", 19]
 WORDS += ["--train.schedule", "cosine", "--train.symmetries", "true", "--train.log_steps", 1]
 WORDS += ["--train.checkpoint_steps", 4, "--train.learning_rate", 1e-3]
 
