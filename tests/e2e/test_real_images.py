@@ -96,7 +96,7 @@ def test_the_areas_of_a2744_are_marked_as_the_docs_say(marked):
     lines = DOCS.read_text(encoding="utf-8").splitlines()
     (line,) = [one for one in lines if one.startswith("| `robust`, `--classify.stride 10` |")]
     said = dict(zip(COLUMNS, map(int, line.split("|")[2:-1]), strict=True))
-    assert [said[name] > 80 for name in COLUMNS] == [True] * 4 + [False] * 3
+    assert [said[name] >= 80 for name in COLUMNS] == [True] * 4 + [False] * 3
     for name, share in shares(marked, FOLDER).items():
         assert 100 * share == pytest.approx(said[name], abs=2), name
 
