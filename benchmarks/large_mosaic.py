@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from cosmodeep_hpc import runtime
 from cosmodeep_hpc.commandline import PAPERS_MODEL
 from cosmodeep_hpc.config import load
+from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.survey import sweep
@@ -84,7 +84,7 @@ def run(words: argparse.Namespace, world: World) -> None:
         writer.start()
         writer.join()
     world.comm.Barrier()
-    runtime.start_backend(world)
+    backend.start(world)
     modelfile.load(words.model)
     before, start = held(), time.perf_counter()
     config = load(None, [("classify.compress_mask", str(filled < words.side).lower())])

@@ -27,8 +27,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.images import NOISE, write_pair
-from cosmodeep_hpc import runtime, workpool
+from cosmodeep_hpc import workpool
 from cosmodeep_hpc.config import load
+from cosmodeep_hpc.engine import backend
+from cosmodeep_hpc.engine.network import read
 from cosmodeep_hpc.learn import modelfile, network
 from cosmodeep_hpc.learn.classifier import outputs, probabilities
 from cosmodeep_hpc.learn.modelfile import TrainedModel
@@ -75,7 +77,7 @@ class Onnx:
         self._process.wait()
 
 
-def make_model(folder: Path) -> TrainedModel:
+def make_model(folder: Path) -> Path:
     """An untrained network in a file."""
     config = load(None, [])
     net = network.build(config.model, SIZE, 1)
@@ -90,15 +92,15 @@ def make_model(folder: Path) -> TrainedModel:
         seed=1,
     )
     modelfile.save(folder / "model.keras", net, card)
-    return modelfile.load(folder / "model.keras")
+    return folder / "model.keras"
 
 
 def save_weights(model: TrainedModel, path: Path) -> None:
     """A model's weights as ONNX Runtime takes them."""
     weights = {
         f"{layer.name}.{kind}": values
-        for layer in model.network.layers
-        for kind, values in zip(("kernel", "bias"), layer.get_weights(), strict=False)
+        for layer in read(model.path).layers.values()
+        for kind, values in zip(("kernel", "bias"), layer.weights, strict=False)
     }
     preprocessing = model.card.preprocessing
     np.savez(path, **weights, window=preprocessing.window, size=preprocessing.tile_size)
@@ -162,13 +164,13 @@ def main() -> None:
     os.sched_setaffinity(0, cores[-words.cores :])
     print(f"{words.cores} of {len(cores)} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     world = open_world()
-    runtime.start_backend(world)
+    backend.start(world)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number in range(words.images):
             write_pair(folder, number, SIDE)
         images = sorted(folder.glob("noise-*.fits"))
-        model = modelfile.load(words.model) if words.model else make_model(folder)
+        model = modelfile.load(words.model or make_model(folder), threads=words.cores)
         preprocessing = model.card.preprocessing
         level = preprocessing.measure(open_image(images[0]))
         window = preprocessing.window

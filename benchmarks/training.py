@@ -35,7 +35,8 @@ import numpy as np
 from benchmarks.images import write_pair
 from cosmodeep_hpc import runtime
 from cosmodeep_hpc.config import Config, load
-from cosmodeep_hpc.learn import network, trainer, winograd
+from cosmodeep_hpc.engine import winograd
+from cosmodeep_hpc.learn import network, trainer
 from cosmodeep_hpc.learn import step as steps
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork

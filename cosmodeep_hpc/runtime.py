@@ -11,11 +11,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from cosmodeep_hpc.errors import InputError
 
 if TYPE_CHECKING:
     from cosmodeep_hpc.world import World
@@ -64,34 +61,6 @@ def before_mpi() -> None:
         _set(BEFORE_MPI_ON_CPU)
 
 
-def start_backend(world: World) -> None:
-    """Start the Keras backend that classifies, a collective call.
-
-    `KERAS_BACKEND` names it: `tensorflow`, which is the default, or `jax`. Both compute in float32
-    throughout: a GPU's shorter TF32 would give a mask that differs from a CPU's.
-
-    Raises:
-        InputError: another backend, or one that is not installed.
-    """
-    name = os.environ.get("KERAS_BACKEND") or "tensorflow"
-    failure = None
-    if name not in {"tensorflow", "jax"}:
-        failure = InputError(
-            f"KERAS_BACKEND is {name}; expected tensorflow or jax: set one of them, or unset it"
-        )
-    elif find_spec(name) is None:
-        failure = InputError(
-            f"KERAS_BACKEND is {name}, and Python finds no module {name}; expected a backend that "
-            "is installed: `pip install jax`, or unset KERAS_BACKEND"
-        )
-    world.agree(failure)
-    if name == "jax":
-        start_jax(world)
-    else:
-        tf = start_tensorflow(world)
-        tf.config.experimental.enable_tensor_float_32_execution(False)
-
-
 def start_jax(world: World) -> Any:
     """Import JAX with its defaults set: threads and GPU of this rank; the module `jax`."""
     os.environ["KERAS_BACKEND"] = "jax"
@@ -103,7 +72,6 @@ def start_jax(world: World) -> Any:
     gpus = _gpus_of_node()
     if gpus:
         jax.config.update("jax_cuda_visible_devices", str(world.local_rank % gpus))
-    jax.config.update("jax_default_matmul_precision", "float32")
     return jax
 
 

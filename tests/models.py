@@ -11,6 +11,7 @@ from fields import NOISE
 
 from cosmodeep_hpc import runtime
 from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.engine import network
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.modelfile import TrainedModel
@@ -34,13 +35,14 @@ class BrightestPixel:
 
     def __init__(self, level: float) -> None:
         self.level = level
-        self.shapes: set[tuple[int, ...]] = set()
-        self.tiles = 0  # that were not filled up
+        self.side, self.shape = 40, (2,)
+        self.sides: set[tuple[int, ...]] = set()
+        self.tiles = 0
 
-    def predict_on_batch(self, tiles: Any) -> np.ndarray:
-        self.shapes.add(tiles.shape)
-        self.tiles += int((tiles != 0).any(axis=(1, 2, 3)).sum())
-        signal = (tiles.max(axis=(1, 2, 3)) > self.level).astype(np.float32)
+    def __call__(self, tiles: Any, batch: int) -> np.ndarray:
+        self.sides.add(tiles.shape[1:])
+        self.tiles += len(tiles)
+        signal = (tiles.max(axis=(1, 2)) > self.level).astype(np.float32)
         return np.stack([1 - signal, signal], axis=1)
 
 
@@ -61,12 +63,18 @@ def absolute_model(brightness: float, **card: Any) -> TrainedModel:
     return replace(model, card=replace(model.card, preprocessing=scale))
 
 
+def weights_of(run: Path) -> list[np.ndarray]:
+    """Kernel and bias of each layer of a model."""
+    layers = network.read(modelfile.find(run)).layers.values()
+    return [weights for layer in layers for weights in layer.weights]
+
+
 def write_untrained(path: Path, seed: int = 1, **card: Any) -> Path:
     """Save an untrained network of the default make as a model file."""
     runtime.start_tensorflow(open_world())
-    from cosmodeep_hpc.learn import network
+    from cosmodeep_hpc.learn.network import build
 
     made = replace(CARD, **card)
-    net = network.build(Model(), made.preprocessing.window, seed)
+    net = build(Model(), made.preprocessing.window, seed)
     modelfile.save(path, net, made)
     return path

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.learn.card import Card
-from cosmodeep_hpc.learn.forward import in_parts
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 
 
@@ -19,8 +18,10 @@ def probabilities(
 
     Of a counts network, that of the rule in the model's card.
 
-    A tile's result does not depend on the others, on their number or on its place among them. On a
-    GPU, and on other Keras backends than TensorFlow, the network sees `batch` tiles at a time.
+    A tile's result does not depend on the others, on their number or on its place among them.
+
+    Args:
+        batch: tiles that the network sees at a time, where Keras computes.
     """
     if len(tiles) == 0:
         return np.empty(0, dtype=np.float32)
@@ -29,9 +30,8 @@ def probabilities(
 
 def outputs(model: TrainedModel, tiles: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
     """What the network gives for n > 0 tiles: float32 (n,); a counts network's (n, T, L)."""
-    if model.forward is None:
-        return in_parts(model.probability, tiles, batch)
-    return model.forward(tiles, batch)
+    given = model.network(tiles, batch)
+    return given if model.card.readings is not None else np.ascontiguousarray(given[:, 1])
 
 
 def read(given: NDArray[np.float32], card: Card, source: Path) -> NDArray[np.float32]:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.engine.bykeras import in_parts
 from cosmodeep_hpc.learn import countsnetwork
-from cosmodeep_hpc.learn.forward import PART, in_parts
 from cosmodeep_hpc.learn.lossscale import LossScale
-from cosmodeep_hpc.learn.readings import of_network
 from cosmodeep_hpc.sections.learn import levels
 
 PIXELS = 4.0
 """Weight of the pixels' loss beside that of the counts."""
+TOGETHER = 128
+"""Validation tiles that the network takes at once: their maps are some 50 to 90 MB."""
 
 
 class OfCounts:
@@ -56,7 +57,7 @@ class OfCounts:
             return tf.concat([*(tf.reshape(g, (-1,)) for g in gradients), sums], axis=0)
 
         def probability(tiles: Any) -> Any:
-            return of_network(net(tiles[..., tf.newaxis], training=False))
+            return net(tiles[..., tf.newaxis], training=False)[0]
 
         self._row = tf.function(row, reduce_retracing=True, jit_compile=True if xla else None)
         self._probability = tf.function(probability, reduce_retracing=True)
@@ -80,7 +81,7 @@ class OfCounts:
 
         A tile's has the same bits whatever its neighbours and its place.
         """
-        return in_parts(self._probability, tiles, PART)
+        return in_parts(self._probability, tiles, TOGETHER)
 
 
 def of_pixels(tf: Any, exceeded: Any, bits: Any) -> Any:

@@ -113,19 +113,9 @@ def build(model: Model, tiles: Tiles, seed: int) -> Any:
     return keras.Model(tile, [counts, pixels], name=NAME)
 
 
-def depth_of(network: Any) -> int:
-    """How often a counts network halves the resolution: `model.depth`."""
-    return 3 if any(layer.name == "deep1" for layer in network.layers) else 2
-
-
 def is_counts(network: Any) -> bool:
     """Whether a Keras model has the outputs of `build`, and not those of the paper's network."""
     return isinstance(network.output, list)
-
-
-def middle(network: Any) -> list[Any]:
-    """What the convolutions of such a network end in: the pixels' logits, the features' means."""
-    return [network.get_layer(name).output for name in ("pixel_logits", "features_mean")]
 
 
 def in_precision(network: Any, precision: str) -> Any:

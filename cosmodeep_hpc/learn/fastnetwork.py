@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from cosmodeep_hpc.learn.convolutions import Convolutions, Weights
+from cosmodeep_hpc.engine.convolutions import Convolutions, Weights
 
 
 class FastNetwork:

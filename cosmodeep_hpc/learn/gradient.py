@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.engine.bykeras import in_parts
+from cosmodeep_hpc.engine.simd import zeros
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
-from cosmodeep_hpc.learn.forward import CONNECTED, in_parts
 from cosmodeep_hpc.learn.lossscale import LossScale
-from cosmodeep_hpc.vectors import zeros
+
+TOGETHER = 500
+"""Tiles that go through the dense layers at once: their weights are read once for all."""
 
 
 def _summed(tf: Any, logits: Any, labels: Any) -> tuple[Any, Any]:
@@ -108,8 +111,8 @@ class ByCores:
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability of signal of tiles (n, size, size): float32 (n,).
 
-        As in `forward.OnCores` a tile's has the same bits whatever its neighbours and its place.
+        A tile's has the same bits whatever its neighbours and its place.
         """
         found = zeros((len(tiles), *self._convolutions.shape))
         self._convolutions.maxima(tiles, self._fast.weights(), found)
-        return in_parts(self._signal, found, CONNECTED)
+        return in_parts(self._signal, found, TOGETHER)

@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from cosmodeep_hpc.engine import network
+from cosmodeep_hpc.engine.network import Network
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.learn import card
 from cosmodeep_hpc.learn.card import Card, Point, Rule
-from cosmodeep_hpc.learn.forward import Forward, compiled
-from cosmodeep_hpc.learn.readings import of_network
 
 MODEL = "model.keras"
 CARD = "cosmodeep.json"  # our member of the archive; Keras reads past it
@@ -60,32 +57,18 @@ class TrainedModel:
     """A model and its card.
 
     Attributes:
-        network: the Keras model.
-        forward: its forward pass compiled; Keras' own is taken where there is none.
+        network: gives what the card says how to read, for tiles.
     """
 
     path: Path
     card: Card
-    network: Any
-    forward: Forward | None = None
-
-    def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the network gives for preprocessed tiles (n, size, size), not calibrated.
-
-        The probability of signal, float32 (n,); of a counts network that of each rule (n, T, L).
-        """
-        if len(tiles) == 0:
-            rules = self.card.readings
-            shape = (len(rules.thresholds), len(rules.levels)) if rules else ()
-            return np.empty((0, *shape), dtype=np.float32)
-        outputs = self.network.predict_on_batch(tiles[..., np.newaxis])
-        return np.ascontiguousarray(of_network(outputs))
+    network: Network
 
 
-def save(path: Path, network: Any, about: Card) -> None:
-    """Write network and card as one `.keras` file, whole or not at all."""
+def save(path: Path, net: Any, about: Card) -> None:
+    """Write a Keras model and its card as one `.keras` file, whole or not at all."""
     with replacing(path) as temporary:
-        network.save(temporary)
+        net.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(CARD, json.dumps(card.as_dict(about), indent=2))
         with zipfile.ZipFile(temporary) as written:
@@ -124,12 +107,15 @@ def find(name: str | Path) -> Path:
     )
 
 
-def load(name: str | Path, point: Point = "accuracy", rule: Rule = (None, None)) -> TrainedModel:
+def load(
+    name: str | Path, point: Point = "accuracy", rule: Rule = (None, None), *, threads: int = 1
+) -> TrainedModel:
     """Load a model; nothing in its file is run as code.
 
     Args:
         point: the operating point whose threshold its card then has.
         rule: what a counts network is read by.
+        threads: that may classify at once.
 
     Raises:
         InputError: not a model of ours, one with parts that ours have not, or damaged.
@@ -137,35 +123,24 @@ def load(name: str | Path, point: Point = "accuracy", rule: Rule = (None, None))
     path = find(name)
     about = read_card(path, point, rule)
     _refuse_foreign_parts(path)
-    import keras
-
-    try:
-        network = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises what its parts raise: ValueError, KeyError, OSError
-        reason = str(error).strip().split("\n", 1)[0]
-        raise InputError(f"{path}: Keras cannot load the model in it ({reason})") from error
-    side = about.preprocessing.window
-    if network.input_shape[1:] != (side, side, 1):
-        raise InputError(
-            f"{path}: its network takes tiles of {network.input_shape[1:]}; expected "
-            f"{(side, side, 1)} as its card says: the file is damaged"
-        )
-    _check_outputs(path, about, network)
-    return TrainedModel(path, about, network, compiled(network))
+    loaded = network.load(path, threads)
+    _check(path, about, loaded)
+    return TrainedModel(path, about, loaded)
 
 
-def _check_outputs(path: Path, about: Card, network: Any) -> None:
-    """Refuse a network that does not give what its card says how to read."""
-    found, rules = network.output_shape, about.readings
-    expected: Any = (None, 2)
-    if rules is not None:
-        expected = (None, len(rules.thresholds), len(rules.levels))
-        found = found[0] if isinstance(found, list) else found
-    if found != expected:
-        raise InputError(
-            f"{path}: its network gives {found}; expected {expected} as its card says: the file is "
-            "damaged"
-        )
+def _check(path: Path, about: Card, loaded: Network) -> None:
+    """Refuse a network that does not take, or give, what its card says."""
+    side, rules = about.preprocessing.window, about.readings
+    expected = (2,) if rules is None else (len(rules.thresholds), len(rules.levels))
+    for what, found, wanted in (
+        (f"takes tiles of {loaded.side} pixels", loaded.side, side),
+        (f"gives {loaded.shape}", loaded.shape, expected),
+    ):
+        if found != wanted:
+            raise InputError(
+                f"{path}: its network {what}; expected {wanted} as its card says: the file is "
+                "damaged"
+            )
 
 
 def _refuse_foreign_parts(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,13 +237,3 @@ def mean_as(rules: Rules, counts: NDArray[np.uint16], given: NDArray[np.float32]
                 found = curve(signal, given[:, column, number])
                 scores.append(found.at(found.best_threshold()).As)
     return float(np.mean(scores)) if scores else float("nan")
-
-
-def of_network(outputs: Any) -> Any:
-    """What of a Keras model's outputs says whether a tile is signal.
-
-    Returns:
-        of the paper's network the probability of signal (n,); of a counts network that of each
-        rule (n, T, L).
-    """
-    return outputs[0] if isinstance(outputs, Sequence) else outputs[:, 1]

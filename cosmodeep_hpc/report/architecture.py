@@ -1,14 +1,14 @@
-"""The network drawn from the Keras model itself: figure 1 of the paper."""
+"""The network drawn from the model file itself: figure 1 of the paper."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cosmodeep_hpc.engine.graph import Graph, Layer
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.survey import picture
 
@@ -32,56 +32,23 @@ TALLEST = 1.9
 """Of the largest map, and of the longest vector [inch]."""
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A layer of a network.
-
-    Attributes:
-        kind: name of its Keras class.
-        detail: what else matters of it, in words.
-        shape: of its output for one tile.
-        parameters: weights and biases.
-        inputs: names of the layers before it.
-    """
-
-    name: str
-    kind: str
-    detail: str
-    shape: tuple[int, ...]
-    parameters: int
-    inputs: tuple[str, ...]
+def parameters(layer: Layer) -> int:
+    """Weights and biases of a layer."""
+    return sum(weights.size for weights in layer.weights)
 
 
-def layers_of(network: Any) -> list[Layer]:
-    """The layers of a Keras model of one input and one output, each after those before it."""
-    # operations that are no layers, such as a logarithm, too
-    maker = {id(layer.output): layer.name for layer in network.operations}
-    found = []
-    for layer in network.operations:
-        given = layer.input if isinstance(layer.input, list) else [layer.input]
-        inputs = tuple(maker[id(tensor)] for tensor in given if maker[id(tensor)] != layer.name)
-        shape = tuple(int(n) for n in layer.output.shape[1:])
-        kind = type(layer).__name__
-        found.append(Layer(layer.name, kind, _detail(layer), shape, _parameters(layer), inputs))
-    return found
-
-
-def _parameters(layer: Any) -> int:
-    return int(layer.count_params()) if hasattr(layer, "count_params") else 0
-
-
-def _detail(layer: Any) -> str:
+def detail(layer: Layer) -> str:
+    """What matters of a layer beside its kind and shape, in words."""
     words = []
-    for attribute, form in (("kernel_size", "{} x {}"), ("pool_size", "largest of {} x {}")):
-        if hasattr(layer, attribute):
-            words.append(form.format(*getattr(layer, attribute)))
-    if type(layer).__name__ == "GlobalMaxPooling2D":
+    for setting, form in (("kernel_size", "{} x {}"), ("pool_size", "largest of {} x {}")):
+        if setting in layer.settings:
+            words.append(form.format(*layer.settings[setting]))
+    if layer.kind == "GlobalMaxPooling2D":
         words.append("largest of all")
-    if hasattr(layer, "rate"):
-        words.append(f"{layer.rate:g} in training")
-    activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
-    if activation != "linear":
-        words.append({"relu": "ReLU"}.get(activation, activation))
+    if layer.kind == "Dropout":
+        words.append(f"{layer.settings['rate']:g} in training")
+    if layer.activation != "linear":
+        words.append({"relu": "ReLU"}.get(layer.activation, layer.activation))
     return ", ".join(words)
 
 
@@ -93,8 +60,8 @@ def depths(layers: Sequence[Layer]) -> dict[str, int]:
     return found
 
 
-def draw(network: Any, title: str, path: Path) -> str:
-    """Draw the layers of a Keras model, their shapes and their parameters.
+def draw(graph: Graph, title: str, path: Path) -> str:
+    """Draw the layers of a network, their shapes and their parameters.
 
     Args:
         title: what the model is called.
@@ -106,7 +73,7 @@ def draw(network: Any, title: str, path: Path) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    layers = layers_of(network)
+    layers = list(graph.layers.values())
     depth = depths(layers)
     columns: list[list[Layer]] = [[] for _ in range(max(depth.values()) + 1)]
     for one in layers:
@@ -137,7 +104,7 @@ def draw(network: Any, title: str, path: Path) -> str:
                 xytext=(x0 + sides[name] + 0.05, y0 + 0.3),
                 arrowprops={"arrowstyle": "-|>", "color": "0.35", "shrinkA": 0, "shrinkB": 0},
             )
-    total = sum(one.parameters for one in layers)
+    total = sum(parameters(one) for one in layers)
     words = f"{title}: {total:,} parameters"
     axes.text(width / 2, HEIGHT - 0.3, words, ha="center", va="center", fontsize=14)
     with replacing(path) as temporary:
@@ -165,8 +132,8 @@ def _draw_layer(
         corner = (x - wide / 2 + shift, y - tall / 2 + shift)
         axes.add_patch(Rectangle(corner, wide, tall, facecolor=colour, edgecolor="0.25", lw=0.7))
     shape = " x ".join(map(str, layer.shape))
-    count = f"{layer.parameters:,} parameters" if layer.parameters else ""
-    lines = [line for line in (layer.kind, layer.detail, shape, count) if line]
+    count = f"{parameters(layer):,} parameters" if layer.weights else ""
+    lines = [line for line in (layer.kind, detail(layer), shape, count) if line]
     foot = y - tall / 2 - spread / 2 - 0.12
     axes.text(x, foot, layer.name, ha="center", va="top", fontsize=11, weight="bold")
     axes.text(

@@ -12,6 +12,7 @@ import numpy as np
 
 from cosmodeep_hpc import __version__, runtime
 from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import make_folder, sha256, write_json
 from cosmodeep_hpc.learn import card, modelfile
@@ -63,8 +64,9 @@ def run(
     if world.is_root:
         for line in absent.values():
             note(line)
-    runtime.start_backend(world)
-    trained = modelfile.load(model, config.classify.point, config.rule)
+    backend.start(world)
+    threads = runtime.cores_of_rank(world)
+    trained = modelfile.load(model, config.classify.point, config.rule, threads=threads)
     own = Rule(trained.card.n_pix, trained.card.f_th)
     rules = tuple(dict.fromkeys((own, *(PAPERS_RULES if config.compare.rules == "paper" else ()))))
     there = tuple(name for name in config.compare.finders if name not in absent)

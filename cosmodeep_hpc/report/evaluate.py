@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc import __version__, runtime
 from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import make_folder, sha256, write_json
 from cosmodeep_hpc.learn import modelfile
@@ -71,8 +72,9 @@ def run(
     """
     pairs = world.on_root(lambda: find_pairs(images))
     world.on_root(lambda: make_folder(out))
-    runtime.start_backend(world)
-    trained = modelfile.load(model, config.classify.point, config.rule)
+    backend.start(world)
+    threads = runtime.cores_of_rank(world)
+    trained = modelfile.load(model, config.classify.point, config.rule, threads=threads)
     settings = as_trained(config, trained.card)
     done: dict[int, Evaluated] = {}
     failure: InputError | None = None

@@ -11,6 +11,7 @@ from typing import Any
 from cosmodeep_hpc import config as configuration
 from cosmodeep_hpc import runtime
 from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.engine import backend, network
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import make_folder
 from cosmodeep_hpc.learn import modelfile
@@ -106,7 +107,7 @@ def run(
     """
     world.on_root(lambda: make_folder(out))
     pairs, found = world.on_root(lambda: _inputs(request))
-    runtime.start_backend(world)
+    backend.start(world)
     models = _loaded(config, request.models, world)
     field = Field(pairs, judge(config, models, pairs, world, progress))
     jobs = [
@@ -137,11 +138,16 @@ def run(
     return f"{text}\n\n{accuracytable.text(accuracytable.rows(found))}"
 
 
+def _architecture(model: TrainedModel, path: Path) -> str:
+    return architecture.draw(network.read(model.path), title_of(model), path)
+
+
 def _loaded(config: Config, names: Sequence[str], world: World) -> list[TrainedModel]:
     """The models, on every rank; what is wrong with one is said once."""
     loaded, failure = [], None
+    point, rule, threads = config.classify.point, config.rule, runtime.cores_of_rank(world)
     try:
-        loaded = [modelfile.load(name, config.classify.point, config.rule) for name in names]
+        loaded = [modelfile.load(name, point, rule, threads=threads) for name in names]
     except InputError as error:
         failure = error
     world.agree(failure)
@@ -226,7 +232,7 @@ def endings(models: Sequence[TrainedModel]) -> list[str]:
 
 def _of_models(models: Sequence[TrainedModel], out: Path) -> list[Job]:
     path = out / "network.png"
-    draw = partial(architecture.draw, models[0].network, title_of(models[0]), path)
+    draw = partial(_architecture, models[0], path)
     return [Job("figure 1", path.name, draw)]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from cosmodeep_hpc import runtime, workpool
 from cosmodeep_hpc.claim import on_sigterm
 from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import make_folder, replacing, sha256
 from cosmodeep_hpc.learn import modelfile
@@ -63,8 +64,9 @@ def run(
         InputError: bad usage or a bad model; with `strict`, an image that cannot be swept.
     """
     world.on_root(lambda: _check(config, model, images, out, request, restart=restart))
-    runtime.start_backend(world)
-    trained = modelfile.load(model, config.classify.point, config.rule)
+    backend.start(world)
+    threads = runtime.cores_of_rank(world)
+    trained = modelfile.load(model, config.classify.point, config.rule, threads=threads)
     model_sha256 = world.on_root(lambda: sha256(trained.path))
     worker = Worker(config, request, images, out, trained, model_sha256)
     foreman = None

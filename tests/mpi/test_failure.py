@@ -94,7 +94,7 @@ def test_a_fault_on_one_rank_ends_the_job(pairs, tmp_path):
 BACKWARD = """
 import sys
 from cosmodeep_hpc import cli
-from cosmodeep_hpc.learn.convolutions import Convolutions
+from cosmodeep_hpc.engine.convolutions import Convolutions
 from cosmodeep_hpc.world import open_world
 
 gradients, done = Convolutions.gradients, []

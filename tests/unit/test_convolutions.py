@@ -10,9 +10,10 @@ import pytest
 from launch import environment
 from llvmlite import binding
 
-from cosmodeep_hpc import vectors
-from cosmodeep_hpc.learn import fastbackward, firstlayer, secondlayer, winograd
-from cosmodeep_hpc.learn.convolutions import BLOCK, Convolutions, Weights
+from cosmodeep_hpc.engine import fastbackward, firstlayer, secondlayer, winograd
+from cosmodeep_hpc.engine.convolutions import BLOCK, Convolutions, Weights
+from cosmodeep_hpc.engine.simd import zeros
+from cosmodeep_hpc.learn import modelfile
 
 TILES = 3
 
@@ -48,9 +49,9 @@ def second_layer(maps, kernel, size):
     """What `secondlayer.maxima` finds: maxima and places; and the maps within their zeros."""
     n, side = maps.shape[:2]
     wide, bins = winograd.width(side), -(-side // size)
-    padded = vectors.zeros((n, wide, wide, 32))
+    padded = zeros((n, wide, wide, 32))
     padded[:, 1 : side + 1, 1 : side + 1] = maps
-    found = vectors.zeros((n, bins, bins, 64))
+    found = zeros((n, bins, bins, 64))
     places = np.full((n, bins, bins, 64), -1, np.int32)
     weights, scratch = winograd.transformed(kernel), secondlayer.scratch(side)
     secondlayer.maxima(padded, weights, side, size, scratch, found, places)
@@ -124,7 +125,7 @@ def test_gradients_come_from_the_places_of_the_maxima(side, size):
     slopes = np.random.default_rng(1).normal(size=found.shape).astype("f")
     slopes[:, 0, 0, :32] = 0  # as ReLU leaves them
     slopes[:, :, :, 5] = 0
-    d_maps, d_weights = vectors.zeros(padded.shape), vectors.zeros((64, 3, 3, 32))
+    d_maps, d_weights = zeros(padded.shape), zeros((64, 3, 3, 32))
     weights = np.ascontiguousarray(kernel.transpose(3, 0, 1, 2))
     fastbackward.gradients(padded, weights, places, slopes, d_maps, d_weights)
     by_maps, by_kernel = np.zeros(padded.shape), np.zeros(weights.shape)
@@ -235,38 +236,25 @@ def test_threads_have_tiles_of_their_own(threads, pyramid):
 
 OTHER_VECTORS = """
 import sys
-from types import SimpleNamespace
+from pathlib import Path
 import numpy as np
-from cosmodeep_hpc import vectors
-from cosmodeep_hpc.learn.convolutions import Convolutions, Weights
-from cosmodeep_hpc.learn.countsconvolutions import CountsConvolutions
+from cosmodeep_hpc.engine import elementwise, network, simd
+from cosmodeep_hpc.engine.convolutions import Convolutions, Weights
 given = np.load(sys.argv[1])
 weights = Weights.of(*(given[name] for name in ("first", "bias", "second")))
 convolutions = Convolutions(12, pyramid=True, threads=1)
 maxima = convolutions.kept_maxima(given["tiles"], weights)
 gradients = convolutions.gradients(given["tiles"], weights, maxima)
-
-maps = {"conv1": (1, 16), "conv2": (16, 32), "conv3": (32, 48), "conv4": (48, 48)}
-maps |= {"conv5": (48, 32), "conv6": (32, 32), "pixel_logits": (32, 2), "features": (32, 32)}
-maps |= {f"deep{n}": (48, 48) for n in (1, 2, 3)}
-random = np.random.default_rng(4)
-
-def layer(name):
-    side = 3 if name in ("conv1", "conv2", "conv3", "conv4", "conv6", "deep1", "deep2") else 1
-    shapes = (side, side, *maps[name]), maps[name][1:]
-    return [(random.normal(size=s) / side / maps[name][0] ** 0.5).astype("f") for s in shapes]
-
-def described(name):
-    return SimpleNamespace(name=name, get_weights=lambda found=layer(name): found)
-
-layers = {name: described(name) for name in maps}
-sides = {"input_shape": (None, 16, 16, 1), "output_shape": [None, (None, 4, 4, 2)]}
-logits, features = np.empty((5, 4, 4, 2), "f"), np.empty((5, 32), "f")
-network = SimpleNamespace(get_layer=layers.get, layers=list(layers.values()), **sides)
-counts = CountsConvolutions(network, 1)
-counts(np.tile(given["tiles"], (1, 2, 2))[:, :16, :16], logits, features)
-np.savez(sys.argv[2], maxima, *gradients, logits, features)
-print(vectors.LANES)
+tiles = [given["tiles"][:, :6, :6], given["tiles"]]
+tiles[0] = np.tile(tiles[0], (1, 12, 12))
+tiles[1] = np.tile(tiles[1], (1, 4, 4))[:, :40, :40]
+found = [
+    network.load(Path(path), 1)(some, 500) for path, some in zip(sys.argv[3:], tiles, strict=True)
+]
+numbers = np.linspace(-100, 100, 4001, dtype="f")
+found += [elementwise.sigmoid(numbers), elementwise.log(abs(numbers) + 1)]
+np.savez(sys.argv[2], maxima, *gradients, *found)
+print(simd.LANES)
 """
 
 
@@ -281,7 +269,10 @@ def on_a_processor(tmp_path_factory):
 
     def results(**words):
         job = subprocess.run(
-            [sys.executable, "-c", OTHER_VECTORS, folder / "given.npz", folder / "found.npz"],
+            [
+                *(sys.executable, "-c", OTHER_VECTORS, folder / "given.npz", folder / "found.npz"),
+                *(modelfile.shipped(name) for name in ("robust", "paper-npix40")),
+            ],
             env=environment(**words), check=True, capture_output=True, text=True,
         )  # fmt: skip
         with np.load(folder / "found.npz") as file:

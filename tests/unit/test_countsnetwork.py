@@ -1,15 +1,12 @@
 """The counts network and its gradient against numpy and TensorFlow's own operations."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from launch import environment
 
-from cosmodeep_hpc.learn import countsnetwork, forward
+from cosmodeep_hpc.engine import archive
+from cosmodeep_hpc.learn import countsnetwork
 from cosmodeep_hpc.learn.allreduce import Allreduce
-from cosmodeep_hpc.learn.countsgradient import PIXELS, of_pixels
+from cosmodeep_hpc.learn.countsgradient import PIXELS, TOGETHER, of_pixels
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.report import architecture
 from cosmodeep_hpc.sections.learn import LEVELS, Model, levels
@@ -38,7 +35,6 @@ def data():
 def test_its_size(depth, parameters):
     net = countsnetwork.build(Model(depth=depth), Tiles(margin=8 * (depth - 1)), 1)
     assert net.count_params() == parameters
-    assert countsnetwork.depth_of(net) == depth
     assert [tuple(shape[1:]) for shape in net.output_shape] == [(4, len(LEVELS)), (20, 20, 4)]
     assert levels(20)[-1] == 200 and levels(9)[-1] == 80
 
@@ -175,53 +171,22 @@ def test_a_loss_that_is_not_finite_changes_nothing(tf, world, data, value):
 
 
 def test_a_tile_has_the_same_bits_whatever_lies_beside_it(tf, world):
-    """In the sweep and in validation; and those of the Keras model, to rounding."""
+    """In validation; and those of the Keras model, to rounding."""
     net = fresh(3)
-    tiles = np.random.default_rng(5).normal(size=(forward.PART + 9, 20, 20)).astype("f")
-    fast, step = forward.compiled(net), Step(tf, net, 1e-3, Allreduce(world))
-    assert isinstance(
-        fast, forward.CountsByTensorFlow
-    )  # of another width than our own loops are for
+    tiles = np.random.default_rng(5).normal(size=(TOGETHER + 9, 20, 20)).astype("f")
+    step = Step(tf, net, 1e-3, Allreduce(world))
+    found = step.probability(tiles)
+    assert found.shape == (len(tiles), 2, len(levels(12)))
     expected = np.asarray(net(tiles[..., np.newaxis])[0])
-    for given in (lambda x: fast(x, 7), step.probability):
-        found = given(tiles)
-        assert found.shape == (len(tiles), 2, len(levels(12)))
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-        for rows in (slice(0, 1), slice(3, 40), slice(forward.PART - 1, None), slice(0, 0)):
-            np.testing.assert_array_equal(given(tiles[rows]), found[rows])
-    whole = forward.Whole(net, "tensorflow")(tiles, 50)
-    np.testing.assert_allclose(whole, expected, atol=1e-5)
-
-
-BITS = """
-import hashlib
-import numpy as np
-from cosmodeep_hpc import runtime
-from cosmodeep_hpc.config import Model, Tiles
-from cosmodeep_hpc.learn import countsnetwork, forward
-from cosmodeep_hpc.world import open_world
-
-runtime.start_tensorflow(open_world())
-net = countsnetwork.build(Model(), Tiles(margin=8), 1)
-tiles = np.random.default_rng(1).normal(size=(300, 56, 56)).astype("f")
-print("bits", hashlib.sha256(forward.compiled(net)(tiles, 500).tobytes()).hexdigest())
-"""
-
-
-def test_the_same_bits_on_any_number_of_threads():
-    said = set()
-    for threads in ("1", "2", "3"):
-        env = environment(OMP_NUM_THREADS=threads, TF_NUM_INTRAOP_THREADS=threads)
-        job = subprocess.run(
-            [sys.executable, "-c", BITS], env=env, capture_output=True, text=True, timeout=300
-        )
-        said.update(line for line in job.stdout.splitlines() if line.startswith("bits"))
-        assert job.returncode == 0, job.stderr
-    assert len(said) == 1
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    for rows in (slice(0, 1), slice(3, 40), slice(TOGETHER - 1, None), slice(0, 0)):
+        np.testing.assert_array_equal(step.probability(tiles[rows]), found[rows])
 
 
 def test_its_layers_can_be_drawn(tmp_path):
-    words = architecture.draw(fresh(), "counts", tmp_path / "a.png")
+    fresh().save(tmp_path / "a.keras")
+    graph = archive.read(tmp_path / "a.keras")
+    words = architecture.draw(graph, "counts", tmp_path / "a.png")
     assert (tmp_path / "a.png").exists() and "parameters" in words
-    found = {layer.name: layer for layer in architecture.layers_of(fresh())}
+    found = graph.layers
     assert found["conv6"].shape == (6, 6, 8) and found["both"].inputs == ("wide", "conv2")

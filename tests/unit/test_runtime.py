@@ -8,7 +8,6 @@ import pytest
 from launch import environment
 
 from cosmodeep_hpc import runtime
-from cosmodeep_hpc.errors import InputError
 
 
 class Devices:
@@ -65,18 +64,6 @@ def test_waiting_ranks_yield_where_there_is_no_gpu(monkeypatch, tmp_path, device
     runtime.before_mpi()
     assert runtime.has_gpu() is expected
     assert ("OMPI_MCA_mpi_yield_when_idle" in runtime.os.environ) is not expected
-
-
-@pytest.mark.parametrize("backend, line", [
-    ("torch", "KERAS_BACKEND is torch; expected tensorflow or jax"),
-    ("jax", "KERAS_BACKEND is jax, and Python finds no module jax; expected a backend that is"),
-])  # fmt: skip
-def test_a_backend_that_cannot_run_is_refused(monkeypatch, world, backend, line):
-    monkeypatch.setenv("KERAS_BACKEND", backend)
-    monkeypatch.setattr(runtime, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=line) as caught:
-        runtime.start_backend(world)
-    assert caught.value.known_to_all
 
 
 class Jax:

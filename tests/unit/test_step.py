@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 import pytest
+from cosmodeep_hpc.learn.forward import CONNECTED
 
 from cosmodeep_hpc.config import Model
 from cosmodeep_hpc.learn.allreduce import Allreduce
-from cosmodeep_hpc.learn.forward import CONNECTED
 from cosmodeep_hpc.learn.network import HIDDEN_UNITS, build
 from cosmodeep_hpc.learn.sampler import keep_mask
 from cosmodeep_hpc.learn.step import Step

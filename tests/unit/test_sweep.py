@@ -63,7 +63,7 @@ def test_a_tile_sees_its_surroundings(tmp_path, margin, shape, pixel):
             and col * 40 - margin <= pixel[1] < col * 40 + 40 + margin
         )
         assert value == near, (row, col)
-    assert {shape[1:] for shape in model.network.shapes} == {(40 + 2 * margin,) * 2 + (1,)}
+    assert model.network.sides == {(40 + 2 * margin,) * 2}
 
 
 def test_coverage_is_that_of_the_tile_without_its_surroundings(tmp_path):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from models import weights_of
 
 from cosmodeep_hpc import config
 from cosmodeep_hpc.errors import InputError
@@ -53,7 +54,7 @@ def assert_same_model(one, other):
     """The same weights, bit for bit, and the same card."""
     a, b = (modelfile.load(run) for run in (one, other))
     assert a.card == b.card
-    for x, y in zip(a.network.get_weights(), b.network.get_weights(), strict=True):
+    for x, y in zip(weights_of(one), weights_of(other), strict=True):
         np.testing.assert_array_equal(x, y)
 
 
@@ -91,7 +92,7 @@ def scores(monkeypatch):
 def weights_after(train, folder, epochs, **options):
     """The weights of a run that ends after so many epochs and keeps its last model."""
     train(folder, epochs=epochs, **options)
-    return modelfile.load(folder).network.get_weights()
+    return weights_of(folder)
 
 
 def test_the_best_model_is_kept_and_training_stops(train, tmp_path, scores):
@@ -99,23 +100,21 @@ def test_the_best_model_is_kept_and_training_stops(train, tmp_path, scores):
     asked = scores(50, 70, 70, 60, 99, 99)
     train(tmp_path / "run", patience=2, keep="best")
     assert asked == [0, 1, 2, 3]
-    model = modelfile.load(tmp_path / "run")
+    best = weights_of(tmp_path / "run")
     scores.done = 0
     scores(0, 0)
-    for x, y in zip(
-        model.network.get_weights(), weights_after(train, tmp_path / "two", 2), strict=True
-    ):
+    for x, y in zip(best, weights_after(train, tmp_path / "two", 2), strict=True):
         np.testing.assert_array_equal(x, y)
 
 
 def test_the_last_model_is_kept_by_default(train, tmp_path, scores):
     scores(50, 70, 60)
     train(tmp_path / "run", epochs=3)
-    kept = modelfile.load(tmp_path / "run").network.get_weights()
+    kept = weights_of(tmp_path / "run")
     scores.done = 0
     scores(50, 70, 60)
     train(tmp_path / "best", epochs=3, keep="best")
-    best = modelfile.load(tmp_path / "best").network.get_weights()
+    best = weights_of(tmp_path / "best")
     assert not all(np.array_equal(x, y) for x, y in zip(kept, best, strict=True))
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.learn import fastbackward, firstlayer, secondlayer, winograd
-from cosmodeep_hpc.vectors import zeros
+from cosmodeep_hpc.engine import fastbackward, firstlayer, secondlayer, winograd
+from cosmodeep_hpc.engine.simd import zeros
 
 Array = NDArray[np.float32]
 

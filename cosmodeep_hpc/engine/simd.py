@@ -99,6 +99,9 @@ class Vector:
         """Where it is larger; nowhere where one of both is not a number."""
         return Vector(self.builder, self.builder.fcmp_ordered(">", self.value, other.value))
 
+    def __truediv__(self, other: Vector) -> Vector:
+        return Vector(self.builder, self.builder.fdiv(self.value, other.value))
+
     def __or__(self, other: Vector) -> Vector:
         """Where one of two things holds."""
         return Vector(self.builder, self.builder.or_(self.value, other.value))
@@ -183,6 +186,13 @@ class Code:
         )
         values = [one.value, two.value, three.value]
         return Vector(self.builder, self.builder.call(function, values))
+
+    def power_of_two(self, vector: Vector) -> Vector:
+        """2 to the power of whole numbers, from -126 to 127."""
+        lanes = ir.Constant(_WHOLE, [127] * LANES), ir.Constant(_WHOLE, [23] * LANES)
+        exponent = self.builder.add(self.builder.fptosi(vector.value, _WHOLE), lanes[0])
+        bits = self.builder.shl(exponent, lanes[1])
+        return Vector(self.builder, self.builder.bitcast(bits, _VECTOR))
 
     def where(self, condition: Vector, one: Vector, two: Vector) -> Vector:
         """`one` where a condition holds, else `two`."""

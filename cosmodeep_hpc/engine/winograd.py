@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.vectors import LANES, Code, Index, Place, Vector, operation, zeros
+from cosmodeep_hpc.engine.simd import LANES, Code, Index, Place, Vector, operation, zeros
 
 Array = NDArray[np.float32]
 
@@ -96,7 +96,9 @@ def spread(
             code.store(value, values + (to + step * (y * POINTS + x)))
 
 
-def product(rows: int, columns: int, maps: int, features: int) -> Callable[..., None]:
+def product(
+    rows: int, columns: int, maps: int, features: int, *, adding: bool = False
+) -> Callable[..., None]:
     """An operation: rows of numbers times a matrix, for some of its columns.
 
     Args:
@@ -104,6 +106,7 @@ def product(rows: int, columns: int, maps: int, features: int) -> Callable[..., 
             fill the processor's registers.
         maps: numbers from one row to the next.
         features: numbers from one row of the matrix, and of what is found, to the next.
+        adding: whether it is added to what is there, one number after the other.
 
     Returns:
         of (rows, the first's place, matrix, place of its first column, products, the first's
@@ -126,9 +129,11 @@ def product(rows: int, columns: int, maps: int, features: int) -> Callable[..., 
                         sums[s] = code.fused(value, given[c], sums[s])
             return sums
 
-        sums = code.loop(count, [code.number(0)] * (rows * columns), several)
-        for s, found in enumerate(sums):
-            code.store(found, products + (to + s // columns * features + s % columns * LANES))
+        numbers = range(rows * columns)
+        places = [products + (to + s // columns * features + s % columns * LANES) for s in numbers]
+        before = [code.load(place) if adding else code.number(0) for place in places]
+        for found, place in zip(code.loop(count, before, several), places, strict=True):
+            code.store(found, place)
 
     return operation(write)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.compiled import compiled
-from cosmodeep_hpc.vectors import LANES, Code, Index, Place, Vector, operation
+from cosmodeep_hpc.engine.simd import LANES, Code, Index, Place, Vector, operation
 
 Array = NDArray[np.float32]
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.compiled import compiled
-from cosmodeep_hpc.learn.firstlayer import FEATURES as MAPS
-from cosmodeep_hpc.learn.winograd import POINTS, STEP, UNROLLED, gathered, patches, product, spread
-from cosmodeep_hpc.vectors import LANES, WIDE, Code, Index, Place, Vector, operation, zeros
+from cosmodeep_hpc.engine.firstlayer import FEATURES as MAPS
+from cosmodeep_hpc.engine.simd import LANES, WIDE, Code, Index, Place, Vector, operation, zeros
+from cosmodeep_hpc.engine.winograd import POINTS, STEP, UNROLLED, gathered, patches, product, spread
 
 Array = NDArray[np.float32]
 

@@ -1,0 +1,67 @@
+"""Which engine computes: the project's own on cores, or Keras with one of its backends."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+from cosmodeep_hpc import runtime
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.world import World
+
+ENGINE = "COSMODEEP_ENGINE"
+"""Variable of the environment that chooses: one of `ENGINES`."""
+ENGINES = ("cores", "keras")
+BACKENDS = ("tensorflow", "jax")
+
+
+def chosen_engine() -> str:
+    """The engine that the environment asks for: `cores`, which is the default, or `keras`.
+
+    Raises:
+        InputError: another one.
+    """
+    name = os.environ.get(ENGINE) or ENGINES[0]
+    if name not in ENGINES:
+        raise InputError(f"{ENGINE} is {name}; expected {' or '.join(ENGINES)}, or unset it")
+    return name
+
+
+def chosen_backend() -> str:
+    """The Keras backend that `KERAS_BACKEND` names: `tensorflow`, which is the default, or `jax`.
+
+    Raises:
+        InputError: another one, or one that is not installed.
+    """
+    name = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+    if name not in BACKENDS:
+        raise InputError(
+            f"KERAS_BACKEND is {name}; expected {' or '.join(BACKENDS)}: set one of them, or unset "
+            "it"
+        )
+    for module in (name, "keras"):
+        if find_spec(module) is None:
+            raise InputError(
+                f"{ENGINE} is keras on {name}, and Python finds no module {module}; expected both "
+                f"installed (`pip install {name} keras`): install them, or unset {ENGINE}"
+            )
+    return name
+
+
+def start(world: World) -> None:
+    """Start Keras' backend on this rank's cores or GPU, where Keras computes; a collective call.
+
+    Raises:
+        InputError: another engine or backend, or one that is not installed.
+    """
+    backend, failure = "", None
+    try:
+        if chosen_engine() == "keras":
+            backend = chosen_backend()
+    except InputError as error:
+        failure = error
+    world.agree(failure)
+    if backend == "jax":
+        runtime.start_jax(world)
+    elif backend:
+        runtime.start_tensorflow(world)

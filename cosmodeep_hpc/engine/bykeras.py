@@ -1,0 +1,100 @@
+"""A trained network by Keras: on GPUs, with JAX, and as the plain twin of the engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosmodeep_hpc.engine.backend import BACKENDS, chosen_backend
+from cosmodeep_hpc.engine.graph import Array, Shape
+from cosmodeep_hpc.errors import InputError
+
+
+def in_parts(compute: Callable[[Array], Any], rows: Array, part: int) -> Array:
+    """Compute `part` rows at a time, the last ones filled up with zeros: float32 (n, ...).
+
+    Every batch has one shape: it is compiled once, and a row's result has the same bits whatever
+    its neighbours and its place.
+    """
+    found = []
+    for start in range(0, max(len(rows), 1), part):
+        piece = rows[start : start + part]
+        count = len(piece)
+        if count < part:
+            piece = np.zeros((part, *rows.shape[1:]), dtype=np.float32)
+            piece[:count] = rows[start:]
+        found.append(np.asarray(compute(piece))[:count])
+    return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+class ByKeras:
+    """A network as Keras describes it, compiled for batches of one shape.
+
+    Attributes:
+        side: of its tiles [pixel].
+        shape: of its first output for a tile.
+    """
+
+    def __init__(self, network: Any, backend: str) -> None:
+        """Take a Keras model; nothing is compiled before the first batch.
+
+        Args:
+            backend: that Keras runs on: one of `BACKENDS`.
+        """
+        self.side = int(network.input_shape[1])
+        outputs = network.output_shape
+        self.shape: Shape = tuple((outputs[0] if isinstance(outputs, list) else outputs)[1:])
+
+        def first(tiles: Any) -> Any:
+            given = network(tiles[..., None], training=False)
+            return given[0] if isinstance(given, list | tuple) else given
+
+        # float32 throughout: a GPU's shorter TF32 would give a mask that differs from a CPU's
+        if backend == "tensorflow":
+            import tensorflow as tf
+
+            tf.config.experimental.enable_tensor_float_32_execution(False)
+            self._first: Callable[[Any], Any] = tf.function(first)
+        else:
+            import jax
+
+            self._first = jax.jit(jax.default_matmul_precision("float32")(first))
+
+    def __call__(self, tiles: Array, batch: int) -> Array:
+        """The first output for tiles (n, side, side), `batch` at a time: float32 (n, ...)."""
+        return in_parts(self._first, np.ascontiguousarray(tiles, dtype=np.float32), batch)
+
+
+def load(path: Path) -> ByKeras:
+    """Load the network of a `.keras` file, of layers that are known to run no code.
+
+    Raises:
+        InputError: no backend, or a file that Keras cannot load.
+    """
+    backend = chosen_backend()
+    os.environ.setdefault("KERAS_BACKEND", backend)  # Keras reads it as it is imported
+    import keras
+
+    if (running := keras.backend.backend()) not in BACKENDS:
+        raise InputError(
+            f"Keras runs on {running} in this process; expected tensorflow or jax: set "
+            "KERAS_BACKEND before Keras is imported, or unset COSMODEEP_ENGINE"
+        )
+    as_described(keras)
+    try:
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises what its parts raise: ValueError, KeyError, OSError
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InputError(f"{path}: Keras cannot load the model in it ({reason})") from error
+    return ByKeras(network, keras.backend.backend())
+
+
+def as_described(keras: Any) -> None:
+    """Let Keras take layers as files of ours describe them, whatever a user's keras.json says."""
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)

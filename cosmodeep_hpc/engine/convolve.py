@@ -1,0 +1,312 @@
+"""Convolutions of maps on cores, and the products of matrices that they are made of.
+
+Those of 3 x 3 go by Winograd's minimal filtering, those of 1 x 1 as products of matrices; both
+multiply rows of `ROW` numbers, more maps than these in several goes. A sum adds its terms one after
+the other, so that its bits depend neither on what is multiplied at once nor on the processor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine.firstlayer import CORNERS, TAPS, window_pixels
+from cosmodeep_hpc.engine.simd import LANES, WIDE, Code, Index, Place, operation
+from cosmodeep_hpc.engine.step import (
+    BIAS,
+    FROM,
+    FROM_LINE,
+    FROM_MAPS,
+    FROM_TILE,
+    HEIGHT,
+    REACH,
+    RELU,
+    TO,
+    TO_LINE,
+    TO_MAPS,
+    TO_TILE,
+    WEIGHTS,
+    WIDTH,
+)  # fmt: skip
+from cosmodeep_hpc.engine.winograd import POINTS, STEP, UNROLLED, gathered, product, spread
+
+ROW = 48
+"""Numbers of a row that is multiplied, and of one that is found."""
+MAPS = 16
+"""Maps are filled up to a multiple of this."""
+ROWS = 64
+"""Patches, or pixels, that are multiplied at once: what they need lies in a core's cache."""
+ONE, TWO, THREE = (16, 10, 8) if WIDE else (5, 5, 5)
+"""Rows multiplied at once by one, two and three times `MAPS` columns: the sums fill registers."""
+OF_ONE, OF_TWO, OF_THREE = (1, 2, 3) if WIDE else (2, 2, 2)
+"""Vectors of columns that they are multiplied by."""
+SPARE = 16
+"""Rows that a product may compute beyond the last."""
+SQUARE = POINTS * POINTS
+
+
+_one = product(ONE, OF_ONE, ROW, ROW)
+_two = product(TWO, OF_TWO, ROW, ROW)
+_three = product(THREE, OF_THREE, ROW, ROW)
+_add_one = product(ONE, OF_ONE, ROW, ROW, adding=True)
+_add_two = product(TWO, OF_TWO, ROW, ROW, adding=True)
+_add_three = product(THREE, OF_THREE, ROW, ROW, adding=True)
+
+
+@compiled
+def multiply(  # type: ignore[no-untyped-def]
+    rows, at, count, matrix, of, inputs, outputs, found, to, adding
+) -> None:
+    """`count` rows of numbers times a matrix, and up to `SPARE` rows more.
+
+    Args:
+        rows, at: float32, rows of `ROW` numbers from a place on, `inputs` of them multiplied.
+        matrix, of: float32, `inputs` rows of `ROW` numbers from a place on.
+        outputs: columns of it, a multiple of `MAPS`, at most `ROW`.
+        found, to: float32, as `rows`: filled, or added to.
+        inputs: a multiple of `UNROLLED`, at most `ROW`.
+    """
+    rounds = inputs // UNROLLED
+    if outputs == ROW:
+        for f in range(0, outputs, OF_THREE * LANES):
+            for r in range(0, count, THREE):
+                n = r * ROW
+                if adding:
+                    _add_three(rows, at + n, matrix, of + f, found, to + n + f, rounds)
+                else:
+                    _three(rows, at + n, matrix, of + f, found, to + n + f, rounds)
+    elif outputs == 2 * MAPS:
+        for f in range(0, outputs, OF_TWO * LANES):
+            for r in range(0, count, TWO):
+                n = r * ROW
+                if adding:
+                    _add_two(rows, at + n, matrix, of + f, found, to + n + f, rounds)
+                else:
+                    _two(rows, at + n, matrix, of + f, found, to + n + f, rounds)
+    else:
+        for f in range(0, outputs, OF_ONE * LANES):
+            for r in range(0, count, ONE):
+                n = r * ROW
+                if adding:
+                    _add_one(rows, at + n, matrix, of + f, found, to + n + f, rounds)
+                else:
+                    _one(rows, at + n, matrix, of + f, found, to + n + f, rounds)
+
+
+@compiled
+def rows_of_block(total, outputs):  # type: ignore[no-untyped-def]
+    """Rows of the blocks in which `total` rows are multiplied: alike, and whole registers."""
+    at_once = THREE if outputs >= ROW else TWO if outputs > MAPS else ONE
+    blocks = -(-total // ROWS)
+    return -(-total // (blocks * at_once)) * at_once
+
+
+@operation
+def _averaged(
+    code: Code, arena: Place, pixel: Index, line: Index, weights: Place, kernel: Index,
+    maps: Index, bias: Index, to: Index,
+) -> None:  # fmt: skip
+    """One window of the first layer, `LANES` of its maps: the mean of its four pixels' ReLU."""
+    taps = [code.load(weights + (kernel + maps * tap)) for tap in range(TAPS)]
+    sums = [code.load(weights + bias)] * CORNERS
+    for seen, corner, tap in window_pixels(code, arena + pixel, line):
+        sums[corner] = code.fused(seen, taps[tap], sums[corner])
+    a, b, c, d = (code.positive(value) for value in sums)
+    code.store(((a + b) + (c + d)) * code.number(1 / CORNERS), arena + to)
+
+
+@compiled
+def first_layer(step, arena, weights, count) -> None:  # type: ignore[no-untyped-def]
+    """A convolution of 3 x 3 of single maps, its ReLU, and the means of that over 2 x 2 pixels."""
+    maps, line, width = step[TO_MAPS], step[FROM_LINE], step[WIDTH]
+    kernel, bias = step[WEIGHTS], step[BIAS]
+    for tile in range(count):
+        for y in range(step[HEIGHT]):
+            pixel = step[FROM] + tile * step[FROM_TILE] + (2 * y - 1) * line - 1
+            to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
+            for x in range(width):
+                for f in range(0, maps, LANES):
+                    _averaged(
+                        arena, pixel + 2 * x, line, weights, kernel + f, maps, bias + f,
+                        to + x * maps + f,
+                    )  # fmt: skip
+
+
+def _gatherer(relu: bool) -> Any:
+    """An operation: the pixels of a patch, with their bias, and ReLU or not."""
+
+    def write(
+        code: Code, products: Place, at: Index, step: Index, weights: Place, bias: Index,
+        arena: Place, to: Index, line: Index, pixel: Index,
+    ) -> None:  # fmt: skip
+        added = code.load(weights + bias)
+        for y, x, value in gathered(code, products, at, step):
+            total = value + added
+            here = arena + (to + line * y + pixel * x)
+            code.store(code.positive(total) if relu else total, here)
+
+    return operation(write)
+
+
+_gather, _gather_positive = _gatherer(False), _gatherer(True)
+
+
+@compiled
+def following(tile, y, x, height, width):  # type: ignore[no-untyped-def]
+    """The place behind another one in tiles of `height` x `width`."""
+    x += 1
+    if x == width:
+        x, y = 0, y + 1
+    if y == height:
+        y, tile = 0, tile + 1
+    return tile, y, x
+
+
+@compiled
+def conv3(step, arena, weights, values, products, count) -> None:  # type: ignore[no-untyped-def]
+    """A convolution of 3 x 3, with bias and ReLU or not, in blocks of patches.
+
+    Args:
+        values, products: memory for blocks of `ROWS` and `SPARE` patches at the points: of what is
+            given for every `ROW` maps, of what is found for `ROW` maps.
+    """
+    inputs, outputs = step[FROM_MAPS], step[TO_MAPS]
+    down, across = -(-step[HEIGHT] // STEP), -(-step[WIDTH] // STEP)
+    total = count * down * across
+    rows = rows_of_block(total, outputs)
+    point = (rows + SPARE) * ROW
+    for start in range(0, total, rows):
+        here = min(rows, total - start)
+        _to_points(step, arena, values, start, here, down, across, point)
+        for g in range(0, outputs, ROW):
+            wide = min(outputs - g, ROW)
+            for p in range(SQUARE):
+                of = step[WEIGHTS] + (g // ROW * SQUARE + p) * inputs * ROW
+                for f in range(0, inputs, ROW):
+                    at, deep = (f // ROW * SQUARE + p) * point, min(inputs - f, ROW)
+                    multiply(
+                        values, at, here, weights, of + f * ROW, deep, wide, products, p * point,
+                        f > 0,
+                    )  # fmt: skip
+            _from_points(step, arena, weights, products, start, here, down, across, point, g, wide)
+    clear_beyond(step, arena, count)
+
+
+@compiled
+def _to_points(  # type: ignore[no-untyped-def]
+    step, arena, values, start, count, down, across, point
+) -> None:
+    """Patches from `start` on to their values at the points, `point` numbers apart."""
+    line, inputs = step[FROM_LINE], step[FROM_MAPS]
+    tile, i, j = start // (down * across), start // across % down, start % across
+    for patch in range(count):
+        y, x = i * STEP - step[REACH], j * STEP - step[REACH]
+        at = step[FROM] + tile * step[FROM_TILE] + y * line + x * inputs
+        for f in range(0, inputs, LANES):
+            to = f // ROW * SQUARE * point + patch * ROW + f % ROW
+            spread(arena, at + f, line, inputs, values, to, point)
+        tile, i, j = following(tile, i, j, down, across)
+
+
+@compiled
+def _from_points(  # type: ignore[no-untyped-def]
+    step, arena, weights, products, start, count, down, across, point, g, wide
+) -> None:
+    """Products at the points to patches of the maps from `g` on, `wide` of them."""
+    line, outputs, relu, bias = step[TO_LINE], step[TO_MAPS], step[RELU], step[BIAS] + g
+    tile, i, j = start // (down * across), start // across % down, start % across
+    for patch in range(count):
+        to = step[TO] + tile * step[TO_TILE] + i * STEP * line + j * STEP * outputs + g
+        for f in range(0, wide, LANES):
+            at = patch * ROW + f
+            if relu:
+                _gather_positive(
+                    products, at, point, weights, bias + f, arena, to + f, line, outputs
+                )
+            else:
+                _gather(products, at, point, weights, bias + f, arena, to + f, line, outputs)
+        tile, i, j = following(tile, i, j, down, across)
+
+
+@compiled
+def clear_beyond(step, arena, count) -> None:  # type: ignore[no-untyped-def]
+    """Zeros where whole patches reached beyond the maps."""
+    height, width, maps = step[HEIGHT], step[WIDTH], step[TO_MAPS]
+    down, across = -(-height // STEP) * STEP, -(-width // STEP) * STEP
+    for tile in range(count):
+        for y in range(down):
+            line = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
+            begin = width if y < height else 0
+            arena[line + begin * maps : line + across * maps] = 0
+
+
+@compiled
+def conv1(step, arena, weights, values, products, count) -> None:  # type: ignore[no-untyped-def]
+    """A convolution of 1 x 1, with bias and ReLU or not, in blocks of pixels."""
+    inputs, outputs = step[FROM_MAPS], step[TO_MAPS]
+    total = count * step[HEIGHT] * step[WIDTH]
+    rows = rows_of_block(total, outputs)
+    deep = (rows + SPARE) * ROW
+    for start in range(0, total, rows):
+        here = min(rows, total - start)
+        _to_rows(step, arena, values, start, here, deep)
+        for g in range(0, outputs, ROW):
+            wide = min(outputs - g, ROW)
+            for f in range(0, inputs, ROW):
+                of = step[WEIGHTS] + (g // ROW * inputs + f) * ROW
+                multiply(
+                    values, f // ROW * deep, here, weights, of, min(inputs - f, ROW), wide,
+                    products, 0, f > 0,
+                )  # fmt: skip
+            _from_rows(step, arena, weights, products, start, here, g, wide)
+
+
+@compiled
+def _to_rows(step, arena, values, start, count, deep) -> None:  # type: ignore[no-untyped-def]
+    """Pixels from `start` on to rows; maps beyond `ROW` to others, `deep` numbers apart."""
+    height, width, inputs = step[HEIGHT], step[WIDTH], step[FROM_MAPS]
+    tile, y, x = start // (height * width), start // width % height, start % width
+    for pixel in range(count):
+        at = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE] + x * inputs
+        for f in range(0, inputs, LANES):
+            copy(arena, at + f, values, f // ROW * deep + pixel * ROW + f % ROW)
+        tile, y, x = following(tile, y, x, height, width)
+
+
+@compiled
+def _from_rows(  # type: ignore[no-untyped-def]
+    step, arena, weights, products, start, count, g, wide
+) -> None:
+    """Rows to the maps of pixels from `g` on, `wide` of them."""
+    height, width, outputs = step[HEIGHT], step[WIDTH], step[TO_MAPS]
+    relu, bias = step[RELU], step[BIAS] + g
+    tile, y, x = start // (height * width), start // width % height, start % width
+    for pixel in range(count):
+        to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE] + x * outputs + g
+        for f in range(0, wide, LANES):
+            if relu:
+                _leave_positive(products, pixel * ROW + f, weights, bias + f, arena, to + f)
+            else:
+                _leave(products, pixel * ROW + f, weights, bias + f, arena, to + f)
+        tile, y, x = following(tile, y, x, height, width)
+
+
+def _copier(relu: bool) -> Any:
+    """An operation: numbers and a bias, with ReLU or not."""
+
+    def write(
+        code: Code, rows: Place, at: Index, weights: Place, bias: Index, arena: Place, to: Index
+    ) -> None:
+        total = code.load(rows + at) + code.load(weights + bias)
+        code.store(code.positive(total) if relu else total, arena + to)
+
+    return operation(write)
+
+
+_leave, _leave_positive = _copier(False), _copier(True)
+
+
+@operation
+def copy(code: Code, one: Place, at: Index, other: Place, to: Index) -> None:
+    """`LANES` numbers from one place to another."""
+    code.store(code.load(one + at), other + to)

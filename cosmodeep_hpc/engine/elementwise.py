@@ -1,0 +1,108 @@
+"""Exponential functions of many numbers, with the same bits on every processor.
+
+Polynomials of additions and multiplications only; the libraries' own functions differ in their last
+bits from one processor to the next.
+
+Source of the exponential's polynomial: S. L. Moshier, Cephes library, expf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine.simd import LANES, Code, Index, Place, Vector, operation, zeros
+from cosmodeep_hpc.tiles.scaling import logarithm
+
+Array = NDArray[np.float32]
+
+LOG2_E = 1.44269504088896341
+LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
+POLYNOMIAL = (
+    *(1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3),
+    *(4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1),
+)
+LOWEST, HIGHEST = -87.0, 88.0  # beyond, e^x is no normal float32
+ROUNDING = 1.5 * 2**23  # a float32 as large has no digits behind the point
+
+
+def _exponential(code: Code, x: Vector) -> Vector:
+    """e^x to 1e-7 of it, x cut to what a float32 can say; NaN stays NaN."""
+    lowest, highest, rounding = (code.number(v) for v in (LOWEST, HIGHEST, ROUNDING))
+    y = code.where(x > lowest, x, lowest)
+    y = code.where(highest > y, y, highest)
+    power = code.fused(y, code.number(LOG2_E), rounding) - rounding  # the nearest whole number
+    r = code.fused(power, code.number(-LN2_HIGH), y)
+    r = code.fused(power, code.number(-LN2_LOW), r)
+    total = code.number(POLYNOMIAL[0])
+    for factor in POLYNOMIAL[1:]:
+        total = code.fused(total, r, code.number(factor))
+    total = code.fused(total, r * r, r + code.number(1))
+    return code.where(x.is_nan(), x, total * code.power_of_two(power))
+
+
+@operation
+def _logistic(code: Code, values: Place, at: Index) -> None:
+    one, zero = code.number(1), code.number(0)
+    power = _exponential(code, zero - code.load(values + at))
+    code.store(one / (one + power), values + at)
+
+
+@operation
+def _to_exponential(code: Code, values: Place, at: Index) -> None:
+    code.store(_exponential(code, code.load(values + at)), values + at)
+
+
+@compiled
+def logistic(values, start, stop) -> None:  # type: ignore[no-untyped-def]
+    """1 / (1 + e^-x) of the numbers `start` to `stop`, in place; whole vectors of them."""
+    for k in range(start, stop, LANES):
+        _logistic(values, k)
+
+
+@compiled
+def _exponentials(values, start, stop) -> None:  # type: ignore[no-untyped-def]
+    for k in range(start, stop, LANES):
+        _to_exponential(values, k)
+
+
+def sigmoid(values: Array) -> Array:
+    """1 / (1 + e^-x), float32 of the same shape; NaN stays NaN."""
+    return _in_vectors(logistic, values)
+
+
+def softmax(values: Array) -> Array:
+    """e^x over the sum of them along the last axis, float32 (n, k); NaN makes its row NaN."""
+    found = _in_vectors(_exponentials, values - values.max(axis=-1, keepdims=True))
+    total = found[..., 0].copy()
+    for k in range(1, found.shape[-1]):  # in this order, whatever the processor
+        total += found[..., k]
+    return np.asarray(found / total[..., np.newaxis])
+
+
+def _in_vectors(compute: Callable[[Array, int, int], None], values: Array) -> Array:
+    """What a loop over whole vectors makes of numbers, which are filled up for it."""
+    whole = zeros((-(-values.size // LANES) * LANES,))
+    whole[: values.size] = values.reshape(-1)
+    compute(whole, 0, whole.size)
+    return whole[: values.size].reshape(values.shape)
+
+
+def log(values: Array) -> Array:
+    """The natural logarithm, float32 of the same shape; NaN of what is no normal number above 0."""
+    found = np.array(values, dtype=np.float32, order="C")
+    _logarithms(found.reshape(-1))
+    return found
+
+
+TINY, NAN = np.float32(np.finfo(np.float32).tiny), np.float32(np.nan)
+
+
+@compiled
+def _logarithms(values) -> None:  # type: ignore[no-untyped-def]
+    for i in range(len(values)):
+        x = values[i]
+        values[i] = logarithm(x) if x >= TINY else NAN

@@ -1,0 +1,274 @@
+"""The layers that work on maps, as loops over a few tiles at a time.
+
+All maps of these tiles lie in one array, the arena, and all weights in another. A layer is a row of
+whole numbers that say where it finds what it needs: see `step.Step`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine.convolve import conv1, conv3, copy, first_layer
+from cosmodeep_hpc.engine.elementwise import logistic
+from cosmodeep_hpc.engine.simd import LANES, Code, Index, Place, Vector, operation
+from cosmodeep_hpc.engine.step import (
+    COLUMN,
+    CONV1,
+    CONV3,
+    COUNT,
+    FIRST,
+    FROM,
+    FROM_HALVED,
+    FROM_LINE,
+    FROM_MAPS,
+    FROM_TILE,
+    FROM_X,
+    FROM_Y,
+    HEIGHT,
+    KIND,
+    MEAN,
+    OTHER,
+    OTHER_HALVED,
+    OTHER_LINE,
+    OTHER_TILE,
+    OTHER_X,
+    OTHER_Y,
+    OUT,
+    PRODUCT,
+    RELU,
+    SIGMOID,
+    SUM,
+    TILES,
+    TO,
+    TO_LINE,
+    TO_MAPS,
+    TO_TILE,
+    WHOLE_PEAK,
+    WIDTH,
+)  # fmt: skip
+
+
+@operation
+def _mean_of_four(
+    code: Code, arena: Place, at: Index, line: Index, pixel: Index, to: Index
+) -> None:
+    """The mean of 2 x 2 pixels."""
+    a, b, c, d = (
+        code.load(arena + (at + line * y + pixel * x)) for y in range(2) for x in range(2)
+    )
+    code.store(((a + b) + (c + d)) * code.number(1 / 4), arena + to)
+
+
+def _adder(relu: bool) -> Any:
+    """An operation: the sum of two pixels' maps, with ReLU or not."""
+
+    def write(code: Code, arena: Place, at: Index, other: Index, to: Index) -> None:
+        total = code.load(arena + at) + code.load(arena + other)
+        code.store(code.positive(total) if relu else total, arena + to)
+
+    return operation(write)
+
+
+_add, _add_positive = _adder(False), _adder(True)
+
+
+@operation
+def _times(code: Code, arena: Place, at: Index, other: Index, to: Index) -> None:
+    """The product of two pixels' maps."""
+    code.store(code.load(arena + at) * code.load(arena + other), arena + to)
+
+
+@operation
+def _positive(code: Code, arena: Place, at: Index, to: Index) -> None:
+    """The ReLU of a pixel's maps."""
+    code.store(code.positive(code.load(arena + at)), arena + to)
+
+
+@operation
+def _add_line(
+    code: Code, arena: Place, at: Index, pixel: Index, count: Index, sums: Place, to: Index
+) -> None:
+    """Add the maps of `count` pixels to sums, one after the other."""
+
+    def one(number: Index, carried: list[Vector]) -> list[Vector]:
+        return [carried[0] + code.load(arena + (at + number * pixel))]
+
+    (total,) = code.loop(count, [code.load(sums + to)], one)
+    code.store(total, sums + to)
+
+
+@operation
+def _peak_of_line(
+    code: Code, arena: Place, at: Index, pixel: Index, count: Index, peaks: Place, to: Index
+) -> None:
+    """Take the maps of `count` pixels into their maxima; what is not a number stays."""
+
+    def one(number: Index, carried: list[Vector]) -> list[Vector]:
+        value, best = code.load(arena + (at + number * pixel)), carried[0]
+        return [code.where((value > best) | value.is_nan(), value, best)]
+
+    (total,) = code.loop(count, [code.load(peaks + to)], one)
+    code.store(total, peaks + to)
+
+
+@compiled
+def take_tiles(step, arena, tiles, first, count) -> None:  # type: ignore[no-untyped-def]
+    """Put tiles (n, h, w) from `first` on into zeros; one pixel not finite makes all of it NaN."""
+    height, width, maps = step[HEIGHT], step[WIDTH], step[TO_MAPS]
+    faults = np.empty(width, dtype=np.float32)  # one a column: a vector takes several at once
+    for tile in range(count):
+        faults[:] = 0
+        for y in range(height):
+            line = tiles[first + tile, y]
+            for x in range(width):
+                faults[x] += line[x] * np.float32(0)
+        fault = faults.sum()
+        for y in range(height):
+            line = tiles[first + tile, y]
+            to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
+            for x in range(width):
+                arena[to + x * maps] = line[x] + fault
+
+
+@compiled
+def mean(step, arena, count) -> None:  # type: ignore[no-untyped-def]
+    """The means over 2 x 2 pixels."""
+    line, maps = step[FROM_LINE], step[TO_MAPS]
+    for tile in range(count):
+        for y in range(step[HEIGHT]):
+            at = step[FROM] + tile * step[FROM_TILE] + 2 * y * line
+            to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
+            for x in range(step[WIDTH]):
+                for f in range(0, maps, LANES):
+                    _mean_of_four(arena, at + 2 * x * maps + f, line, maps, to + x * maps + f)
+
+
+@compiled
+def add(step, arena, count) -> None:  # type: ignore[no-untyped-def]
+    """The sum of two maps, or one alone, doubled and cut before, with ReLU or not."""
+    maps, single, relu = step[TO_MAPS], step[OTHER] < 0, step[RELU]
+    width, left, right = step[WIDTH], step[FROM_X], step[OTHER_X]
+    halved, other_halved = step[FROM_HALVED], step[OTHER_HALVED]
+    for tile in range(count):
+        for y in range(step[HEIGHT]):
+            down = (y + step[FROM_Y]) >> halved
+            at = step[FROM] + tile * step[FROM_TILE] + down * step[FROM_LINE]
+            down = (y + step[OTHER_Y]) >> other_halved
+            of = step[OTHER] + tile * step[OTHER_TILE] + down * step[OTHER_LINE]
+            to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
+            for x in range(width):
+                one = at + ((x + left) >> halved) * maps
+                two = of + ((x + right) >> other_halved) * maps
+                for f in range(0, maps, LANES):
+                    here = to + x * maps + f
+                    if single:
+                        if relu:
+                            _positive(arena, one + f, here)
+                        else:
+                            copy(arena, one + f, arena, here)
+                    elif relu:
+                        _add_positive(arena, one + f, two + f, here)
+                    else:
+                        _add(arena, one + f, two + f, here)
+
+
+@compiled
+def multiply_maps(step, arena, count) -> None:  # type: ignore[no-untyped-def]
+    """The product of two maps, number by number."""
+    numbers = step[WIDTH] * step[TO_MAPS]
+    for tile in range(count):
+        for y in range(step[HEIGHT]):
+            one = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE]
+            two = step[OTHER] + tile * step[OTHER_TILE] + y * step[OTHER_LINE]
+            to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
+            for k in range(0, numbers, LANES):
+                _times(arena, one + k, two + k, to + k)
+
+
+@compiled
+def sigmoid(step, arena, count) -> None:  # type: ignore[no-untyped-def]
+    """1 / (1 + e^-x) of each number of maps."""
+    numbers = step[WIDTH] * step[TO_MAPS]
+    for tile in range(count):
+        for y in range(step[HEIGHT]):
+            at = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE]
+            to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
+            for k in range(numbers):
+                arena[to + k] = arena[at + k]
+            logistic(arena, to, to + numbers)
+
+
+@compiled
+def whole(step, arena, sums, first, count) -> None:  # type: ignore[no-untyped-def]
+    """The mean, or the maximum, of all pixels of each map, into `sums` (n * numbers of a tile).
+
+    Args:
+        step: its COUNT is the numbers of a tile in `sums`, its COLUMN the first of these.
+    """
+    maps, peak = step[FROM_MAPS], step[KIND] == WHOLE_PEAK
+    for tile in range(count):
+        to = (first + tile) * step[COUNT] + step[COLUMN]
+        sums[to : to + maps] = -np.inf if peak else 0.0
+        for y in range(step[HEIGHT]):
+            at = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE]
+            for f in range(0, maps, LANES):
+                if peak:
+                    _peak_of_line(arena, at + f, maps, step[WIDTH], sums, to + f)
+                else:
+                    _add_line(arena, at + f, maps, step[WIDTH], sums, to + f)
+        if not peak:
+            sums[to : to + maps] /= np.float32(step[HEIGHT] * step[WIDTH])
+
+
+@compiled
+def give_out(step, arena, maps, first, count) -> None:  # type: ignore[no-untyped-def]
+    """Copy the first COUNT maps of each pixel into `maps`, (n, numbers of a tile)."""
+    for tile in range(count):
+        to = step[COLUMN]
+        for y in range(step[HEIGHT]):
+            at = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE]
+            for x in range(step[WIDTH]):
+                for k in range(step[COUNT]):
+                    maps[first + tile, to] = arena[at + x * step[FROM_MAPS] + k]
+                    to += 1
+
+
+@compiled
+def run(  # type: ignore[no-untyped-def]
+    steps, arena, weights, values, products, tiles, first, count, sums, maps
+) -> None:
+    """Take `count` tiles through all steps.
+
+    Args:
+        steps: int64 (steps, numbers of `Step`).
+        arena, weights: float32. values, products: float32, memory of `conv3` and `conv1`.
+        tiles: float32 (n, h, w), of which those from `first` on are taken.
+        sums: float32 (n * numbers of a tile), filled by what is taken over whole maps.
+        maps: float32 (n, numbers of a tile), filled by what is given out.
+    """
+    for n in range(len(steps)):
+        step = steps[n]
+        kind = step[KIND]
+        if kind == TILES:
+            take_tiles(step, arena, tiles, first, count)
+        elif kind == FIRST:
+            first_layer(step, arena, weights, count)
+        elif kind == CONV3:
+            conv3(step, arena, weights, values, products, count)
+        elif kind == CONV1:
+            conv1(step, arena, weights, values, products, count)
+        elif kind == MEAN:
+            mean(step, arena, count)
+        elif kind == SUM:
+            add(step, arena, count)
+        elif kind == PRODUCT:
+            multiply_maps(step, arena, count)
+        elif kind == SIGMOID:
+            sigmoid(step, arena, count)
+        elif kind == OUT:
+            give_out(step, arena, maps, first, count)
+        else:
+            whole(step, arena, sums, first, count)

@@ -1,0 +1,83 @@
+"""The maps of a network, tile by tile in a core's cache, by a program of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from cosmodeep_hpc.engine import layers, program
+from cosmodeep_hpc.engine.graph import Array, Graph
+from cosmodeep_hpc.engine.simd import zeros
+
+WHOLE = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
+
+
+class Memory(NamedTuple):
+    """What a thread works in: float32 each, see `layers.run`."""
+
+    arena: Array
+    values: Array
+    products: Array
+
+
+class Maps:
+    """Tiles to what the layers behind the maps see, and to maps that are given out.
+
+    Attributes:
+        known: names of the layers whose output is found.
+    """
+
+    def __init__(self, graph: Graph, ends: Sequence[str]) -> None:
+        """Take the weights of a network.
+
+        Args:
+            ends: names of the layers that are wanted in the end.
+
+        Raises:
+            UnknownLayer: a layer that is not known in its place.
+        """
+        self._program = program.compiled(graph, last_maps(graph, ends))
+        self.known = (*self._program.sums, *self._program.maps)
+
+    def memory(self) -> Memory:
+        """What a thread works in."""
+        made = self._program
+        return Memory(*(zeros((size,)) for size in (made.arena, made.values, made.products)))
+
+    def __call__(self, tiles: Array, memory: Memory) -> dict[str, Array]:
+        """The outputs of the layers `known` for tiles (n, side, side): float32 (n, ...)."""
+        made, count = self._program, len(tiles)
+        sums = np.empty(count * made.n_sums, dtype=np.float32)
+        maps = np.empty((count, made.n_maps), dtype=np.float32)
+        for first in range(0, count, program.TOGETHER):
+            some = min(program.TOGETHER, count - first)
+            layers.run(
+                made.steps, memory.arena, made.weights, memory.values, memory.products,
+                tiles, first, some, sums, maps,
+            )  # fmt: skip
+        found = {}
+        for outputs, numbers in ((made.sums, sums.reshape(count, made.n_sums)), (made.maps, maps)):
+            for name, output in outputs.items():
+                own = numbers[:, output.start : output.start + output.size]
+                found[name] = own.reshape(count, *output.shape)
+        return found
+
+
+def last_maps(graph: Graph, ends: Sequence[str]) -> list[str]:
+    """The layers at which a network leaves its maps, on the way to `ends`.
+
+    Those that take whole maps together, and maps that are wanted themselves or that a layer
+    behind them sees pixel by pixel.
+    """
+    found = []
+    for layer in graph.needed(ends):
+        users = graph.users(layer.name)
+        if layer.kind in WHOLE:
+            found.append(layer.name)
+        elif len(layer.shape) == 3:
+            left = any(len(user.shape) != 3 and user.kind not in WHOLE for user in users)
+            if left or layer.name in ends:
+                found.append(layer.name)
+    return found

@@ -1,0 +1,139 @@
+"""The door to trained networks: probabilities of tiles, by the engine or by Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from cosmodeep_hpc.engine import archive, bykeras, paper
+from cosmodeep_hpc.engine.backend import ENGINE, chosen_engine
+from cosmodeep_hpc.engine.dense import Head
+from cosmodeep_hpc.engine.graph import Array, Graph, Shape, UnknownLayer
+from cosmodeep_hpc.engine.maps import Maps
+from cosmodeep_hpc.engine.paper import PaperMaps
+from cosmodeep_hpc.errors import InputError
+
+PART = 128
+"""Tiles that a thread takes at once."""
+
+
+class Network(Protocol):
+    """A trained network.
+
+    Attributes:
+        side: of its tiles [pixel].
+        shape: of its first output for a tile.
+    """
+
+    side: int
+    shape: Shape
+
+    def __call__(self, tiles: Array, batch: int) -> Array:
+        """The first output for tiles (n, side, side): float32 (n, ...).
+
+        Args:
+            batch: tiles at a time, where that matters: on GPUs.
+        """
+
+
+def load(path: Path, threads: int) -> Network:
+    """Load the network of a `.keras` file.
+
+    Args:
+        threads: that may compute at once.
+
+    Raises:
+        InputError: a damaged file, or layers that the engine does not compute.
+    """
+    if chosen_engine() == "keras":
+        return bykeras.load(path)
+    with _naming(path):
+        return OnCores(archive.read(path), threads)
+
+
+def read(path: Path) -> Graph:
+    """Read the layers and weights of the network of a `.keras` file.
+
+    Raises:
+        InputError: as of `load`.
+    """
+    with _naming(path):
+        return archive.read(path)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say in one line what is wrong with the network of a file."""
+    try:
+        yield
+    except archive.Damaged as error:
+        raise InputError(
+            f"{path}: its network cannot be read ({error}); expected a model as `cosmodeep train` "
+            "writes it: copy or train it again"
+        ) from error
+    except UnknownLayer as error:
+        raise InputError(
+            f"{path}: its network has {error}, which the engine does not compute; set "
+            f"{ENGINE}=keras, where TensorFlow or JAX is installed"
+        ) from error
+
+
+class OnCores:
+    """A network on the cores of a CPU.
+
+    A tile's output has the same bits whatever its neighbours, its place, the number of threads and
+    the processor; NaN where a pixel of it is not finite.
+    """
+
+    def __init__(self, graph: Graph, threads: int, outputs: Sequence[str] = ()) -> None:
+        """Take a network's weights; nothing is computed yet.
+
+        Args:
+            outputs: names of the layers that `outputs` gives; else the network's first output.
+
+        Raises:
+            UnknownLayer: a layer that the engine does not compute.
+        """
+        self._ends = tuple(outputs) or graph.outputs[:1]
+        self._shapes = [graph.layers[end].shape for end in self._ends]
+        self.side, self.shape = graph.side, self._shapes[0]
+        papers = paper.end_of_maps(graph)
+        self._maps: PaperMaps | Maps
+        if papers is None:
+            self._maps = Maps(graph, self._ends)
+        else:
+            self._maps = PaperMaps(graph, papers[0], pyramid=papers[1])
+        self._head = Head.of(graph, self._ends, self._maps.known)
+        self._memory: list[Any] = [self._maps.memory() for _ in range(max(1, threads))]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def __call__(self, tiles: Array, batch: int = PART) -> Array:
+        """The first output for tiles (n, side, side): float32 (n, ...); `batch` says nothing."""
+        return self.outputs(tiles)[0]
+
+    def outputs(self, tiles: Array) -> list[Array]:
+        """Each output for tiles (n, side, side): float32 (n, ...)."""
+        tiles = np.ascontiguousarray(tiles, dtype=np.float32)
+        found = [np.empty((len(tiles), *shape), dtype=np.float32) for shape in self._shapes]
+
+        def work(memory: Any, rows: range) -> None:
+            for start in range(rows.start, rows.stop, PART):
+                part = slice(start, min(start + PART, rows.stop))
+                layers = self._maps(tiles[part], memory)
+                self._head(layers)
+                for whole, end in zip(found, self._ends, strict=True):
+                    whole[part] = layers[end]
+
+        threads = len(self._memory)
+        ends = [len(tiles) * k // threads for k in range(threads + 1)]
+        parts = [range(ends[k], ends[k + 1]) for k in range(threads)]
+        if self._pool is None:
+            work(self._memory[0], parts[0])
+        else:
+            list(self._pool.map(work, self._memory, parts))
+        return found

@@ -1,0 +1,380 @@
+"""The layers of a network that work on maps, as the steps that `layers.run` goes through.
+
+A program is a table of numbers: where each step finds its maps in one array, and its weights in
+another. Around all maps lie zeros, as far as convolutions see or write there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.engine.convolve import MAPS, ROW, ROWS, SPARE, SQUARE
+from cosmodeep_hpc.engine.graph import Array, Graph, Layer, UnknownLayer
+from cosmodeep_hpc.engine.simd import zeros
+from cosmodeep_hpc.engine.step import Kind, Step
+from cosmodeep_hpc.engine.winograd import STEP, patches, transformed
+
+TOGETHER = 2
+"""Tiles that go from step to step together."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Maps of a tile in the arena, and how they are seen.
+
+    Attributes:
+        place: where the first pixel of the first tile begins.
+        tile, line: numbers from one tile, and from one line of pixels, to the next.
+        count: maps, a multiple of `MAPS`; or 1, of the tiles themselves.
+        halved: how often both sides are doubled before they are seen.
+        y, x: the pixel of what was doubled that is seen as the first.
+    """
+
+    place: int
+    tile: int
+    line: int
+    count: int
+    halved: int = 0
+    y: int = 0
+    x: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether they are seen as they lie there."""
+        return self.halved == 0 and self.y == self.x == 0
+
+
+@dataclass(frozen=True)
+class Output:
+    """Numbers of a tile that a program gives out.
+
+    Attributes:
+        shape: of a tile's. start: the first of them among all of their kind.
+    """
+
+    shape: tuple[int, ...]
+    start: int
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+        return math.prod(self.shape)
+
+
+@dataclass
+class Program:
+    """The steps of a network's maps, and what they need.
+
+    Attributes:
+        steps: int64 (steps, numbers of `Step`).
+        weights: float32, of all steps.
+        arena, values, products: numbers of memory that a thread works in.
+        sums: by name of the layer, what is taken over whole maps; `n_sums`: numbers of a tile.
+        maps: by name of the layer, what is given out as maps; `n_maps`: numbers of a tile.
+    """
+
+    steps: NDArray[np.int64]
+    weights: Array
+    arena: int
+    values: int
+    products: int
+    sums: dict[str, Output]
+    n_sums: int
+    maps: dict[str, Output]
+    n_maps: int
+
+
+def compiled(graph: Graph, ends: Sequence[str]) -> Program:
+    """The program that leads from tiles to the maps, or numbers of whole maps, of `ends`.
+
+    Raises:
+        UnknownLayer: a layer that is not known in this place.
+    """
+    build = _Build(graph)
+    for layer in graph.needed(ends):
+        build.add(layer)
+    for end in ends:
+        if len(graph.layers[end].shape) == 3:
+            build.give_out(graph.layers[end])
+    return build.program()
+
+
+def padded(maps: int) -> int:
+    """Maps filled up to a multiple of `MAPS`."""
+    return -(-maps // MAPS) * MAPS
+
+
+@dataclass
+class _Build:
+    """A program in the making."""
+
+    graph: Graph
+    found: dict[str, Seen] = field(default_factory=dict)
+    steps: list[dict[Step, int]] = field(default_factory=list)
+    weights: list[Array] = field(default_factory=list)
+    n_weights: int = 0
+    arena: int = 0
+    deepest: int = MAPS
+    sums: dict[str, Output] = field(default_factory=dict)
+    n_sums: int = 0
+    maps: dict[str, Output] = field(default_factory=dict)
+    n_maps: int = 0
+
+    def add(self, layer: Layer) -> None:
+        """Write the steps of a layer, after those of what it is given."""
+        if layer.name in self.found:  # done together with another
+            return
+        if layer.kind == "InputLayer":
+            self._tiles(layer)
+        elif layer.kind == "Conv2D":
+            self._convolution(layer)
+        elif layer.kind in ("GlobalAveragePooling2D", "GlobalMaxPooling2D"):
+            self._whole(layer)
+        elif layer.kind == "AveragePooling2D":
+            given = self._plain(layer.inputs[0])
+            self._step(Kind.MEAN, layer, given)
+        elif layer.kind in ("Add", "Multiply"):
+            self._pairs(layer)
+        elif layer.kind == "Activation":
+            self._activation(layer)
+        elif layer.kind == "UpSampling2D":
+            self._doubled(layer)
+        elif layer.kind == "Cropping2D":
+            (top, _), (left, _) = layer.settings["cropping"]
+            self.found[layer.name] = self._cut(self.found[layer.inputs[0]], top, left)
+        else:
+            raise UnknownLayer(f"layer {layer.name!r} of kind {layer.kind} on maps")
+
+    def give_out(self, layer: Layer) -> None:
+        """Write the step that leaves a layer's maps to the caller."""
+        given = self._plain(layer.name)
+        height, width, count = layer.shape
+        self.maps[layer.name] = Output(layer.shape, self.n_maps)
+        self._write(Kind.OUT, layer, given, COLUMN=self.n_maps, COUNT=count)
+        self.n_maps += height * width * count
+
+    def program(self) -> Program:
+        """What was written."""
+        table = np.zeros((len(self.steps), len(Step)), dtype=np.int64)
+        for row, step in zip(table, self.steps, strict=True):
+            for place, number in step.items():
+                row[place] = number
+        whole = np.isin(table[:, Step.KIND], (Kind.WHOLE_MEAN, Kind.WHOLE_PEAK))
+        table[whole, Step.COUNT] = self.n_sums
+        weights = zeros((max(self.n_weights, 1),))
+        if self.weights:
+            weights[:] = np.concatenate([each.reshape(-1) for each in self.weights])
+        block = (ROWS + 2 * SPARE) * ROW * SQUARE
+        return Program(
+            steps=table,
+            weights=weights,
+            arena=self.arena,
+            values=block * -(-self.deepest // ROW),
+            products=block,
+            sums=self.sums,
+            n_sums=self.n_sums,
+            maps=self.maps,
+            n_maps=self.n_maps,
+        )
+
+    # --- layers ---
+
+    def _tiles(self, layer: Layer) -> None:
+        """The tiles, as single maps where the first convolution takes these, else as `MAPS`."""
+        single = all(self._is_first(user) for user in self.graph.users(layer.name))
+        maps = self._room(layer, 1 if single else MAPS)
+        self.found[layer.name] = maps
+        self._write(Kind.TILES, layer, maps, maps)
+
+    def _is_first(self, layer: Layer) -> bool:
+        """Whether a layer is a convolution that `layers.first_layer` does, with its pooling."""
+        users = self.graph.users(layer.name)
+        return (
+            layer.kind == "Conv2D"
+            and layer.settings["kernel_size"] == [3, 3]
+            and layer.settings["padding"] == "same"
+            and layer.activation == "relu"
+            and [user.kind for user in users] == ["AveragePooling2D"]
+            and layer.name not in self.graph.outputs
+            and layer.shape[0] % 2 == layer.shape[1] % 2 == 0
+        )
+
+    def _convolution(self, layer: Layer) -> None:
+        given = self._plain(layer.inputs[0])
+        kernel, bias = layer.weights
+        outputs = padded(layer.shape[2])
+        if given.count == 1:
+            (pooling,) = self.graph.users(layer.name)
+            taps = _filled(kernel.reshape(9, -1), (9, outputs))
+            weights = {"WEIGHTS": self._weigh(taps), "BIAS": self._weigh(_filled(bias, (outputs,)))}
+            self.found[layer.name] = given  # nobody else sees it
+            self._step(Kind.FIRST, pooling, given, **weights)
+            return
+        self.deepest = max(self.deepest, given.count)
+        kernel = _filled(kernel, (*kernel.shape[:2], given.count, outputs))
+        if kernel.shape[0] == 3:
+            kind, matrices = Kind.CONV3, transformed(kernel)
+            reach = 1 if layer.settings["padding"] == "same" else 0
+        else:
+            kind, matrices, reach = Kind.CONV1, kernel[0], 0
+        weights = {
+            "WEIGHTS": self._weigh(in_columns(matrices)),
+            "BIAS": self._weigh(_filled(bias, (outputs,))),
+        }
+        relu = layer.activation == "relu"
+        self._step(kind, layer, given, REACH=reach, RELU=relu, **weights)
+        if layer.activation == "sigmoid":
+            maps = self.found[layer.name]
+            self._write(Kind.SIGMOID, layer, maps, maps)
+
+    def _whole(self, layer: Layer) -> None:
+        given = self._plain(layer.inputs[0])
+        mean = layer.kind == "GlobalAveragePooling2D"
+        kind = Kind.WHOLE_MEAN if mean else Kind.WHOLE_PEAK
+        self.sums[layer.name] = Output(layer.shape, self.n_sums)
+        seen = self.graph.layers[layer.inputs[0]]
+        self._write(kind, seen, given, COLUMN=self.n_sums)
+        self.n_sums += given.count
+
+    def _pairs(self, layer: Layer) -> None:
+        """The sum, or the product, of two or more maps, two at a time."""
+        first, *others = layer.inputs
+        maps, end, relu = self.found[first], layer, False
+        if layer.kind == "Add":
+            end, top, left, relu = self._followers(layer)
+            seen = [self._cut(self.found[name], top, left) for name in others]
+            maps = self._cut(maps, top, left)
+        else:
+            maps, seen = self._plain(first), [self._plain(name) for name in others]
+        kind = Kind.SUM if layer.kind == "Add" else Kind.PRODUCT
+        for number, other in enumerate(seen, start=1):
+            self._step(kind, end, maps, other, RELU=relu and number == len(seen))
+            maps = self.found[end.name]
+
+    def _followers(self, layer: Layer) -> tuple[Layer, int, int, bool]:
+        """What can be done with a sum in one pass: cuts, and the ReLU behind them.
+
+        Returns:
+            the last of these layers, the first row and column that it leaves, and whether it is
+            the ReLU. Those before it are seen by no other layer.
+        """
+        top = left = 0
+        while True:
+            users = self.graph.users(layer.name)
+            if len(users) != 1 or layer.name in self.graph.outputs:
+                return layer, top, left, False
+            (user,) = users
+            relu = user.kind == "Activation" and user.activation == "relu"
+            if not relu and user.kind != "Cropping2D":
+                return layer, top, left, False
+            self.found[layer.name] = Seen(0, 0, 0, 0)  # nobody sees it
+            if relu:
+                return user, top, left, True
+            (above, _), (before, _) = user.settings["cropping"]
+            top, left, layer = top + above, left + before, user
+
+    def _cut(self, maps: Seen, top: int, left: int) -> Seen:
+        return replace(maps, y=maps.y + top, x=maps.x + left)
+
+    def _activation(self, layer: Layer) -> None:
+        if layer.activation == "linear":
+            self.found[layer.name] = self.found[layer.inputs[0]]
+        elif layer.activation == "relu":
+            self._step(Kind.SUM, layer, self.found[layer.inputs[0]], RELU=True)
+        else:
+            self._step(Kind.SIGMOID, layer, self._plain(layer.inputs[0]))
+
+    def _doubled(self, layer: Layer) -> None:
+        given = self.found[layer.inputs[0]]
+        if given.y or given.x:  # cut before it is doubled
+            given = self._plain(layer.inputs[0])
+        self.found[layer.name] = replace(given, halved=given.halved + 1)
+
+    # --- what they are made of ---
+
+    def _plain(self, name: str) -> Seen:
+        """A layer's maps as they lie in the arena, copied where they are doubled or cut."""
+        given = self.found[name]
+        if not given.is_plain:
+            self._step(Kind.SUM, self.graph.layers[name], given)
+        return self.found[name]
+
+    def _step(self, kind: Kind, layer: Layer, given: Seen, *others: Seen, **numbers: int) -> None:
+        """Write a step that fills room of its own with a layer's output."""
+        count = padded(layer.shape[2])
+        to = self._room(layer, count)
+        self.found[layer.name] = to
+        self._write(kind, layer, given, to, *others, **numbers)
+
+    def _write(
+        self,
+        kind: Kind,
+        layer: Layer,
+        given: Seen,
+        to: Seen | None = None,
+        *others: Seen,
+        **numbers: int,
+    ) -> None:
+        height, width, _ = layer.shape
+        step = {Step.KIND: int(kind), Step.HEIGHT: height, Step.WIDTH: width, Step.OTHER: -1}
+        step |= _numbers("FROM", given) | {Step.FROM_MAPS: given.count}
+        for other in others:
+            step |= _numbers("OTHER", other)
+        if to is not None:
+            step |= {Step.TO: to.place, Step.TO_TILE: to.tile, Step.TO_LINE: to.line}
+            step[Step.TO_MAPS] = to.count
+        self.steps.append(step | {Step[name]: int(number) for name, number in numbers.items()})
+
+    def _room(self, layer: Layer, count: int) -> Seen:
+        """Room for maps in the arena, with the zeros around them."""
+        height, width, _ = layer.shape
+        line = _side(width) * count
+        tile = _side(height) * line
+        maps = Seen(self.arena + line + count, tile, line, count)
+        self.arena += -(-tile * TOGETHER // MAPS) * MAPS  # what comes next begins aligned
+        return maps
+
+    def _weigh(self, weights: Array) -> int:
+        """Where weights begin, which are laid behind those before."""
+        start = self.n_weights
+        self.weights.append(weights)
+        self.n_weights += weights.size
+        return start
+
+
+def _numbers(name: str, maps: Seen) -> dict[Step, int]:
+    """Where maps are found, as numbers of a step."""
+    numbers = {"": maps.place, "_TILE": maps.tile, "_LINE": maps.line}
+    numbers |= {"_HALVED": maps.halved, "_Y": maps.y, "_X": maps.x}
+    return {Step[name + ending]: number for ending, number in numbers.items()}
+
+
+def _side(pixels: int) -> int:
+    """Pixels of a side with what convolutions see, and patches fill, around it.
+
+    One before, and behind as far as the last patch of a convolution reaches: of one that sees
+    zeros around the maps, and of one that does not.
+    """
+    same = patches(pixels) * STEP + 1
+    valid = patches(max(pixels - 2, 1)) * STEP + 2
+    return 1 + max(same, valid)
+
+
+def _filled(weights: Array, shape: tuple[int, ...]) -> Array:
+    """Weights within zeros of a larger shape."""
+    found = np.zeros(shape, dtype=np.float32)
+    found[tuple(slice(side) for side in weights.shape)] = weights
+    return found
+
+
+def in_columns(matrices: Array) -> Array:
+    """Matrices (n, c, f) in stripes of `ROW` columns, zeros behind the last: (f / 48, n, c, 48)."""
+    number, inputs, outputs = matrices.shape
+    stripes = -(-outputs // ROW)
+    whole = _filled(matrices, (number, inputs, stripes * ROW))
+    return np.ascontiguousarray(whole.reshape(number, inputs, stripes, ROW).transpose(2, 0, 1, 3))

@@ -1,0 +1,75 @@
+"""A step of a program: a row of whole numbers that say what is done, and where.
+
+A loop compiled to machine code goes through them; it takes plain numbers of a module for constants.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Kind(IntEnum):
+    """What a step does."""
+
+    TILES = 0
+    FIRST = 1
+    CONV3 = 2
+    CONV1 = 3
+    MEAN = 4
+    SUM = 5
+    PRODUCT = 6
+    SIGMOID = 7
+    WHOLE_MEAN = 8
+    WHOLE_PEAK = 9
+    OUT = 10
+
+
+class Step(IntEnum):
+    """The numbers of a step, by their place in its row.
+
+    FROM: where the first pixel of the first tile's maps begins in the arena; FROM_TILE, FROM_LINE:
+    numbers from one tile, one line of pixels to the next; FROM_MAPS: maps, and so numbers from one
+    pixel to the next. FROM_HALVED: how often its sides are doubled before (`SUM`); FROM_Y, FROM_X:
+    the pixel of what is doubled that is the first. OTHER: all of it of a second one.
+    TO: of what is filled, HEIGHT x WIDTH pixels of it.
+    WEIGHTS, BIAS: where they begin among the weights. REACH: pixels that a convolution sees before
+    its own. RELU: whether what is negative becomes 0. COLUMN: where the numbers of a tile go among
+    those given out; COUNT: how many maps of them.
+    """
+
+    KIND = 0
+    FROM = 1
+    FROM_TILE = 2
+    FROM_LINE = 3
+    FROM_MAPS = 4
+    FROM_HALVED = 5
+    FROM_Y = 6
+    FROM_X = 7
+    OTHER = 8
+    OTHER_TILE = 9
+    OTHER_LINE = 10
+    OTHER_HALVED = 11
+    OTHER_Y = 12
+    OTHER_X = 13
+    TO = 14
+    TO_TILE = 15
+    TO_LINE = 16
+    TO_MAPS = 17
+    HEIGHT = 18
+    WIDTH = 19
+    WEIGHTS = 20
+    BIAS = 21
+    REACH = 22
+    RELU = 23
+    COLUMN = 24
+    COUNT = 25
+
+
+TILES, FIRST, CONV3, CONV1, MEAN, SUM, PRODUCT, SIGMOID, WHOLE_MEAN, WHOLE_PEAK, OUT = map(
+    int, Kind
+)
+(
+    KIND, FROM, FROM_TILE, FROM_LINE, FROM_MAPS, FROM_HALVED, FROM_Y, FROM_X,
+    OTHER, OTHER_TILE, OTHER_LINE, OTHER_HALVED, OTHER_Y, OTHER_X, TO, TO_TILE, TO_LINE, TO_MAPS,
+    HEIGHT, WIDTH, WEIGHTS, BIAS, REACH, RELU, COLUMN, COUNT,
+) = map(int, Step)  # fmt: skip
