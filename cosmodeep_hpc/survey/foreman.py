@@ -20,13 +20,13 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import left_beside, read_json
 from cosmodeep_hpc.learn.card import Card
+from cosmodeep_hpc.products.writing import product_names, record_of, stem
 from cosmodeep_hpc.survey.journal import Journal, is_of
 from cosmodeep_hpc.survey.layout import Stripe
 from cosmodeep_hpc.survey.noise import mesh_of
 from cosmodeep_hpc.survey.planesweep import PlaneSweep
-from cosmodeep_hpc.survey.products.writing import product_names, record_of, stem
 from cosmodeep_hpc.survey.scaling import Scaling
-from cosmodeep_hpc.survey.stripe import Classified
+from cosmodeep_hpc.survey.stripe import StripeResult
 from cosmodeep_hpc.survey.task import Opened, Outcome, Request, Task
 from cosmodeep_hpc.survey.worker import outcome, stamp, unpacked_files
 from cosmodeep_hpc.workpool import Idle
@@ -361,7 +361,7 @@ def _finished(record: Path) -> dict[str, Any]:
     return content if is_ours and isinstance(content["products"], dict) else {}
 
 
-def _arrays(part: Classified) -> list[NDArray[np.float32]]:
+def _arrays(part: StripeResult) -> list[NDArray[np.float32]]:
     """A classified stripe as the journal takes it."""
     arrays = [part.probability, part.coverage, part.thumbnail, part.rms]
     if part.mesh is not None:
@@ -369,8 +369,8 @@ def _arrays(part: Classified) -> list[NDArray[np.float32]]:
     return arrays
 
 
-def _classified(arrays: list[NDArray[np.float32]], side: int) -> Classified:
+def _classified(arrays: list[NDArray[np.float32]], side: int) -> StripeResult:
     """The inverse of `_arrays`."""
     mesh = mesh_of(arrays[4], side) if len(arrays) == 5 else None
     probability, coverage, thumbnail, rms = arrays[:4]
-    return Classified(probability, coverage, thumbnail, rms, mesh)
+    return StripeResult(probability, coverage, thumbnail, rms, mesh)

@@ -17,9 +17,9 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import make_folder, replacing, sha256
 from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.products.writing import product_names, stem
 from cosmodeep_hpc.sky.beam import Beam
 from cosmodeep_hpc.survey.foreman import Sweep
-from cosmodeep_hpc.survey.products.writing import product_names, stem
 from cosmodeep_hpc.survey.task import Outcome, Request
 from cosmodeep_hpc.survey.worker import Worker
 from cosmodeep_hpc.world import World

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.sky.beam import Beam
 from cosmodeep_hpc.survey.layout import Layout, Stripe
 from cosmodeep_hpc.survey.scaling import Scaling
-from cosmodeep_hpc.survey.stripe import Classified
+from cosmodeep_hpc.survey.stripe import StripeResult
 from cosmodeep_hpc.tiles.preprocessing import Level
 
 Kind = Literal["checksum", "open", "measure", "classify", "write"]
@@ -130,4 +130,4 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
-Result = str | Opened | Classified | Outcome | NDArray[np.float32]
+Result = str | Opened | StripeResult | Outcome | NDArray[np.float32]

@@ -16,10 +16,10 @@ from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import read_json, sha256
 from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.products import writing
 from cosmodeep_hpc.sky.beam import Beam
 from cosmodeep_hpc.survey import stripe, view
 from cosmodeep_hpc.survey.layout import Layout
-from cosmodeep_hpc.survey.products import writing
 from cosmodeep_hpc.survey.scaling import RmsMap
 from cosmodeep_hpc.survey.swept import Swept, SweptPlane
 from cosmodeep_hpc.survey.task import Grids, Opened, Outcome, PlaneFacts, Request, Task
@@ -88,7 +88,7 @@ class Worker:
         if task.kind != "classify":
             return prepared
         layout, ready = prepared
-        return stripe.Classified(
+        return stripe.StripeResult(
             probability=stripe.classify(self._model, layout, ready, self._config.classify),
             coverage=ready.coverage,
             thumbnail=ready.thumbnail,

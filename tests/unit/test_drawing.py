@@ -11,11 +11,11 @@ from mosaics import write
 from PIL import Image as Picture
 from sweeps import sky, swept, write_mosaic
 
-from cosmodeep_hpc.survey.drawing import png
-from cosmodeep_hpc.survey.drawing.graticule import ticks
-from cosmodeep_hpc.survey.drawing.lettering import lettered, shortened
-from cosmodeep_hpc.survey.drawing.panel import BLACK, LEFT, RED, TOP, Outline, palette, panel
-from cosmodeep_hpc.survey.products import quicklook
+from cosmodeep_hpc.products import quicklook
+from cosmodeep_hpc.products.drawing import png
+from cosmodeep_hpc.products.drawing.graticule import ticks
+from cosmodeep_hpc.products.drawing.lettering import lettered, shortened
+from cosmodeep_hpc.products.drawing.panel import BLACK, LEFT, RED, TOP, Outline, palette, panel
 from cosmodeep_hpc.tiles.fits.image import open_image
 
 

@@ -20,7 +20,7 @@ from sweeps import sky, swept, write_mosaic
 
 from cosmodeep_hpc.config import Classify, Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.survey.products import writing
+from cosmodeep_hpc.products import writing
 
 SIGNAL = np.array(
     [

@@ -10,8 +10,8 @@ from astropy.wcs import WCS
 from sweeps import sky, swept, write_mosaic
 
 from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.survey.products import streaming, writing
-from cosmodeep_hpc.survey.products.cube import Cube
+from cosmodeep_hpc.products import streaming, writing
+from cosmodeep_hpc.products.cube import Cube
 from cosmodeep_hpc.survey.swept import NO_DATA
 from cosmodeep_hpc.tiles.preprocessing import Level
 

@@ -8,10 +8,9 @@ from fields import NOISE
 from sweeps import sky, swept, write_mosaic
 
 from cosmodeep_hpc.config import Classify, Config
+from cosmodeep_hpc.products import islands, refine, writing
+from cosmodeep_hpc.products.refine import Kernels, Refinement, detected, expected_gain, widths
 from cosmodeep_hpc.sky.beam import FWHM
-from cosmodeep_hpc.survey import islands, refine
-from cosmodeep_hpc.survey.products import writing
-from cosmodeep_hpc.survey.refine import Kernels, Refinement, detected, expected_gain, widths
 
 BEAM_AREA = np.pi / (4 * np.log(2)) * 20.0**2  # [arcsec^2]
 SIDE = 400

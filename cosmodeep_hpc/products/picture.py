@@ -10,7 +10,7 @@ import numpy as np
 from astropy.stats import mad_std
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.survey.drawing.graticule import axis_name
+from cosmodeep_hpc.products.drawing.graticule import axis_name
 from cosmodeep_hpc.tiles.fits.image import Image
 
 MAX_SIDE = 1500  # pixels of the picture's image at most: screens have no more

@@ -12,8 +12,8 @@ from astropy.io import fits
 
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.survey.islands import Island
-from cosmodeep_hpc.survey.products.cube import Cube
+from cosmodeep_hpc.products.cube import Cube
+from cosmodeep_hpc.products.islands import Island
 from cosmodeep_hpc.survey.swept import NO_DATA, Swept, SweptPlane
 
 

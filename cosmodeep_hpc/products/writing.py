@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import naming
 from cosmodeep_hpc.files import replacing_together, write_json
-from cosmodeep_hpc.survey import islands as island_finder
-from cosmodeep_hpc.survey.islands import Islands
-from cosmodeep_hpc.survey.products import (
+from cosmodeep_hpc.products import (
     catalogue,
     grids,
     hdf5,
@@ -25,9 +23,11 @@ from cosmodeep_hpc.survey.products import (
     streaming,
     votable,
 )
-from cosmodeep_hpc.survey.products.columns import Place, columns
-from cosmodeep_hpc.survey.products.cube import Cube
-from cosmodeep_hpc.survey.refine import Refined, Refinement
+from cosmodeep_hpc.products import islands as island_finder
+from cosmodeep_hpc.products.columns import Place, columns
+from cosmodeep_hpc.products.cube import Cube
+from cosmodeep_hpc.products.islands import Islands
+from cosmodeep_hpc.products.refine import Refined, Refinement
 from cosmodeep_hpc.survey.swept import NO_DATA, Swept, printable
 
 PACKED = (".gz", ".bz2", ".xz", ".z", ".fz")

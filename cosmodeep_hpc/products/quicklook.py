@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmodeep_hpc.survey.drawing import png
-from cosmodeep_hpc.survey.drawing.panel import BLUE, RED, Outline, palette, panel
+from cosmodeep_hpc.products.drawing import png
+from cosmodeep_hpc.products.drawing.panel import BLUE, RED, Outline, palette, panel
 from cosmodeep_hpc.survey.swept import Swept, SweptPlane
 
 MOST = 9  # planes drawn: those of a large cube are picked evenly

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from cosmodeep_hpc.survey.products.columns import Column, texts
-from cosmodeep_hpc.survey.products.fitsfile import Card, image_header, write_data, write_header
+from cosmodeep_hpc.products.columns import Column, texts
+from cosmodeep_hpc.products.fitsfile import Card, image_header, write_data, write_header
 
 FITS_TYPES = {"int": ("J", ">i4"), "double": ("D", ">f8"), "boolean": ("L", "S1")}
 
