@@ -168,32 +168,26 @@ def compare(args: argparse.Namespace, settings: Config, world: World) -> int:
 
 def classify(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Sweep mosaics: masks, islands, regions and pictures of the signal in each."""
-    from cosmodeep_hpc.commandline import DEFAULT_MODEL
-    from cosmodeep_hpc.learn import modelfile
+    from cosmodeep_hpc.commandline import request_of
     from cosmodeep_hpc.learn.notice import STOPPED, Notice
-    from cosmodeep_hpc.survey import sweep
+    from cosmodeep_hpc.products import summary
+    from cosmodeep_hpc.products.folder import ProductFolder, classify_into
+    from cosmodeep_hpc.survey.imagelist import distinct, read_list
+    from cosmodeep_hpc.survey.scheduler import SweepOptions
 
-    listed = world.on_root(lambda: sweep.read_list(args.list)) if args.list else []
-    images = sweep.distinct([*args.image, *listed])
+    listed = world.on_root(lambda: read_list(args.list)) if args.list else []
+    images = distinct([*args.image, *listed])
     progress = Progress("stripes" if len(images) == 1 else "mosaics", speaks=world.is_root)
+    folder = ProductFolder(args.out, settings, args.refine, args.restart)
     with Notice() as notice:
-        outcomes = sweep.run(
-            settings,
-            args.model or str(modelfile.shipped(DEFAULT_MODEL)),
-            images,
-            args.out,
-            world,
-            sweep.request_of(args),
-            strict=args.strict,
-            restart=args.restart,
-            is_stopped=lambda: notice.given,
-            progress=progress,
-            note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
+        options = SweepOptions(
+            strict=args.strict, is_stopped=lambda: notice.given, progress=progress
         )
+        outcomes = classify_into(folder, images, request_of(args), world, options)
     if world.on_root(lambda: outcomes is None):
         say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
         return STOPPED
-    say(world, sweep.table(outcomes or []))
+    say(world, summary.table(outcomes or []))
     return 2 if world.on_root(lambda: any(o.state == "failed" for o in outcomes or [])) else 0
 
 

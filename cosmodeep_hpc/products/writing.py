@@ -1,17 +1,15 @@
-"""All products of a mosaic, each whole or not at all; the record comes last."""
+"""Products of a mosaic, each whole or not at all; the record comes last."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from astropy.io import fits
-from numpy.typing import NDArray
-
-from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.errors import naming
+from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import replacing_together, write_json
+from cosmodeep_hpc.options import nearest
 from cosmodeep_hpc.products import (
     catalogue,
     grids,
@@ -23,153 +21,165 @@ from cosmodeep_hpc.products import (
     streaming,
     votable,
 )
-from cosmodeep_hpc.products import islands as island_finder
-from cosmodeep_hpc.products.columns import Place, columns
-from cosmodeep_hpc.products.cube import Cube
-from cosmodeep_hpc.products.islands import Islands
-from cosmodeep_hpc.products.refine import Refined, Refinement
-from cosmodeep_hpc.survey.swept import NO_DATA, Swept, printable
+from cosmodeep_hpc.products.findings import Findings
+from cosmodeep_hpc.products.names import record_of, stem
 
-PACKED = (".gz", ".bz2", ".xz", ".z", ".fz")
-FITS = (".fits", ".fit", ".fts")
-SUFFIXES = (
-    *("probability.fits", "tiles.fits", "mask.fits", "mask.fits.fz", "pixels.fits"),
-    *("pixels.fits.fz", "h5", "islands.vot", "islands.fits", "islands.csv", "reg", "crtf"),
-    *("moc.fits", "png"),
+PACKED_ENDING = ".fz"
+
+
+@dataclass(frozen=True)
+class Product:
+    """A kind of file that is written of a mosaic.
+
+    Attributes:
+        name: in the configuration and in records.
+        ending: of its file.
+        write: writes what was found to a path.
+        is_mask: whether `classify.compress_mask` packs it, which adds to its ending.
+        refined: whether there is one of a sweep with `refine` alone.
+    """
+
+    name: str
+    ending: str
+    write: Callable[[Findings, Path], None]
+    is_mask: bool = False
+    refined: bool = False
+
+    def suffix(self, found: Findings) -> str:
+        """The ending of its file for a mosaic."""
+        packed = self.is_mask and found.config.classify.compress_mask
+        return self.ending + PACKED_ENDING * packed
+
+
+def _mask(found: Findings, path: Path) -> None:
+    cards = found.pixel_header.copy()
+    cards["BTYPE"] = ("mask", "1 signal, 0 noise, 255 no data")
+    rows = streaming.height(found.cube, found.swept.cell)
+    _to_file(found)(path, found.cube, cards, rows, found.of_tiles)
+
+
+def _pixels(found: Findings, path: Path) -> None:
+    cards, sigma = found.pixel_header.copy(), found.config.classify.refine_sigma
+    cards["BTYPE"] = ("mask", "1 emission, 0 none, 255 no data")
+    cards["REFSIGMA"] = (sigma, "threshold over the noise of smoothed maps")
+    refinement = found.refinement()
+    paint = found.of_pixels(refinement)
+    _to_file(found)(path, found.cube, cards, found.refined_rows, paint)
+    found.measures = refinement.refined
+
+
+def _to_file(found: Findings) -> Callable[..., None]:
+    packed = found.config.classify.compress_mask
+    return streaming.write_packed if packed else streaming.write_plain
+
+
+def _votable(found: Findings, path: Path) -> None:
+    about = {
+        "image": found.swept.name,
+        "image_sha256": found.swept.sha256,
+        "model_sha256": found.swept.model_sha256,
+    }
+    votable.write_votable(found.catalogue, about, path)
+
+
+PRODUCTS = (
+    Product(
+        "probability",
+        "probability.fits",
+        lambda found, path: grids.probability(found.swept, found.cube, found.grid_header, path),
+    ),
+    Product(
+        "tiles",
+        "tiles.fits",
+        lambda found, path: grids.tiles(found.swept, found.cube, found.grid_header, path),
+    ),
+    Product("mask", "mask.fits", _mask, is_mask=True),
+    # before the catalogue, which has what is measured while it is written
+    Product("pixels", "pixels.fits", _pixels, is_mask=True, refined=True),
+    Product(
+        "hdf5",
+        "h5",
+        lambda found, path: hdf5.write(found.swept, found.islands, found.grid_header, path),
+    ),
+    Product("islands", "islands.vot", _votable),
+    Product(
+        "islands_fits",
+        "islands.fits",
+        lambda found, path: catalogue.write_fits(found.catalogue, found.cards, path),
+    ),
+    Product(
+        "islands_csv",
+        "islands.csv",
+        lambda found, path: catalogue.write_csv(found.catalogue, path),
+    ),
+    Product("regions", "reg", lambda found, path: regionfiles.write_ds9(found.regions, path)),
+    Product(
+        "regions_casa", "crtf", lambda found, path: regionfiles.write_casa(found.regions, path)
+    ),
+    Product("moc", "moc.fits", lambda found, path: skycoverage.write(found.swept, path)),
+    Product("picture", "png", lambda found, path: quicklook.write(found.swept, path)),
 )
-"""Endings of all products but the record."""
-
-Make = Callable[[str, str, Callable[[Path], None]], None]
-"""Has a product of a kind and an ending written, by what is given the path to write to."""
+"""All products but the record, in the order that they are written in."""
 
 
-def stem(path: Path) -> str:
-    """What the products of an image are named after: its name without the endings of FITS."""
-    name = path.name
-    while name.lower().endswith(PACKED):
-        shorter = name[: name.rindex(".")]
-        if not shorter:
-            break
-        name = shorter
-    whole = Path(name)
-    return whole.stem if whole.suffix.lower() in FITS else name
+def chosen(found: Findings, names: Sequence[str] | None) -> list[Product]:
+    """The products of these names; of the configuration's, as far as there are any, where None.
 
-
-def record_of(path: Path, out: Path) -> Path:
-    """The record of an image's products: it is written last."""
-    return out / f"{stem(path)}.json"
+    Raises:
+        InputError: no such product, or one that this sweep does not make.
+    """
+    known = {product.name: product for product in PRODUCTS}
+    for name in names or ():
+        if name not in known:
+            raise InputError(
+                f"products: no {name!r}{nearest(name, known)}; expected some of {', '.join(known)}"
+            )
+        if known[name].refined and not found.refine:
+            raise InputError(f"products: {name!r} is made with refine alone; classify with it")
+    wanted = found.config.classify.products if names is None else names
+    return [p for p in PRODUCTS if p.name in wanted and (found.refine or not p.refined)]
 
 
 def product_names(path: Path) -> list[str]:
     """What the products of an image may be called."""
-    return [f"{stem(path)}.{suffix}" for suffix in (*SUFFIXES, "json")]
+    plain = [product.ending for product in PRODUCTS]
+    packed = [product.ending + PACKED_ENDING for product in PRODUCTS if product.is_mask]
+    return [f"{stem(path)}.{ending}" for ending in (*plain, *packed, "json")]
 
 
-def write(swept: Swept, config: Config, out: Path, *, refine: bool) -> None:
-    """Write all products of a mosaic; their paths go into `swept.files`.
+def write(found: Findings, out: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Write products of a mosaic, and their record, which it returns.
 
     Args:
-        refine: make the pixel mask, too.
+        names: of the products; those of the configuration where None.
 
     Raises:
-        InputError: the image cannot be read again, the folder cannot be written, or the disk is
-            full; products that were there before are as they were, or new and whole.
+        InputError: no such product, the image cannot be read again, the folder cannot be written,
+            or the disk is full; products that were there before are as they were, or new and
+            whole.
     """
-    name = stem(swept.path)
+    wanted, path = chosen(found, names), found.swept.path
     with naming(out, "write in"):  # a record speaks of the products beside it, and of no others
-        record_of(swept.path, out).unlink(missing_ok=True)
-
-    cube, islands = Cube.of(swept), island_finder.find(swept)
+        record_of(path, out).unlink(missing_ok=True)
+    files: dict[str, str] = {}
     with replacing_together() as beside:
-
-        def make(kind: str, suffix: str, writer: Callable[[Path], None]) -> None:
-            assert suffix in SUFFIXES
-            path = out / f"{name}.{suffix}"
-            with naming(path, "write"):
-                writer(beside(path))
-            swept.files[kind] = path
-
-        _write_products(swept, cube, islands, config, make, refine=refine)
-    record = provenance.record(swept, cube, islands.islands, config, refine=refine)
-    write_json(record_of(swept.path, out), record)
+        for product in wanted:
+            file = out / f"{stem(path)}.{product.suffix(found)}"
+            with naming(file, "write"):
+                product.write(found, beside(file))
+            files[product.name] = file.name
+    record = record_with(found, files)
+    write_json(record_of(path, out), record)
+    return record
 
 
-def _write_products(
-    swept: Swept, cube: Cube, islands: Islands, config: Config, make: Make, *, refine: bool
-) -> None:
-    """Write all but the record."""
-    on_grid = cube.header(swept.cell)
-    cards = provenance.cards(swept)
-    on_grid.update(cards)
-    make("probability", "probability.fits", lambda p: grids.probability(swept, cube, on_grid, p))
-    make("tiles", "tiles.fits", lambda p: grids.tiles(swept, cube, on_grid, p))
-    refined = _write_masks(swept, cube, islands, cards, config, make, refine=refine)
+def record_with(found: Findings, files: dict[str, str]) -> dict[str, Any]:
+    """The content of the record: how a mosaic was swept and what was found.
 
-    make("hdf5", "h5", lambda p: hdf5.write(swept, islands, on_grid, p))
-    table = columns(printable(stem(swept.path)), islands.islands, places(swept, cube), refined)
-    about = {
-        "image": swept.name,
-        "image_sha256": swept.sha256,
-        "model_sha256": swept.model_sha256,
-    }
-    make("islands", "islands.vot", lambda p: votable.write_votable(table, about, p))
-    make("islands_fits", "islands.fits", lambda p: catalogue.write_fits(table, cards, p))
-    make("islands_csv", "islands.csv", lambda p: catalogue.write_csv(table, p))
-
-    outlined = regionfiles.regions(swept, islands, cube.numbers)
-    make("regions", "reg", lambda p: regionfiles.write_ds9(outlined, p))
-    make("regions_casa", "crtf", lambda p: regionfiles.write_casa(outlined, p))
-    make("moc", "moc.fits", lambda p: skycoverage.write(swept, p))
-    make("picture", "png", lambda p: quicklook.write(swept, p))
-
-
-def _write_masks(
-    swept: Swept,
-    cube: Cube,
-    islands: Islands,
-    cards: fits.Header,
-    config: Config,
-    make: Make,
-    *,
-    refine: bool,
-) -> Refined | None:
-    """Write what is on the image's pixels; the measures of the refined mask where one is made."""
-    header = cube.header(1)
-    header.update(cards)
-    packed = config.classify.compress_mask
-    to_file = streaming.write_packed if packed else streaming.write_plain
-    ending = "fits.fz" if packed else "fits"
-    cells = [plane.tile_mask(swept.threshold) for plane in swept.planes]
-    of_tiles = streaming.painter(cells, swept.planes[0].image.shape[1], swept.cell, NO_DATA)
-
-    mask = header.copy()
-    mask["BTYPE"] = ("mask", "1 signal, 0 noise, 255 no data")
-    rows = streaming.height(cube, swept.cell)
-    make("mask", f"mask.{ending}", lambda p: to_file(p, cube, mask, rows, of_tiles))
-    if not refine:
-        return None
-
-    refinement = Refinement(swept, islands, config.classify.refine_sigma)
-
-    def of_pixels(plane: int, start: int, stop: int) -> NDArray[np.uint8]:
-        pixels = refinement.paint(plane, start, stop)
-        pixels[of_tiles(plane, start, stop) == NO_DATA] = NO_DATA
-        return pixels
-
-    fine = header.copy()
-    fine["BTYPE"] = ("mask", "1 emission, 0 none, 255 no data")
-    fine["REFSIGMA"] = (config.classify.refine_sigma, "threshold over the noise of smoothed maps")
-    # taller strips: each is read with a margin on either side
-    rows = streaming.height(cube, swept.cell, streaming.TALL)
-    make("pixels", f"pixels.{ending}", lambda p: to_file(p, cube, fine, rows, of_pixels))
-    return refinement.refined
-
-
-def places(swept: Swept, cube: Cube) -> list[Place]:
-    """Where the islands of each plane belong."""
-    return [
-        Place(plane.image, number, frequency)
-        for plane, number, frequency in zip(
-            swept.planes, cube.numbers, cube.frequencies(), strict=True
-        )
-    ]
+    Args:
+        files: names of its products by kind.
+    """
+    islands = found.islands.islands
+    return provenance.record(
+        found.swept, found.cube, islands, found.config, files, refine=found.refine
+    )

@@ -21,7 +21,7 @@ from cosmodeep_hpc.tiles.fits.image import open_image
 
 def test_a_png_is_what_pillow_reads(tmp_path):
     pixels = np.random.default_rng(1).integers(0, len(palette()), (37, 53), dtype=np.uint8)
-    png.write(tmp_path / "a.png", pixels, palette())
+    (tmp_path / "a.png").write_bytes(png.packed(pixels, palette()))
     with Picture.open(tmp_path / "a.png") as picture:
         picture.verify()
     with Picture.open(tmp_path / "a.png") as picture:

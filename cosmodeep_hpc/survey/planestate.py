@@ -18,11 +18,11 @@ from cosmodeep_hpc.survey.task import Grids, PlaneFacts
 from cosmodeep_hpc.tiles.preprocessing import Level
 
 
-class PlaneSweep:
+class PlaneState:
     """The stripes of a plane: what was measured and classified so far."""
 
     def __init__(self, facts: PlaneFacts, config: Config, card: Card, *, mapped: bool) -> None:
-        """Nothing is done yet."""
+        """Begin with nothing done."""
         self.facts = facts
         self.stripes = facts.layout.stripes(config.classify.batch)
         self.measured: dict[int, NDArray[np.float32]] = {}
