@@ -16,7 +16,7 @@ from cosmodeep_hpc.files import left_beside, make_folder, read_json, replacing
 from cosmodeep_hpc.products import summary
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.products.names import record_of, stem
-from cosmodeep_hpc.products.writing import product_names, write
+from cosmodeep_hpc.products.writing import of_config, product_names, write
 from cosmodeep_hpc.survey.plan import Request, SweepPlan, stamp
 from cosmodeep_hpc.survey.scheduler import SweepOptions
 from cosmodeep_hpc.survey.sweep import sweep
@@ -46,8 +46,20 @@ class ProductFolder:
         """Make the folder, and refuse images that cannot be swept into it together.
 
         Raises:
-            InputError: an image lies in the way of a product, products of two would have one name,
-                there is a table of no sweep, or the folder cannot be written.
+            InputError: as of `spare_images`; there is a table of no sweep, or the folder cannot be
+                written.
+        """
+        self.spare_images(images)
+        make_folder(self.path)
+        if not self.restart:
+            summary.spare_other(self.path / summary.NAME)
+
+    def spare_images(self, images: Sequence[Path]) -> None:
+        """Refuse images that cannot be swept into the folder together.
+
+        Raises:
+            InputError: an image lies in the way of a product, or products of two would have one
+                name.
         """
         products = {name: image for image in images for name in product_names(image)}
         names: dict[str, Path] = {}
@@ -63,9 +75,6 @@ class ProductFolder:
                     f"{image}: its products would be named as those of {other}; rename one, or "
                     "give them different --out folders"
                 )
-        make_folder(self.path)
-        if not self.restart:
-            summary.spare_other(self.path / summary.NAME)
 
     # --- as of `Destination` ---
 
@@ -105,10 +114,12 @@ class ProductFolder:
         return not self.restart and record_of(image, self.path).exists()
 
     def kept(self, image: Path, key: str) -> Outcome | None:
-        """What the record says, if it is of this key and all its products are there."""
+        """What the record says, if it is of this key and all products that are wanted are there."""
         content = _finished(record_of(image, self.path))
-        names = content.get("products", {}).values()
-        if content.get("key") == key and all((self.path / name).exists() for name in names):
+        files = content.get("products", {})
+        made = {kind for kind, name in files.items() if (self.path / name).exists()}
+        wanted = {product.name for product in of_config(self.config, refine=self.refine)}
+        if content.get("key") == key and made == set(files) and wanted <= made:
             return self._outcome(image, content, "kept")
         return None
 

@@ -40,11 +40,11 @@ def _panel(swept: Swept, plane: SweptPlane, panels: int) -> np.ndarray:
     if blank.any():
         outlines.append(Outline(blank, swept.cell, BLUE, "no data"))
     side = SIDE if panels == 1 else SIDE_OF_MANY
-    title = _title(swept, plane)
-    return panel(plane.image, plane.thumbnail, plane.block, title, outlines, side)
+    return panel(plane.image, plane.thumbnail, plane.block, title(swept, plane), outlines, side)
 
 
-def _title(swept: Swept, plane: SweptPlane) -> str:
+def title(swept: Swept, plane: SweptPlane) -> str:
+    """What stands above a plane."""
     signal = plane.signal(swept.threshold)
     where = f" {list(plane.image.plane)}" if len(swept.planes) > 1 else ""
     return (

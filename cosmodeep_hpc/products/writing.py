@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import replacing_together, write_json
 from cosmodeep_hpc.options import nearest
@@ -122,22 +123,22 @@ PRODUCTS = (
 """All products but the record, in the order that they are written in."""
 
 
-def chosen(found: Findings, names: Sequence[str] | None) -> list[Product]:
-    """The products of these names; of the configuration's, as far as there are any, where None.
+def of_config(config: Config, *, refine: bool) -> list[Product]:
+    """The products that a configuration asks for, as far as such a sweep makes them."""
+    wanted = config.classify.products
+    return [p for p in PRODUCTS if p.name in wanted and (refine or not p.refined)]
 
-    Raises:
-        InputError: no such product, or one that this sweep does not make.
-    """
+
+def refuse_unknown(names: Sequence[str], *, refine: bool) -> None:
+    """Raise an InputError where a product is asked for by name that such a sweep does not make."""
     known = {product.name: product for product in PRODUCTS}
-    for name in names or ():
+    for name in names:
         if name not in known:
             raise InputError(
                 f"products: no {name!r}{nearest(name, known)}; expected some of {', '.join(known)}"
             )
-        if known[name].refined and not found.refine:
-            raise InputError(f"products: {name!r} is made with refine alone; classify with it")
-    wanted = found.config.classify.products if names is None else names
-    return [p for p in PRODUCTS if p.name in wanted and (found.refine or not p.refined)]
+        if known[name].refined and not refine:
+            raise InputError(f"products: {name!r} is made with refine alone: classify with it")
 
 
 def product_names(path: Path) -> list[str]:
@@ -147,18 +148,14 @@ def product_names(path: Path) -> list[str]:
     return [f"{stem(path)}.{ending}" for ending in (*plain, *packed, "json")]
 
 
-def write(found: Findings, out: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
-    """Write products of a mosaic, and their record, which it returns.
-
-    Args:
-        names: of the products; those of the configuration where None.
+def write(found: Findings, out: Path) -> dict[str, Any]:
+    """Write the products that the configuration asks for, and their record, which it returns.
 
     Raises:
-        InputError: no such product, the image cannot be read again, the folder cannot be written,
-            or the disk is full; products that were there before are as they were, or new and
-            whole.
+        InputError: the image cannot be read again, the folder cannot be written, or the disk is
+            full; products that were there before are as they were, or new and whole.
     """
-    wanted, path = chosen(found, names), found.swept.path
+    wanted, path = of_config(found.config, refine=found.refine), found.swept.path
     with naming(out, "write in"):  # a record speaks of the products beside it, and of no others
         record_of(path, out).unlink(missing_ok=True)
     files: dict[str, str] = {}

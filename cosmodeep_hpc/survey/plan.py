@@ -109,11 +109,11 @@ class SweepPlan:
     def depends_on(self) -> dict[str, Any]:
         """What probabilities depend on, beside the image."""
         request, card = self.request, self.card
-        rms = request.rms
+        rms, options = request.rms, self.config.as_dict()["classify"]
         return {
             "model": self.model_sha256,
             **({} if card.readings is None else {"rule": [card.f_th, card.n_pix]}),
-            "classify": self.config.as_dict()["classify"],
+            "classify": {name: option for name, option in options.items() if name != "products"},
             "hdu": request.hdu,
             "planes": request.planes,
             "beam": None if request.beam is None else repr(request.beam),
