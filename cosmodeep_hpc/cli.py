@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +13,11 @@ from pathlib import Path
 from cosmodeep_hpc import config
 from cosmodeep_hpc.commandline import build_parser, overrides
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.launcher import launched
 from cosmodeep_hpc.world import World, open_world
+
+FIRST_WORD_SECONDS = 5.0
+"""How long the other ranks leave the first one to say why all end."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,10 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("cosmodeep: interrupted", file=sys.stderr)
         return 130
+    except InputError as error:
+        return stop_unjoined(str(error), 2)
     except (ImportError, RuntimeError) as error:
-        text = " ".join(str(error).split())
-        print(f"cosmodeep: MPI does not start ({text}); run `cosmodeep doctor`", file=sys.stderr)
-        return 1
+        return stop_unjoined(f"MPI does not start ({error}); run `cosmodeep doctor`", 1)
     try:
         settings = world.on_root(lambda: config.load(args.config or written_in(args), changes))
         return int(args.stage(args, settings, world))
@@ -61,6 +67,18 @@ def written_in(args: argparse.Namespace) -> Path | None:
     """The configuration of what the stage goes on with, where none is given."""
     left: Path = args.out / "config.json" if getattr(args, "summary", False) else Path()
     return left if left.is_file() else None
+
+
+def stop_unjoined(text: str, status: int) -> int:
+    """Say once why ranks that could not join end, by the one that its launcher calls the first.
+
+    The others wait for its word: some launchers end all ranks as soon as one has ended.
+    """
+    if launched(os.environ).task == 0:
+        print(f"cosmodeep: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    else:
+        time.sleep(FIRST_WORD_SECONDS)
+    return status
 
 
 def stop(world: World, text: str, status: int, *, everywhere: bool) -> int:

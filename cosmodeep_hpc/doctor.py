@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Literal
 
 from cosmodeep_hpc.facts import Facts, gather
+from cosmodeep_hpc.launcher import launched
 from cosmodeep_hpc.world import open_world
 
 _SET_UP = "run `make env` again; its logs are in .venv/log"
@@ -32,25 +33,6 @@ class Finding:
     subject: str
     found: str
     advice: str = ""
-
-
-def launched(environ: Mapping[str, str]) -> tuple[str, int, int]:
-    """The launcher that started this process, its number of tasks, and this task's number.
-
-    mpirun is asked before Slurm, since it runs inside Slurm's jobs too. A batch script has Slurm's
-    variables as well, but only a step that srun started has `SLURM_STEP_ID`.
-    """
-    for name, size, rank in (
-        ("mpirun", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-        ("mpirun", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
-        ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
-        ("srun", "SLURM_NTASKS", "SLURM_PROCID"),
-        ("mpirun", "PMI_SIZE", "PMI_RANK"),
-    ):
-        in_step = name == "mpirun" or "SLURM_STEP_ID" in environ
-        if in_step and size in environ and rank in environ:
-            return name, int(environ[size]), int(environ[rank])
-    return "", 1, 0
 
 
 def check_mpi(facts: Facts) -> Iterator[Finding]:
@@ -77,20 +59,21 @@ def check_mpi(facts: Facts) -> Iterator[Finding]:
 
 def check_launch(facts: Facts) -> Iterator[Finding]:
     """The ranks, against what the launcher says it started."""
-    launcher, tasks, _ = launched(facts.environ)
+    launch = launched(facts.environ)
+    launcher, tasks = launch.program, launch.tasks
     size = len(facts.ranks)
-    if size == 1 and tasks > 1:
+    if size == 1 and tasks is not None and tasks > 1:
         offer = offered_pmi(facts.environ)
         told = f", though they were offered {offer}" if offer else ""
         found = f"{launcher} started {tasks} tasks, but each is an MPI world of 1{told}"
         yield Finding("fault", "launch", found, advise_launch(facts, launcher, offer))
-    elif size == 1 and not launcher and "PMIX_RANK" in facts.environ:
+    elif size == 1 and tasks is None:
         yield Finding(
             "note",
             "launch",
-            f"task {facts.environ['PMIX_RANK']} of a PMIx launcher that does not say how many it "
-            "started; this MPI world has 1",
-            f"if you asked for more, {facts.mpi.version} does not speak PMIx: use its own mpirun",
+            f"task {launch.task} of {launcher} that does not say how many it started; this MPI "
+            "world has 1",
+            f"if you asked for more, {facts.mpi.version} does not find them: use its own mpirun",
         )
     nodes = [
         f"{host} {', '.join(str(rank.rank) for rank in group)}"
@@ -317,8 +300,8 @@ def _speaks() -> bool:
     try:
         world = open_world()
     except Exception:  # no MPI: a finding by now
-        return launched(os.environ)[2] == 0
-    return world.rank == 0 and (world.size > 1 or launched(os.environ)[2] == 0)
+        return launched(os.environ).task == 0
+    return world.rank == 0 and (world.size > 1 or launched(os.environ).task == 0)
 
 
 if __name__ == "__main__":
