@@ -16,6 +16,7 @@ from cosmodeep_hpc.launcher import launched
 from cosmodeep_hpc.world import open_world
 
 _SET_UP = "run `make env` again; its logs are in .venv/log"
+_EXTRA = "pip install 'cosmodeep_hpc[{}]'"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Finding:
     """One line of the doctor's table.
 
     Attributes:
-        level: "ok"; "note" for what costs speed or comfort; "fault" for what will not work.
+        level: "ok"; "note" for what costs speed or comfort, or is not there and not wanted;
+            "fault" for what will not work.
         subject: what it is about, such as "MPI".
         found: what was found.
         advice: what to do about it, in one line; empty for "ok".
@@ -37,8 +39,17 @@ class Finding:
 
 def check_mpi(facts: Facts) -> Iterator[Finding]:
     """MPI itself, its threads, and that there is one MPI in the process."""
-    if facts.mpi.error:
-        yield Finding("fault", "MPI", facts.mpi.error, f"load your site's MPI module, or {_SET_UP}")
+    if facts.mpi.missing or facts.mpi.error:
+        found = "not installed" if facts.mpi.missing else facts.mpi.error
+        advice = _EXTRA.format("mpi")
+        if facts.mpi.error:
+            advice = f"load your site's MPI module, or {_SET_UP}"
+        yield Finding(
+            "fault" if facts.has_ranks else "note",
+            "MPI",
+            f"{found}; needed for several ranks",
+            advice,
+        )
         return
     yield Finding("ok", "MPI", f"{facts.mpi.version}, thread level {facts.mpi.thread_level}")
     if facts.mpi.thread_level != "MULTIPLE":
@@ -62,12 +73,13 @@ def check_launch(facts: Facts) -> Iterator[Finding]:
     launch = launched(facts.environ)
     launcher, tasks = launch.program, launch.tasks
     size = len(facts.ranks)
-    if size == 1 and tasks is not None and tasks > 1:
+    lonely = size == 1 and bool(facts.mpi.version)
+    if lonely and tasks is not None and tasks > 1:
         offer = offered_pmi(facts.environ)
         told = f", though they were offered {offer}" if offer else ""
         found = f"{launcher} started {tasks} tasks, but each is an MPI world of 1{told}"
         yield Finding("fault", "launch", found, advise_launch(facts, launcher, offer))
-    elif size == 1 and tasks is None:
+    elif lonely and tasks is None:
         yield Finding(
             "note",
             "launch",
@@ -130,6 +142,16 @@ def advise_launch(facts: Facts, launcher: str, offer: str) -> str:
 
 def check_horovod(facts: Facts) -> Iterator[Finding]:
     """Horovod, and that it was built for this job's network and devices."""
+    if facts.horovod.missing:
+        # who has TensorFlow and starts several ranks wants to train on them
+        wanted = len(facts.ranks) > 1 and not facts.tensorflow.missing
+        yield Finding(
+            "fault" if wanted else "note",
+            "Horovod",
+            "not installed: needed to train on several ranks",
+            "`make env`, in a clone of cosmodeep_hpc, builds it",
+        )
+        return
     if facts.horovod.error:
         yield Finding("fault", "Horovod", facts.horovod.error, _SET_UP)
         return
@@ -154,6 +176,15 @@ def check_horovod(facts: Facts) -> Iterator[Finding]:
 
 def check_tensorflow(facts: Facts) -> Iterator[Finding]:
     """TensorFlow, and that it uses what the node has."""
+    if facts.tensorflow.missing:
+        wanted = facts.environ.get("COSMODEEP_ENGINE") == "keras"
+        yield Finding(
+            "fault" if wanted else "note",
+            "TensorFlow",
+            "not installed: needed for training and by COSMODEEP_ENGINE=keras",
+            _EXTRA.format("train"),
+        )
+        return
     if facts.tensorflow.error:
         yield Finding("fault", "TensorFlow", facts.tensorflow.error, _SET_UP)
         return
@@ -268,7 +299,7 @@ def diagnose() -> list[Finding]:
     """Gather the facts of all ranks and examine them; a collective call, the same on every rank."""
     facts = gather()
     findings = examine(facts) if facts is not None else []
-    if facts is not None and facts.mpi.error:
+    if facts is not None and not facts.mpi.version:  # nothing joins the ranks
         return findings
     return open_world().on_root(lambda: findings)
 

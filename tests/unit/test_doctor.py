@@ -293,6 +293,55 @@ def test_where_loops_are_kept_is_what_numba_says(tmp_path, writable):
     assert job.stdout.startswith(str(folder)) if writable else job.stdout.strip() == "None"
 
 
+LIGHT = replace(
+    HEALTHY,
+    ranks=ALONE,
+    mpi=Mpi(missing=True),
+    horovod=Horovod(missing=True),
+    tensorflow=TensorFlow(missing=True),
+)
+
+
+def test_what_is_not_installed_and_not_wanted_is_no_fault():
+    notes = {f.subject: f for f in examine(LIGHT) if f.level == "note"}
+    assert set(notes) == {"MPI", "Horovod", "TensorFlow"} and not faults(LIGHT)
+    assert all("needed " in note.found and note.advice for note in notes.values())
+    assert notes["MPI"].advice == "pip install 'cosmodeep_hpc[mpi]'"
+    assert notes["TensorFlow"].advice == "pip install 'cosmodeep_hpc[train]'"
+
+
+@pytest.mark.parametrize("facts, subject", [
+    (replace(LIGHT, environ=TWO), "MPI"),
+    (replace(LIGHT, environ={"PMIX_RANK": "0"}), "MPI"),
+    # TensorFlow is there, and two ranks
+    (replace(HEALTHY, horovod=Horovod(missing=True)), "Horovod"),
+    (replace(LIGHT, environ={"COSMODEEP_ENGINE": "keras"}), "TensorFlow"),
+    (replace(LIGHT, horovod=Horovod(error="ImportError: libmpi.so.40")), "Horovod"),
+])  # fmt: skip
+def test_what_is_not_there_is_a_fault_where_it_is_wanted(facts, subject):
+    assert [fault.subject for fault in faults(facts)] == [subject]
+
+
+def test_an_mpi_that_does_not_start_is_a_note_for_one_rank():
+    broken = replace(LIGHT, mpi=Mpi(error="RuntimeError: cannot load MPI library"))
+    assert not faults(broken)
+    (note,) = (f for f in examine(broken) if f.subject == "MPI")
+    assert "cannot load MPI library" in note.found and "module" in note.advice
+
+
+def test_ranks_that_classify_without_tensorflow_need_no_horovod():
+    facts = replace(LIGHT, ranks=HEALTHY.ranks, mpi=HEALTHY.mpi)
+    assert not faults(facts)
+
+
+def test_the_doctor_answers_where_mpi_ends_the_process():
+    """In the shell of `srun --pty bash` Open MPI finds no PMI, and ends who starts it."""
+    told = doctor(SLURM_JOB_ID="7", SLURM_STEP_ID="0", SLURM_STEP_NUM_TASKS="1", SLURM_PROCID="0",
+                  SLURM_NTASKS="1", SLURM_LOCALID="0", SLURM_NODELIST="a")  # fmt: skip
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "it ends its process with status" in told.stdout and "no fault found" in told.stdout
+
+
 def test_onednn_off_is_a_note_on_a_cpu_node_and_nothing_on_a_gpu_node():
     slow = replace(HEALTHY, tensorflow=replace(HEALTHY.tensorflow, onednn=False))
     assert [f.advice for f in examine(slow) if f.level == "note"] == [
