@@ -16,15 +16,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
-
 from cosmodeep_hpc import runtime
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.launcher import launched
 
 if TYPE_CHECKING:
     from mpi4py import MPI
+    from numpy.typing import DTypeLike, NDArray
 
 T = TypeVar("T")
 
@@ -199,6 +197,8 @@ class World:
             cleared: whether it is zero. Where every element will be written, leave it: a page of
                 memory is then made by the rank that first writes it, and all ranks do so at once.
         """
+        import numpy as np  # here, so that `cosmodeep --help` does without
+
         if self.local_size == 1:
             return np.zeros(shape, dtype) if cleared else np.empty(shape, dtype)
         from mpi4py import MPI
