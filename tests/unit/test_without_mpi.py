@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from fields import write_pairs
 from launch import command, unlaunched
 
 from cosmodeep_hpc import cli
@@ -83,3 +84,36 @@ def test_mpirun_without_mpi4py_ends_with_one_line_and_status_2():
         "cosmodeep: 2 ranks were started, and Python finds no mpi4py: "
         "pip install 'cosmodeep_hpc[mpi]'"
     ]
+
+
+STAGES = """
+import sys
+for name in ("mpi4py", "horovod"):
+    sys.modules[name] = None  # an import of it fails
+from cosmodeep_hpc import cli
+
+out, pairs, tiles = sys.argv[1:]
+sky = "--sky.mesh 24 --sky.sides [40] --sky.seeds [1] --sky.snapshots [0.05,0.1] --sky.z_far 0.1"
+small = "--instrument.pixels 80 --instrument.pixel_scale 100 --instrument.beam 100"
+seen = f"--model {out}/run --images {pairs}"
+for words in (
+    f"mock --out {out}/mock --images 1 --sky.reach 6 --sky.steps 6 {sky} {small}",
+    f"tiles --images {pairs} --out {out}/tiles",
+    f"train --tiles {tiles} --out {out}/run --train.epochs 1 --train.batch 50",
+    f"evaluate {seen} --out {out}/accuracy",
+    f"compare {seen} --out {out}/compared --compare.finders []",
+    f"classify {pairs}/noise-00000.fits --model {out}/run --out {out}/swept",
+    f"report {seen} --evaluations {out} --out {out}/figures",
+    "bench --steps 2 --train.batch 10",
+    "models robust",
+):
+    assert cli.main(words.split()) == 0, words
+"""
+
+
+@pytest.mark.slow
+def test_every_stage_runs_on_one_rank_without_mpi_and_horovod(tiles, tmp_path):
+    images = write_pairs(tmp_path / "images", 2, (200, 200), seed=7)
+    words = [sys.executable, "-c", STAGES, tmp_path / "out", images, tiles]
+    job = subprocess.run(words, env=unlaunched(), capture_output=True, text=True, timeout=280)
+    assert job.returncode == 0, job.stdout + job.stderr
