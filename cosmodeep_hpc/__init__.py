@@ -6,6 +6,7 @@
 What is named here is imported when it is first asked for: `import cosmodeep_hpc` itself is quick.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,9 @@ _PLACES = {
     "models": "api",
     "open_image": "api",
 }
+
+# which messages are shown is the choice of the program that uses the package
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

@@ -1,26 +1,28 @@
 """The MPI world: who am I, which part of the work is mine, and how all stop together.
 
-Every stage runs alone, under mpirun and under srun; with one rank nothing here communicates.
-mpi4py is imported when a world is opened, so that `cosmodeep --help` does not start MPI.
+Every stage runs alone, under mpirun and under srun. MPI is for several ranks: mpi4py is imported
+when a launcher started them, and one rank does without.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
-
 from cosmodeep_hpc import runtime
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.launcher import launched
 
 if TYPE_CHECKING:
     from mpi4py import MPI
+    from numpy.typing import DTypeLike, NDArray
 
 T = TypeVar("T")
 
@@ -195,6 +197,8 @@ class World:
             cleared: whether it is zero. Where every element will be written, leave it: a page of
                 memory is then made by the rank that first writes it, and all ranks do so at once.
         """
+        import numpy as np  # here, so that `cosmodeep --help` does without
+
         if self.local_size == 1:
             return np.zeros(shape, dtype) if cleared else np.empty(shape, dtype)
         from mpi4py import MPI
@@ -242,7 +246,21 @@ def alone() -> World:
 
 
 def open_world() -> World:
-    """Join the MPI world (of one rank, when started alone)."""
+    """Join the ranks that a launcher started; one rank needs no MPI, and opens none.
+
+    Raises:
+        InputError: there are several ranks, and no mpi4py.
+        ImportError, RuntimeError: there are several ranks, and their MPI does not start.
+    """
+    launch = launched(os.environ)
+    # under a launcher that is not known here the ranks find each other by `python -m mpi4py`
+    if launch.tasks == 1 and "mpi4py.MPI" not in sys.modules:
+        return alone()
+    if find_spec("mpi4py") is None:
+        started = f"{launch.tasks} ranks were started"
+        if launch.tasks is None:
+            started = f"{launch.program} started this rank, perhaps with others"
+        raise InputError(f"{started}, and Python finds no mpi4py: pip install 'cosmodeep_hpc[mpi]'")
     runtime.before_mpi()
     from mpi4py import MPI
 

@@ -76,11 +76,7 @@ class Classification:
 
     @cached_property
     def islands(self) -> QTable:
-        """The catalogue of islands: the columns and units of its file, a row an island.
-
-        Raises:
-            InputError: the image cannot be read again.
-        """
+        """The catalogue of islands: the columns and units of its file, a row an island."""
         about = {"image": self._swept.name, "model": self.model.path.name, "notes": self.notes}
         return catalogue.table(self._findings.catalogue, about)
 
@@ -165,10 +161,11 @@ class Classification:
 
     def __repr__(self) -> str:
         tiles = self.record["tiles"]
-        total = sum(tiles.values())
+        total, count = sum(tiles.values()), self.record["islands"]
+        islands = f"{count} island{'s' * (count != 1)}"
         return (
             f"<{type(self).__name__} of {self._swept.name}: {tiles['signal']} of {total} tiles "
-            f"signal (probability >= {self.threshold:.3g}), {self.record['islands']} islands, "
+            f"signal (probability >= {self.threshold:.3g}), {islands}, "
             f"{tiles['no_data']} without data, by {self.model.path.name}>"
         )
 
@@ -181,6 +178,9 @@ class Classification:
         coded = base64.b64encode(self._repr_png_()).decode()
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
         shown = self.islands[list(COLUMNS)][:SHOWN]
+        for column in shown.itercols():
+            if column.dtype.kind == "f":
+                column.info.format = ".6g"
         more = len(self.islands) - len(shown)
         return (
             f"<p>{html.escape(repr(self)[1:-1])}</p>"

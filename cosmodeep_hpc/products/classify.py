@@ -111,11 +111,12 @@ def classified(plan: SweepPlan) -> Classification:
     memory = Memory()
     try:
         sweep(plan, memory, alone(), SweepOptions(strict=True))
+        assert memory.swept is not None  # no image fails silently where the sweep is strict
+        found = Findings(memory.swept, plan.config, plan.request.refine)
+        _ = found.catalogue  # measured now: the image may be changed before it is asked for
     except BaseException:
         memory.scratch.remove()
         raise
-    assert memory.swept is not None  # no image fails silently where the sweep is strict
-    found = Findings(memory.swept, plan.config, plan.request.refine)
     return Classification(found, memory.scratch)
 
 

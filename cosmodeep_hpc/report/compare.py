@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ from cosmodeep_hpc.tiles.make import fingerprint_of
 from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
 from cosmodeep_hpc.world import World
 
+logger = logging.getLogger(__name__)
+
 RESULT, FIGURE = "compare.json", "compare.png"
 
 
@@ -36,7 +39,6 @@ def run(
     *,
     choose: Path | None = None,
     progress: Callable[..., None] = lambda done, total, note="": None,
-    note: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Judge every detector by the tiles of every pair; a collective call.
 
@@ -48,7 +50,6 @@ def run(
         choose: folder of other pairs, by which settings and thresholds of all detectors but the
             model, which has that of its operating point, are chosen; None: on `images`.
         progress: called with (images done, images in all).
-        note: called on rank 0 with lines for the user.
 
     Returns:
         the content of `compare.json`.
@@ -62,7 +63,7 @@ def run(
     absent = world.on_root(lambda: finders.missing(config.compare.finders))
     if world.is_root:
         for line in absent.values():
-            note(line)
+            logger.warning("%s", line)
     runtime.start_backend(world)
     trained = modelfile.load(model, config.classify.point, config.rule)
     own = Rule(trained.card.n_pix, trained.card.f_th)
@@ -96,7 +97,7 @@ def run(
             raise InputError(f"{images}: no tile of {size} x {size} pixels that all have data")
         result = summary(request, judged, chosen_on, tuple(absent))
         for line in result["failures"]:
-            note(line)
+            logger.warning("%s", line)
         write_json(out / RESULT, result)
         comparisonfigure.draw(result, out / FIGURE)
         config.write(out / "config.json")
