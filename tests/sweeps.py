@@ -107,8 +107,9 @@ def swept(
 
 
 def written(
-    made: Swept, folder: Path, config: Config | None = None, *, refine: bool = True, names=None
+    made: Swept, folder: Path, config: Config | None = None, *, refine: bool = True
 ) -> dict[str, Path]:
     """Write the products of a swept mosaic: their files by kind."""
-    record = writing.write(Findings(made, config or Config(), refine), folder, names)
+    config = config or Config()
+    record = writing.write(Findings(made, config, refine), config, folder)
     return {kind: folder / name for kind, name in record["products"].items()}

@@ -61,7 +61,7 @@ def beam_of(beam: Any) -> Beam | None:
     if all(hasattr(beam, name) for name in ("major", "minor", "pa")):
         beam = (beam.major, beam.minor, beam.pa)
     try:
-        sides = [beam, beam] if np.ndim(beam) == 0 else list(beam)
+        sides = list(beam) if isinstance(beam, list | tuple) or np.ndim(beam) else [beam, beam]
         widths = [_number(side, u.arcsec) for side in sides[:2]]
         angles = [_number(angle, u.deg) for angle in sides[2:]]
         return Beam(*widths, *angles)

@@ -93,7 +93,7 @@ class Classification:
     @cached_property
     def record(self) -> dict[str, Any]:
         """How it came about: the content of the record that `write` leaves, without products."""
-        return writing.record_with(self._findings, {})
+        return writing.record_with(self._findings, self._findings.config, {})
 
     def plot(self, ax: Any = None, plane: int = 0, *, image: bool = True) -> Any:
         """Draw a plane in grey with signal outlined in red and missing data in blue.
@@ -146,17 +146,16 @@ class Classification:
             InputError: no such product, files in the way, a folder that cannot be written, or the
                 image cannot be read again.
         """
-        found = self._findings
+        found, config = self._findings, self._findings.config
         if products is not None:
             writing.refuse_unknown(products, refine=found.refine)
             changes: dict[str, Any] = {"products": tuple(products)}
-            section = replace(found.config.classify, **changes)
-            found = replace(found, config=replace(found.config, classify=section))
-        place = ProductFolder(Path(folder), found.config, found.refine, overwrite)
+            config = replace(config, classify=replace(config.classify, **changes))
+        place = ProductFolder(Path(folder), config, found.refine, overwrite)
         place.spare_images([self._swept.path])
         make_folder(place.path)
         with place.claimed(self._swept.path):
-            record = writing.write(found, place.path)
+            record = writing.write(found, config, place.path)
         return {kind: place.path / name for kind, name in record["products"].items()}
 
     def __repr__(self) -> str:

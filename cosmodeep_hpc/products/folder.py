@@ -139,7 +139,7 @@ class ProductFolder:
 
     def take(self, swept: Swept) -> Outcome:
         """Write the products."""
-        record = write(Findings(swept, self.config, self.refine), self.path)
+        record = write(Findings(swept, self.config, self.refine), self.config, self.path)
         return self._outcome(swept.path, record, "done")
 
     def leave(self, image: Path) -> None:

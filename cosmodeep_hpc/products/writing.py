@@ -148,14 +148,17 @@ def product_names(path: Path) -> list[str]:
     return [f"{stem(path)}.{ending}" for ending in (*plain, *packed, "json")]
 
 
-def write(found: Findings, out: Path) -> dict[str, Any]:
-    """Write the products that the configuration asks for, and their record, which it returns.
+def write(found: Findings, config: Config, out: Path) -> dict[str, Any]:
+    """Write the products that a configuration asks for, and their record, which it returns.
+
+    Args:
+        config: that of the sweep, or the same with other products asked for.
 
     Raises:
         InputError: the image cannot be read again, the folder cannot be written, or the disk is
             full; products that were there before are as they were, or new and whole.
     """
-    wanted, path = of_config(found.config, refine=found.refine), found.swept.path
+    wanted, path = of_config(config, refine=found.refine), found.swept.path
     with naming(out, "write in"):  # a record speaks of the products beside it, and of no others
         record_of(path, out).unlink(missing_ok=True)
     files: dict[str, str] = {}
@@ -165,18 +168,17 @@ def write(found: Findings, out: Path) -> dict[str, Any]:
             with naming(file, "write"):
                 product.write(found, beside(file))
             files[product.name] = file.name
-    record = record_with(found, files)
+    record = record_with(found, config, files)
     write_json(record_of(path, out), record)
     return record
 
 
-def record_with(found: Findings, files: dict[str, str]) -> dict[str, Any]:
+def record_with(found: Findings, config: Config, files: dict[str, str]) -> dict[str, Any]:
     """The content of the record: how a mosaic was swept and what was found.
 
     Args:
+        config: as of `write`.
         files: names of its products by kind.
     """
     islands = found.islands.islands
-    return provenance.record(
-        found.swept, found.cube, islands, found.config, files, refine=found.refine
-    )
+    return provenance.record(found.swept, found.cube, islands, config, files, refine=found.refine)

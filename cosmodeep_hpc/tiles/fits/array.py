@@ -113,11 +113,10 @@ class ImageArray:
         numbers = self.numbers
         digest = hashlib.sha256(f"{numbers.dtype.str} {numbers.shape} {self.header!r}".encode())
         for array in (numbers, self.missing):
-            if array is None:
+            if array is None or array.size == 0:
                 continue
-            flat = array.reshape(len(array), -1)
-            rows = max(1, AT_ONCE // max(1, flat.shape[1] * array.itemsize))
-            for part in chunks(flat, rows):
+            rows = max(1, AT_ONCE * len(array) // array.nbytes)
+            for part in chunks(array, rows):
                 digest.update(np.ascontiguousarray(part).data.cast("B"))
         return digest.hexdigest()
 
