@@ -25,11 +25,10 @@ from astropy.io import fits
 
 from cosmodeep_hpc.commandline import PAPERS_MODEL
 from cosmodeep_hpc.config import load
-from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.learn import modelfile
-from cosmodeep_hpc.survey import sweep
-from cosmodeep_hpc.survey.task import Request
+from cosmodeep_hpc.products.folder import ProductFolder, classify_into
+from cosmodeep_hpc.survey.plan import Request
 from cosmodeep_hpc.world import World, open_world
 
 PIXEL, NOISE = 9.6, 0.88e-7  # arcsec, Jy/arcsec^2: those of the model's training
@@ -84,12 +83,12 @@ def run(words: argparse.Namespace, world: World) -> None:
         writer.start()
         writer.join()
     world.comm.Barrier()
-    backend.start(world)
-    modelfile.load(words.model)
+    modelfile.load_on_ranks(words.model, world=world)
     before, start = held(), time.perf_counter()
     config = load(None, [("classify.compress_mask", str(filled < words.side).lower())])
     out = words.folder / "products"
-    done = sweep.run(config, words.model, [path], out, world, Request(), restart=True)
+    folder = ProductFolder(out, config, restart=True)
+    done = classify_into(folder, [path], Request(model=words.model), world)
     seconds = time.perf_counter() - start
     each = world.comm.gather((before, held()))
     if each is None or not done:

@@ -27,17 +27,17 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.images import NOISE, write_pair
-from cosmodeep_hpc import workpool
 from cosmodeep_hpc.config import load
-from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.engine.network import read
 from cosmodeep_hpc.learn import modelfile, network
 from cosmodeep_hpc.learn.classifier import outputs, probabilities
 from cosmodeep_hpc.learn.modelfile import TrainedModel
-from cosmodeep_hpc.survey.foreman import Sweep
+from cosmodeep_hpc.products.folder import ProductFolder
+from cosmodeep_hpc.survey.plan import Request, SweepPlan
+from cosmodeep_hpc.survey.scheduler import SweepOptions
+from cosmodeep_hpc.survey.sweep import sweep as survey_sweep
 from cosmodeep_hpc.survey.swept import Swept
-from cosmodeep_hpc.survey.task import Outcome, Request
-from cosmodeep_hpc.survey.worker import Worker
+from cosmodeep_hpc.survey.task import Outcome
 from cosmodeep_hpc.tiles.fits.mosaic import open_image
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
 from cosmodeep_hpc.tiles.tiling import coverage, cut
@@ -106,32 +106,27 @@ def save_weights(model: TrainedModel, path: Path) -> None:
     np.savez(path, **weights, window=preprocessing.window, size=preprocessing.tile_size)
 
 
+class Nowhere(ProductFolder):
+    """A folder that no products are written to."""
+
+    def take(self, swept: Swept) -> Outcome:
+        """Leave it."""
+        return Outcome(path=swept.path, state="done")
+
+
 def sweep(
     world: World, model: TrainedModel, images: list[Path], out: Path, *, products: bool
 ) -> None:
     """Sweep images, with or without their products, into the empty folder `out`."""
-    config, request = load(None, []), Request()
-
-    def leave(swept: Swept) -> Outcome:
-        return Outcome(path=swept.path, state="done")
-
-    foreman = Sweep(
-        config,
-        request,
-        images,
-        out,
-        model.card,
-        "0" * 64,
-        at_once=1,
-        strict=True,
-        restart=True,
-        is_stopped=lambda: False,
-        progress=lambda *words: None,
-        note=print,
+    plan = SweepPlan(
+        images=tuple(images),
+        model=model,
+        model_sha256="0" * 64,
+        config=load(None, []),
+        request=Request(),
     )
-    write = None if products else leave
-    worker = Worker(config, request, images, out, model, "0" * 64, write=write)
-    workpool.work(world, foreman, worker.prepare, worker.finish)
+    kind = ProductFolder if products else Nowhere
+    survey_sweep(plan, kind(out, plan.config, restart=True), world, SweepOptions(strict=True))
 
 
 def prepare(path: Path, preprocessing: Preprocessing, level: Level) -> None:
@@ -164,13 +159,12 @@ def main() -> None:
     os.sched_setaffinity(0, cores[-words.cores :])
     print(f"{words.cores} of {len(cores)} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     world = open_world()
-    backend.start(world)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number in range(words.images):
             write_pair(folder, number, SIDE)
         images = sorted(folder.glob("noise-*.fits"))
-        model = modelfile.load(words.model or make_model(folder), threads=words.cores)
+        model = modelfile.load_on_ranks(words.model or make_model(folder), world=world)
         preprocessing = model.card.preprocessing
         level = preprocessing.measure(open_image(images[0]))
         window = preprocessing.window

@@ -1,3 +1,60 @@
-"""COSMODEEP: deep learning that finds the diffuse radio emission of the cosmic web, on clusters."""
+"""COSMODEEP: deep learning that finds the diffuse radio emission of the cosmic web.
+
+    import cosmodeep_hpc as cd
+    found = cd.classify("mosaic.fits")
+
+What is named here is imported when it is first asked for: `import cosmodeep_hpc` itself is quick.
+"""
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cosmodeep_hpc.api import evaluate, load_model, mock, models, open_image
+    from cosmodeep_hpc.config import Config
+    from cosmodeep_hpc.errors import InputError
+    from cosmodeep_hpc.products.classify import classify
+    from cosmodeep_hpc.tiles.tileset import TileSet
 
 __version__ = "0.1.0"
+__all__ = [
+    "Config",
+    "InputError",
+    "TileSet",
+    "__version__",
+    "classify",
+    "evaluate",
+    "load_model",
+    "mock",
+    "models",
+    "open_image",
+]
+
+_PLACES = {
+    "Config": "config",
+    "InputError": "errors",
+    "TileSet": "tiles.tileset",
+    "classify": "products.classify",
+    "evaluate": "api",
+    "load_model": "api",
+    "mock": "api",
+    "models": "api",
+    "open_image": "api",
+}
+
+# which messages are shown is the choice of the program that uses the package
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is public, when it is asked for."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

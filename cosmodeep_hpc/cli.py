@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
-import traceback
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from cosmodeep_hpc import config
+from cosmodeep_hpc import __version__, config, messages
 from cosmodeep_hpc.commandline import build_parser, overrides
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.launcher import launched
 from cosmodeep_hpc.world import World, open_world
+
+logger = logging.getLogger(__name__)
+
+FIRST_WORD_SECONDS = 5.0
+"""How long the other ranks leave the first one to say why all end."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,30 +40,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("cosmodeep: interrupted", file=sys.stderr)
         return 130
-    except (ImportError, RuntimeError) as error:
-        text = " ".join(str(error).split())
-        print(f"cosmodeep: MPI does not start ({text}); run `cosmodeep doctor`", file=sys.stderr)
-        return 1
-    try:
-        settings = world.on_root(lambda: config.load(args.config or written_in(args), changes))
-        return int(args.stage(args, settings, world))
-    except KeyboardInterrupt:
-        return stop(world, "interrupted", 130, everywhere=False)
     except InputError as error:
-        if args.debug:
-            traceback.print_exc()
-        return stop(world, str(error), 2, everywhere=hasattr(error, "known_to_all"))
-    except PermissionError as error:  # also of a folder that a user may not even look into
-        if args.debug:
-            traceback.print_exc()
-        text = f"{error.filename or 'a file'}: {error.strerror}; ask its owner, or choose another"
-        return stop(world, text, 2, everywhere=hasattr(error, "known_to_all"))
-    except Exception as error:
-        if args.debug:
-            traceback.print_exc()
-        hint = "" if args.debug else " (add --debug for the traceback)"
-        text = f"fault: {type(error).__name__}: {error}{hint}"
-        return stop(world, text, 1, everywhere=hasattr(error, "known_to_all"))
+        return stop_unjoined(str(error), 2)
+    except (ImportError, RuntimeError) as error:
+        return stop_unjoined(f"MPI does not start ({error}); run `cosmodeep doctor`", 1)
+    quiet, verbose, debug = args.quiet, args.verbose, args.debug
+    with messages.shown(world, quiet=quiet, verbose=verbose, debug=debug), ExitStack() as files:
+        try:
+            if args.log is not None:
+                files.enter_context(messages.kept(world, args.log))
+            logger.debug("cosmodeep %s: %s on %d ranks", __version__, args.command, world.size)
+            settings = world.on_root(lambda: config.load(args.config or written_in(args), changes))
+            return int(args.stage(args, settings, world))
+        except KeyboardInterrupt:
+            return stop(world, "interrupted", 130, everywhere=False)
+        except InputError as error:
+            return stop(world, str(error), 2, everywhere=hasattr(error, "known_to_all"))
+        except PermissionError as error:  # also of a folder that a user may not even look into
+            name = error.filename or "a file"
+            text = f"{name}: {error.strerror}; ask its owner, or choose another"
+            return stop(world, text, 2, everywhere=hasattr(error, "known_to_all"))
+        except Exception as error:
+            hint = "" if debug else " (add --debug for the traceback)"
+            text = f"fault: {type(error).__name__}: {error}{hint}"
+            return stop(world, text, 1, everywhere=hasattr(error, "known_to_all"))
 
 
 def written_in(args: argparse.Namespace) -> Path | None:
@@ -63,18 +72,30 @@ def written_in(args: argparse.Namespace) -> Path | None:
     return left if left.is_file() else None
 
 
+def stop_unjoined(text: str, status: int) -> int:
+    """Say once why ranks that could not join end, by the one that its launcher calls the first.
+
+    The others wait for its word: some launchers end all ranks as soon as one has ended.
+    """
+    if launched(os.environ).task == 0:
+        print(f"cosmodeep: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    else:
+        time.sleep(FIRST_WORD_SECONDS)
+    return status
+
+
 def stop(world: World, text: str, status: int, *, everywhere: bool) -> int:
     """Say why the job ends, in one line, and end it on all ranks.
 
     Where every rank has the same error, rank 0 speaks and all return; a rank that fails alone
-    takes the others, which may be waiting for it, down with it.
+    takes the others, which may be waiting for it, down with it. Call it where the error is
+    handled, whose traceback goes with it.
     """
-    line = " ".join(text.split())
     alone = world.size == 1
     if alone or everywhere:
         if world.is_root:
-            print(f"cosmodeep: {line}", file=sys.stderr, flush=True)
+            logger.error("%s", text, exc_info=True)
         return status
-    print(f"cosmodeep: rank {world.rank}: {line}", file=sys.stderr, flush=True)
+    logger.error("rank %d: %s", world.rank, text, exc_info=True)
     world.abort(status)
     return status

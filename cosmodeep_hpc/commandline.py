@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cosmodeep_hpc import __version__, stages
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.sections.survey import DEFAULT_MODEL
 from cosmodeep_hpc.world import World
 
-# of the models that ship with the package: that to classify with, and that of the paper's figures
-DEFAULT_MODEL, PAPERS_MODEL = "robust", "paper-npix40"
+if TYPE_CHECKING:
+    from cosmodeep_hpc.survey.plan import Request
+
+PAPERS_MODEL = "paper-npix40"  # of the models that ship with the package, that of the figures
+
+STAGES = {
+    "mock": "Make Sky and Noise images from simulated boxes, or from another simulation's output.",
+    "tiles": "Cut Sky/Noise pairs into labelled tiles in HDF5 shards, or draw a sheet of a shard.",
+    "train": "Train the network, data-parallel over ranks; a run folder with checkpoints goes on.",
+    "tune": "Search the best learning rate, batch and epochs, run by run, or sum a search up.",
+    "evaluate": "Accuracy of a model on Sky/Noise pairs it was not trained on, with pictures.",
+    "compare": "A model beside PyBDSF, Aegean, plain detectors and the ideal limit, tile by tile.",
+    "classify": "Sweep mosaics: masks, islands, regions and pictures of the signal in each.",
+    "bench": "Time the training step on this job's ranks, and predict it on 1 to 4096.",
+    "report": "Draw the figures and tables of the paper from what the other stages made.",
+    "models": "List the models that ship with the package, or print the card of one.",
+    "config": "Print every option with its value, unit and meaning, as TOML.",
+    "doctor": "Check MPI, Horovod, HDF5, TensorFlow, GPUs, Slurm; say what to do about faults.",
+}
+"""What each command does; not a docstring, of which `python -OO` has none."""
 
 Stage = Callable[[argparse.Namespace, Config, World], int]
 
@@ -31,7 +51,11 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     common = Parser(add_help=False)
     common.add_argument("--config", type=Path, metavar="FILE", help="TOML file of options")
-    common.add_argument("--debug", action="store_true", help="show a traceback on a fault")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    loudness = common.add_mutually_exclusive_group()
+    loudness.add_argument("--quiet", action="store_true", help="say errors and results only")
+    loudness.add_argument("--verbose", action="store_true", help="say details too")
+    common.add_argument("--log", type=Path, metavar="FILE", help="add all messages to a file")
     parser = Parser(
         prog="cosmodeep",
         description="Find the diffuse radio emission of the cosmic web in survey images.",
@@ -43,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, stage: Stage) -> argparse.ArgumentParser:
-        text = (stage.__doc__ or "").splitlines()[0]
+        text = STAGES[name]
         sub = commands.add_parser(
             name, help=text, description=text, parents=[common], allow_abbrev=False
         )
@@ -186,9 +210,32 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("models", stages.models)
     sub.add_argument("name", nargs="?", metavar="NAME", help="print the card of this model")
     command("config", stages.show_config)
-    text = "Check MPI, Horovod, HDF5, TensorFlow, GPUs and Slurm, and say what to do about faults."
+    text = STAGES["doctor"]
     commands.add_parser("doctor", help=text, description=text, allow_abbrev=False)
     return parser
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """What the command line of `classify` says of model and images.
+
+    Raises:
+        InputError: a beam that is none.
+    """
+    from cosmodeep_hpc.sky.beam import Beam
+    from cosmodeep_hpc.survey.plan import Request
+
+    rms = args.rms
+    with suppress(TypeError, ValueError):  # not given, or the name of a map
+        rms = float(rms)
+    return Request(
+        model=args.model,
+        hdu=int(args.hdu) if args.hdu and args.hdu.isdecimal() else args.hdu,
+        planes=None if args.plane is None else tuple(sorted(set(args.plane))),
+        beam=None if args.beam is None else Beam(*args.beam),
+        rms=Path(rms) if isinstance(rms, str) else rms,
+        threshold=args.threshold,
+        refine=args.refine,
+    )
 
 
 def named(word: str) -> Path:

@@ -12,9 +12,11 @@ from itertools import groupby
 from typing import Literal
 
 from cosmodeep_hpc.facts import Facts, gather
+from cosmodeep_hpc.launcher import launched
 from cosmodeep_hpc.world import open_world
 
 _SET_UP = "run `make env` again; its logs are in .venv/log"
+_EXTRA = "pip install 'cosmodeep_hpc[{}]'"
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Finding:
     """One line of the doctor's table.
 
     Attributes:
-        level: "ok"; "note" for what costs speed or comfort; "fault" for what will not work.
+        level: "ok"; "note" for what costs speed or comfort, or is not there and not wanted;
+            "fault" for what will not work.
         subject: what it is about, such as "MPI".
         found: what was found.
         advice: what to do about it, in one line; empty for "ok".
@@ -34,29 +37,19 @@ class Finding:
     advice: str = ""
 
 
-def launched(environ: Mapping[str, str]) -> tuple[str, int, int]:
-    """The launcher that started this process, its number of tasks, and this task's number.
-
-    mpirun is asked before Slurm, since it runs inside Slurm's jobs too. A batch script has Slurm's
-    variables as well, but only a step that srun started has `SLURM_STEP_ID`.
-    """
-    for name, size, rank in (
-        ("mpirun", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-        ("mpirun", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
-        ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
-        ("srun", "SLURM_NTASKS", "SLURM_PROCID"),
-        ("mpirun", "PMI_SIZE", "PMI_RANK"),
-    ):
-        in_step = name == "mpirun" or "SLURM_STEP_ID" in environ
-        if in_step and size in environ and rank in environ:
-            return name, int(environ[size]), int(environ[rank])
-    return "", 1, 0
-
-
 def check_mpi(facts: Facts) -> Iterator[Finding]:
     """MPI itself, its threads, and that there is one MPI in the process."""
-    if facts.mpi.error:
-        yield Finding("fault", "MPI", facts.mpi.error, f"load your site's MPI module, or {_SET_UP}")
+    if facts.mpi.missing or facts.mpi.error:
+        found = "not installed" if facts.mpi.missing else facts.mpi.error
+        advice = _EXTRA.format("mpi")
+        if facts.mpi.error:
+            advice = f"load your site's MPI module, or {_SET_UP}"
+        yield Finding(
+            "fault" if facts.has_ranks else "note",
+            "MPI",
+            f"{found}; needed for several ranks",
+            advice,
+        )
         return
     yield Finding("ok", "MPI", f"{facts.mpi.version}, thread level {facts.mpi.thread_level}")
     if facts.mpi.thread_level != "MULTIPLE":
@@ -77,20 +70,22 @@ def check_mpi(facts: Facts) -> Iterator[Finding]:
 
 def check_launch(facts: Facts) -> Iterator[Finding]:
     """The ranks, against what the launcher says it started."""
-    launcher, tasks, _ = launched(facts.environ)
+    launch = launched(facts.environ)
+    launcher, tasks = launch.program, launch.tasks
     size = len(facts.ranks)
-    if size == 1 and tasks > 1:
+    lonely = size == 1 and bool(facts.mpi.version)
+    if lonely and tasks is not None and tasks > 1:
         offer = offered_pmi(facts.environ)
         told = f", though they were offered {offer}" if offer else ""
         found = f"{launcher} started {tasks} tasks, but each is an MPI world of 1{told}"
         yield Finding("fault", "launch", found, advise_launch(facts, launcher, offer))
-    elif size == 1 and not launcher and "PMIX_RANK" in facts.environ:
+    elif lonely and tasks is None:
         yield Finding(
             "note",
             "launch",
-            f"task {facts.environ['PMIX_RANK']} of a PMIx launcher that does not say how many it "
-            "started; this MPI world has 1",
-            f"if you asked for more, {facts.mpi.version} does not speak PMIx: use its own mpirun",
+            f"task {launch.task} of {launcher} that does not say how many it started; this MPI "
+            "world has 1",
+            f"if you asked for more, {facts.mpi.version} does not find them: use its own mpirun",
         )
     nodes = [
         f"{host} {', '.join(str(rank.rank) for rank in group)}"
@@ -147,6 +142,16 @@ def advise_launch(facts: Facts, launcher: str, offer: str) -> str:
 
 def check_horovod(facts: Facts) -> Iterator[Finding]:
     """Horovod, and that it was built for this job's network and devices."""
+    if facts.horovod.missing:
+        # who has TensorFlow and starts several ranks wants to train on them
+        wanted = len(facts.ranks) > 1 and not facts.tensorflow.missing
+        yield Finding(
+            "fault" if wanted else "note",
+            "Horovod",
+            "not installed: needed to train on several ranks",
+            "`make env`, in a clone of cosmodeep_hpc, builds it",
+        )
+        return
     if facts.horovod.error:
         yield Finding("fault", "Horovod", facts.horovod.error, _SET_UP)
         return
@@ -171,6 +176,15 @@ def check_horovod(facts: Facts) -> Iterator[Finding]:
 
 def check_tensorflow(facts: Facts) -> Iterator[Finding]:
     """TensorFlow, and that it uses what the node has."""
+    if facts.tensorflow.missing:
+        wanted = facts.environ.get("COSMODEEP_ENGINE") == "keras"
+        yield Finding(
+            "fault" if wanted else "note",
+            "TensorFlow",
+            "not installed: needed for training and by COSMODEEP_ENGINE=keras",
+            _EXTRA.format("train"),
+        )
+        return
     if facts.tensorflow.error:
         yield Finding("fault", "TensorFlow", facts.tensorflow.error, _SET_UP)
         return
@@ -285,7 +299,7 @@ def diagnose() -> list[Finding]:
     """Gather the facts of all ranks and examine them; a collective call, the same on every rank."""
     facts = gather()
     findings = examine(facts) if facts is not None else []
-    if facts is not None and facts.mpi.error:
+    if facts is not None and not facts.mpi.version:  # nothing joins the ranks
         return findings
     return open_world().on_root(lambda: findings)
 
@@ -317,8 +331,8 @@ def _speaks() -> bool:
     try:
         world = open_world()
     except Exception:  # no MPI: a finding by now
-        return launched(os.environ)[2] == 0
-    return world.rank == 0 and (world.size > 1 or launched(os.environ)[2] == 0)
+        return launched(os.environ).task == 0
+    return world.rank == 0 and (world.size > 1 or launched(os.environ).task == 0)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,17 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module
+from importlib.util import find_spec
 
+from cosmodeep_hpc.launcher import launched
 from cosmodeep_hpc.runtime import before_mpi, start_tensorflow
-from cosmodeep_hpc.world import World, open_world
+from cosmodeep_hpc.world import World, alone, open_world
+
+MPI_SECONDS = 60.0
+"""How long MPI may take to start one rank."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +49,14 @@ class Mpi:
     """The MPI library of this process.
 
     Attributes:
-        error: why it could not be used; the rest is empty then. The same for the libraries below.
+        missing: whether it is not installed. The same for the libraries below, as is `error`.
+        error: why it could not be used; the rest is empty then.
         version: its name and version, such as "Open MPI 4.1.4".
         thread_level: "SINGLE", "FUNNELED", "SERIALIZED" or "MULTIPLE".
         libraries: the paths of every MPI library in this process; more than one is a fault.
     """
 
+    missing: bool = False
     error: str = ""
     version: str = ""
     thread_level: str = ""
@@ -60,6 +67,7 @@ class Mpi:
 class Horovod:
     """Horovod and what it was built with."""
 
+    missing: bool = False
     error: str = ""
     version: str = ""
     mpi: bool = False
@@ -71,6 +79,7 @@ class Horovod:
 class TensorFlow:
     """TensorFlow, whether it was built for GPUs, and whether it uses oneDNN."""
 
+    missing: bool = False
     error: str = ""
     version: str = ""
     cuda: bool = False
@@ -126,6 +135,11 @@ class Facts:
         return next((self.environ[name] for name in names if name in self.environ), "")
 
     @property
+    def has_ranks(self) -> bool:
+        """Whether there are several ranks, or may be: what a launcher started, if not MPI's."""
+        return len(self.ranks) > 1 or launched(self.environ).tasks != 1
+
+    @property
     def has_gpus(self) -> bool:
         """Whether any rank may use a GPU."""
         return any(rank.gpus for rank in self.ranks)
@@ -176,6 +190,8 @@ def _one_line(error: Exception) -> str:
 
 
 def _horovod() -> Horovod:
+    if find_spec("horovod") is None:
+        return Horovod(missing=True)
     try:
         import horovod
         import horovod.tensorflow as hvd
@@ -190,10 +206,12 @@ def _horovod() -> Horovod:
         return Horovod(error=_one_line(error))
 
 
-def _tensorflow(world: World | None) -> TensorFlow:
-    """TensorFlow started as every stage starts it; a collective call."""
+def _tensorflow(world: World) -> TensorFlow:
+    """TensorFlow started as training starts it; a collective call."""
+    if find_spec("tensorflow") is None:
+        return TensorFlow(missing=True)
     try:
-        tf = start_tensorflow(world) if world else import_module("tensorflow")
+        tf = start_tensorflow(world)
         from tensorflow.python.util._pywrap_util_port import IsMklEnabled
 
         return TensorFlow(
@@ -248,23 +266,51 @@ def _facts(ranks: tuple[Rank, ...], mpi: Mpi, tensorflow: TensorFlow) -> Facts:
     )
 
 
-def gather() -> Facts | None:
-    """The facts of the job on rank 0, None on the others; a collective call."""
-    before_mpi()
-    gpus = visible_gpus(_output("nvidia-smi", "-L"), os.environ.get("CUDA_VISIBLE_DEVICES"))
-    alone = Rank(rank=0, host=os.uname().nodename, local_rank=0, gpus=gpus)
+def _starts_alone() -> str:
+    """Why MPI does not start, empty if it does; tried in a process that it may end."""
+    command = [sys.executable, "-c", "from mpi4py import MPI"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=MPI_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"it does not start within {MPI_SECONDS:.0f} s"
+    if done.returncode == 0:
+        return ""
+    said = [line for line in done.stderr.splitlines() if line.strip("- ")]
+    if "Traceback" in done.stderr:
+        return said[-1]
+    return f"it ends its process with status {done.returncode}: {' '.join(said[:3])}"
+
+
+def _mpi() -> Mpi:
+    """The MPI library of this process, started."""
+    if find_spec("mpi4py") is None:
+        return Mpi(missing=True)
+    if launched(os.environ).tasks == 1 and "mpi4py.MPI" not in sys.modules:
+        failure = _starts_alone()
+        if failure:
+            return Mpi(error=failure)
     try:
         from mpi4py import MPI
-
-        world = open_world()
-    except Exception as error:  # no MPI library, or one that cannot start: the finding
-        return _facts((alone,), Mpi(error=_one_line(error)), _tensorflow(None))
-    tensorflow = _tensorflow(world)
-    ranks = world.comm.gather(replace(alone, rank=world.rank, local_rank=world.local_rank))
+    except Exception as error:  # likewise
+        return Mpi(error=_one_line(error))
     vendor, version = MPI.get_vendor()
     levels = ("SINGLE", "FUNNELED", "SERIALIZED", "MULTIPLE")
-    mpi = Mpi(
+    return Mpi(
         version=f"{vendor} {'.'.join(map(str, version))}",
         thread_level={getattr(MPI, f"THREAD_{name}"): name for name in levels}[MPI.Query_thread()],
     )
+
+
+def gather() -> Facts | None:
+    """The facts of the job on rank 0, None on the others; a collective call.
+
+    Ranks that MPI does not join have their own, each of itself.
+    """
+    before_mpi()
+    gpus = visible_gpus(_output("nvidia-smi", "-L"), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    rank = Rank(rank=0, host=os.uname().nodename, local_rank=0, gpus=gpus)
+    mpi = _mpi()
+    world = alone() if mpi.missing or mpi.error else open_world()
+    tensorflow = _tensorflow(world)
+    ranks = world.comm.gather(replace(rank, rank=world.rank, local_rank=world.local_rank))
     return None if ranks is None else _facts(tuple(ranks), mpi, tensorflow)

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from cosmodeep_hpc.world import World
 
 DEVICES = Path("/dev")
+NO_GPU = {"-1", "", "NoDevFiles"}
+"""What CUDA_VISIBLE_DEVICES is where a job has no GPU; the last is Slurm's, without --gres."""
+
+THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
+"""The variables that say how many threads a rank has; the first that is set is obeyed."""
 BEFORE_MPI_ON_CPU = {
     # Open MPI's waiting ranks spin and take the core from the computation of their neighbours:
     # two training ranks of one core each gain up to a factor 1.6 from yielding it
@@ -51,7 +56,7 @@ FOR_DETERMINISM = {
 
 def has_gpu() -> bool:
     """Whether this node has an NVIDIA GPU that this job may use."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"-1", ""}
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in NO_GPU
     return (DEVICES / "nvidia0").exists() and not hidden
 
 
@@ -137,9 +142,9 @@ def cores_of_rank(world: World) -> int:
     Where ranks are bound to cores each has its own; under `mpirun --bind-to none` all ranks of a
     node share them all.
     """
-    for name in ("TF_NUM_INTRAOP_THREADS", "SLURM_CPUS_PER_TASK"):
-        given = os.environ.get(name, "")
-        if given.isdigit() and int(given) > 0:
+    for name in THREADS:
+        given = os.environ.get(name, "").partition(",")[0].strip()  # OpenMP: one number a level
+        if given.isdecimal() and int(given) > 0:
             return int(given)
     own = os.sched_getaffinity(0)
     sharers = sum(bool(own & other) for other in world.node.allgather(own))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -22,16 +23,16 @@ def mock(args: argparse.Namespace, settings: Config, world: World) -> int:
     if args.summary:
         from cosmodeep_hpc.sky import summary
 
-        pairs = Progress("pairs", speaks=world.is_root)
+        pairs = _progress("pairs", args, world)
         say(world, summary.run(settings, args.out, world, pairs))
         return 0
     boxes_alone = args.calibrate or not args.images
-    progress = Progress("boxes" if boxes_alone else "images", speaks=world.is_root)
+    progress = _progress("boxes" if boxes_alone else "images", args, world)
     if args.calibrate:
         from cosmodeep_hpc.sky import calibrate
 
         stage.run(settings, args.out, 0, world, progress=progress)
-        trials = Progress("trials", speaks=world.is_root)
+        trials = _progress("trials", args, world)
         calibrate.run(settings, args.out, max(args.images, 2), world, trials)
         say(world, (args.out / "calibration.txt").read_text())
         return 0
@@ -44,7 +45,6 @@ def mock(args: argparse.Namespace, settings: Config, world: World) -> int:
         progress=progress,
         test=args.test,
         simulation=args.simulation,
-        note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
         part=args.part,
     )
     made = f"{args.images} Sky/Noise pairs" if args.images else "boxes"
@@ -67,7 +67,7 @@ def tiles(args: argparse.Namespace, settings: Config, world: World) -> int:
         raise known(InputError("tiles: expected --images DIR and --out DIR, or --show SHARD"))
     from cosmodeep_hpc.tiles import make
 
-    progress = Progress("shards", speaks=world.is_root)
+    progress = _progress("shards", args, world)
     made = make.run(
         settings, args.images, args.out, world, overwrite=args.overwrite, progress=progress
     )
@@ -85,7 +85,7 @@ def train(args: argparse.Namespace, settings: Config, world: World) -> int:
     from cosmodeep_hpc.learn import trainer
     from cosmodeep_hpc.learn.notice import STOPPED
 
-    progress = Progress("steps", speaks=world.is_root)
+    progress = _progress("steps", args, world)
     model = trainer.run(
         settings,
         args.tiles,
@@ -94,7 +94,6 @@ def train(args: argparse.Namespace, settings: Config, world: World) -> int:
         restart=args.restart,
         accept_changes=args.accept_changes,
         progress=progress,
-        note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
     )
     if model is None:
         say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
@@ -123,8 +122,7 @@ def tune(args: argparse.Namespace, settings: Config, world: World) -> int:
         args.out,
         world,
         numbers,
-        progress=lambda label: Progress(label, speaks=world.is_root),
-        note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
+        progress=lambda label: _progress(label, args, world),
     )
     done, kept, failed = (len(group) for group in (outcome.done, outcome.kept, outcome.failed))
     elsewhere = f", {len(outcome.elsewhere)} left to other jobs" if outcome.elsewhere else ""
@@ -141,7 +139,7 @@ def evaluate(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Accuracy of a model on Sky/Noise pairs it was not trained on, with pictures."""
     from cosmodeep_hpc.report import evaluate as stage
 
-    progress = Progress("images", speaks=world.is_root)
+    progress = _progress("images", args, world)
     result = stage.run(settings, args.model, args.images, args.out, world, progress=progress)
     say(world, stage.table(result))
     return 0
@@ -159,8 +157,7 @@ def compare(args: argparse.Namespace, settings: Config, world: World) -> int:
         args.out,
         world,
         choose=args.choose,
-        progress=Progress("images", speaks=world.is_root),
-        note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
+        progress=_progress("images", args, world),
     )
     say(world, comparisontable.text(result))
     return 0
@@ -168,32 +165,26 @@ def compare(args: argparse.Namespace, settings: Config, world: World) -> int:
 
 def classify(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Sweep mosaics: masks, islands, regions and pictures of the signal in each."""
-    from cosmodeep_hpc.commandline import DEFAULT_MODEL
-    from cosmodeep_hpc.learn import modelfile
+    from cosmodeep_hpc.commandline import request_of
     from cosmodeep_hpc.learn.notice import STOPPED, Notice
-    from cosmodeep_hpc.survey import sweep
+    from cosmodeep_hpc.products import summary
+    from cosmodeep_hpc.products.folder import ProductFolder, classify_into
+    from cosmodeep_hpc.survey.imagelist import distinct, read_list
+    from cosmodeep_hpc.survey.scheduler import SweepOptions
 
-    listed = world.on_root(lambda: sweep.read_list(args.list)) if args.list else []
-    images = sweep.distinct([*args.image, *listed])
-    progress = Progress("stripes" if len(images) == 1 else "mosaics", speaks=world.is_root)
+    listed = world.on_root(lambda: read_list(args.list)) if args.list else []
+    images = distinct([*args.image, *listed])
+    progress = _progress("stripes" if len(images) == 1 else "mosaics", args, world)
+    folder = ProductFolder(args.out, settings, args.refine, args.restart)
     with Notice() as notice:
-        outcomes = sweep.run(
-            settings,
-            args.model or str(modelfile.shipped(DEFAULT_MODEL)),
-            images,
-            args.out,
-            world,
-            sweep.request_of(args),
-            strict=args.strict,
-            restart=args.restart,
-            is_stopped=lambda: notice.given,
-            progress=progress,
-            note=lambda line: print(f"cosmodeep: {line}", file=sys.stderr, flush=True),
+        options = SweepOptions(
+            strict=args.strict, is_stopped=lambda: notice.given, progress=progress
         )
+        outcomes = classify_into(folder, images, request_of(args), world, options)
     if world.on_root(lambda: outcomes is None):
         say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
         return STOPPED
-    say(world, sweep.table(outcomes or []))
+    say(world, summary.table(outcomes or []))
     return 2 if world.on_root(lambda: any(o.state == "failed" for o in outcomes or [])) else 0
 
 
@@ -204,7 +195,7 @@ def bench(args: argparse.Namespace, settings: Config, world: World) -> int:
     from cosmodeep_hpc.learn import measured, scaling
 
     between = scaling.chosen(args.network, args.latency, args.bandwidth)
-    progress = Progress("measurements", speaks=world.is_root)
+    progress = _progress("measurements", args, world)
     found = stage.run(settings, world, steps=args.steps, out=args.out, progress=progress)
     say(world, measured.table(found, between))
     if args.out is not None:
@@ -234,7 +225,7 @@ def report(args: argparse.Namespace, settings: Config, world: World) -> int:
         evaluations=args.evaluations,
         cluster_mass=args.cluster_mass,
     )
-    progress = Progress("figures", speaks=world.is_root)
+    progress = _progress("figures", args, world)
     say(world, figures.run(settings, request, args.out, world, progress=progress))
     return 0
 
@@ -242,7 +233,9 @@ def report(args: argparse.Namespace, settings: Config, world: World) -> int:
 def show_config(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Print every option with its value, unit and meaning, as TOML."""
     for name, section in config.sections().items():
-        say(world, f"\n# {(section.__doc__ or '').splitlines()[0]}\n[{name}]")
+        # `python -OO` has no docstrings, and dataclasses give themselves another
+        meaning = "" if sys.flags.optimize > 1 else f"# {(section.__doc__ or '').splitlines()[0]}\n"
+        say(world, f"\n{meaning}[{name}]")
         for field in dataclasses.fields(section):
             value = getattr(getattr(settings, name), field.name)
             unit = field.metadata["unit"]
@@ -252,6 +245,16 @@ def show_config(args: argparse.Namespace, settings: Config, world: World) -> int
 
 
 def say(world: World, text: str) -> None:
-    """Print a result on rank 0."""
-    if world.is_root:
+    """Print a result on rank 0; where its reader has left, as `head` does, it is lost quietly."""
+    if not world.is_root:
+        return
+    try:
         print(text, flush=True)
+    except BrokenPipeError:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _progress(label: str, args: argparse.Namespace, world: World) -> Progress:
+    """The progress of a stage, shown by rank 0 unless the user wants it quiet."""
+    return Progress(label, speaks=world.is_root and not args.quiet)

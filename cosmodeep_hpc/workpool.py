@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import Enum, auto
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.world import World
@@ -68,7 +68,7 @@ def work(
         assert foreman is not None
         _work(_guarded(foreman), prepare, finish)
         return
-    comm = world.comm.Dup()
+    comm = cast("MPI.Intracomm", world.comm).Dup()
     if foreman is None:
         _work(partial(comm.sendrecv, dest=0, source=0), prepare, finish)
     else:

@@ -1,26 +1,28 @@
 """The MPI world: who am I, which part of the work is mine, and how all stop together.
 
-Every stage runs alone, under mpirun and under srun; with one rank nothing here communicates.
-mpi4py is imported when a world is opened, so that `cosmodeep --help` does not start MPI.
+Every stage runs alone, under mpirun and under srun. MPI is for several ranks: mpi4py is imported
+when a launcher started them, and one rank does without.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
-
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 from cosmodeep_hpc import runtime
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.launcher import launched
 
 if TYPE_CHECKING:
     from mpi4py import MPI
+    from numpy.typing import DTypeLike, NDArray
 
 T = TypeVar("T")
 
@@ -43,6 +45,62 @@ def known(error: Exception) -> Exception:
     return error
 
 
+class Ranks(Protocol):
+    """What the stages ask of a group of ranks; each call is collective, and as mpi4py has it."""
+
+    def Get_rank(self) -> int:
+        """Return this rank's number in the group."""
+
+    def Get_size(self) -> int:
+        """Return the number of ranks in the group."""
+
+    def Barrier(self) -> None:
+        """Wait for all ranks."""
+
+    def bcast(self, obj: Any, root: int = 0) -> Any:
+        """Return the object of the rank `root`."""
+
+    def gather(self, sendobj: Any, root: int = 0) -> list[Any] | None:
+        """Return the objects of all ranks on the rank `root`, None on the others."""
+
+    def allgather(self, sendobj: Any) -> list[Any]:
+        """Return the objects of all ranks."""
+
+    def Abort(self, errorcode: int = 0) -> NoReturn:
+        """End all ranks with this exit status."""
+
+
+class OneRank:
+    """A group of one rank: nothing is sent, and MPI is not needed."""
+
+    def Get_rank(self) -> int:
+        """Return 0."""
+        return 0
+
+    def Get_size(self) -> int:
+        """Return 1."""
+        return 1
+
+    def Barrier(self) -> None:
+        """Return at once."""
+
+    def bcast(self, obj: Any, root: int = 0) -> Any:
+        """Return the object itself."""
+        return obj
+
+    def gather(self, sendobj: Any, root: int = 0) -> list[Any] | None:
+        """Return a list of the object itself."""
+        return [sendobj]
+
+    def allgather(self, sendobj: Any) -> list[Any]:
+        """Return a list of the object itself."""
+        return [sendobj]
+
+    def Abort(self, errorcode: int = 0) -> NoReturn:
+        """Leave the process with this exit status."""
+        raise SystemExit(errorcode)
+
+
 @dataclass(frozen=True)
 class World:
     """The ranks of this job.
@@ -52,8 +110,8 @@ class World:
         node: the ranks that share this node's memory.
     """
 
-    comm: MPI.Intracomm
-    node: MPI.Intracomm
+    comm: Ranks
+    node: Ranks
 
     @property
     def rank(self) -> int:
@@ -99,9 +157,7 @@ class World:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on any rank; a collective call, the same answer on all ranks."""
-        from mpi4py import MPI
-
-        return bool(self.comm.allreduce(flag, op=MPI.LOR))
+        return any(self.comm.allgather(flag))
 
     def agree(self, error: Exception | None) -> None:
         """Raise on every rank the error of the lowest rank that brings one; a collective call."""
@@ -119,7 +175,7 @@ class World:
             yield from range(n)
             return
         # Messages, not a window of one-sided MPI: Open MPI 4 has none between nodes without RDMA.
-        comm = self.comm.Dup()
+        comm = cast("MPI.Intracomm", self.comm).Dup()
         draw = itertools.count().__next__  # one step of the interpreter: safe between two threads
         if self.is_root:
             server = threading.Thread(target=_hand_out, args=(comm, draw, n), daemon=True)
@@ -141,6 +197,8 @@ class World:
             cleared: whether it is zero. Where every element will be written, leave it: a page of
                 memory is then made by the rank that first writes it, and all ranks do so at once.
         """
+        import numpy as np  # here, so that `cosmodeep --help` does without
+
         if self.local_size == 1:
             return np.zeros(shape, dtype) if cleared else np.empty(shape, dtype)
         from mpi4py import MPI
@@ -149,7 +207,9 @@ class World:
         count = int(np.prod(shape, dtype=np.int64))
         size = max(count, 1) * kind.itemsize  # an empty window has no memory to map
         window = MPI.Win.Allocate_shared(
-            size if self.local_rank == 0 else 0, kind.itemsize, comm=self.node
+            size if self.local_rank == 0 else 0,
+            kind.itemsize,
+            comm=cast("MPI.Intracomm", self.node),
         )
         memory: Any = window.Shared_query(0)[0]
         array: NDArray[Any] = np.ndarray(shape, kind, memory)
@@ -180,8 +240,27 @@ def _hand_out(comm: MPI.Intracomm, draw: Callable[[], int], n: int) -> None:
         waiting -= number >= n
 
 
+def alone() -> World:
+    """Return a world of this process alone, which never touches MPI."""
+    return World(OneRank(), OneRank())
+
+
 def open_world() -> World:
-    """Join the MPI world (of one rank, when started alone)."""
+    """Join the ranks that a launcher started; one rank needs no MPI, and opens none.
+
+    Raises:
+        InputError: there are several ranks, and no mpi4py.
+        ImportError, RuntimeError: there are several ranks, and their MPI does not start.
+    """
+    launch = launched(os.environ)
+    # under a launcher that is not known here the ranks find each other by `python -m mpi4py`
+    if launch.tasks == 1 and "mpi4py.MPI" not in sys.modules:
+        return alone()
+    if find_spec("mpi4py") is None:
+        started = f"{launch.tasks} ranks were started"
+        if launch.tasks is None:
+            started = f"{launch.program} started this rank, perhaps with others"
+        raise InputError(f"{started}, and Python finds no mpi4py: pip install 'cosmodeep_hpc[mpi]'")
     runtime.before_mpi()
     from mpi4py import MPI
 

@@ -33,6 +33,12 @@ def environment(**changes: str) -> dict[str, str]:
     return env
 
 
+def unlaunched() -> dict[str, str]:
+    """Return the environment of a process that no launcher started."""
+    launchers = ("SLURM_", "OMPI_COMM_WORLD", "PMI", "PALS_", "ALPS_", "MV2_")
+    return {k: v for k, v in environment().items() if not k.startswith(launchers)}
+
+
 def command(ranks: int, *words: object) -> list[str]:
     """The command line: `-c CODE ...` or `FILE.py ...` is Python; other words are `cosmodeep`'s."""
     python = words[0] == "-c" or str(words[0]).endswith(".py")

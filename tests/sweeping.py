@@ -5,39 +5,45 @@ from dataclasses import replace
 import numpy as np
 from fields import NOISE
 
-from cosmodeep_hpc import workpool
 from cosmodeep_hpc.config import Classify, Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.survey.foreman import Sweep
-from cosmodeep_hpc.survey.task import Outcome, Request
-from cosmodeep_hpc.survey.worker import Worker
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.products.folder import ProductFolder
+from cosmodeep_hpc.survey.plan import Request, SweepPlan
+from cosmodeep_hpc.survey.scheduler import SweepOptions
+from cosmodeep_hpc.survey.sweep import sweep
+from cosmodeep_hpc.survey.task import Outcome
+from cosmodeep_hpc.world import alone
+
+
+class Kept(ProductFolder):
+    """A folder that keeps what is swept in memory, and writes no products."""
+
+    def take(self, swept):
+        self.__dict__.setdefault("swept", []).append(swept)
+        return Outcome(path=swept.path, state="done")
+
+
+def plan_of(model, paths, request=None, **options):
+    """What is to be swept, with a model whose checksum nobody asks for."""
+    return SweepPlan(
+        images=tuple(paths),
+        model=model,
+        model_sha256="0" * 64,
+        config=replace(Config(), classify=Classify(**options)),
+        request=request or Request(),
+    )
 
 
 def sweep_with(
-    model, paths, out, request=None, *, write=None, restart=True, is_stopped=None, **options
+    model, paths, out, request=None, *, restart=True, is_stopped=None, kind=ProductFolder, **options
 ):
-    """Sweep files; what became of each. `write` is called in place of writing the products."""
+    """Sweep files; what became of each, and with another `kind` of folder that, too."""
     out.mkdir(exist_ok=True)
-    request = request or Request()
-    config = replace(Config(), classify=Classify(**options))
-    foreman = Sweep(
-        config,
-        request,
-        paths,
-        out,
-        model.card,
-        "0" * 64,
-        at_once=1,
-        strict=False,
-        restart=restart,
-        is_stopped=is_stopped or (lambda: False),
-        progress=lambda *words: None,
-        note=lambda line: None,
-    )
-    worker = Worker(config, request, paths, out, model, "0" * 64, write=write)
-    workpool.work(open_world(), foreman, worker.prepare, worker.finish)
-    return [foreman.outcomes[n] for n in sorted(foreman.outcomes)]
+    plan = plan_of(model, paths, request, **options)
+    folder = kind(out, plan.config, plan.request.refine, restart)
+    how = SweepOptions(is_stopped=is_stopped or (lambda: False))
+    outcomes = sweep(plan, folder, alone(), how)
+    return outcomes if kind is ProductFolder else (outcomes, folder)
 
 
 def noise(shape, seed=0):
@@ -46,18 +52,13 @@ def noise(shape, seed=0):
 
 def swept(path, model, request=None, restart=True, left=None, **options):
     """Sweep a file; what is swept, before its products are written; None where it was stopped."""
-    found = []
-
-    def take(result):
-        found.append(result)
-        return Outcome(path=path, state="done")
-
-    out = path.parent / "out"
-    how = {"write": take, "restart": restart, "is_stopped": left}
-    for outcome in sweep_with(model, [path], out, request, **how, **options):
-        if outcome.state == "failed":
-            raise InputError(outcome.notes[0])
-    return found[0] if found else None
+    how = {"restart": restart, "is_stopped": left, "kind": Kept}
+    outcomes, folder = sweep_with(model, [path], path.parent / "out", request, **how, **options)
+    if outcomes is None:
+        return None
+    if outcomes[0].state == "failed":
+        raise InputError(outcomes[0].notes[0])
+    return folder.swept[0]
 
 
 def probability(path, model, **words):

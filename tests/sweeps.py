@@ -9,6 +9,9 @@ from astropy.io import fits
 from fields import NOISE
 from models import brightest_pixel_model
 
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.products import writing
+from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.survey.swept import Swept, SweptPlane
 from cosmodeep_hpc.tiles.fits.mosaic import open_mosaic
 from cosmodeep_hpc.tiles.preprocessing import Level
@@ -101,3 +104,12 @@ def swept(
         model=brightest_pixel_model(),
         model_sha256="3" * 64,
     )
+
+
+def written(
+    made: Swept, folder: Path, config: Config | None = None, *, refine: bool = True
+) -> dict[str, Path]:
+    """Write the products of a swept mosaic: their files by kind."""
+    config = config or Config()
+    record = writing.write(Findings(made, config, refine), config, folder)
+    return {kind: folder / name for kind, name in record["products"].items()}

@@ -11,7 +11,7 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,8 @@ from cosmodeep_hpc.learn.measured import Measured, Place, Timing
 from cosmodeep_hpc.learn.sampler import Sampler, keep_mask
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.learn.store import Store
-from cosmodeep_hpc.world import World, known
+from cosmodeep_hpc.world import Ranks, World, known
+from cosmodeep_hpc.world import alone as world_of_one
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -72,7 +73,7 @@ def run(
         progress(done, total)
 
     alone: dict[int, Timing] = {}
-    lonely = Allreduce(_single())
+    lonely = Allreduce(world_of_one())
     for tiles in sizes if world.is_root else ():
         parts = _steps(_Trial(tf, config, lonely, tiles, tiles), steps)
         alone[tiles] = Timing.of(parts["step"])
@@ -152,16 +153,11 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _single() -> World:
-    """A world of this rank alone."""
-    from mpi4py import MPI
-
-    return World(MPI.COMM_SELF, MPI.COMM_SELF)
-
-
 def _wait(world: World) -> None:
     """Wait for all ranks and leave the cores to them meanwhile."""
-    request = world.comm.Ibarrier()
+    if world.size == 1:
+        return
+    request = cast("MPI.Intracomm", world.comm).Ibarrier()
     while not request.Test():
         time.sleep(0.01)
 
@@ -264,8 +260,9 @@ def _mpi(world: World, numbers: int, steps: int) -> dict[str, Timing]:
 
 
 def _summing(
-    comm: MPI.Intracomm, values: NDArray[np.float32], into: NDArray[np.float32]
+    ranks: Ranks, values: NDArray[np.float32], into: NDArray[np.float32]
 ) -> Callable[[], None]:
+    comm = cast("MPI.Intracomm", ranks)  # timed where there are several
     return lambda: comm.Allreduce(values, into)
 
 

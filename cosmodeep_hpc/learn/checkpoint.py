@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.files import link_kind, make_folder, replacing, replacing_hdf5
 from cosmodeep_hpc.learn.stopping import Standing
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 LATEST = "latest"  # file in it: the name of the newest checkpoint that is on the disk
@@ -171,11 +174,8 @@ def _state(attributes: dict[str, Any], arrays: dict[str, Any]) -> State:
     return State(**own, **arrays, standing=standing)
 
 
-def latest(run: Path, note: Callable[[str], None] = lambda line: None) -> tuple[Path, State] | None:
+def latest(run: Path) -> tuple[Path, State] | None:
     """The newest checkpoint of a run folder that loads; None where there is none at all.
-
-    Args:
-        note: called with a line for each that is passed over.
 
     Raises:
         InputError: there are checkpoints, but none loads.
@@ -188,7 +188,7 @@ def latest(run: Path, note: Callable[[str], None] = lambda line: None) -> tuple[
             failures.append(error)
             continue
         for failure in failures:
-            note(f"{failure}; passed over for {path.name}")
+            logger.warning("%s; passed over for %s", failure, path.name)
         return path, state
     if failures:
         text = "no checkpoint loads; choose another --out, or add --restart to begin anew"

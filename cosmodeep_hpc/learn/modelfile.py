@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosmodeep_hpc.engine import network
+from cosmodeep_hpc import runtime
+from cosmodeep_hpc.engine import backend, network
 from cosmodeep_hpc.engine.network import Network
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.learn import card
 from cosmodeep_hpc.learn.card import Card, Point, Rule
+from cosmodeep_hpc.world import World
 
 MODEL = "model.keras"
 CARD = "cosmodeep.json"  # our member of the archive; Keras reads past it
@@ -126,6 +128,29 @@ def load(
     loaded = network.load(path, threads)
     _check(path, about, loaded)
     return TrainedModel(path, about, loaded)
+
+
+def load_on_ranks(
+    name: str | Path,
+    point: Point = "accuracy",
+    rule: Rule = (None, None),
+    *,
+    world: World,
+) -> TrainedModel:
+    """Load a model on every rank, for its share of the cores or its GPU; a collective call.
+
+    Raises:
+        InputError: as of `load`; another engine, or one that is not installed.
+    """
+    backend.start(world)
+    loaded, failure = None, None
+    try:
+        loaded = load(name, point, rule, threads=runtime.cores_of_rank(world))
+    except InputError as error:
+        failure = error
+    world.agree(failure)
+    assert loaded is not None
+    return loaded
 
 
 def _check(path: Path, about: Card, loaded: Network) -> None:

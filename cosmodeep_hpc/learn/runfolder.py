@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from cosmodeep_hpc.learn.stopping import Standing
 from cosmodeep_hpc.learn.tuneresults import TILES as SEARCH
 from cosmodeep_hpc.tiles.tileset import INDEX, TileSet
 from cosmodeep_hpc.world import World
+
+logger = logging.getLogger(__name__)
 
 DYING = 5.0
 """Seconds that a rank of a job that was killed may take to die, while the next job begins."""
@@ -91,7 +94,6 @@ def prepare(
     *,
     restart: bool,
     accept_changes: bool,
-    note: Callable[[str], None],
 ) -> State | None:
     """Make a held run folder ready; the state to go on from, None where the run begins.
 
@@ -99,13 +101,12 @@ def prepare(
         restart: remove the earlier run in it. Not where Slurm started this job again: the earlier
             run is then this job's own.
         accept_changes: go on with another recipe, from the beginning of the epoch.
-        note: called with lines for the user.
 
     Raises:
         InputError: a finished run, one of another recipe, or no checkpoint that loads.
     """
     if restart and claim.restarts():
-        note("Slurm started this job again: it goes on, --restart was done the first time")
+        logger.info("Slurm started this job again: it goes on, --restart was done the first time")
     elif restart:
         _remove(out)
     with naming(out, "remove what a lost job left in"):
@@ -115,15 +116,17 @@ def prepare(
         raise InputError(
             f"{out}: holds a finished run; choose another --out, or add --restart to begin anew"
         )
-    found = checkpoint.latest(out, note)
+    found = checkpoint.latest(out)
     state = None
     if found is not None:
         path, state = found
         if state.recipe != recipe:
-            state = _changed(path, state, recipe, accept_changes, note)
+            state = _changed(path, state, recipe, accept_changes)
     if state is not None:
         ranks = f"{state.ranks} rank{'s' * (state.ranks > 1)}"
-        note(f"{out}: goes on after step {state.total_steps}, saved by a job of {ranks}")
+        logger.info(
+            "%s: goes on after step %d, saved by a job of %s", out, state.total_steps, ranks
+        )
     config.write(out / "config.json")
     return state
 
@@ -132,7 +135,7 @@ def is_finished(out: Path, recipe: str) -> bool:
     """Whether this job ended its run before it was killed: Slurm started it again for nothing."""
     if not claim.restarts() or not (out / modelfile.MODEL).exists():
         return False
-    found = checkpoint.latest(out, lambda line: None)
+    found = checkpoint.latest(out)
     return found is not None and found[1].recipe == recipe
 
 
@@ -144,9 +147,7 @@ def _remove(out: Path) -> None:
             old.unlink(missing_ok=True)
 
 
-def _changed(
-    path: Path, state: State, recipe: str, accept: bool, note: Callable[[str], None]
-) -> State:
+def _changed(path: Path, state: State, recipe: str, accept: bool) -> State:
     """The state from which a run goes on with another recipe, if that is accepted.
 
     Steps of an epoch may be other tiles now, and As that of other tiles: the epoch and the
@@ -158,7 +159,7 @@ def _changed(
             f"{path}: made with another configuration: {changes}; choose another --out, add "
             "--accept-changes to go on with this one, or --restart to begin anew"
         )
-    note(f"{path}: goes on with another configuration: {changes}")
+    logger.warning("%s: goes on with another configuration: %s", path, changes)
     return replace(state, step=0, recipe=recipe, standing=Standing())
 
 

@@ -43,7 +43,6 @@ def run(
     restart: bool = False,
     accept_changes: bool = False,
     progress: Progress = lambda done, total, note="": None,
-    note: Callable[[str], None] = lambda line: None,
 ) -> Path | None:
     """Train on a tile set; a collective call.
 
@@ -54,7 +53,6 @@ def run(
         restart: begin anew in a used run folder.
         accept_changes: continue checkpoints of another recipe.
         progress: called after each step.
-        note: called with lines for the user, on rank 0.
 
     Returns:
         the model file; None where the run was stopped by USR1.
@@ -74,7 +72,7 @@ def run(
             return out / modelfile.MODEL
         state = world.on_root(
             lambda: runfolder.prepare(
-                config, out, recipe, restart=restart, accept_changes=accept_changes, note=note
+                config, out, recipe, restart=restart, accept_changes=accept_changes
             )
         )
         counted = config.model.network == "counts"

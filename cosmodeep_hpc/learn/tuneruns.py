@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ from cosmodeep_hpc.learn.tunegrid import TuneRun, config_of, count, tune_run
 from cosmodeep_hpc.learn.tuneresults import RESULTS, RUNS, TILES, Result, folder_of
 from cosmodeep_hpc.tiles.tileset import INDEX, read_tileset
 from cosmodeep_hpc.world import World
+
+logger = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 DECIDING = ("label", "model", "train", "tune")
@@ -63,7 +66,6 @@ def run(
     numbers: Sequence[int] | None = None,
     *,
     progress: Callable[[str], Progress] = lambda label: lambda done, total, note="": None,
-    note: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Do the runs of a search, all ranks together on each; a collective call.
 
@@ -76,7 +78,6 @@ def run(
         out: folder of the search.
         numbers: of the runs to do; all by default.
         progress: makes, of a label, what is called with (steps done, steps in all).
-        note: called with a line a run, on rank 0.
 
     Raises:
         InputError: no such run, a tile set without validation images, a folder that holds a search
@@ -100,19 +101,19 @@ def run(
             if not is_over() and _is_done(out, one, world):
                 outcome.kept.append(one.number)
                 continue
-            if not _is_free(out, one, world, is_over, note):
+            if not _is_free(out, one, world, is_over):
                 outcome.elsewhere.append(one.number)
                 continue
             memory.begin()
             steps = progress(f"run {one.name} ({place} of {len(asked)}), steps")
-            result = None if is_over() else _run(config, tiles, out, memory, one, steps, note)
+            result = None if is_over() else _run(config, tiles, out, memory, one, steps)
             if result is None:
                 outcome.stopped = True
                 return outcome
             world.on_root(partial(result.write, out))
             (outcome.done if result.error is None else outcome.failed).append(one.number)
             if world.is_root:
-                note(said(result))
+                logger.log(logging.INFO if result.error is None else logging.ERROR, said(result))
     return outcome
 
 
@@ -121,9 +122,7 @@ def _is_done(out: Path, run: TuneRun, world: World) -> bool:
     return earlier is not None and earlier.error is None
 
 
-def _is_free(
-    out: Path, run: TuneRun, world: World, is_over: Callable[[], bool], note: Callable[[str], None]
-) -> bool:
+def _is_free(out: Path, run: TuneRun, world: World, is_over: Callable[[], bool]) -> bool:
     """Whether no other job trains a run; waits until a job that may be gone shows whether it is.
 
     A job that was killed leaves its claim. A job at work renews it (see `claim`).
@@ -138,10 +137,10 @@ def _is_free(
             first = renewed
             if world.is_root:
                 holder = claim.holder_of(path) or "a process that cannot be told"
-                note(f"run {run.name}: waiting to see whether {holder} still trains it")
+                logger.info("run %s: waiting to see whether %s still trains it", run.name, holder)
         elif renewed != first:
             if world.is_root:
-                note(f"run {run.name}: left to that job")
+                logger.info("run %s: left to that job", run.name)
             return False
         time.sleep(claim.POLL)
     return True
@@ -179,7 +178,6 @@ def _run(
     world: World,
     run: TuneRun,
     progress: Progress,
-    note: Callable[[str], None],
 ) -> Result | None:
     """Train one run to its end; None where USR1 came first."""
     folder, error = folder_of(out, run), None
@@ -187,7 +185,7 @@ def _run(
         # there, without a result: the job ended between the two
         if not world.on_root(lambda: (folder / modelfile.MODEL).exists()):
             own = config_of(config, run)
-            model = trainer.run(own, tiles, folder, world, progress=progress, note=note)
+            model = trainer.run(own, tiles, folder, world, progress=progress)
             if model is None:
                 return None
     except Exception as failure:

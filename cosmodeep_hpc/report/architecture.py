@@ -10,7 +10,7 @@ import numpy as np
 
 from cosmodeep_hpc.engine.graph import Graph, Layer
 from cosmodeep_hpc.files import replacing
-from cosmodeep_hpc.survey import picture
+from cosmodeep_hpc.products import picture
 
 COLOURS = {
     "InputLayer": "#BBBBBB",

@@ -12,12 +12,12 @@ import numpy as np
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.metrics import accuracy, is_found
+from cosmodeep_hpc.products import picture
 from cosmodeep_hpc.report import skypanel
 from cosmodeep_hpc.report.evaluate import Evaluated
 from cosmodeep_hpc.report.overlay import KINDS, kinds, on_grid
 from cosmodeep_hpc.report.regions import Region
 from cosmodeep_hpc.report.skypanel import Window
-from cosmodeep_hpc.survey import picture
 from cosmodeep_hpc.tiles.pairs import Pair
 from cosmodeep_hpc.tiles.tiling import grid_shape
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.learn.metrics import is_found
+from cosmodeep_hpc.products import picture
+from cosmodeep_hpc.products.drawing.graticule import axis_name
 from cosmodeep_hpc.report.finders import Found
 from cosmodeep_hpc.report.judge import Request
 from cosmodeep_hpc.report.judged import Judged, Way
-from cosmodeep_hpc.survey import picture
-from cosmodeep_hpc.survey.drawing.graticule import axis_name
 from cosmodeep_hpc.tiles.pairs import Pair
 from cosmodeep_hpc.tiles.tiling import grid_shape
 

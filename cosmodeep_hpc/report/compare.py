@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from cosmodeep_hpc import __version__, runtime
+from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import make_folder, sha256, write_json
 from cosmodeep_hpc.learn import card, modelfile
@@ -24,6 +24,8 @@ from cosmodeep_hpc.report.judged import FAMILIES, PAPERS_RULES, Judged, Rule
 from cosmodeep_hpc.tiles.make import fingerprint_of
 from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
 from cosmodeep_hpc.world import World
+
+logger = logging.getLogger(__name__)
 
 RESULT, FIGURE = "compare.json", "compare.png"
 
@@ -37,7 +39,6 @@ def run(
     *,
     choose: Path | None = None,
     progress: Callable[..., None] = lambda done, total, note="": None,
-    note: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Judge every detector by the tiles of every pair; a collective call.
 
@@ -49,7 +50,6 @@ def run(
         choose: folder of other pairs, by which settings and thresholds of all detectors but the
             model, which has that of its operating point, are chosen; None: on `images`.
         progress: called with (images done, images in all).
-        note: called on rank 0 with lines for the user.
 
     Returns:
         the content of `compare.json`.
@@ -63,10 +63,8 @@ def run(
     absent = world.on_root(lambda: finders.missing(config.compare.finders))
     if world.is_root:
         for line in absent.values():
-            note(line)
-    backend.start(world)
-    threads = runtime.cores_of_rank(world)
-    trained = modelfile.load(model, config.classify.point, config.rule, threads=threads)
+            logger.warning("%s", line)
+    trained = modelfile.load_on_ranks(model, config.classify.point, config.rule, world=world)
     own = Rule(trained.card.n_pix, trained.card.f_th)
     rules = tuple(dict.fromkeys((own, *(PAPERS_RULES if config.compare.rules == "paper" else ()))))
     there = tuple(name for name in config.compare.finders if name not in absent)
@@ -98,7 +96,7 @@ def run(
             raise InputError(f"{images}: no tile of {size} x {size} pixels that all have data")
         result = summary(request, judged, chosen_on, tuple(absent))
         for line in result["failures"]:
-            note(line)
+            logger.warning("%s", line)
         write_json(out / RESULT, result)
         comparisonfigure.draw(result, out / FIGURE)
         config.write(out / "config.json")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.products.picture import save
 from cosmodeep_hpc.report.judged import FAMILIES, ISLANDS, MODEL
-from cosmodeep_hpc.survey.picture import save
 
 COLOURS = dict(
     zip(FAMILIES, ("black", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7"), strict=True)

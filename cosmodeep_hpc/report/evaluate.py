@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc import __version__, runtime
+from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import make_folder, sha256, write_json
 from cosmodeep_hpc.learn import modelfile
@@ -72,9 +71,7 @@ def run(
     """
     pairs = world.on_root(lambda: find_pairs(images))
     world.on_root(lambda: make_folder(out))
-    backend.start(world)
-    threads = runtime.cores_of_rank(world)
-    trained = modelfile.load(model, config.classify.point, config.rule, threads=threads)
+    trained = modelfile.load_on_ranks(model, config.classify.point, config.rule, world=world)
     settings = as_trained(config, trained.card)
     done: dict[int, Evaluated] = {}
     failure: InputError | None = None

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cosmodeep_hpc import config as configuration
-from cosmodeep_hpc import runtime
 from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.engine import backend, network
+from cosmodeep_hpc.engine import network
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import make_folder
 from cosmodeep_hpc.learn import modelfile
@@ -107,7 +106,6 @@ def run(
     """
     world.on_root(lambda: make_folder(out))
     pairs, found = world.on_root(lambda: _inputs(request))
-    backend.start(world)
     models = _loaded(config, request.models, world)
     field = Field(pairs, judge(config, models, pairs, world, progress))
     jobs = [
@@ -144,14 +142,8 @@ def _architecture(model: TrainedModel, path: Path) -> str:
 
 def _loaded(config: Config, names: Sequence[str], world: World) -> list[TrainedModel]:
     """The models, on every rank; what is wrong with one is said once."""
-    loaded, failure = [], None
-    point, rule, threads = config.classify.point, config.rule, runtime.cores_of_rank(world)
-    try:
-        loaded = [modelfile.load(name, point, rule, threads=threads) for name in names]
-    except InputError as error:
-        failure = error
-    world.agree(failure)
-    return loaded
+    point, rule = config.classify.point, config.rule
+    return [modelfile.load_on_ranks(name, point, rule, world=world) for name in names]
 
 
 def _inputs(request: Request) -> tuple[list[Pair], list[Evaluation]]:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sky.beam import Beam
-from cosmodeep_hpc.tiles.fits.image import Image, quiet
+from cosmodeep_hpc.tiles.fits.image import Image
+from cosmodeep_hpc.tiles.fits.quiet import quiet
 
 IMAGE, TASK, MASKS, DONE, LOG = "image.fits", "task.json", "masks", "done.json", "log"
 """Files of the folder in which a finder works."""

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.files import replacing, write_json
+from cosmodeep_hpc.products import picture
 from cosmodeep_hpc.report.classifiedimage import Classified
 from cosmodeep_hpc.report.clustermask import Halos, inside
 from cosmodeep_hpc.report.overlay import kinds, on_grid
 from cosmodeep_hpc.sky import statistics
-from cosmodeep_hpc.survey import picture
 from cosmodeep_hpc.tiles.pairs import Pair
 from cosmodeep_hpc.tiles.tiling import grid_shape, paint
 

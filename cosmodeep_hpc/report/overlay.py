@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.learn.metrics import is_found
 from cosmodeep_hpc.learn.modelfile import TrainedModel
-from cosmodeep_hpc.survey import picture
+from cosmodeep_hpc.products import picture
 from cosmodeep_hpc.tiles.fits.image import open_image
 from cosmodeep_hpc.tiles.pairs import Pair
 from cosmodeep_hpc.tiles.tiling import grid_shape

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.products import picture
+from cosmodeep_hpc.products.drawing.graticule import axis_name
 from cosmodeep_hpc.sky.pictures import SKY_COLOURS
-from cosmodeep_hpc.survey import picture
-from cosmodeep_hpc.survey.drawing.graticule import axis_name
 from cosmodeep_hpc.tiles.fits.image import Image
 
 SHARPEST = 2000

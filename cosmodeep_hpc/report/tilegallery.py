@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.files import replacing
 from cosmodeep_hpc.learn.card import Card
+from cosmodeep_hpc.products import picture
 from cosmodeep_hpc.report.evaluate import Evaluated
 from cosmodeep_hpc.report.overlay import kinds
 from cosmodeep_hpc.report.skypanel import GREYS, SKY_RANGE
 from cosmodeep_hpc.sky.pictures import SKY_COLOURS, evenly
-from cosmodeep_hpc.survey import picture
 from cosmodeep_hpc.tiles.fits.image import Image
 from cosmodeep_hpc.tiles.labels import count_bright
 from cosmodeep_hpc.tiles.pairs import Pair

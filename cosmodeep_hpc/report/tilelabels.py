@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.config import Label
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.products import picture
 from cosmodeep_hpc.report import regions, skypanel
 from cosmodeep_hpc.report.skypanel import Window
-from cosmodeep_hpc.survey import picture
 from cosmodeep_hpc.tiles.fits.image import Image
 from cosmodeep_hpc.tiles.labels import count_bright, is_signal
 from cosmodeep_hpc.tiles.tiling import coverage, cut

@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from cosmodeep_hpc.options import Section, option
+
+DEFAULT_MODEL = "robust"
+"""Of the models that ship with the package, the one that images are classified with."""
+
+ProductName = Literal[
+    "probability",
+    "tiles",
+    "mask",
+    "pixels",
+    "hdf5",
+    "islands",
+    "islands_fits",
+    "islands_csv",
+    "regions",
+    "regions_casa",
+    "moc",
+    "picture",
+]
+PRODUCTS: tuple[ProductName, ...] = get_args(ProductName)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +54,10 @@ class Classify(Section):
     )
     any_scale: bool = option(
         False, "sweep images whose pixels are far coarser than those of the training, too"
+    )
+    products: tuple[ProductName, ...] = option(
+        PRODUCTS,
+        "what is written of a mosaic, beside the record: any of these; pixels with --refine alone",
     )
     compress_mask: bool = option(
         False, "write masks on the image's pixels tile-compressed, as .fits.fz"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -24,6 +25,8 @@ from cosmodeep_hpc.sky.simulation.loading import load
 from cosmodeep_hpc.sky.summary import paths_of as paths
 from cosmodeep_hpc.world import World, rank_range
 
+logger = logging.getLogger(__name__)
+
 FORMAT = 2
 """Raise it when the same configuration would give other images."""
 Progress = Callable[..., None]
@@ -40,7 +43,6 @@ def run(
     *,
     test: bool = False,
     simulation: Sequence[Path] = (),
-    note: Callable[[str], None] | None = None,
     part: tuple[int, int] = (0, 1),
 ) -> None:
     """Make the pairs `first` to `first + images - 1` in `out`, and their summary; collective.
@@ -59,7 +61,6 @@ def run(
         test: whether it is a sky to test on: of the boxes of `sky.test_seeds`, or of the same
             `simulation`, with other noise, turned otherwise and elsewhere on the sky.
         simulation: outputs of another simulation, in place of the built-in one.
-        note: called on rank 0 with lines that the user should read, such as another cosmology.
         part: of how many equal parts of these pairs, which one is made: (0, 4) is the first of 4.
 
     Raises:
@@ -75,9 +76,8 @@ def run(
     def prepare() -> tuple[list[Recipe], list[int], list[int]]:
         observation.check(config)
         recipes, notes = _recipes(config, simulation, test=test, tell=tell)
-        if note is not None:
-            for line in notes:
-                note(line)
+        for line in notes:
+            logger.warning("%s", line)
         mark = config_digest(config, recipes)
         make_folder(out)
         make_folder(folder)

@@ -1,1 +1,1 @@
-"""The sweep of whole mosaics, and its products."""
+"""The sweep of whole mosaics: from files to probabilities on grids of cells, in memory."""

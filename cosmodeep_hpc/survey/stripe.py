@@ -45,7 +45,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Classified:
+class StripeResult:
     """What is left of a stripe: see `Ready`.
 
     Attributes:

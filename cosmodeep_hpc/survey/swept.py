@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +64,6 @@ class Swept:
         tile: side of a tile, which overlap where it is larger than a cell [pixel of the image].
         rebin: pixels of the image along the side of one that the network saw.
         threshold: a cell is signal from this probability on.
-        files: the products by kind, once they are written.
     """
 
     path: Path
@@ -78,7 +77,6 @@ class Swept:
     threshold: float
     model: TrainedModel
     model_sha256: str
-    files: dict[str, Path] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

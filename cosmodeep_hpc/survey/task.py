@@ -9,34 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.sky.beam import Beam
 from cosmodeep_hpc.survey.layout import Layout, Stripe
 from cosmodeep_hpc.survey.scaling import Scaling
-from cosmodeep_hpc.survey.stripe import Classified
 from cosmodeep_hpc.tiles.preprocessing import Level
-
-Kind = Literal["checksum", "open", "measure", "classify", "write"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a user says of the images, beside the configuration.
-
-    Attributes:
-        hdu: number or name of the HDU; None: the first with an image.
-        planes: numbers of the planes to sweep; None: all.
-        beam: in place of the header's.
-        rms: noise in the image's unit, or a map of it; None: measured.
-        threshold: a cell is signal from this probability on; None: the model's own.
-        refine: whether islands are followed at the scale of the beam.
-    """
-
-    hdu: int | str | None = None
-    planes: tuple[int, ...] | None = None
-    beam: Beam | None = None
-    rms: float | Path | None = None
-    threshold: float | None = None
-    refine: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,29 +59,73 @@ class Grids:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
-    """A piece of work on a mosaic.
+class ReadChecksum:
+    """Read a file's checksum: str.
 
     Attributes:
-        kind: `checksum` and `open` the file; `measure` and `classify` a stripe; `write` products.
-        mosaic: its number among the images of the command.
-        plane: its number among those swept.
-        stripe: rows of cells, with the number it has.
-        scaling: of the plane, to classify it; `measured`: whether a pass before has its noise.
-        grids: of all planes, to write the products, with `opened`, `sha256` and `key`.
+        mosaic: its number among the images of the plan; so in all tasks.
     """
 
-    kind: Kind
     mosaic: int
-    plane: int = 0
-    number: int = 0
-    stripe: Stripe | None = None
-    scaling: Scaling | None = None
-    measured: bool = False
-    grids: tuple[Grids, ...] = ()
-    opened: Opened | None = None
-    sha256: str = ""
-    key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenMosaic:
+    """Open a mosaic, and say what its sweep is planned by: `Opened`."""
+
+    mosaic: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureStripe:
+    """Measure the noise of a stripe: the grids of a `Mesh`.
+
+    Attributes:
+        plane: its number among those swept.
+        number: of the stripe in its plane.
+    """
+
+    mosaic: int
+    plane: int
+    number: int
+    stripe: Stripe
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyStripe:
+    """Classify the tiles of a stripe: `StripeResult`.
+
+    Attributes:
+        plane, number: as of `MeasureStripe`.
+        scaling: of the plane.
+        measured: whether a pass before has its noise.
+    """
+
+    mosaic: int
+    plane: int
+    number: int
+    stripe: Stripe
+    scaling: Scaling
+    measured: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandOver:
+    """Hand a swept mosaic over to its destination: `Outcome`.
+
+    Attributes:
+        grids: of all planes.
+        sha256, key: as of `Swept`.
+    """
+
+    mosaic: int
+    grids: tuple[Grids, ...]
+    opened: Opened
+    sha256: str
+    key: str
+
+
+Task = ReadChecksum | OpenMosaic | MeasureStripe | ClassifyStripe | HandOver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +147,3 @@ class Outcome:
     islands: int = 0
     mask: Path | None = None
     notes: tuple[str, ...] = ()
-
-
-Result = str | Opened | Classified | Outcome | NDArray[np.float32]

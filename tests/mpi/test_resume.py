@@ -14,6 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from heard import heard
 from launch import end, finish, mpirun, ranks_of, start
 
 from cosmodeep_hpc.learn import checkpoint
@@ -213,8 +214,8 @@ def test_killed_at_random_moments_until_it_is_done(uninterrupted, tiles, tmp_pat
         if (run / "model.keras").exists():  # all was done, also where the kill came after that
             break
         if checkpoint.newest(run):
-            told = []
-            _, state = checkpoint.latest(run, told.append)
+            with heard() as told:
+                _, state = checkpoint.latest(run)
             assert state.total_steps >= before - 1 and told == []
     assert len(deaths) > 1
     (_, last), (_, expected) = last_checkpoint(run), last_checkpoint(whole)

@@ -5,6 +5,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from heard import heard
 
 from cosmodeep_hpc import files
 from cosmodeep_hpc.errors import InputError
@@ -153,8 +154,8 @@ def test_a_damaged_one_is_passed_over(tmp_path, damage):
     else:
         left = {"truncated": content[: len(content) // 2], "empty": b"", "not HDF5": b"x" * 5000}
         path.write_bytes(left[damage])
-    told = []
-    good, found = checkpoint.latest(tmp_path, told.append)
+    with heard() as told:
+        good, found = checkpoint.latest(tmp_path)
     assert_same(found, state(1))
     assert good.name == "step-00000001.h5"
     (line,) = told

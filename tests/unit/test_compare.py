@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fields import NOISE, blobs, write, write_pairs
+from heard import heard
 from models import CARD, write_untrained
 
 from cosmodeep_hpc import config
@@ -53,11 +54,9 @@ def settings(**changes):
     return config.load(None, [(f"compare.{name}", word) for name, word in changes.items()])
 
 
-def run(model, images, out, world, said=None, **options):
-    changes = options.pop("changes", {})
-    note = (lambda line: None) if said is None else said.append
-    made = settings(**changes)
-    return compare.run(made, str(model), images, out, world, note=note, **options)
+def run(model, images, out, world, **options):
+    made = settings(**options.pop("changes", {}))
+    return compare.run(made, str(model), images, out, world, **options)
 
 
 def test_all_detectors_by_all_rules(tmp_path, model, pretended, world):
@@ -120,8 +119,8 @@ def test_a_finder_that_fails_on_an_image_is_left_out_there(tmp_path, model, pret
     write(tmp_path / "images" / "sky-b.fits", sky := blobs((240, 160), 8, 3))
     noise = np.random.default_rng(1).normal(0, NOISE, sky.shape).astype(np.float32)
     write(tmp_path / "images" / "noise-b.fits", sky + noise)
-    said = []
-    result = run(model, tmp_path / "images", tmp_path / "out", world, said)
+    with heard() as said:
+        result = run(model, tmp_path / "images", tmp_path / "out", world)
     rows = result["rules"][0]["detectors"]
     assert (rows["pybdsf"]["images"], rows["smoothed"]["images"]) == (1, 2)
     assert "b: pybdsf: RuntimeError: cannot do this one" in said
@@ -130,8 +129,8 @@ def test_a_finder_that_fails_on_an_image_is_left_out_there(tmp_path, model, pret
 def test_finders_that_are_missing_leave_their_columns_out(tmp_path, model, monkeypatch, world):
     monkeypatch.setattr(finders, "find_spec", lambda module: None)
     write_pairs(tmp_path / "images", 1, (160, 160))
-    said = []
-    result = run(model, tmp_path / "images", tmp_path / "out", world, said)
+    with heard() as said:
+        result = run(model, tmp_path / "images", tmp_path / "out", world)
     assert len(said) == 2 and all("not installed" in line for line in said)
     assert set(result["rules"][0]["detectors"]) == {"cosmodeep", "smoothed", "matched"}
     assert result["missing"] == ["pybdsf", "aegean"] and result["at_equal_purity"] == []

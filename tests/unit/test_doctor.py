@@ -6,9 +6,9 @@ import sys
 from dataclasses import replace
 
 import pytest
-from launch import environment
+from launch import environment, unlaunched
 
-from cosmodeep_hpc.doctor import examine, launched, table
+from cosmodeep_hpc.doctor import examine, table
 from cosmodeep_hpc.facts import Facts, Hdf5, Horovod, Loops, Mpi, Rank, TensorFlow, visible_gpus
 
 A, B = "H100 (GPU-aaaa)", "H100 (GPU-bbbb)"
@@ -293,6 +293,55 @@ def test_where_loops_are_kept_is_what_numba_says(tmp_path, writable):
     assert job.stdout.startswith(str(folder)) if writable else job.stdout.strip() == "None"
 
 
+LIGHT = replace(
+    HEALTHY,
+    ranks=ALONE,
+    mpi=Mpi(missing=True),
+    horovod=Horovod(missing=True),
+    tensorflow=TensorFlow(missing=True),
+)
+
+
+def test_what_is_not_installed_and_not_wanted_is_no_fault():
+    notes = {f.subject: f for f in examine(LIGHT) if f.level == "note"}
+    assert set(notes) == {"MPI", "Horovod", "TensorFlow"} and not faults(LIGHT)
+    assert all("needed " in note.found and note.advice for note in notes.values())
+    assert notes["MPI"].advice == "pip install 'cosmodeep_hpc[mpi]'"
+    assert notes["TensorFlow"].advice == "pip install 'cosmodeep_hpc[train]'"
+
+
+@pytest.mark.parametrize("facts, subject", [
+    (replace(LIGHT, environ=TWO), "MPI"),
+    (replace(LIGHT, environ={"PMIX_RANK": "0"}), "MPI"),
+    # TensorFlow is there, and two ranks
+    (replace(HEALTHY, horovod=Horovod(missing=True)), "Horovod"),
+    (replace(LIGHT, environ={"COSMODEEP_ENGINE": "keras"}), "TensorFlow"),
+    (replace(LIGHT, horovod=Horovod(error="ImportError: libmpi.so.40")), "Horovod"),
+])  # fmt: skip
+def test_what_is_not_there_is_a_fault_where_it_is_wanted(facts, subject):
+    assert [fault.subject for fault in faults(facts)] == [subject]
+
+
+def test_an_mpi_that_does_not_start_is_a_note_for_one_rank():
+    broken = replace(LIGHT, mpi=Mpi(error="RuntimeError: cannot load MPI library"))
+    assert not faults(broken)
+    (note,) = (f for f in examine(broken) if f.subject == "MPI")
+    assert "cannot load MPI library" in note.found and "module" in note.advice
+
+
+def test_ranks_that_classify_without_tensorflow_need_no_horovod():
+    facts = replace(LIGHT, ranks=HEALTHY.ranks, mpi=HEALTHY.mpi)
+    assert not faults(facts)
+
+
+def test_the_doctor_answers_where_mpi_ends_the_process():
+    """In the shell of `srun --pty bash` Open MPI finds no PMI, and ends who starts it."""
+    told = doctor(SLURM_JOB_ID="7", SLURM_STEP_ID="0", SLURM_STEP_NUM_TASKS="1", SLURM_PROCID="0",
+                  SLURM_NTASKS="1", SLURM_LOCALID="0", SLURM_NODELIST="a")  # fmt: skip
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "it ends its process with status" in told.stdout and "no fault found" in told.stdout
+
+
 def test_onednn_off_is_a_note_on_a_cpu_node_and_nothing_on_a_gpu_node():
     slow = replace(HEALTHY, tensorflow=replace(HEALTHY.tensorflow, onednn=False))
     assert [f.advice for f in examine(slow) if f.level == "note"] == [
@@ -355,16 +404,10 @@ def test_visible_gpus_are_those_cuda_would_show(devices, expected):
     assert visible_gpus("\n".join(listing), devices) == expected
 
 
-def test_without_a_launcher_there_is_one_task():
-    assert launched({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) == ("", 1, 0)
-
-
 def doctor(*prefix, **variables):
     """Run the real doctor with these environment variables, outside any job."""
-    launchers = ("SLURM_", "OMPI_COMM_WORLD", "PMI", "PMIX")
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(launchers)}
     command = [*prefix, sys.executable, "-m", "cosmodeep_hpc.doctor"]
-    environ = clean | ROOT | variables
+    environ = unlaunched() | ROOT | variables
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
 
 

@@ -11,17 +11,17 @@ from mosaics import write
 from PIL import Image as Picture
 from sweeps import sky, swept, write_mosaic
 
-from cosmodeep_hpc.survey.drawing import png
-from cosmodeep_hpc.survey.drawing.graticule import ticks
-from cosmodeep_hpc.survey.drawing.lettering import lettered, shortened
-from cosmodeep_hpc.survey.drawing.panel import BLACK, LEFT, RED, TOP, Outline, palette, panel
-from cosmodeep_hpc.survey.products import quicklook
+from cosmodeep_hpc.products import quicklook
+from cosmodeep_hpc.products.drawing import png
+from cosmodeep_hpc.products.drawing.graticule import ticks
+from cosmodeep_hpc.products.drawing.lettering import lettered, shortened
+from cosmodeep_hpc.products.drawing.panel import BLACK, LEFT, RED, TOP, Outline, palette, panel
 from cosmodeep_hpc.tiles.fits.image import open_image
 
 
 def test_a_png_is_what_pillow_reads(tmp_path):
     pixels = np.random.default_rng(1).integers(0, len(palette()), (37, 53), dtype=np.uint8)
-    png.write(tmp_path / "a.png", pixels, palette())
+    (tmp_path / "a.png").write_bytes(png.packed(pixels, palette()))
     with Picture.open(tmp_path / "a.png") as picture:
         picture.verify()
     with Picture.open(tmp_path / "a.png") as picture:

@@ -9,8 +9,8 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from sweeps import sky, swept, write_mosaic
 
-from cosmodeep_hpc.survey import islands
-from cosmodeep_hpc.survey.islands import label, name, pixel_areas
+from cosmodeep_hpc.products import islands
+from cosmodeep_hpc.products.islands import label, name, pixel_areas
 
 BEAM = np.pi / (4 * np.log(2)) * 20.0**2  # [arcsec^2] of tests' mosaics
 PIXEL = 9.6**2

@@ -17,10 +17,13 @@ from fields import NOISE, contents
 from mocpy import MOC
 from regions import Regions
 from sweeps import sky, swept, write_mosaic
+from sweeps import written as write_products
 
 from cosmodeep_hpc.config import Classify, Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.survey.products import writing
+from cosmodeep_hpc.products import streaming
+from cosmodeep_hpc.products.names import stem
+from cosmodeep_hpc.products.refine import Refinement
 
 SIGNAL = np.array(
     [
@@ -39,7 +42,7 @@ SHAPE = (250, 330)
 
 @pytest.fixture(scope="module", params=["SIN", "TAN", "ZEA", "CAR", "GAL"])
 def written(request, tmp_path_factory):
-    """All products of a mosaic in one projection, the swept mosaic and the folder."""
+    """A swept mosaic in one projection, and all of its products."""
     folder = tmp_path_factory.mktemp(request.param)
     random = np.random.default_rng(1)
     pixels = random.normal(0, 1e-5, SHAPE)
@@ -48,8 +51,7 @@ def written(request, tmp_path_factory):
     blank = np.zeros(CELLS.shape, bool)
     blank[0, 0] = True
     made = swept(path, CELLS, blank=blank)
-    writing.write(made, Config(), folder, refine=True)
-    return made, folder
+    return made, write_products(made, folder)
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +69,9 @@ def on_input(made, x, y):
 
 @pytest.mark.parametrize("kind, size", [("mask", 1), ("pixels", 1), ("tiles", 40)])
 def test_a_product_lies_where_its_input_does(written, kind, size):
-    made, _ = written
-    there = WCS(fits.getheader(made.files[kind]))
-    ny, nx = fits.getdata(made.files[kind]).shape
+    made, files = written
+    there = WCS(fits.getheader(files[kind]))
+    ny, nx = fits.getdata(files[kind]).shape
     x, y = np.meshgrid([0, nx // 2, nx - 1], [0, ny // 2, ny - 1])
     centre = [(v + 0.5) * size - 0.5 for v in (x, y)]  # of tile x: pixel 40 x + 19.5
     apart = there.pixel_to_world(x, y).icrs.separation(on_input(made, *centre))
@@ -77,22 +79,22 @@ def test_a_product_lies_where_its_input_does(written, kind, size):
 
 
 def test_mask_regions_and_moc_say_the_same_of_every_point(written, points):
-    made, _ = written
+    made, files = written
     x, y, signal = points
     places = on_input(made, x, y)
-    wcs = WCS(fits.getheader(made.files["mask"]))
+    wcs = WCS(fits.getheader(files["mask"]))
 
     column, row = (np.round(v).astype(int) for v in wcs.world_to_pixel(places))
-    mask = fits.getdata(made.files["mask"])[row, column]
+    mask = fits.getdata(files["mask"])[row, column]
     np.testing.assert_array_equal(mask == 1, signal)
 
     for kind, form in (("regions", "ds9"), ("regions_casa", "crtf")):
-        drawn = Regions.read(made.files[kind], format=form)
+        drawn = Regions.read(files[kind], format=form)
         assert len(drawn) == 4
         inside = np.any([region.contains(places, wcs) for region in drawn], axis=0)
         assert (inside != signal).sum() <= 2  # within the rounding of a corner, 0.4 mas
 
-    moc = MOC.from_fits(made.files["moc"])
+    moc = MOC.from_fits(files["moc"])
     held = moc.contains_skycoords(places)
     assert held[signal].all()
     # beyond the outlines by less than a pixel of the MOC, which are 8 times smaller than a cell
@@ -101,28 +103,28 @@ def test_mask_regions_and_moc_say_the_same_of_every_point(written, points):
 
 
 def test_the_moc_covers_the_area_of_the_islands(written):
-    made, _ = written
-    moc = MOC.from_fits(made.files["moc"])
+    made, files = written
+    moc = MOC.from_fits(files["moc"])
     area = moc.sky_fraction * 4 * np.pi * u.sr
-    cells = fits.getdata(made.files["islands_fits"])["solid_angle"].sum() * u.arcmin**2
+    cells = fits.getdata(files["islands_fits"])["solid_angle"].sum() * u.arcmin**2
     assert 1.0 < float(area / cells) < 1.5
 
 
 def test_the_catalogue_is_the_same_in_all_its_forms(written):
     import pyvo
 
-    made, _ = written
+    made, files = written
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        votable = parse(made.files["islands"], verify="warn", unit_format="vounit")
+        votable = parse(files["islands"], verify="warn", unit_format="vounit")
     # version 1.3 refers to a standard for units without the beam; CASDA's tables have it, too
     assert said and all("Invalid unit string 'mJy/beam'" in str(w.message) for w in said)
     assert votable.version == "1.3"
     table = votable.get_first_table()
-    with open(made.files["islands_csv"], newline="") as file:
+    with open(files["islands_csv"], newline="") as file:
         text = list(csv.DictReader(file))
-    binary = fits.getdata(made.files["islands_fits"])
-    header = fits.getheader(made.files["islands_fits"], 1)
+    binary = fits.getdata(files["islands_fits"])
+    header = fits.getheader(files["islands_fits"], 1)
     assert len(text) == len(binary) == len(table.array) == 4
     for number, field in enumerate(table.fields, 1):
         assert check_ucd(field.ucd, check_controlled_vocabulary=True), field.ucd
@@ -142,8 +144,8 @@ def test_the_catalogue_is_the_same_in_all_its_forms(written):
 
 
 def test_the_catalogue_against_the_mosaic(written):
-    made, _ = written
-    rows = fits.getdata(made.files["islands_fits"])
+    made, files = written
+    rows = fits.getdata(files["islands_fits"])
     pixels, mask = fits.getdata(made.path).astype(float), np.kron(CELLS, np.ones((40, 40), bool))
     assert rows["n_tiles"].tolist() == [1, 8, 2, 2]
     assert rows["n_pix"].sum() == mask[:250, :330].sum()
@@ -162,8 +164,8 @@ def test_the_catalogue_against_the_mosaic(written):
 
 
 def test_hdf5_holds_the_grids_and_their_header(written):
-    made, _ = written
-    with h5py.File(made.files["hdf5"]) as file:
+    made, files = written
+    with h5py.File(files["hdf5"]) as file:
         plane = made.planes[0]
         np.testing.assert_array_equal(file["probability"], plane.probability)
         np.testing.assert_array_equal(file["coverage"], plane.coverage)
@@ -176,7 +178,8 @@ def test_hdf5_holds_the_grids_and_their_header(written):
 
 
 def test_the_record_names_everything_that_was_written(written):
-    made, folder = written
+    made, files = written
+    folder = files["mask"].parent
     record = json.loads((folder / "field.json").read_text())
     on_disk = {path.name for path in folder.iterdir()} - {"field.fits", "field.json"}
     assert set(record["products"].values()) == on_disk and len(on_disk) == 12
@@ -185,14 +188,14 @@ def test_the_record_names_everything_that_was_written(written):
     assert record["tiles"] == {"signal": 13, "noise": 49, "no_data": 1}
     assert record["islands"] == 4 and record["grid"]["partial_top_row"]
     assert record["notes"] == ["scaled by 0.5: the noise of the training is half of this"]
-    header = fits.getheader(made.files["probability"])
+    header = fits.getheader(files["probability"])
     assert header["HISTORY"][0] == record["notes"][0] and header["OBJECT"] == "test"
 
 
 @pytest.mark.parametrize("kind", ["probability", "tiles", "mask", "pixels", "islands_fits", "moc"])
 def test_fits_products_keep_the_standard(written, kind):
-    made, _ = written
-    with fits.open(made.files[kind]) as file:
+    made, files = written
+    with fits.open(files[kind]) as file:
         file.verify("exception")
 
 
@@ -217,7 +220,7 @@ def test_the_same_bytes_every_time(small, tmp_path):
     options = Config(classify=Classify(compress_mask=True))
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
-        writing.write(made, options, tmp_path / folder, refine=True)
+        write_products(made, tmp_path / folder, options, refine=True)
     first, second = contents(tmp_path / "first"), contents(tmp_path / "second")
     assert len(first) == 13 and first == second
     assert "a.mask.fits.fz" in first and "a.pixels.fits.fz" in first
@@ -225,22 +228,22 @@ def test_the_same_bytes_every_time(small, tmp_path):
 
 def test_a_mosaic_without_islands_has_empty_products(small, tmp_path):
     made = small(found=False)
-    writing.write(made, Config(), tmp_path, refine=True)
-    assert len(parse(made.files["islands"]).get_first_table().array) == 0
-    assert len(fits.getdata(made.files["islands_fits"])) == 0
-    assert made.files["islands_csv"].read_text().count("\n") == 1
-    assert MOC.from_fits(made.files["moc"]).empty()
-    assert len(Regions.read(made.files["regions"], format="ds9")) == 0
-    assert not fits.getdata(made.files["pixels"]).any()
+    files = write_products(made, tmp_path)
+    assert len(parse(files["islands"]).get_first_table().array) == 0
+    assert len(fits.getdata(files["islands_fits"])) == 0
+    assert files["islands_csv"].read_text().count("\n") == 1
+    assert MOC.from_fits(files["moc"]).empty()
+    assert len(Regions.read(files["regions"], format="ds9")) == 0
+    assert not fits.getdata(files["pixels"]).any()
 
 
 def test_names_of_other_alphabets_keep_the_votable_standard(small, tmp_path):
     """Characters of the type `char` are ASCII; text of others has a type of its own."""
     made = small("Fornax ünïö.fits")
-    writing.write(made, Config(), tmp_path, refine=False)
+    files = write_products(made, tmp_path, refine=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".*non-ASCII.*")
-        table = parse(made.files["islands"]).get_first_table()
+        table = parse(files["islands"]).get_first_table()
     assert table.array["island_id"].tolist() == ["Fornax ünïö_island_1"]
     kinds = {field.name: field.datatype for field in table.fields}
     assert (kinds["island_id"], kinds["island_name"]) == ("unicodeChar", "char")
@@ -249,10 +252,10 @@ def test_names_of_other_alphabets_keep_the_votable_standard(small, tmp_path):
 def test_first_lines_of_region_files(small, tmp_path):
     """By them CARTA tells the formats apart."""
     made = small()
-    writing.write(made, Config(), tmp_path, refine=False)
-    assert made.files["regions"].read_text().startswith("# Region file format: DS9")
-    assert made.files["regions_casa"].read_text().startswith("#CRTF")
-    assert "pixels" not in made.files
+    files = write_products(made, tmp_path, refine=False)
+    assert files["regions"].read_text().startswith("# Region file format: DS9")
+    assert files["regions_casa"].read_text().startswith("#CRTF")
+    assert "pixels" not in files
 
 
 def test_cells_beyond_the_edge_of_the_projection_are_drawn_in_pixels(tmp_path):
@@ -261,19 +264,19 @@ def test_cells_beyond_the_edge_of_the_projection_are_drawn_in_pixels(tmp_path):
     signal = np.zeros((9, 18), bool)
     signal[0, 0] = signal[4, 9] = True
     made = swept(write_mosaic(tmp_path / "a.fits", np.zeros((180, 360)), header), signal, cell=20)
-    writing.write(made, Config(), tmp_path, refine=True)
-    lines = made.files["regions"].read_text().splitlines()[2:]
+    files = write_products(made, tmp_path)
+    lines = files["regions"].read_text().splitlines()[2:]
     assert [line.split("(")[0] for line in lines] == ["icrs", "polygon", "image", "polygon"]
     assert lines[3].startswith("polygon(0.50,0.50,20.50,0.50,20.50,20.50,0.50,20.50)")
-    assert len(Regions.read(made.files["regions_casa"], format="crtf")) == 2
+    assert len(Regions.read(files["regions_casa"], format="crtf")) == 2
 
 
 def test_an_image_without_a_beam_has_no_flux_a_beam(small, tmp_path):
     made = small(BMAJ=None, BMIN=None, BPA=None, BUNIT="Jy/arcsec2")
-    writing.write(made, Config(), tmp_path, refine=True)
-    (row,) = fits.getdata(made.files["islands_fits"])
+    files = write_products(made, tmp_path)
+    (row,) = fits.getdata(files["islands_fits"])
     assert np.isnan(row["flux_peak"]) and row["brightness_peak"] > 0
-    table = parse(made.files["islands"]).get_first_table()
+    table = parse(files["islands"]).get_first_table()
     assert table.array["col_flux_peak"].mask.all()
 
 
@@ -288,10 +291,10 @@ def test_a_failure_leaves_earlier_products_and_no_record(small, tmp_path, monkey
     def failing(*_):
         raise OSError(28, "No space left on device") if not refine else InputError("not again")
 
-    what = (writing.streaming, "pad") if not refine else (writing.Refinement, "paint")
+    what = (streaming, "pad") if not refine else (Refinement, "paint")
     monkeypatch.setattr(*what, failing)
     with pytest.raises(InputError, match="not again" if refine else "a.mask.fits: .*No space left"):
-        writing.write(made, Config(), out, refine=refine)
+        write_products(made, out, refine=refine)
     left = {path.name: path.read_text() for path in out.iterdir()}
     assert left == {"a.tiles.fits": "of an earlier sweep"}
 
@@ -312,4 +315,4 @@ def test_a_failure_leaves_earlier_products_and_no_record(small, tmp_path, monkey
     ],
 )
 def test_stems(tmp_path, name, expected):
-    assert writing.stem(tmp_path / name) == expected
+    assert stem(tmp_path / name) == expected

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from sweeps import sky, swept, write_mosaic
+from sweeps import sky, swept, write_mosaic, written
 
-from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.survey.products import streaming, writing
-from cosmodeep_hpc.survey.products.cube import Cube
+from cosmodeep_hpc.products import streaming
+from cosmodeep_hpc.products.cube import Cube
 from cosmodeep_hpc.survey.swept import NO_DATA
 from cosmodeep_hpc.tiles.preprocessing import Level
 
@@ -167,10 +166,10 @@ def test_a_plane_without_data_stops_nothing(tmp_path):
         level=Level(low=np.nan, high=np.nan, sigma=np.nan),
     )
     for planes, count in (((none, *made.planes[1:]), 2), ((none,), 0)):
-        some = replace(made, planes=planes, files={})
-        writing.write(some, Config(), tmp_path, refine=True)
-        assert len(fits.getdata(some.files["islands_fits"])) == count
-        assert (fits.getdata(some.files["pixels"])[0] == 255).all()
+        some = replace(made, planes=planes)
+        files = written(some, tmp_path)
+        assert len(fits.getdata(files["islands_fits"])) == count
+        assert (fits.getdata(files["pixels"])[0] == 255).all()
         text = (tmp_path / "cube.json").read_text()
         record = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
         assert record["planes"][0]["level"] == {"low": None, "high": None, "sigma": None}
@@ -182,21 +181,21 @@ def test_products_of_a_cube(tmp_path):
     from regions import Regions
 
     made, _ = swept_cube(tmp_path, "fyx")
-    writing.write(made, Config(), tmp_path, refine=True)
+    files = written(made, tmp_path)
     for kind, shape in (
         ("probability", (3, 2, 3)),
         ("tiles", (3, 2, 3)),
         ("mask", (3, 70, 110)),
         ("pixels", (3, 70, 110)),
     ):
-        assert fits.getdata(made.files[kind]).shape == shape
-    table = fits.getdata(made.files["islands_fits"])
+        assert fits.getdata(files[kind]).shape == shape
+    table = fits.getdata(files["islands_fits"])
     assert table["plane"].tolist() == [0, 1, 2] and table["number"].tolist() == [1, 2, 3]
     np.testing.assert_allclose(table["freq"], [1399.0, 1400.0, 1401.0])
-    with h5py.File(made.files["hdf5"]) as file:
+    with h5py.File(files["hdf5"]) as file:
         assert file["probability"].shape == (3, 2, 3)
         assert [np.unique(plane).tolist() for plane in file["islands"]] == [[0, 1], [0, 2], [0, 3]]
-    drawn = Regions.read(made.files["regions"], format="ds9")
+    drawn = Regions.read(files["regions"], format="ds9")
     assert [region.meta["text"].split()[-2:] for region in drawn] == [
         ["plane", "0"],
         ["plane", "1"],
@@ -207,8 +206,8 @@ def test_products_of_a_cube(tmp_path):
 def test_regions_and_catalogue_name_the_same_plane(tmp_path):
     """Of planes that were picked, the number in the file, not that among the picked ones."""
     made, _ = swept_cube(tmp_path, "fyx", planes=[1, 2])
-    writing.write(made, Config(), tmp_path, refine=False)
-    assert fits.getdata(made.files["islands_fits"])["plane"].tolist() == [1, 2]
+    files = written(made, tmp_path, refine=False)
+    assert fits.getdata(files["islands_fits"])["plane"].tolist() == [1, 2]
     for kind in ("regions", "regions_casa"):
-        text = made.files[kind].read_text()
+        text = files[kind].read_text()
         assert [f"plane {n}" in text for n in (0, 1, 2)] == [False, True, True]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from regions import PixCoord, PolygonPixelRegion
 
-from cosmodeep_hpc.survey.islands import label
-from cosmodeep_hpc.survey.products.outlines import outlines, polygon
+from cosmodeep_hpc.products.islands import label
+from cosmodeep_hpc.products.outlines import outlines, polygon
 
 
 def inside(corners, x, y):

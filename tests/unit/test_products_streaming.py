@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from cosmodeep_hpc.survey.products import streaming
-from cosmodeep_hpc.survey.products.cube import Cube
+from cosmodeep_hpc.products import streaming
+from cosmodeep_hpc.products.cube import Cube
 from cosmodeep_hpc.survey.swept import NO_DATA
 
 WRITERS = {"plain": streaming.write_plain, "packed": streaming.write_packed}

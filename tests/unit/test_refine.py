@@ -5,13 +5,12 @@ import pytest
 import scipy.ndimage
 from astropy.io import fits
 from fields import NOISE
-from sweeps import sky, swept, write_mosaic
+from sweeps import sky, swept, write_mosaic, written
 
 from cosmodeep_hpc.config import Classify, Config
+from cosmodeep_hpc.products import islands, refine
+from cosmodeep_hpc.products.refine import Kernels, Refinement, detected, expected_gain, widths
 from cosmodeep_hpc.sky.beam import FWHM
-from cosmodeep_hpc.survey import islands, refine
-from cosmodeep_hpc.survey.products import writing
-from cosmodeep_hpc.survey.refine import Kernels, Refinement, detected, expected_gain, widths
 
 BEAM_AREA = np.pi / (4 * np.log(2)) * 20.0**2  # [arcsec^2]
 SIDE = 400
@@ -151,16 +150,16 @@ def test_only_signal_cells_and_their_neighbours_are_looked_at(tmp_path):
     signal[2, 2] = blank[1, 1] = True
     path = write_mosaic(tmp_path / "a.fits", pixels, sky((200, 200), pixel=20))
     made = swept(path, signal, blank=blank)
-    writing.write(made, Config(classify=Classify(refine_sigma=4.0)), tmp_path, refine=True)
+    files = written(made, tmp_path, Config(classify=Classify(refine_sigma=4.0)))
     expected = np.zeros((5, 5), np.uint8)
     expected[1:4, 1:4] = 1
     expected[1, 1] = 255
     expected = np.kron(expected, np.ones((40, 40), np.uint8))
     expected[70, 95] = 0  # a pixel without data is no emission
-    mask = fits.getdata(made.files["pixels"])
+    mask = fits.getdata(files["pixels"])
     np.testing.assert_array_equal(mask, expected)
-    assert fits.getheader(made.files["pixels"])["REFSIGMA"] == 4.0
-    (row,) = fits.getdata(made.files["islands_fits"])
+    assert fits.getheader(files["pixels"])["REFSIGMA"] == 4.0
+    (row,) = fits.getdata(files["islands_fits"])
     assert row["n_pix_refined"] == 8 * 1600 - 1
     assert row["flux_int_refined"] == pytest.approx(
         50 * NOISE * (8 * 1600 - 1) * 400 * 1e3, rel=1e-3

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from heard import heard
 
 from cosmodeep_hpc import claim, config
 from cosmodeep_hpc.errors import InputError
@@ -27,9 +28,9 @@ def state(total=9, recipe=RECIPE):
 
 def prepare(out, recipe=RECIPE, restart=False, accept_changes=False):
     """What a run finds, and what its user was told."""
-    told = []
     changes = {"restart": restart, "accept_changes": accept_changes}
-    return runfolder.prepare(config.Config(), out, recipe, **changes, note=told.append), told
+    with heard() as told:
+        return runfolder.prepare(config.Config(), out, recipe, **changes), told
 
 
 def test_a_new_run(tmp_path):

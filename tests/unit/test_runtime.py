@@ -8,6 +8,7 @@ import pytest
 from launch import environment
 
 from cosmodeep_hpc import runtime
+from cosmodeep_hpc.world import alone
 
 
 class Devices:
@@ -49,7 +50,7 @@ def test_one_gpu_a_rank(gpus, local_rank, taken):
 @pytest.mark.parametrize(
     "device, hidden, expected",
     [(True, None, True), (True, "0,1", True), (True, "-1", False), (True, "", False),
-     (False, None, False)],
+     (True, "NoDevFiles", False), (False, None, False)],
 )  # fmt: skip
 def test_waiting_ranks_yield_where_there_is_no_gpu(monkeypatch, tmp_path, device, hidden, expected):
     """On GPU nodes the ranks have cores to spare, and yielding would only delay them."""
@@ -89,7 +90,7 @@ def test_jax_takes_one_gpu_a_rank(monkeypatch, tmp_path, shown, local_rank, take
     for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()
     monkeypatch.setattr(runtime.os, "environ", dict(runtime.os.environ))
-    for name in ("NPROC", "CUDA_VISIBLE_DEVICES", "TF_NUM_INTRAOP_THREADS", "SLURM_CPUS_PER_TASK"):
+    for name in ("NPROC", "CUDA_VISIBLE_DEVICES", *runtime.THREADS):
         monkeypatch.delenv(name, raising=False)
     if shown is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
@@ -99,6 +100,29 @@ def test_jax_takes_one_gpu_a_rank(monkeypatch, tmp_path, shown, local_rank, take
     assert jax.asked.get("jax_cuda_visible_devices") == taken
     assert runtime.os.environ["NPROC"] == "1"
     assert runtime.os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+
+
+@pytest.mark.parametrize(
+    "environ, cores",
+    [
+        ({}, 4),
+        ({"OMP_NUM_THREADS": "1"}, 1),  # of the site
+        ({"OMP_NUM_THREADS": "3,1"}, 3),  # a level inside another
+        ({"OMP_NUM_THREADS": "2", "TF_NUM_INTRAOP_THREADS": "3"}, 3),
+        ({"OMP_NUM_THREADS": "2", "SLURM_CPUS_PER_TASK": "3"}, 2),
+        ({"SLURM_CPUS_PER_TASK": "3"}, 3),
+        ({"OMP_NUM_THREADS": "0"}, 4),
+        ({"OMP_NUM_THREADS": "many"}, 4),
+    ],
+)
+def test_a_rank_keeps_to_the_threads_it_is_given(monkeypatch, environ, cores):
+    """Four cores of its own, where nobody says anything."""
+    monkeypatch.setattr(runtime.os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
+    for name in runtime.THREADS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert runtime.cores_of_rank(alone()) == cores
 
 
 TWICE = """

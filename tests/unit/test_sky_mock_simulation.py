@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.table import Table
 from fields import contents
 from grids import cube
+from heard import heard
 
 from cosmodeep_hpc.config import Config, Instrument, Sky
 from cosmodeep_hpc.errors import InputError
@@ -54,10 +55,11 @@ def test_the_real_cubes_make_a_sky(tmp_path, world):
 def test_a_simulation_of_the_users_own(tmp_path, world, test, split):
     """Boxes and halos of the cube; tested on, it is turned otherwise and has other noise."""
     path = cube(tmp_path / "mine.h5", 40, 0.05, magnetic=1e-6, attributes={"OmegaM": 0.25})
-    notes, calls = [], []
+    calls = []
     out = tmp_path / "out"
-    mock.run(CONFIG, out, 2, world, progress=lambda *call: calls.append(call), test=test,
-             simulation=[path], note=notes.append)  # fmt: skip
+    with heard() as notes:
+        mock.run(CONFIG, out, 2, world, progress=lambda *call: calls.append(call), test=test,
+                 simulation=[path])  # fmt: skip
     assert [p.name for p in (out / "boxes").iterdir()] == ["simulation-40-0.h5"]
     assert len(notes) == 1 and "mine.h5: another cosmology: Omega_m = 0.25" in notes[0]
     assert calls[0][:2] == (0, 1) and calls[-1][:2] == (2, 2)

@@ -15,9 +15,9 @@ from sweeping import noise, probability, sweep_with, swept
 
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.survey import sweep
-from cosmodeep_hpc.survey.task import Request
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.products.folder import ProductFolder, classify_into
+from cosmodeep_hpc.survey.plan import Request
+from cosmodeep_hpc.world import alone
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_two_images_of_one_name_are_refused(tmp_path):
         write(tmp_path / folder / "x.fits", noise((40, 40)))
     paths = [tmp_path / "a" / "x.fits", tmp_path / "b" / "x.fits"]
     with pytest.raises(InputError, match="named as those of"):
-        sweep.run(Config(), "no-model", paths, tmp_path / "out", open_world(), Request())
+        classify_into(ProductFolder(tmp_path / "out", Config()), paths, Request(), alone())
 
 
 def test_thousands_of_images_in_the_hands_of_another_job_are_each_told(tmp_path):
@@ -283,4 +283,4 @@ def test_files_that_no_sweep_has_left_are_not_written_over(tmp_path):
 def test_an_image_is_not_written_over_by_a_product_of_another(tmp_path):
     paths = [write(tmp_path / name, noise((40, 40))) for name in ("a.fits", "a.mask.fits")]
     with pytest.raises(InputError, match=r"a\.mask\.fits: a product of .*a\.fits would be written"):
-        sweep.run(Config(), "no-model", paths, tmp_path, open_world(), Request())
+        classify_into(ProductFolder(tmp_path, Config()), paths, Request(), alone())

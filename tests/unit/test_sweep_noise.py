@@ -7,7 +7,7 @@ from fields import NOISE, write
 from models import absolute_model, brightest_pixel_model
 from sweeping import noise, swept
 
-from cosmodeep_hpc.survey.task import Request
+from cosmodeep_hpc.survey.plan import Request
 from cosmodeep_hpc.survey.view import View
 from cosmodeep_hpc.tiles.fits.image import open_image
 

@@ -11,12 +11,14 @@ from fields import NOISE, write
 from models import brightest_pixel_model
 from sweeping import sweep_with
 
-from cosmodeep_hpc.commandline import build_parser
+from cosmodeep_hpc.commandline import build_parser, request_of
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.survey import sweep
-from cosmodeep_hpc.survey.task import Request
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.products import summary
+from cosmodeep_hpc.products.folder import ProductFolder, classify_into
+from cosmodeep_hpc.survey.imagelist import distinct, read_list
+from cosmodeep_hpc.survey.plan import Request, SweepPlan
+from cosmodeep_hpc.world import alone
 
 
 @pytest.fixture
@@ -37,12 +39,12 @@ def test_a_list_of_images(tmp_path, content):
     """As editors of all systems write it, a mark at its beginning included."""
     path = tmp_path / "list.txt"
     path.write_bytes(content)
-    assert [str(name) for name in sweep.read_list(path)] == ["a.fits", "b c.fits"]
+    assert [str(name) for name in read_list(path)] == ["a.fits", "b c.fits"]
 
 
 def test_an_image_in_place_of_a_list_is_refused(image):
     with pytest.raises(InputError, match=r"a\.fits: not a text file; expected paths of images"):
-        sweep.read_list(image)
+        read_list(image)
 
 
 def test_an_image_is_swept_once_however_it_is_spelled(image, tmp_path, monkeypatch):
@@ -50,20 +52,20 @@ def test_an_image_is_swept_once_however_it_is_spelled(image, tmp_path, monkeypat
     (tmp_path / "link.fits").symlink_to(image)
     words = ["a.fits", "./a.fits", str(image), "x/../a.fits", "link.fits"]
     args = build_parser().parse_args(["classify", *words, "--out", "o"])
-    assert [str(path) for path in sweep.distinct(args.image)] == ["a.fits", "link.fits"]
+    assert [str(path) for path in distinct(args.image)] == ["a.fits", "link.fits"]
 
 
 @pytest.mark.parametrize("rms", [0.0, -1.0, math.inf, math.nan])
 def test_a_noise_that_is_none_is_refused(image, tmp_path, rms):
-    with pytest.raises(InputError, match=r"^--rms .*: expected a noise above 0, or a map of it"):
-        sweep.run(Config(), "no-model", [image], tmp_path, open_world(), Request(rms=rms))
+    with pytest.raises(InputError, match=r"^rms .*: expected a noise above 0, or a map of it"):
+        SweepPlan.of([image], Config(), Request(rms=rms), alone())
 
 
 @pytest.mark.parametrize("beam", ["0 5 0", "nan 5 0", "inf inf 0", "5 5 nan", "5 -5 0"])
 def test_a_beam_that_is_none_is_refused(beam):
     words = ["classify", "a.fits", "--out", "o", "--beam", *beam.split()]
     with pytest.raises(InputError, match="expected widths above 0, and finite numbers"):
-        sweep.request_of(build_parser().parse_args(words))
+        request_of(build_parser().parse_args(words))
 
 
 @pytest.mark.parametrize(
@@ -80,14 +82,15 @@ def test_a_record_that_no_sweep_has_left_is_not_written_over(image, tmp_path, co
 
 
 def test_a_table_that_no_sweep_has_left_is_not_written_over(image, tmp_path):
-    own = tmp_path / sweep.SUMMARY
-    usual = Config(), "paper-npix40", [image], tmp_path, open_world(), Request()
+    own = tmp_path / summary.NAME
+    usual = [image], Request(model="paper-npix40"), alone()
     own.write_text("source,flux\n")
     with pytest.raises(InputError, match=r"summary\.csv: there already, and not of a sweep"):
-        sweep.run(*usual)
+        classify_into(ProductFolder(tmp_path, Config()), *usual)
     assert own.read_text() == "source,flux\n" and set(os.listdir(tmp_path)) == {"a.fits", own.name}
     for restart, state in ((True, "done"), (False, "kept")):  # its own it writes anew
-        assert [outcome.state for outcome in sweep.run(*usual, restart=restart)] == [state]
+        folder = ProductFolder(tmp_path, Config(), restart=restart)
+        assert [outcome.state for outcome in classify_into(folder, *usual)] == [state]
         assert own.read_text().startswith("image,state,")
 
 

@@ -5,13 +5,14 @@ import math
 
 import numpy as np
 import pytest
+import sweeping
 from astropy.io import fits
 from fields import NOISE, write
 from models import brightest_pixel_model
 from sweeping import sweep_with
 from zoo import BAD, GOOD
 
-from cosmodeep_hpc.survey.task import Outcome, Request
+from cosmodeep_hpc.survey.plan import Request
 from cosmodeep_hpc.tiles.fits.mosaic import open_mosaic
 
 PRODUCTS = 12
@@ -36,17 +37,9 @@ def model():
 
 @pytest.mark.parametrize("name", GOOD)
 def test_good_files_are_swept(name, model, tmp_path):
-    case, found = GOOD[name], []
+    case = GOOD[name]
     path = case.make(tmp_path)
-
-    def take(swept):
-        found.append(swept)
-        return Outcome(path=path, state="done")
-
-    request = Request(hdu=case.hdu)
-    (outcome,) = sweep_with(model, [path], tmp_path / "out", request, write=take, any_scale=True)
-    assert outcome.state == "done", outcome.notes
-    (swept,) = found
+    swept = sweeping.swept(path, model, Request(hdu=case.hdu), any_scale=True)
     assert len(swept.planes) == case.planes
     for number, plane in enumerate(swept.planes):
         with_data = np.isfinite(case.expected(number)) & (case.expected(number) != 0)

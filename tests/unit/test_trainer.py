@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from heard import heard
 from models import weights_of
 
 from cosmodeep_hpc import config
@@ -30,16 +31,16 @@ def train(tiles, world):
     def run(out, *, stop=None, accept_changes=False, restart=False, **options):
         own = {"epochs": 6, "batch": 60, "log_steps": 1, "learning_rate": 1e-3, **options}
         settings = config.load(None, [(f"train.{k}", json.dumps(v)) for k, v in own.items()])
-        told = []
 
         def progress(done, total, note=""):
             if done + 1 == stop:  # the next step tells it to all ranks
                 os.kill(os.getpid(), signal.SIGUSR1)
 
-        model = trainer.run(
-            settings, tiles, out, world,
-            restart=restart, accept_changes=accept_changes, progress=progress, note=told.append,
-        )  # fmt: skip
+        with heard() as told:
+            model = trainer.run(
+                settings, tiles, out, world,
+                restart=restart, accept_changes=accept_changes, progress=progress,
+            )  # fmt: skip
         return SimpleNamespace(model=model, told=told)
 
     return run

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from heard import heard
 
 from cosmodeep_hpc import claim, config
 from cosmodeep_hpc.cli import main
@@ -196,9 +197,12 @@ def interrupt(at):
 @pytest.mark.parametrize("where", ["in a run", "between two"])
 def test_a_search_warned_of_its_end_goes_on_where_it_was(searched, tiles, world, tmp_path, where):
     asked = replace(GOOD, tune=replace(GOOD.tune, epochs=(3,)))
-    ticks = interrupt(2)
-    hooks = {"progress": lambda label: ticks} if where == "in a run" else {"note": interrupt(1)}
-    outcome = tuneruns.run(asked, tiles, tmp_path, world, [2, 3], **hooks)
+    second = interrupt(2)  # step, or run that is about to begin
+
+    def progress(label):
+        return second if where == "in a run" else second() or (lambda *step: None)
+
+    outcome = tuneruns.run(asked, tiles, tmp_path, world, [2, 3], progress=progress)
     assert outcome.stopped and outcome.done == ([] if where == "in a run" else [2])
     begun = sorted(path.name for path in (tmp_path / "runs").iterdir())
     assert begun == ["0002"]
@@ -228,9 +232,8 @@ def test_a_run_that_another_job_trains_is_left_to_it(tiles, world, tmp_path, mon
     monkeypatch.setattr(claim, "BEAT", 0.3)
     monkeypatch.setattr(claim, "POLL", 0.1)
     (tmp_path / "runs/0001").mkdir(parents=True)
-    said = []
-    with claim.claimed(tmp_path / "runs/0001/run") as mine:
-        outcome = tuneruns.run(GOOD, tiles, tmp_path, world, [1], note=said.append)
+    with claim.claimed(tmp_path / "runs/0001/run") as mine, heard() as said:
+        outcome = tuneruns.run(GOOD, tiles, tmp_path, world, [1])
     assert mine and outcome.elsewhere == [1] and not outcome.failed
     assert f"waiting to see whether process {os.getpid()}" in said[0] and len(said) == 2
     assert not (tmp_path / "results/0001.json").exists()
@@ -244,8 +247,8 @@ def test_a_run_whose_job_was_lost_is_taken_over(tiles, world, tmp_path, monkeypa
     lost = {"host": "lost", "processes": "", "pid": 1, "started": "1", "job": "7", "token": "1"}
     (tmp_path / "runs/0000/run.lock").write_text(json.dumps(lost))
     asked = replace(GOOD, tune=replace(GOOD.tune, epochs=(1,), batches=(50,)))
-    said = []
-    outcome = tuneruns.run(asked, tiles, tmp_path, world, [0], note=said.append)
+    with heard() as said:
+        outcome = tuneruns.run(asked, tiles, tmp_path, world, [0])
     assert outcome.done == [0] and "process 1 on lost, job 7" in said[0]
 
 

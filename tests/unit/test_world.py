@@ -1,10 +1,13 @@
 """How work is divided, and what one rank's error means for all."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.world import rank_range
+from cosmodeep_hpc.world import alone, rank_range
 
 
 @pytest.mark.parametrize(
@@ -53,3 +56,40 @@ def test_errors_of_all_ranks_are_marked(world):
     assert caught.value.known_to_all
     world.agree(None)
     assert world.on_root(lambda: 3) == 3
+
+
+def test_a_world_alone_answers_every_call_by_itself():
+    world = alone()
+    assert (world.rank, world.size, world.local_rank, world.local_size) == (0, 1, 0, 1)
+    assert world.is_root and world.share(5) == range(5)
+    assert world.comm.allgather("a") == world.comm.gather("a") == ["a"]
+    assert world.comm.bcast("a") == "a"
+    assert world.any(True) and not world.any(False)
+    world.comm.Barrier()
+    with pytest.raises(SystemExit) as end:
+        world.abort(3)
+    assert end.value.code == 3
+
+
+ALONE = """
+import sys
+sys.modules["mpi4py"] = None  # an import of it fails
+from cosmodeep_hpc import runtime, workpool, world
+
+class Tasks:
+    left, made = [1, 2, 3], []
+    def draw(self):
+        return self.left.pop() if self.left else workpool.Idle.END
+    def take(self, task, result):
+        self.made.append(result)
+
+one = world.alone()
+assert runtime.cores_of_rank(one) >= 1
+assert list(one.queue(2)) == [0, 1] and not one.node_array((2,), float).any()
+workpool.work(one, Tasks(), lambda task: task, lambda task, prepared: 10 * prepared)
+assert Tasks.made == [30, 20, 10]
+"""
+
+
+def test_a_world_alone_needs_no_mpi():
+    subprocess.run([sys.executable, "-c", ALONE], check=True)

@@ -55,7 +55,7 @@ class Beams:
     def __init__(
         self,
         path: Path,
-        storage: Storage,
+        storage: Storage | None,
         header: fits.Header,
         others: Iterable[Hdu],
         given: Beam | None,
@@ -67,7 +67,7 @@ class Beams:
         in_table = value(header, "CASAMBM") is True or self._single.beam is None
         if given is None and in_table:
             for hdu in others:
-                if "BEAMS" in hdu.name and hdu.number > 0:
+                if storage is not None and "BEAMS" in hdu.name and hdu.number > 0:
                     self._table = _read_table(path, storage, hdu)
                     break
         if given is None and self._table is None and self._single.beam is None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import warnings
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.tiles.fits.cards import value, whole_number
 from cosmodeep_hpc.tiles.fits.hdu import Hdu
 from cosmodeep_hpc.tiles.fits.pixels import CHUNK, Scaling, chunks
+from cosmodeep_hpc.tiles.fits.quiet import quiet
 
 # Pixels of one row of compressed tiles, which have to be in memory together: 256 MiB of float32.
 LARGEST_BAND = 2**26
@@ -59,8 +58,7 @@ class CompressedPixels:
         out = np.empty((len(rows), len(columns)), np.float32)
         if out.size == 0:
             return out
-        with self._lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore", AstropyWarning)
+        with self._lock, quiet():
             if self._hdu is None:
                 self._hdu = open_compressed(self.path, self.number)
             height = int(self._hdu.tile_shape[self.celestial[0]])
@@ -104,8 +102,7 @@ class CompressedPixels:
 
 def open_compressed(path: Path, number: int) -> Any:
     """A tile-compressed HDU by astropy; its numbers stay as they are stored."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
+    with quiet():
         opened = fits.open(path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True)
         return opened[number]
 

@@ -1,26 +1,25 @@
-"""One plane of a FITS image, read by rows and in Jy/arcsec^2, with its place on the sky."""
+"""One plane of an image, read by rows and in Jy/arcsec^2, with its place on the sky."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.sky.beam import Beam
 from cosmodeep_hpc.tiles.fits import axes, compressed
+from cosmodeep_hpc.tiles.fits.array import ArrayPixels, ImageArray
 from cosmodeep_hpc.tiles.fits.beams import Beams
 from cosmodeep_hpc.tiles.fits.cards import value
 from cosmodeep_hpc.tiles.fits.hdu import Hdu, choose, scan
 from cosmodeep_hpc.tiles.fits.pixels import Pixels, Scaling, StoredPixels
+from cosmodeep_hpc.tiles.fits.quiet import quiet
 from cosmodeep_hpc.tiles.fits.storage import PackedFile, Storage, storage_of
 from cosmodeep_hpc.tiles.fits.unit import Unit
 
@@ -87,14 +86,14 @@ class Image:
 
 
 def open_image(
-    path: Path,
+    image: Path | ImageArray,
     *,
     hdu: int | str | None = None,
     plane: int | None = None,
     beam: Beam | None = None,
     unpacked: Path | None = None,
 ) -> Image:
-    """Open the first image of the sky in a FITS file; a cube needs a `plane`.
+    """Open the first image of the sky in a FITS file, or one in memory; a cube needs a `plane`.
 
     Args:
         hdu: number or EXTNAME of another HDU.
@@ -107,35 +106,28 @@ def open_image(
             or a unit that needs a beam and none is known.
     """
     with quiet():
-        found = OpenFile.of(path, hdu, unpacked)
+        found = OpenFile.of(image, hdu, unpacked)
         if found.n_planes != 1 and plane is None:
-            lengths = tuple(reversed(found.hdu.axes))
+            sides = " x ".join(map(str, reversed(found.hdu.axes)))
             raise InputError(
-                f"{path}: axes of {' x '.join(map(str, lengths))} pixels; expected one plane: "
+                f"{found.path}: axes of {sides} pixels; expected one plane: "
                 "axes beyond the two on the sky of length 1"
             )
         return found.images(beam, [plane or 0])[0]
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without astropy's warnings: of every card it mends in a header, and of dates."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", AstropyWarning)
-        yield
-
-
 @dataclass(frozen=True)
 class OpenFile:
-    """A file with the HDU that was chosen in it.
+    """A file with the HDU that was chosen in it, or an image in memory.
 
     Attributes:
+        storage: where other HDUs are read from; None in memory, where there are none.
         header: of the image.
         celestial: indices of y and x in the HDU's axes.
     """
 
     path: Path
-    storage: Storage
+    storage: Storage | None
     hdu: Hdu
     header: fits.Header
     wcs: WCS
@@ -145,28 +137,45 @@ class OpenFile:
     _pixels: Pixels
 
     @classmethod
-    def of(cls, path: Path, wanted: int | str | None, unpacked: Path | None) -> OpenFile:
-        """Open a file and choose its HDU.
+    def of(
+        cls, image: Path | ImageArray, wanted: int | str | None, unpacked: Path | None
+    ) -> OpenFile:
+        """Open a file and choose its HDU, or take an image in memory.
 
         Raises:
             InputError: as of `open_image`.
         """
-        with naming(path):
-            storage = storage_of(unpacked or path)
-        hdus: Sequence[Hdu] | Iterator[Hdu] = scan(path, storage)
-        if storage.size is not None:
-            hdus = list(hdus)
         try:
-            chosen = choose(path, hdus, wanted)
-            return cls._with(path, unpacked or path, storage, hdus, chosen)
+            if isinstance(image, ImageArray):
+                return cls._in_memory(image)
+            return cls._in_file(image, wanted, unpacked)
         except InputError:
             raise
         except Exception as error:  # a header damaged in a way that nobody thought of
+            path = image.path if isinstance(image, ImageArray) else image
             reason = " ".join(str(error).split())
             raise InputError(
                 f"{path}: its header cannot be understood ({type(error).__name__}: {reason}); "
                 "expected a FITS image: copy or make it again"
             ) from error
+
+    @classmethod
+    def _in_memory(cls, image: ImageArray) -> OpenFile:
+        lengths = image.numbers.shape
+        _refuse_empty(image.path, lengths)
+        hdu = Hdu(0, image.header, 0, 0, 0, lengths, compressed=False)
+        wcs, celestial, notes = axes.celestial_wcs(image.path, image.header, lengths)
+        pixels = ArrayPixels(image, celestial)
+        return cls(image.path, None, hdu, image.header, wcs, celestial, notes, (), pixels)
+
+    @classmethod
+    def _in_file(cls, path: Path, wanted: int | str | None, unpacked: Path | None) -> OpenFile:
+        with naming(path):
+            storage = storage_of(unpacked or path)
+        hdus: Sequence[Hdu] | Iterator[Hdu] = scan(path, storage)
+        if storage.size is not None:
+            hdus = list(hdus)
+        return cls._with(path, unpacked or path, storage, hdus, choose(path, hdus, wanted))
 
     @classmethod
     def _with(
@@ -177,9 +186,7 @@ class OpenFile:
         hdus: Sequence[Hdu] | Iterator[Hdu],
         chosen: Hdu,
     ) -> OpenFile:
-        if 0 in chosen.axes:
-            lengths = " x ".join(map(str, reversed(chosen.axes)))
-            raise InputError(f"{path}: axes of {lengths} pixels; expected one plane or more")
+        _refuse_empty(path, chosen.axes)
         header = chosen.header
         if chosen.compressed:
             header = compressed.image_header(place, path, chosen)
@@ -262,3 +269,9 @@ class OpenFile:
         if refused is not None and all(np.isnan(image.to_surface_brightness) for image in found):
             raise refused
         return found
+
+
+def _refuse_empty(path: Path, lengths: tuple[int, ...]) -> None:
+    if 0 in lengths:
+        sides = " x ".join(map(str, reversed(lengths)))
+        raise InputError(f"{path}: axes of {sides} pixels; expected one plane or more")

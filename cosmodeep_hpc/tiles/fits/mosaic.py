@@ -1,4 +1,4 @@
-"""A FITS file with one plane of the sky or many."""
+"""A FITS file, or an image in memory, with one plane of the sky or many."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from astropy.io import fits
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sky.beam import Beam
-from cosmodeep_hpc.tiles.fits.image import Image, OpenFile, quiet
+from cosmodeep_hpc.tiles.fits.array import ImageArray
+from cosmodeep_hpc.tiles.fits.image import Image, OpenFile
 from cosmodeep_hpc.tiles.fits.image import open_image as open_image
+from cosmodeep_hpc.tiles.fits.quiet import quiet
 from cosmodeep_hpc.tiles.fits.unpack import is_packed as is_packed
 from cosmodeep_hpc.tiles.fits.unpack import unpack as unpack
 
@@ -20,10 +22,10 @@ MOST_PLANES = 100_000
 
 @dataclass(frozen=True)
 class Mosaic:
-    """An open file.
+    """An open file, or image in memory.
 
     Attributes:
-        path: the file, by the name it was asked for.
+        path: the file, by the name it was asked for; the name of an image in memory.
         header: of the image; of a tile-compressed one as it was before.
         hdu: number of its HDU.
         axes: lengths of the file's axes, slowest first.
@@ -68,35 +70,35 @@ class Mosaic:
 
 
 def open_mosaic(
-    path: Path,
+    image: Path | ImageArray,
     *,
     hdu: int | str | None = None,
     planes: Sequence[int] | None = None,
     beam: Beam | None = None,
     unpacked: Path | None = None,
 ) -> Mosaic:
-    """Open a FITS file.
+    """Open a FITS file, or an image in memory.
 
     Args:
         hdu: number or EXTNAME of an HDU; the first with an image of the sky where None.
         planes: numbers of the planes wanted, from 0 in the order of the file; all where None.
         beam: in place of the file's.
-        unpacked: where the content of a packed file was unpacked to; messages name `path`.
+        unpacked: where the content of a packed file was unpacked to; messages name the file.
 
     Raises:
         InputError: not FITS, truncated, no image, no celestial coordinates, no or unknown BUNIT,
             a unit that needs a beam and none is known, or no such plane.
     """
     with quiet():
-        found = OpenFile.of(path, hdu, unpacked)
+        found = OpenFile.of(image, hdu, unpacked)
         if planes is None and found.n_planes > MOST_PLANES:
             raise InputError(
-                f"{path}: {found.n_planes} planes; expected at most {MOST_PLANES} at once: choose "
-                "some with --plane"
+                f"{found.path}: {found.n_planes} planes; expected at most {MOST_PLANES} at once: "
+                "choose some with --plane"
             )
         numbers = tuple(range(found.n_planes)) if planes is None else tuple(sorted(set(planes)))
         return Mosaic(
-            path,
+            found.path,
             found.header,
             found.hdu.number,
             found.hdu.axes,

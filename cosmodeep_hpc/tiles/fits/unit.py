@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from astropy import units as u
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sky.beam import Beam
+from cosmodeep_hpc.tiles.fits.quiet import quiet
 
 SURFACE_BRIGHTNESS = u.Jy / u.arcsec**2
 _EXPECTED = "expected Jy/beam or Jy/arcsec2 (set BUNIT in the header)"
@@ -50,8 +50,7 @@ def unit_of(text: str) -> u.UnitBase | None:
     spaced = re.sub(r"(?i)\bsq(uare)?[ ._]*(?=a(rc)?sec|deg)", "sq", spaced)
     folded = _WORD.sub(lambda match: _folded(match[0]), spaced)
     for spelling in (text.strip(), folded):
-        with warnings.catch_warnings():  # of several slashes
-            warnings.simplefilter("ignore", u.UnitsWarning)
+        with quiet(u.UnitsWarning):  # of several slashes
             unit = u.Unit(spelling, parse_strict="silent")
         if isinstance(unit, u.UnitBase) and not isinstance(unit, u.UnrecognizedUnit):
             return unit

@@ -12,8 +12,8 @@ from astropy.io import fits
 
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.survey.islands import Island
-from cosmodeep_hpc.survey.products.cube import Cube
+from cosmodeep_hpc.products.cube import Cube
+from cosmodeep_hpc.products.islands import Island
 from cosmodeep_hpc.survey.swept import NO_DATA, Swept, SweptPlane
 
 
@@ -43,9 +43,19 @@ def notes(swept: Swept) -> list[str]:
 
 
 def record(
-    swept: Swept, cube: Cube, islands: Sequence[Island], config: Config, *, refine: bool
+    swept: Swept,
+    cube: Cube,
+    islands: Sequence[Island],
+    config: Config,
+    files: dict[str, str],
+    *,
+    refine: bool,
 ) -> dict[str, Any]:
-    """The content of the JSON record."""
+    """The content of the JSON record.
+
+    Args:
+        files: names of the products by kind.
+    """
     card, image = swept.model.card, swept.planes[0].image
     own = {island.plane: 0 for island in islands}
     for island in islands:
@@ -94,7 +104,7 @@ def record(
         "refined": refine,
         "planes": planes,
         "notes": notes(swept),
-        "products": {kind: path.name for kind, path in swept.files.items()},
+        "products": files,
         "config": config.as_dict(),
     }
 

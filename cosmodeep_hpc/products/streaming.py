@@ -9,8 +9,8 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.survey.products.cube import Cube, Paint
-from cosmodeep_hpc.survey.products.fitsfile import image_header, pad, write_header
+from cosmodeep_hpc.products.cube import Cube, Paint
+from cosmodeep_hpc.products.fitsfile import image_header, pad, write_header
 
 STRIP = 2**22  # pixels of a strip, about
 TALL = 2**26  # the same where tall strips pay

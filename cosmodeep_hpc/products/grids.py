@@ -6,8 +6,8 @@ from pathlib import Path
 
 from astropy.io import fits
 
-from cosmodeep_hpc.survey.products.cube import Cube
-from cosmodeep_hpc.survey.products.fitsfile import image_header, write_data, write_header
+from cosmodeep_hpc.products.cube import Cube
+from cosmodeep_hpc.products.fitsfile import image_header, write_data, write_header
 from cosmodeep_hpc.survey.swept import NO_DATA, Swept
 
 

@@ -12,7 +12,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.files import hdf5_content
-from cosmodeep_hpc.survey.islands import Islands
+from cosmodeep_hpc.products.islands import Islands
 from cosmodeep_hpc.survey.swept import Swept
 
 if TYPE_CHECKING:

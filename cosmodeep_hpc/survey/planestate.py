@@ -13,20 +13,20 @@ from cosmodeep_hpc.survey import noise
 from cosmodeep_hpc.survey.layout import averaged
 from cosmodeep_hpc.survey.noise import Mesh, mesh_of
 from cosmodeep_hpc.survey.scaling import Scaling, decide, needs_mesh
-from cosmodeep_hpc.survey.stripe import Classified
+from cosmodeep_hpc.survey.stripe import StripeResult
 from cosmodeep_hpc.survey.task import Grids, PlaneFacts
 from cosmodeep_hpc.tiles.preprocessing import Level
 
 
-class PlaneSweep:
+class PlaneState:
     """The stripes of a plane: what was measured and classified so far."""
 
     def __init__(self, facts: PlaneFacts, config: Config, card: Card, *, mapped: bool) -> None:
-        """Nothing is done yet."""
+        """Begin with nothing done."""
         self.facts = facts
         self.stripes = facts.layout.stripes(config.classify.batch)
         self.measured: dict[int, NDArray[np.float32]] = {}
-        self.classified: dict[int, Classified] = {}
+        self.classified: dict[int, StripeResult] = {}
         self.scaling: Scaling | None = None
         self.notes: tuple[str, ...] = ()
         self.failure = ""

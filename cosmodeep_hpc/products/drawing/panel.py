@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.compiled import compiled
-from cosmodeep_hpc.survey.drawing.graticule import axis_name, ticks
-from cosmodeep_hpc.survey.drawing.lettering import lettered, shortened
+from cosmodeep_hpc.products.drawing.graticule import axis_name, ticks
+from cosmodeep_hpc.products.drawing.lettering import lettered, shortened
 from cosmodeep_hpc.survey.view import averaged
 from cosmodeep_hpc.tiles.fits.image import Image
 from cosmodeep_hpc.tiles.median import median

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.survey.islands import icrs
+from cosmodeep_hpc.products.islands import icrs
 from cosmodeep_hpc.survey.swept import Swept
 from cosmodeep_hpc.tiles.fits.image import Image
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmodeep_hpc.survey.drawing import png
-from cosmodeep_hpc.survey.drawing.panel import BLUE, RED, Outline, palette, panel
+from cosmodeep_hpc.products.drawing import png
+from cosmodeep_hpc.products.drawing.panel import BLUE, RED, Outline, palette, panel
 from cosmodeep_hpc.survey.swept import Swept, SweptPlane
 
 MOST = 9  # planes drawn: those of a large cube are picked evenly
@@ -16,17 +16,22 @@ SIDE, SIDE_OF_MANY = 900, 560  # of a plane in the picture [pixel], about
 
 
 def write(swept: Swept, path: Path) -> None:
-    """Draw the planes from their thumbnails, signal and missing data outlined."""
+    """Write the picture."""
+    path.write_bytes(drawn(swept))
+
+
+def drawn(swept: Swept) -> bytes:
+    """The planes drawn from their thumbnails, signal and missing data outlined: a PNG file."""
     count = len(swept.planes)
     picked = np.unique(np.linspace(0, count - 1, min(count, MOST)).astype(int))
     panels = [_panel(swept, swept.planes[number], len(picked)) for number in picked]
     columns = math.ceil(math.sqrt(len(panels)))
     height, width = panels[0].shape
     sheet = np.zeros((-(-len(panels) // columns) * height, columns * width), np.uint8)
-    for number, drawn in enumerate(panels):
+    for number, picture in enumerate(panels):
         top, left = number // columns * height, number % columns * width
-        sheet[top : top + height, left : left + width] = drawn
-    png.write(path, sheet, palette())
+        sheet[top : top + height, left : left + width] = picture
+    return png.packed(sheet, palette())
 
 
 def _panel(swept: Swept, plane: SweptPlane, panels: int) -> np.ndarray:
@@ -35,11 +40,11 @@ def _panel(swept: Swept, plane: SweptPlane, panels: int) -> np.ndarray:
     if blank.any():
         outlines.append(Outline(blank, swept.cell, BLUE, "no data"))
     side = SIDE if panels == 1 else SIDE_OF_MANY
-    title = _title(swept, plane)
-    return panel(plane.image, plane.thumbnail, plane.block, title, outlines, side)
+    return panel(plane.image, plane.thumbnail, plane.block, title(swept, plane), outlines, side)
 
 
-def _title(swept: Swept, plane: SweptPlane) -> str:
+def title(swept: Swept, plane: SweptPlane) -> str:
+    """What stands above a plane."""
     signal = plane.signal(swept.threshold)
     where = f" {list(plane.image.plane)}" if len(swept.planes) > 1 else ""
     return (

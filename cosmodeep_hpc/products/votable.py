@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from cosmodeep_hpc import __version__
-from cosmodeep_hpc.survey.products.columns import Column, texts
+from cosmodeep_hpc.products.columns import Column, texts
 
 HEAD = """<?xml version="1.0" encoding="utf-8"?>
 <VOTABLE version="1.3" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"

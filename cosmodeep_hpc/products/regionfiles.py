@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.survey.islands import Island, Islands, icrs, name
-from cosmodeep_hpc.survey.products.outlines import outlines
+from cosmodeep_hpc.products.islands import Island, Islands, icrs, name
+from cosmodeep_hpc.products.outlines import outlines
 from cosmodeep_hpc.survey.swept import Swept
 
 # CARTA tells the two formats apart by how the first line begins, and leaves out lines it does not

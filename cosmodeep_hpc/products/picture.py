@@ -10,7 +10,7 @@ import numpy as np
 from astropy.stats import mad_std
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.survey.drawing.graticule import axis_name
+from cosmodeep_hpc.products.drawing.graticule import axis_name
 from cosmodeep_hpc.tiles.fits.image import Image
 
 MAX_SIDE = 1500  # pixels of the picture's image at most: screens have no more
@@ -85,25 +85,40 @@ class Sheet:
         Returns:
             the panel's matplotlib axes.
         """
-        ny, nx = self.image.shape
         self.drawn += 1
         axes = self.figure.add_subplot(
             self.rows, self.columns, self.drawn, projection=self.image.wcs
         )
-        if noise is None:
-            noise = _noise(small)
-        norm = brightness(noise)
-        extent = (-0.5, small.shape[1] * block - 0.5, -0.5, small.shape[0] * block - 0.5)
-        drawn = axes.imshow(
-            small, origin="lower", cmap="gray_r", norm=norm, extent=extent, interpolation="nearest"
-        )
-        axes.set_xlim(-0.5, nx - 0.5)
-        axes.set_ylim(-0.5, ny - 0.5)
+        draw(axes, self.image, small, block, noise)
         axes.set_title(title, fontsize=11)
-        axes.coords[0].set_axislabel(axis_name(self.image.wcs, 0))
-        axes.coords[1].set_axislabel(axis_name(self.image.wcs, 1))
-        self.figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.02, label="Jy/arcsec²")
         return axes
+
+
+def draw(
+    axes: Any,
+    image: Image,
+    small: NDArray[np.float32],
+    block: int,
+    noise: float | None = None,
+) -> None:
+    """Draw a plane in grey on axes, whose pixel units are the image's own.
+
+    Args:
+        axes: with or without sky coordinates.
+        small, block, noise: as of `Sheet.draw`.
+    """
+    ny, nx = image.shape
+    norm = brightness(_noise(small) if noise is None else noise)
+    extent = (-0.5, small.shape[1] * block - 0.5, -0.5, small.shape[0] * block - 0.5)
+    drawn = axes.imshow(
+        small, origin="lower", cmap="gray_r", norm=norm, extent=extent, interpolation="nearest"
+    )
+    axes.set_xlim(-0.5, nx - 0.5)
+    axes.set_ylim(-0.5, ny - 0.5)
+    if hasattr(axes, "coords"):
+        for axis in (0, 1):
+            axes.coords[axis].set_axislabel(axis_name(image.wcs, axis))
+    axes.figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.02, label="Jy/arcsec²")
 
 
 def _noise(small: NDArray[np.float32]) -> float:
@@ -120,12 +135,24 @@ def brightness(noise: float) -> Any:
     return ImageNormalize(vmin=-2 * noise, vmax=60 * noise, stretch=AsinhStretch(0.1))
 
 
-def outline(axes: Any, where: NDArray[np.bool_], size: int, colour: str, label: str) -> None:
-    """Outline each connected group of tiles `where` (rows, cols) on an image's axes."""
+def outline(
+    axes: Any,
+    where: NDArray[np.bool_],
+    size: int,
+    colour: str,
+    label: str,
+    transform: Any = None,
+) -> None:
+    """Outline each connected group of tiles `where` (rows, cols) on an image's axes.
+
+    Args:
+        transform: from pixels of the image to the axes, where they are those of another image.
+    """
     from matplotlib.collections import LineCollection
 
     edges = tile_edges(where) * size - 0.5
-    axes.add_collection(LineCollection(list(edges), colors=colour, linewidths=1.1))
+    how = {} if transform is None else {"transform": transform}
+    axes.add_collection(LineCollection(list(edges), colors=colour, linewidths=1.1, **how))
     axes.plot([], [], color=colour, label=f"{label}: {int(where.sum())}")
 
 

@@ -11,8 +11,8 @@ import scipy.ndimage
 from astropy.stats import mad_std
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.products.islands import EIGHT, Islands, flux_areas, pixel_areas
 from cosmodeep_hpc.sky.beam import FWHM
-from cosmodeep_hpc.survey.islands import EIGHT, Islands, flux_areas, pixel_areas
 from cosmodeep_hpc.survey.swept import Swept, SweptPlane
 from cosmodeep_hpc.tiles.fits.image import Image
 

@@ -10,8 +10,8 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import Angle
 
-from cosmodeep_hpc.survey.islands import Island, name
-from cosmodeep_hpc.survey.refine import Refined
+from cosmodeep_hpc.products.islands import Island, name
+from cosmodeep_hpc.products.refine import Refined
 from cosmodeep_hpc.tiles.fits.image import Image
 
 MJY = 1e3  # of a Jy

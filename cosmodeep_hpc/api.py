@@ -1,0 +1,156 @@
+"""Functions for Python, beside `classify`: what commands call, on this process alone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.world import alone
+
+if TYPE_CHECKING:
+    from astropy import units as u
+    from astropy.io import fits
+    from astropy.wcs import WCS
+    from numpy.typing import ArrayLike
+
+    from cosmodeep_hpc.config import Config
+    from cosmodeep_hpc.learn.card import Card, Point
+    from cosmodeep_hpc.learn.modelfile import TrainedModel
+    from cosmodeep_hpc.tiles.fits.image import Image
+    from cosmodeep_hpc.tiles.pairs import Pair
+
+
+def load_model(
+    name: str | Path | None = None,
+    *,
+    point: Point = "accuracy",
+    f_th: float | None = None,
+    n_pix: int | None = None,
+) -> TrainedModel:
+    """Load a model once, for many calls of `classify`.
+
+    Args:
+        name: run folder, `.keras` file, or name of a model of the package; None: `robust`.
+        point: the operating point whose threshold it then has.
+        f_th, n_pix: the labelling rule that a model of many is read by [Jy/arcsec^2, pixel].
+
+    Raises:
+        InputError: no such model, a damaged one, or one without that rule or operating point.
+    """
+    from cosmodeep_hpc.learn import modelfile
+    from cosmodeep_hpc.sections.survey import DEFAULT_MODEL
+
+    path = modelfile.shipped(DEFAULT_MODEL) if name is None else name
+    return modelfile.load_on_ranks(path, point, (f_th, n_pix), world=alone())
+
+
+def models() -> dict[str, Card]:
+    """The models that ship with the package, by name, with the card of each."""
+    from cosmodeep_hpc.learn import modelfile
+    from cosmodeep_hpc.report.models import names
+
+    return {name: modelfile.read_card(modelfile.shipped(name)) for name in names()}
+
+
+def open_image(
+    image: str | Path | ArrayLike,
+    about: fits.Header | WCS | None = None,
+    /,
+    *,
+    unit: str | u.UnitBase | None = None,
+    beam: Any = None,
+    hdu: int | str | None = None,
+    plane: int | None = None,
+    name: str = "array",
+) -> Image:
+    """Open an image as `classify` sees it: its pixels in Jy/arcsec^2, sky coordinates and beam.
+
+    Args:
+        image, about, unit, beam, hdu, name: as of `classify`.
+        plane: of a cube, from 0.
+
+    Raises:
+        InputError: it is no image of the sky that can be used.
+        TypeError: an array without `about`.
+    """
+    from cosmodeep_hpc.products.arguments import beam_of, image_of
+    from cosmodeep_hpc.tiles.fits import image as images
+
+    source = image_of(image, about, unit, name)
+    return images.open_image(source, hdu=hdu, plane=plane, beam=beam_of(beam))
+
+
+def evaluate(
+    model: str | Path | TrainedModel,
+    images: str | Path,
+    out: str | Path | None = None,
+    *,
+    config: Config | str | Path | Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Accuracy of a model on pairs of images that it has never seen.
+
+    Args:
+        model: as of `classify`; one that is loaded is read again from its file.
+        images: folder of `sky-NAME.fits` and `noise-NAME.fits`.
+        out: folder of results and pictures; None: they are not kept.
+        config: as of `classify`.
+
+    Returns:
+        what the command writes to `metrics.json`: `total`, `mean`, `an_image`, `curve`,
+        `reliability` and what they are of.
+
+    Raises:
+        InputError: bad input, or an image that the model was trained or validated on.
+    """
+    from cosmodeep_hpc.learn.modelfile import TrainedModel
+    from cosmodeep_hpc.products.arguments import config_of
+    from cosmodeep_hpc.report import evaluate as stage
+
+    settings = config_of(config, {})
+    name = str(model.path if isinstance(model, TrainedModel) else model)
+    if out is not None:
+        return stage.run(settings, name, Path(images), Path(out), alone())
+    with tempfile.TemporaryDirectory(prefix="cosmodeep-") as folder:
+        return stage.run(settings, name, Path(images), Path(folder), alone())
+
+
+def mock(
+    out: str | Path,
+    images: int = 1,
+    *,
+    first: int = 0,
+    test: bool = False,
+    simulation: Sequence[str | Path] = (),
+    config: Config | str | Path | Mapping[str, Any] | None = None,
+) -> list[Pair]:
+    """Make pairs of Sky and Noise images; those that are there already are kept.
+
+    Args:
+        out: folder of the images and their boxes.
+        images: number of pairs.
+        first: number of the first.
+        test: whether it is a sky to test on: of other boxes, with other noise.
+        simulation: outputs of another simulation, in place of our boxes.
+        config: as of `classify`.
+
+    Returns:
+        the pairs: `name`, `sky` and `noise` of each.
+
+    Raises:
+        InputError: a simulation cannot be used, `out` cannot be written, or it holds pairs of
+            another configuration.
+    """
+    from cosmodeep_hpc.products.arguments import config_of
+    from cosmodeep_hpc.sky import mock as stage
+    from cosmodeep_hpc.tiles.pairs import Pair
+
+    folder = Path(out)
+    if images < 1 or first < 0:
+        raise InputError(f"mock: {images} pairs from number {first}; expected 1 or more, from 0 on")
+    outputs = [Path(path) for path in simulation]
+    stage.run(config_of(config, {}), folder, images, alone(), first, test=test, simulation=outputs)
+    made = (stage.paths(folder, number) for number in range(first, first + images))
+    return [Pair(sky.stem.removeprefix("sky-"), sky, noise) for _, sky, noise in made]

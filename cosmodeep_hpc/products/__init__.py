@@ -1,0 +1,1 @@
+"""What is made of swept mosaics: islands, masks, catalogues, regions, pictures and records."""

@@ -1,0 +1,144 @@
+"""What callers from Python give, as the sweep takes it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from cosmodeep_hpc import config as configuration
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.options import nearest
+from cosmodeep_hpc.sections.survey import Classify
+from cosmodeep_hpc.sky.beam import Beam
+from cosmodeep_hpc.survey.plan import Source
+from cosmodeep_hpc.tiles.fits.array import ImageArray
+
+RULE = ("f_th", "n_pix")
+OPTIONS = tuple(field.name for field in dataclasses.fields(Classify))
+"""Options of the configuration that `classify` takes as keywords."""
+
+
+def image_of(
+    image: Any, about: fits.Header | WCS | None, unit: str | u.UnitBase | None, name: str
+) -> Source:
+    """A path, or an array with its header or world coordinates.
+
+    Raises:
+        TypeError: an array alone, or a path with more than it needs.
+        InputError: not an array that can be an image.
+    """
+    if isinstance(image, str | Path):
+        if about is not None or unit is not None:
+            raise TypeError(f"{image}: a file has header and unit of its own; expected it alone")
+        return Path(image)
+    if not isinstance(about, fits.Header | WCS):
+        raise TypeError(
+            f"an array, and {type(about).__name__} after it; expected a FITS header, or an astropy "
+            "WCS with unit= and beam="
+        )
+    return ImageArray.of(image, about, unit, name)
+
+
+def beam_of(beam: Any) -> Beam | None:
+    """A beam: one of ours, one of radio_beam's, or widths [arcsec] and position angle [deg].
+
+    Numbers or Quantities: one for a round beam, two, or three with the angle.
+
+    Raises:
+        InputError: it is none.
+    """
+    if beam is None or isinstance(beam, Beam):
+        return beam
+    if all(hasattr(beam, name) for name in ("major", "minor", "pa")):
+        beam = (beam.major, beam.minor, beam.pa)
+    try:
+        sides = list(beam) if isinstance(beam, list | tuple) or np.ndim(beam) else [beam, beam]
+        widths = [_number(side, u.arcsec) for side in sides[:2]]
+        angles = [_number(angle, u.deg) for angle in sides[2:]]
+        return Beam(*widths, *angles)
+    except (TypeError, ValueError, u.UnitsError) as error:
+        raise InputError(
+            f"beam = {beam!r}: expected BMAJ, BMIN [arcsec] and BPA [deg], numbers or Quantities"
+        ) from error
+
+
+def _number(value: Any, unit: u.UnitBase) -> float:
+    return float(value.to_value(unit) if hasattr(value, "to_value") else value)
+
+
+def rms_of(rms: Any) -> float | Source | None:
+    """A noise: a number in the image's unit, the path of a map, or an array.
+
+    Raises:
+        InputError: it is none.
+    """
+    if rms is None:
+        return None
+    if isinstance(rms, str | Path):
+        return Path(rms)
+    if np.ndim(rms) > 0:
+        return ImageArray.of(rms, None, name="rms")
+    if hasattr(rms, "unit") or not isinstance(rms, int | float | np.number | np.ndarray):
+        raise InputError(f"rms = {rms!r}: expected a number in the image's unit, or a map of it")
+    return float(rms)
+
+
+def planes_of(planes: Any) -> tuple[int, ...] | None:
+    """Numbers of planes: one, or several.
+
+    Raises:
+        InputError: they are none.
+    """
+    if planes is None:
+        return None
+    wanted = [planes] if np.ndim(planes) == 0 else list(planes)
+    if not wanted or any(isinstance(n, bool) or n != int(n) or n < 0 for n in wanted):
+        raise InputError(f"planes = {planes!r}: expected numbers of planes, from 0")
+    return tuple(sorted({int(n) for n in wanted}))
+
+
+def config_of(
+    config: Config | str | Path | Mapping[str, Any] | None, options: Mapping[str, Any]
+) -> Config:
+    """A configuration, changed by options of the section `classify` and by a labelling rule.
+
+    Args:
+        config: or a TOML file of it, or its sections as plain values.
+        options: those of `OPTIONS` and `RULE`.
+
+    Raises:
+        InputError: a value that is not allowed.
+    """
+    if config is None:
+        config = Config()
+    elif isinstance(config, str | Path):
+        config = configuration.load(Path(config))
+    elif not isinstance(config, Config):
+        config = configuration.from_dict(config, "config")
+    changes = {name: value for name, value in options.items() if name in OPTIONS}
+    rule = {name: value for name, value in options.items() if name in RULE and value is not None}
+    if changes:
+        config = replace(config, classify=replace(config.classify, **changes))
+    if rule:
+        label = replace(config.label, **rule)
+        asked = rule.get("f_th", config.rule[0]), rule.get("n_pix", config.rule[1])
+        config = replace(config, label=label, rule=asked)
+    return config
+
+
+def refuse_unknown(function: str, options: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Raise a TypeError for a keyword that a function does not have, with the nearest it has."""
+    for name in options:
+        if name not in known:
+            raise TypeError(
+                f"{function}() got an unexpected keyword argument {name!r}{nearest(name, known)}"
+            )

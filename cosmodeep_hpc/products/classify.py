@@ -1,0 +1,178 @@
+"""Classifying one image in memory: the function behind `cosmodeep_hpc.classify`."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import ArrayLike
+
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.products import arguments
+from cosmodeep_hpc.products.classification import Classification
+from cosmodeep_hpc.products.findings import Findings
+from cosmodeep_hpc.sky.beam import Beam
+from cosmodeep_hpc.survey.plan import Request, SweepPlan
+from cosmodeep_hpc.survey.scheduler import SweepOptions
+from cosmodeep_hpc.survey.sweep import sweep
+from cosmodeep_hpc.survey.swept import Swept
+from cosmodeep_hpc.survey.task import Outcome
+from cosmodeep_hpc.world import alone
+
+
+def classify(
+    image: str | Path | ArrayLike,
+    about: fits.Header | WCS | None = None,
+    /,
+    *,
+    model: str | Path | TrainedModel | None = None,
+    unit: str | u.UnitBase | None = None,
+    beam: Beam | Sequence[Any] | Any = None,
+    hdu: int | str | None = None,
+    planes: int | Sequence[int] | None = None,
+    rms: float | str | Path | ArrayLike | None = None,
+    threshold: float | None = None,
+    refine: bool = False,
+    config: Config | str | Path | Mapping[str, Any] | None = None,
+    name: str = "array",
+    **options: Any,
+) -> Classification:
+    """Find diffuse emission in an image; the result is that of the command, bit for bit.
+
+    Nothing is written, and nothing of the process is changed. From an array, which is neither
+    copied nor changed, `about` is its FITS header, or its WCS alone with `unit` and `beam`.
+
+    Args:
+        image: a FITS file of 2 to 4 axes, plain or packed; or an array (rows, columns) with
+            further axes before them as FITS has them: numbers of any type and byte order, a masked
+            array (masked: no data), or a Quantity.
+        about: of an array.
+        model: name of a model of the package, `.keras` file, run folder, or what `load_model` gave;
+            None: the package's for survey images, `robust`.
+        unit: of an array's numbers, in place of the header's, such as "Jy/beam".
+        beam: in place of the header's: BMAJ, BMIN [arcsec] and BPA [deg], numbers or Quantities,
+            or a beam of radio_beam.
+        hdu: number or EXTNAME of the HDU; None: the first with an image of the sky.
+        planes: numbers of the planes of a cube, from 0; None: all.
+        rms: noise in the image's unit: a number, a FITS map of it or an array; None: measured.
+        threshold: probability from which a tile is signal; None: the model's.
+        refine: whether islands are followed at the scale of the beam, too.
+        config: a configuration, a TOML file of one, or its sections as plain values.
+        name: what messages and products call an array.
+        options: of the section `classify` (`cosmodeep config` lists them), such as `stride`,
+            `noise`, `any_scale`, `point`, `min_coverage`, `products`; and `f_th`, `n_pix`: the rule
+            that a model of many rules is read by.
+
+    Raises:
+        InputError: an image that cannot be swept, a bad model, or a value that is not allowed:
+            one line that says what was found, what was expected and what to do.
+        TypeError: an unknown keyword, or an array without `about`.
+    """
+    known = (*_KEYWORDS, *arguments.OPTIONS, *arguments.RULE)
+    arguments.refuse_unknown("classify", options, known)
+    source = arguments.image_of(image, about, unit, name)
+    request = Request(
+        model=model,
+        hdu=hdu,
+        planes=arguments.planes_of(planes),
+        beam=arguments.beam_of(beam),
+        rms=arguments.rms_of(rms),
+        threshold=None if threshold is None else float(threshold),
+        refine=refine,
+    )
+    settings = arguments.config_of(config, options)
+    return classified(SweepPlan.of([source], settings, request, alone()))
+
+
+_KEYWORDS = tuple(
+    parameter.name
+    for parameter in inspect.signature(classify).parameters.values()
+    if parameter.kind is parameter.KEYWORD_ONLY
+)
+
+
+def classified(plan: SweepPlan) -> Classification:
+    """Sweep the one image of a plan, on this process alone.
+
+    Raises:
+        InputError: it cannot be swept.
+    """
+    memory = Memory()
+    try:
+        sweep(plan, memory, alone(), SweepOptions(strict=True))
+        assert memory.swept is not None  # no image fails silently where the sweep is strict
+        found = Findings(memory.swept, plan.config, plan.request.refine)
+        _ = found.catalogue  # measured now: the image may be changed before it is asked for
+    except BaseException:
+        memory.scratch.remove()
+        raise
+    return Classification(found, memory.scratch)
+
+
+class Scratch:
+    """A folder for what a packed file holds; it goes with the last result that reads it."""
+
+    def __init__(self) -> None:
+        """Make nothing before it is needed."""
+        self._end: weakref.finalize[[str], Scratch] | None = None
+
+    @cached_property
+    def path(self) -> Path:
+        """The folder."""
+        made = tempfile.mkdtemp(prefix="cosmodeep-")
+        self._end = weakref.finalize(self, shutil.rmtree, made)
+        return Path(made)
+
+    def remove(self) -> None:
+        """Remove it, where it was made."""
+        if self._end is not None:
+            self._end()
+
+
+class Memory:
+    """Keeps a swept mosaic: the `Destination` of one image, with nothing left on disk."""
+
+    def __init__(self) -> None:
+        """Keep nothing yet."""
+        self.swept: Swept | None = None
+        self.scratch = Scratch()
+
+    def claimed(self, image: Path) -> AbstractContextManager[None]:
+        """Nobody else is asked."""
+        return nullcontext()
+
+    def may_be_kept(self, image: Path) -> bool:
+        """Nothing is."""
+        return False
+
+    def kept(self, image: Path, key: str) -> None:
+        """Nothing."""
+
+    def journal(self, image: Path) -> None:
+        """Nowhere."""
+
+    def clear(self, image: Path) -> None:
+        """Nothing is left of another sweep."""
+
+    def unpacked(self, image: Path) -> Path:
+        """A temporary file: a packed one can only be read from its beginning."""
+        return self.scratch.path / "unpacked"
+
+    def take(self, swept: Swept) -> Outcome:
+        """Keep it."""
+        self.swept = swept
+        return Outcome(path=swept.path, state="done")
+
+    def leave(self, image: Path) -> None:
+        """What was unpacked is needed by the result."""

@@ -1,0 +1,127 @@
+"""What was found in a swept mosaic, as its products need it: made once, when asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.products import islands, provenance, streaming
+from cosmodeep_hpc.products.columns import Column, Place, columns
+from cosmodeep_hpc.products.cube import Cube, Paint
+from cosmodeep_hpc.products.islands import Islands
+from cosmodeep_hpc.products.names import stem
+from cosmodeep_hpc.products.refine import Refined, Refinement
+from cosmodeep_hpc.products.regionfiles import Region, regions
+from cosmodeep_hpc.survey.swept import NO_DATA, Swept, printable
+
+
+@dataclass
+class Findings:
+    """A swept mosaic and what follows from it.
+
+    Attributes:
+        config: the configuration that it was swept with.
+        refine: whether islands are followed at the scale of the beam.
+        measures: of the refined mask, once it was painted.
+    """
+
+    swept: Swept
+    config: Config
+    refine: bool = False
+    measures: Refined | None = field(default=None, repr=False)
+
+    @cached_property
+    def cube(self) -> Cube:
+        """The axes of its file."""
+        return Cube.of(self.swept)
+
+    @cached_property
+    def islands(self) -> Islands:
+        """Its islands, measured on the image.
+
+        Raises:
+            InputError: the image cannot be read again; so of all that follows from it.
+        """
+        return islands.find(self.swept)
+
+    @cached_property
+    def cards(self) -> fits.Header:
+        """Its provenance."""
+        return provenance.cards(self.swept)
+
+    @cached_property
+    def grid_header(self) -> fits.Header:
+        """The header of what is on the grid of cells."""
+        header = self.cube.header(self.swept.cell)
+        header.update(self.cards)
+        return header
+
+    @cached_property
+    def pixel_header(self) -> fits.Header:
+        """The header of what is on the image's pixels."""
+        header = self.cube.header(1)
+        header.update(self.cards)
+        return header
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        """The outlines of its islands."""
+        return regions(self.swept, self.islands, self.cube.numbers)
+
+    @cached_property
+    def catalogue(self) -> list[Column]:
+        """The catalogue of its islands, with the columns of the refined mask where there is one."""
+        name = printable(stem(self.swept.path))
+        return columns(name, self.islands.islands, self._places(), self.refined)
+
+    def _places(self) -> list[Place]:
+        numbers, frequencies = self.cube.numbers, self.cube.frequencies()
+        return [
+            Place(plane.image, number, frequency)
+            for plane, number, frequency in zip(
+                self.swept.planes, numbers, frequencies, strict=True
+            )
+        ]
+
+    # --- masks on the image's pixels ---
+
+    @cached_property
+    def of_tiles(self) -> Paint:
+        """Paints the mask of tiles on the image's pixels: 1 signal, 0 noise, 255 no data."""
+        swept = self.swept
+        cells = [plane.tile_mask(swept.threshold) for plane in swept.planes]
+        return streaming.painter(cells, swept.planes[0].image.shape[1], swept.cell, NO_DATA)
+
+    def refinement(self) -> Refinement:
+        """A refined mask, to be painted and measured from its beginning."""
+        return Refinement(self.swept, self.islands, self.config.classify.refine_sigma)
+
+    def of_pixels(self, refinement: Refinement) -> Paint:
+        """Paints a refined mask, each row once: 1 emission, 0 none, 255 no data."""
+
+        def paint(plane: int, start: int, stop: int) -> NDArray[np.uint8]:
+            pixels = refinement.paint(plane, start, stop)
+            pixels[self.of_tiles(plane, start, stop) == NO_DATA] = NO_DATA
+            return pixels
+
+        return paint
+
+    @property
+    def refined_rows(self) -> int:
+        """Rows of a refined mask painted at once: tall strips, each is read with a margin."""
+        return streaming.height(self.cube, self.swept.cell, streaming.TALL)
+
+    @property
+    def refined(self) -> Refined | None:
+        """The measures of the refined mask; None where none is wanted."""
+        if self.refine and self.measures is None:  # nobody has written the mask
+            refinement = self.refinement()
+            for _ in self.cube.strips(self.refined_rows, self.of_pixels(refinement)):
+                pass
+            self.measures = refinement.refined
+        return self.measures

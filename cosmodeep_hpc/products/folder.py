@@ -1,0 +1,206 @@
+"""The folder that a sweep of many mosaics leaves its products in, and goes on in after any end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cosmodeep_hpc.claim import claimed, holder_of
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import InputError, naming
+from cosmodeep_hpc.files import left_beside, make_folder, read_json, replacing
+from cosmodeep_hpc.products import summary
+from cosmodeep_hpc.products.findings import Findings
+from cosmodeep_hpc.products.names import record_of, stem
+from cosmodeep_hpc.products.writing import of_config, product_names, write
+from cosmodeep_hpc.survey.plan import Request, SweepPlan, stamp
+from cosmodeep_hpc.survey.scheduler import SweepOptions
+from cosmodeep_hpc.survey.sweep import sweep
+from cosmodeep_hpc.survey.swept import Swept
+from cosmodeep_hpc.survey.task import Outcome
+from cosmodeep_hpc.world import World
+
+
+@dataclass(frozen=True)
+class ProductFolder:
+    """A folder that products are written to: the `Destination` of the command.
+
+    Beside them lie, while a sweep is on its way or was ended, a claim, a journal and what was
+    unpacked of packed files.
+
+    Attributes:
+        config, refine: as of `Findings`.
+        restart: whether what an earlier sweep has left is done anew.
+    """
+
+    path: Path
+    config: Config
+    refine: bool = False
+    restart: bool = False
+
+    def prepare(self, images: Sequence[Path]) -> None:
+        """Make the folder, and refuse images that cannot be swept into it together.
+
+        Raises:
+            InputError: as of `spare_images`; there is a table of no sweep, or the folder cannot be
+                written.
+        """
+        self.spare_images(images)
+        make_folder(self.path)
+        if not self.restart:
+            summary.spare_other(self.path / summary.NAME)
+
+    def spare_images(self, images: Sequence[Path]) -> None:
+        """Refuse images that cannot be swept into the folder together.
+
+        Raises:
+            InputError: an image lies in the way of a product, or products of two would have one
+                name.
+        """
+        products = {name: image for image in images for name in product_names(image)}
+        names: dict[str, Path] = {}
+        for image in images:
+            if image.parent.resolve() == self.path.resolve() and image.name in products:
+                raise InputError(
+                    f"{image}: a product of {products[image.name]} would be written over it; give "
+                    "another --out folder"
+                )
+            other = names.setdefault(stem(image), image)
+            if other is not image:
+                raise InputError(
+                    f"{image}: its products would be named as those of {other}; rename one, or "
+                    "give them different --out folders"
+                )
+
+    # --- as of `Destination` ---
+
+    @contextmanager
+    def claimed(self, image: Path) -> Iterator[None]:
+        """Claim an image's products; with `restart` an earlier journal goes."""
+        record = record_of(image, self.path)
+        with claimed(record, alone=False) as mine:
+            if not mine:
+                raise InputError(f"{record}: made by {holder_of(record)} now; wait for its end")
+            if self.restart:
+                self.journal(image).unlink(missing_ok=True)
+            else:
+                self.spare_others(image)
+            yield
+
+    def spare_others(self, image: Path) -> None:
+        """Refuse to write over files of a product's name that no sweep has left.
+
+        A sweep has a record or, until that is written, a journal. Another JSON file of the
+        record's name is none.
+
+        Raises:
+            InputError: there is such a file.
+        """
+        if _finished(record_of(image, self.path)) or self.journal(image).exists():
+            return
+        for name in product_names(image):
+            if (self.path / name).exists():
+                raise InputError(
+                    f"{self.path / name}: there already, and not of a sweep that is known here; "
+                    "give another --out folder, or --restart to write over it"
+                )
+
+    def may_be_kept(self, image: Path) -> bool:
+        """Whether there is a record."""
+        return not self.restart and record_of(image, self.path).exists()
+
+    def kept(self, image: Path, key: str) -> Outcome | None:
+        """What the record says, if it is of this key and all products that are wanted are there."""
+        content = _finished(record_of(image, self.path))
+        files = content.get("products", {})
+        made = {kind for kind, name in files.items() if (self.path / name).exists()}
+        wanted = {product.name for product in of_config(self.config, refine=self.refine)}
+        if content.get("key") == key and made == set(files) and wanted <= made:
+            return self._outcome(image, content, "kept")
+        return None
+
+    def journal(self, image: Path) -> Path:
+        """A hidden file."""
+        return self.path / f".{stem(image)}.journal"
+
+    def clear(self, image: Path) -> None:
+        """Remove products that were not finished."""
+        for left in left_beside(self.path / name for name in product_names(image)):
+            left.unlink(missing_ok=True)
+
+    def unpacked(self, image: Path) -> Path:
+        """A hidden file, of another name where the file is another one."""
+        digest = hashlib.sha256(repr(stamp(image)).encode()).hexdigest()
+        return self.path / f".{image.name}.{digest[:16]}.unpacked"
+
+    def take(self, swept: Swept) -> Outcome:
+        """Write the products."""
+        record = write(Findings(swept, self.config, self.refine), self.config, self.path)
+        return self._outcome(swept.path, record, "done")
+
+    def leave(self, image: Path) -> None:
+        """Remove what was unpacked of a file of this name, by sweeps that were killed too."""
+        for left in self.path.glob(".*.unpacked"):
+            if left.name.startswith(f".{image.name}."):
+                left.unlink(missing_ok=True)
+
+    def _outcome(
+        self, image: Path, record: dict[str, Any], state: Literal["done", "kept"]
+    ) -> Outcome:
+        """What is told of a mosaic, from the record of its products."""
+        tiles, mask = record["tiles"], record["products"].get("mask")
+        return Outcome(
+            path=image,
+            state=state,
+            cells=tiles["signal"] + tiles["noise"] + tiles["no_data"],
+            signal=tiles["signal"],
+            no_data=tiles["no_data"],
+            islands=record["islands"],
+            mask=None if mask is None else self.path / mask,
+            notes=tuple(record["notes"]),
+        )
+
+
+def classify_into(
+    folder: ProductFolder,
+    images: Sequence[Path],
+    request: Request,
+    world: World,
+    options: SweepOptions | None = None,
+) -> list[Outcome] | None:
+    """Classify mosaics and write their products and a summary; a collective call.
+
+    Returns:
+        as of `sweep`.
+
+    Raises:
+        InputError: bad usage or a bad model; with `options.strict`, an image that cannot be swept.
+    """
+
+    def prepare() -> None:
+        if not images:
+            raise InputError("classify: no image; expected IMAGE..., or --list FILE")
+        folder.prepare(images)
+
+    world.on_root(prepare)
+    plan = SweepPlan.of(images, folder.config, request, world)
+    outcomes = sweep(plan, folder, world, options, listens=True)
+    if world.is_root and outcomes is not None:
+        with naming(folder.path, "write in"), replacing(folder.path / summary.NAME) as temporary:
+            text = summary.as_csv(outcomes)
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+    return outcomes
+
+
+def _finished(record: Path) -> dict[str, Any]:
+    """The record of an earlier sweep; empty where there is none, or it is damaged."""
+    try:
+        content = read_json(record)
+    except InputError:
+        return {}
+    is_ours = isinstance(content, dict) and {"cosmodeep_hpc", "key", "products"} <= set(content)
+    return content if is_ours and isinstance(content["products"], dict) else {}

@@ -1,0 +1,49 @@
+"""Where swept mosaics go. The sweep knows no products: what is made of it is decided above."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from cosmodeep_hpc.survey.swept import Swept
+from cosmodeep_hpc.survey.task import Outcome
+
+
+class Destination(Protocol):
+    """Takes swept mosaics, and keeps what a sweep has to keep on disk if it is to go on later.
+
+    Each rank has one; rank 0 asks it about images, the rank that draws the task hands them over.
+    """
+
+    def claimed(self, image: Path) -> AbstractContextManager[object]:
+        """Keep other sweeps from an image while the block lasts.
+
+        Raises:
+            InputError: another has it, or there are files that no sweep has left.
+        """
+
+    def may_be_kept(self, image: Path) -> bool:
+        """Whether `kept` may find something: it is asked once the image's checksum is known."""
+
+    def kept(self, image: Path, key: str) -> Outcome | None:
+        """What an earlier sweep has left of an image, if it is of this key."""
+
+    def journal(self, image: Path) -> Path | None:
+        """Where to note what is done; None: nowhere, a sweep that is ended begins anew."""
+
+    def clear(self, image: Path) -> None:
+        """Remove what a sweep that was killed has left half-done of an image."""
+
+    def unpacked(self, image: Path) -> Path:
+        """Where the content of a packed file is kept while it is needed."""
+
+    def take(self, swept: Swept) -> Outcome:
+        """Take a mosaic that is swept.
+
+        Raises:
+            InputError: the image cannot be read again, or what is made of it cannot be written.
+        """
+
+    def leave(self, image: Path) -> None:
+        """The sweep is done with an image, whatever became of it."""

@@ -1,0 +1,174 @@
+"""What is swept, by which model and how: the same on all ranks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.files import sha256
+from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.learn.card import Card
+from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.sections.survey import DEFAULT_MODEL
+from cosmodeep_hpc.sky.beam import Beam
+from cosmodeep_hpc.tiles.fits.array import ImageArray
+from cosmodeep_hpc.world import World
+
+Source = Path | ImageArray
+"""A file, or an image in memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user says of model and images, beside the configuration.
+
+    Attributes:
+        model: run folder, `.keras` file, name of a model of the package, or a model that is
+            loaded; None: the package's for survey images.
+        hdu: number or name of the HDU; None: the first with an image.
+        planes: numbers of the planes to sweep; None: all.
+        beam: in place of the header's.
+        rms: noise in the image's unit, or a map of it; None: measured.
+        threshold: a cell is signal from this probability on; None: the model's own.
+        refine: whether islands are followed at the scale of the beam.
+    """
+
+    model: str | Path | TrainedModel | None = None
+    hdu: int | str | None = None
+    planes: tuple[int, ...] | None = None
+    beam: Beam | None = None
+    rms: float | Source | None = None
+    threshold: float | None = None
+    refine: bool = False
+
+    @property
+    def has_map(self) -> bool:
+        """Whether a map gives the noise."""
+        return isinstance(self.rms, Path | ImageArray)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPlan:
+    """Images, and what they are swept with.
+
+    Attributes:
+        images: files; or one image in memory, which other ranks than this do not have.
+        model_sha256: checksum of its file.
+        config: its section `classify` is meant, the whole is kept with the products.
+    """
+
+    images: tuple[Source, ...]
+    model: TrainedModel
+    model_sha256: str
+    config: Config
+    request: Request
+
+    @classmethod
+    def of(
+        cls, images: Sequence[Source], config: Config, request: Request, world: World
+    ) -> SweepPlan:
+        """Check what is asked for, and load the model; a collective call.
+
+        Raises:
+            InputError: bad usage, or a bad model.
+        """
+        path = world.on_root(lambda: _check(config, request))
+        model = request.model
+        if isinstance(model, TrainedModel):
+            card = _card(model, config)
+            model = model if card is model.card else replace(model, card=card)
+        else:
+            model = modelfile.load_on_ranks(path, config.classify.point, config.rule, world=world)
+        digest = world.on_root(lambda: sha256(path))
+        return cls(
+            images=tuple(images), model=model, model_sha256=digest, config=config, request=request
+        )
+
+    @property
+    def card(self) -> Card:
+        """The model's card."""
+        return self.model.card
+
+    @property
+    def threshold(self) -> float:
+        """A cell is signal from this probability on."""
+        asked = self.request.threshold
+        return self.card.threshold if asked is None else asked
+
+    @cached_property
+    def depends_on(self) -> dict[str, Any]:
+        """What probabilities depend on, beside the image."""
+        request, card = self.request, self.card
+        rms, options = request.rms, self.config.as_dict()["classify"]
+        return {
+            "model": self.model_sha256,
+            **({} if card.readings is None else {"rule": [card.f_th, card.n_pix]}),
+            "classify": {name: option for name, option in options.items() if name != "products"},
+            "hdu": request.hdu,
+            "planes": request.planes,
+            "beam": None if request.beam is None else repr(request.beam),
+            "rms": stamp(rms) if isinstance(rms, Path | ImageArray) else rms,
+        }
+
+    def key(self, image_sha256: str) -> str:
+        """The digest of everything that the products of an image depend on."""
+        everything = {
+            **self.depends_on,
+            "image": image_sha256,
+            "threshold": self.threshold,
+            "refine": self.request.refine,
+        }
+        return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+
+
+def _check(config: Config, request: Request) -> Path:
+    """Refuse bad usage before any work is done; the model's file."""
+    threshold, rms, model = request.threshold, request.rms, request.model
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(f"threshold {threshold:g}: expected a probability between 0 and 1")
+    if isinstance(rms, float) and not 0 < rms < math.inf:
+        raise InputError(f"rms {rms:g}: expected a noise above 0, or a map of it")
+    if isinstance(model, TrainedModel):
+        path, card = model.path, _card(model, config)
+    else:
+        path = modelfile.find(modelfile.shipped(DEFAULT_MODEL) if model is None else model)
+        card = modelfile.read_card(path, config.classify.point, config.rule)
+    size = card.preprocessing.tile_size
+    if config.classify.stride and size % config.classify.stride:
+        raise InputError(
+            f"classify.stride = {config.classify.stride}: expected a divisor of the tiles' side, "
+            f"{size} pixels"
+        )
+    return path
+
+
+def _card(model: TrainedModel, config: Config) -> Card:
+    """The card of a loaded model: its own, or as the configuration asks to read it."""
+    point, rule = config.classify.point, config.rule
+    if point == "accuracy" and rule == (None, None):
+        return model.card
+    return modelfile.read_card(model.path, point, rule)
+
+
+def path_of(image: Source) -> Path:
+    """What messages and products call an image."""
+    return image.path if isinstance(image, ImageArray) else image
+
+
+def stamp(image: Source) -> list[Any]:
+    """What tells quickly that an image is another: name, size and time of a file."""
+    if isinstance(image, ImageArray):
+        return [image.name, image.sha256]
+    try:
+        about = image.stat()
+    except OSError:
+        return [str(image)]
+    return [image.name, about.st_size, about.st_mtime_ns]

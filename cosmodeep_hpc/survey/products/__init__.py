@@ -1,1 +1,0 @@
-"""The products of a sweep, one kind a file; `writing` writes them all."""

@@ -1,0 +1,314 @@
+"""The scheduler of a sweep: which stripe of which mosaic is next, and what is done when all are."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.survey.destination import Destination
+from cosmodeep_hpc.survey.journal import Journal, is_of
+from cosmodeep_hpc.survey.noise import mesh_of
+from cosmodeep_hpc.survey.plan import Source, SweepPlan, path_of, stamp
+from cosmodeep_hpc.survey.planestate import PlaneState
+from cosmodeep_hpc.survey.stripe import StripeResult
+from cosmodeep_hpc.survey.task import (
+    ClassifyStripe,
+    HandOver,
+    MeasureStripe,
+    Opened,
+    OpenMosaic,
+    Outcome,
+    ReadChecksum,
+    Task,
+)
+from cosmodeep_hpc.workpool import Idle
+
+AHEAD = 2  # mosaics begun beside those that the ranks work on
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """How a sweep ends, and who hears of it.
+
+    Attributes:
+        strict: whether an image that cannot be swept ends the sweep; else it is logged.
+        is_stopped: whether the job is about to end: no task is given out any more.
+        progress: called with what is done, what there is to do, and a note.
+    """
+
+    strict: bool = False
+    is_stopped: Callable[[], bool] = lambda: False
+    progress: Callable[..., None] = lambda done, total, note="": None
+
+
+class MosaicState:
+    """One mosaic on its way: its tasks that are ready, and those that are drawn."""
+
+    def __init__(self, number: int, image: Source) -> None:
+        """Begin it."""
+        self.number, self.image, self.path = number, image, path_of(image)
+        self.ready: deque[Task] = deque()
+        self.drawn = 0
+        self.sha256 = ""
+        self.key = ""
+        self.opened: Opened | None = None
+        self.planes: list[PlaneState] = []
+        self.journal: Journal | None = None
+        self.outcome: Outcome | None = None
+        self.open_until_done = ExitStack()
+
+    def progress(self) -> tuple[int, int]:
+        """Stripes done, and in all."""
+        done = sum(len(plane.classified) for plane in self.planes)
+        return done, sum(len(plane.stripes) for plane in self.planes)
+
+    def refuse_if_nothing(self) -> None:
+        """Raise the first plane's error, as an InputError, if no plane can be swept."""
+        if all(plane.failure for plane in self.planes):
+            raise InputError(self.planes[0].failure)
+
+
+class Scheduler:
+    """Knows every mosaic of the plan; rank 0 has it."""
+
+    def __init__(
+        self, plan: SweepPlan, destination: Destination, options: SweepOptions, ranks: int
+    ) -> None:
+        """Begin with nothing done; a few mosaics more than `ranks` are on their way at a time."""
+        self.outcomes: dict[int, Outcome] = {}
+        self.stopped = False
+        self._plan, self._destination, self._options = plan, destination, options
+        self._waiting = deque(MosaicState(n, image) for n, image in enumerate(plan.images))
+        self._active: list[MosaicState] = []
+        self._at_once = ranks + AHEAD
+
+    # --- what the pool asks ---
+
+    def draw(self) -> Task | Idle:
+        """The next task: of the first mosaics first."""
+        self.stopped = self.stopped or self._options.is_stopped()
+        while not self.stopped:
+            for mosaic in self._active:
+                if mosaic.ready:
+                    mosaic.drawn += 1
+                    return mosaic.ready.popleft()
+            if not self._waiting or len(self._active) >= self._at_once:
+                break
+            self._begin(self._waiting.popleft())
+        if any(mosaic.drawn for mosaic in self._active):
+            return Idle.WAIT
+        for mosaic in self._active:  # stopped: what is done stays in the journals
+            if mosaic.journal is not None:
+                mosaic.journal.close()
+        self.give_back()
+        self._active.clear()
+        return Idle.END
+
+    def take(self, task: Task, result: Any) -> None:
+        """Take a result, and find out what it makes ready.
+
+        Raises:
+            InputError: the mosaic cannot be swept, and the sweep is strict.
+        """
+        mosaic = next(m for m in self._active if m.number == task.mosaic)
+        mosaic.drawn -= 1
+        if mosaic.outcome is None:
+            try:
+                if isinstance(result, InputError):
+                    raise result
+                self._taken(mosaic, task, result)
+            except InputError as error:
+                self._fail(mosaic, error)
+        if mosaic.outcome is not None and mosaic.drawn == 0:
+            self._end(mosaic, mosaic.outcome)
+        self._tell(mosaic)
+
+    def give_back(self) -> None:
+        """Let others sweep what was begun."""
+        for mosaic in self._active:
+            mosaic.open_until_done.close()
+
+    # --- from one task to the next ---
+
+    def _begin(self, mosaic: MosaicState) -> None:
+        """Claim a mosaic, and see whether it may be done already."""
+        self._active.append(mosaic)
+        try:
+            mosaic.open_until_done.enter_context(self._destination.claimed(mosaic.path))
+        except InputError as error:
+            self._end(mosaic, self._fail(mosaic, error))
+            return
+        mosaic.ready.append(ReadChecksum(mosaic=mosaic.number))
+        if not self._destination.may_be_kept(mosaic.path):
+            mosaic.ready.append(OpenMosaic(mosaic=mosaic.number))
+
+    def _journal_key(self, mosaic: MosaicState) -> dict[str, Any]:
+        made_by = [__version__, os.environ.get("KERAS_BACKEND", "")]
+        return {**self._plan.depends_on, "image": stamp(mosaic.image), "made_by": made_by}
+
+    def _taken(self, mosaic: MosaicState, task: Task, result: Any) -> None:
+        match task:
+            case ReadChecksum():
+                self._check(mosaic, result)
+            case OpenMosaic():
+                self._open(mosaic, result)
+            case MeasureStripe():
+                mosaic.planes[task.plane].measured[task.number] = result
+                _note(mosaic, ("measure", task.plane, task.number), [result])
+                self._make_ready(mosaic, task.plane)
+            case ClassifyStripe():
+                mosaic.planes[task.plane].classified[task.number] = result
+                _note(mosaic, ("classify", task.plane, task.number), _arrays(result))
+            case HandOver():
+                mosaic.outcome = result
+                return
+        if mosaic.planes and all(plane.is_done for plane in mosaic.planes) and mosaic.sha256:
+            self._hand_over(mosaic)
+
+    def _check(self, mosaic: MosaicState, sha256: str) -> None:
+        """Check whether an earlier sweep was of the same file, model and options."""
+        mosaic.sha256, mosaic.key = sha256, self._plan.key(sha256)
+        if not self._destination.may_be_kept(mosaic.path):
+            return
+        mosaic.outcome = self._destination.kept(mosaic.path, mosaic.key)
+        if mosaic.outcome is None:
+            mosaic.ready.append(OpenMosaic(mosaic=mosaic.number))
+            return
+        journal = self._destination.journal(mosaic.path)
+        if journal is not None and is_of(journal, self._journal_key(mosaic)):
+            journal.unlink()  # its process was killed just after the record
+
+    def _open(self, mosaic: MosaicState, opened: Opened) -> None:
+        """Plan a mosaic's stripes."""
+        mosaic.opened = opened
+        mapped = self._plan.request.has_map
+        for facts in opened.planes:
+            state = PlaneState(facts, self._plan.config, self._plan.card, mapped=mapped)
+            mosaic.planes.append(state)
+        mosaic.refuse_if_nothing()
+        self._go_on(mosaic)
+        for number, plane in enumerate(mosaic.planes):
+            if plane.is_measured:
+                mosaic.ready.extend(
+                    MeasureStripe(mosaic=mosaic.number, plane=number, number=place, stripe=stripe)
+                    for place, stripe in enumerate(plane.stripes)
+                    if place not in plane.measured
+                )
+            self._make_ready(mosaic, number)
+
+    def _go_on(self, mosaic: MosaicState) -> None:
+        """Take from the journal what is done already."""
+        path = self._destination.journal(mosaic.path)
+        if path is None:
+            return
+        mosaic.journal = Journal(path, self._journal_key(mosaic))
+        if mosaic.journal.entries:  # its process may have been killed while it wrote products
+            self._destination.clear(mosaic.path)
+        for (kind, number, place), arrays in mosaic.journal.entries.items():
+            plane = mosaic.planes[number]
+            if plane.failure:
+                continue
+            if kind == "measure":
+                plane.measured[place] = arrays[0]
+            else:
+                plane.classified[place] = _stripe(arrays, plane.facts.layout.mesh_side)
+
+    def _make_ready(self, mosaic: MosaicState, number: int) -> None:
+        """Make a plane's stripes ready once its scaling is known."""
+        plane = mosaic.planes[number]
+        try:
+            if not plane.decide():
+                return
+        except InputError as error:  # a plane of many may be without data
+            plane.give_up(str(error))
+            mosaic.refuse_if_nothing()
+            return
+        assert plane.scaling is not None
+        mosaic.ready.extend(
+            ClassifyStripe(
+                mosaic=mosaic.number,
+                plane=number,
+                number=place,
+                stripe=stripe,
+                scaling=plane.scaling,
+                measured=plane.is_measured,
+            )
+            for place, stripe in enumerate(plane.stripes)
+            if place not in plane.classified
+        )
+
+    def _hand_over(self, mosaic: MosaicState) -> None:
+        assert mosaic.opened is not None
+        mosaic.ready.append(
+            HandOver(
+                mosaic=mosaic.number,
+                grids=tuple(plane.grids() for plane in mosaic.planes),
+                opened=mosaic.opened,
+                sha256=mosaic.sha256,
+                key=mosaic.key,
+            )
+        )
+
+    def _end(self, mosaic: MosaicState, outcome: Outcome) -> None:
+        """Leave a mosaic; the journal of one that is done goes."""
+        self._active.remove(mosaic)
+        self.outcomes[mosaic.number] = outcome
+        if mosaic.journal is not None:
+            if outcome.state == "failed" and any(p.classified for p in mosaic.planes):
+                mosaic.journal.close()
+            else:
+                mosaic.journal.remove()
+        self._destination.leave(mosaic.path)
+        mosaic.open_until_done.close()
+
+    def _fail(self, mosaic: MosaicState, error: InputError) -> Outcome:
+        """Give a mosaic up, or all where the sweep is strict."""
+        if self._options.strict:
+            raise error
+        logger.warning("%s", error)
+        mosaic.ready.clear()
+        mosaic.outcome = Outcome(path=mosaic.path, state="failed", notes=(str(error),))
+        return mosaic.outcome
+
+    def _tell(self, mosaic: MosaicState) -> None:
+        done, of = mosaic.progress()
+        if len(self._plan.images) == 1:
+            self._options.progress(done, max(of, 1), mosaic.path.name)
+        else:
+            note = f"{mosaic.path.name} {done}/{of} stripes"
+            self._options.progress(len(self.outcomes), len(self._plan.images), note)
+
+
+def _note(
+    mosaic: MosaicState, entry: tuple[str, int, int], arrays: list[NDArray[np.float32]]
+) -> None:
+    """Add to a mosaic's journal, where it has one."""
+    if mosaic.journal is not None:
+        mosaic.journal.add(entry, arrays)
+
+
+def _arrays(part: StripeResult) -> list[NDArray[np.float32]]:
+    """A classified stripe as the journal takes it."""
+    arrays = [part.probability, part.coverage, part.thumbnail, part.rms]
+    if part.mesh is not None:
+        arrays.append(part.mesh.grids)
+    return arrays
+
+
+def _stripe(arrays: list[NDArray[np.float32]], side: int) -> StripeResult:
+    """The inverse of `_arrays`."""
+    mesh = mesh_of(arrays[4], side) if len(arrays) == 5 else None
+    probability, coverage, thumbnail, rms = arrays[:4]
+    return StripeResult(probability, coverage, thumbnail, rms, mesh)

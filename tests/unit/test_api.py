@@ -1,0 +1,367 @@
+"""`cosmodeep_hpc.classify`: the command's result in memory, from files and from arrays."""
+
+import gc
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+from fields import NOISE, header, write
+from models import BrightestPixel, brightest_pixel_model
+
+import cosmodeep_hpc as cd
+from cosmodeep_hpc.cli import main
+from cosmodeep_hpc.sky.beam import Beam
+
+SHAPE = (200, 280)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A network that finds pixels of 200 times the noise, with a file for its checksum."""
+    path = tmp_path_factory.mktemp("model") / "brightest.keras"
+    path.write_bytes(b"no network")
+    return replace(brightest_pixel_model(level=6.0), path=path)
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """Noise with two sources, and a corner without data; they do not change."""
+    made = np.random.default_rng(4).normal(0, NOISE, SHAPE).astype(np.float32)
+    made[90, 130] = made[20, 210] = 1e-4
+    made[160:, :40] = np.nan
+    made.setflags(write=False)
+    return made
+
+
+@pytest.fixture(scope="module")
+def image(pixels, tmp_path_factory):
+    return write(tmp_path_factory.mktemp("image") / "field.fits", pixels)
+
+
+def same(one, other):
+    np.testing.assert_array_equal(one.probability, other.probability)
+    np.testing.assert_array_equal(one.mask, other.mask)
+    assert [tuple(row) for row in one.islands.iterrows("x_cen", "flux_int", "n_tiles")] == [
+        tuple(row) for row in other.islands.iterrows("x_cen", "flux_int", "n_tiles")
+    ]
+
+
+# --- the command's result ---
+
+
+@pytest.mark.parametrize("words, options", [
+    ([], {}),
+    (["--refine", "--threshold", "0.3", "--classify.stride", "20"],
+     {"refine": True, "threshold": 0.3, "stride": 20}),
+])  # fmt: skip
+def test_the_result_is_that_of_the_command_bit_for_bit(words, options, tmp_path, capsys):
+    y, x = np.mgrid[:200, :280]
+    sky = 4 * NOISE * np.exp(-((y - 80) ** 2 + (x - 130) ** 2) / (2 * 20.0**2))
+    sky += np.random.default_rng(4).normal(0, NOISE, SHAPE)
+    sky[160:, :40] = np.nan
+    path, out = write(tmp_path / "field.fits", sky.astype(np.float32)), tmp_path / "command"
+    assert main(["classify", str(path), "--out", str(out), *words]) == 0
+    found = cd.classify(path, **options)
+    assert len(found.islands) == 1
+
+    written = found.write(tmp_path / "api")
+    by_command = {p.name: p.read_bytes() for p in out.iterdir() if p.name != "summary.csv"}
+    assert {p.name: p.read_bytes() for p in (tmp_path / "api").iterdir()} == by_command
+    np.testing.assert_array_equal(found.probability, fits.getdata(written["probability"]))
+    np.testing.assert_array_equal(found.mask, fits.getdata(written["mask"]))
+    assert found.probability.dtype == np.float32 and found.mask.dtype == np.uint8
+    there = WCS(fits.getheader(written["probability"]))
+    assert found.probability_wcs.pixel_to_world(2, 1).separation(there.pixel_to_world(2, 1)) == 0
+
+    rows = fits.getdata(written["islands_fits"])
+    assert found.islands.colnames == list(rows.names)
+    for name, unit in zip(rows.names, rows.columns.units, strict=True):
+        own = found.islands[name]
+        np.testing.assert_array_equal(getattr(own, "value", own), rows[name])
+        assert str(getattr(own, "unit", None) or "") == str(u.Unit(unit) if unit else "")
+
+
+def test_options_of_the_command_are_keywords(image, model):
+    """A wrong one names the nearest; a value is checked as in the configuration."""
+    with pytest.raises(TypeError, match=r"argument 'strid' \(did you mean 'stride'\?\)"):
+        cd.classify(image, model=model, strid=20)
+    with pytest.raises(TypeError, match=r"did you mean 'threshold'\?"):
+        cd.classify(image, model=model, treshold=0.4)
+    with pytest.raises(cd.InputError, match="classify.noise = 'locally': expected one of"):
+        cd.classify(image, model=model, noise="locally")
+    with pytest.raises(cd.InputError, match="threshold 1.5: expected a probability"):
+        cd.classify(image, model=model, threshold=1.5)
+    with pytest.raises(cd.InputError, match="classify.stride = 7: expected a divisor"):
+        cd.classify(image, model=model, stride=7)
+    assert cd.classify(image, model=model, stride=20).probability.shape == (10, 14)
+    assert cd.classify(image, model=model, threshold=1.0).threshold == 1.0
+
+
+def test_a_configuration_may_be_given_in_any_form(image, model, tmp_path):
+    toml = tmp_path / "own.toml"
+    toml.write_text("[classify]\nstride = 20\n")
+    forms = [toml, str(toml), {"classify": {"stride": 20}}]
+    forms.append(replace(cd.Config(), classify=replace(cd.Config().classify, stride=20)))
+    for config in forms:
+        found = cd.classify(image, model=model, config=config, min_coverage=0.9)
+        assert found.probability.shape == (10, 14)
+        assert found.record["config"]["classify"]["min_coverage"] == 0.9
+    with pytest.raises(cd.InputError, match=r"no option classify\.strid \(did you mean 'stride'"):
+        cd.classify(image, model=model, config={"classify": {"strid": 20}})
+
+
+# --- arrays ---
+
+
+@pytest.mark.parametrize("kind", ["<f4", ">f4", "<f8", ">f8", "f2", "<i2", ">i4", "u8"])
+def test_an_array_is_swept_as_a_file_of_its_numbers_is(kind, model, tmp_path):
+    """Of any type and byte order; it is not changed."""
+    random = np.random.default_rng(5)
+    numbers = random.normal(1000, 30, SHAPE).clip(0)
+    numbers[90, 130] = 30000
+    array = numbers.astype(kind)
+    stored = array.astype(">f8" if kind == "f2" else ">i4" if kind == "u8" else array.dtype)
+    path = write(tmp_path / "a.fits", stored, BUNIT="nJy/beam")
+    before, about = array.copy(), header(SHAPE)
+    about["BUNIT"] = "nJy/beam"
+    cards = about.copy()
+    found = cd.classify(array, about, model=model)
+    same(found, cd.classify(path, model=model))
+    np.testing.assert_array_equal(array, before)
+    assert about == cards and len(found.islands) == 1
+
+
+def test_masked_pixels_and_a_unit_of_the_array_count(pixels, image, model):
+    expected = cd.classify(image, model=model)
+    about = header(SHAPE)
+    missing = np.isnan(pixels)
+    masked = np.ma.masked_array(np.where(missing, 7.0, pixels).astype("f4"), missing)
+    same(cd.classify(masked, about, model=model), expected)
+    del about["BUNIT"]
+    with pytest.raises(cd.InputError, match="array: no BUNIT"):
+        cd.classify(pixels, about, model=model)
+    same(cd.classify(pixels * u.Jy / u.arcsec**2, about, model=model), expected)
+    same(cd.classify(pixels, about, unit="Jy/arcsec2", model=model), expected)
+    same(cd.classify(pixels, about, unit=u.Jy / u.arcsec**2, model=model), expected)
+    with pytest.raises(cd.InputError, match="its numbers have the unit .*, and unit = Jy/beam"):
+        cd.classify(pixels * u.Jy / u.arcsec**2, about, unit="Jy/beam", model=model)
+
+
+def test_an_array_with_axes_beyond_the_sky(pixels, image, model):
+    """Degenerate ones, and planes."""
+    expected = cd.classify(image, model=model)
+    same(cd.classify(pixels[None, None], header(SHAPE), model=model), expected)
+    about = header(SHAPE)
+    about["CTYPE3"], about["CRVAL3"], about["CDELT3"], about["CRPIX3"] = "FREQ", 1e9, 1e6, 1.0
+    cube = np.stack([pixels, pixels[::-1]])
+    found = cd.classify(cube, about, model=model)
+    assert found.probability.shape == (2, 5, 7) and found.mask.shape == (2, *SHAPE)
+    np.testing.assert_array_equal(found.mask[0], expected.mask)
+    np.testing.assert_array_equal(found.mask[1], expected.mask[::-1])
+    assert found.islands["freq"].to_value("MHz").tolist() == [1000, 1000, 1001, 1001]
+    same(cd.classify(cube, about, planes=0, model=model), expected)
+
+
+def test_world_coordinates_with_unit_and_beam_are_enough(pixels, model, tmp_path):
+    path = write(tmp_path / "a.fits", pixels, BUNIT="Jy/beam", CRVAL1=150.123456789012345)
+    with fits.open(path) as file:
+        about = file[0].header
+    wcs, sides = WCS(about), (about["BMAJ"] * 3600, about["BMIN"] * 3600, 0.0)
+    expected = cd.classify(path, model=model)
+    beams = [
+        sides,
+        list(np.array(sides[:2])),
+        sides[0],
+        [sides[0] * u.arcsec, sides[1] / 60 * u.arcmin, 0 * u.rad],
+        sides[0] * u.arcsec,
+        Beam(*sides),
+        SimpleNamespace(major=about["BMAJ"] * u.deg, minor=about["BMIN"] * u.deg, pa=0 * u.deg),
+    ]
+    for beam in beams:
+        found = cd.classify(pixels, wcs, unit="Jy/beam", beam=beam, model=model)
+        same(found, expected)
+        np.testing.assert_array_equal(found.islands["ra_peak"], expected.islands["ra_peak"])
+    with pytest.raises(cd.InputError, match="array: BUNIT is Jy/beam but there is no beam"):
+        cd.classify(pixels, wcs, unit="Jy/beam", model=model)
+    with pytest.raises(cd.InputError, match="beam = 'small': expected BMAJ, BMIN"):
+        cd.classify(pixels, wcs, unit="Jy/beam", beam="small", model=model)
+    assert wcs.wcs.crval[0] == about["CRVAL1"]
+
+
+def test_a_noise_may_be_a_number_a_file_or_an_array(pixels, image, model, tmp_path):
+    expected = cd.classify(image, rms=write(tmp_path / "r.fits", np.full(SHAPE, 2 * NOISE, "f4")),
+                           model=model)  # fmt: skip
+    maps = [np.full(SHAPE, 2 * NOISE), np.full((1, *SHAPE), 2 * NOISE, ">f4"),
+            np.full(SHAPE, 2 * NOISE * 1e6, "f4") * u.uJy / u.arcsec**2]  # fmt: skip
+    for rms in maps:
+        found = cd.classify(image, rms=rms, model=model)
+        np.testing.assert_allclose(found.probability, expected.probability, rtol=1e-6)
+        assert found.notes == expected.notes
+    holed = np.ma.masked_less(np.where(np.arange(SHAPE[1]) < 40, -1.0, 2 * NOISE)
+                              + np.zeros(SHAPE), 0)  # fmt: skip
+    assert np.isnan(cd.classify(image, rms=holed, model=model).probability[:, 0]).all()
+    for rms in (2 * NOISE, np.float32(2 * NOISE), np.array(2 * NOISE)):
+        assert "scaled from a noise of" in cd.classify(image, rms=rms, model=model).notes[0]
+    with pytest.raises(cd.InputError, match="rms: a map of 7 x 5 pixels; expected those of field"):
+        cd.classify(image, rms=np.ones((5, 7)), model=model)
+
+
+@pytest.mark.parametrize("array, change, said", [
+    (np.zeros(SHAPE), {}, "array: no pixel with data"),
+    (np.full(SHAPE, np.nan), {}, "array: no pixel with data"),
+    (np.ones(SHAPE), {}, "array: no noise in it"),
+    (np.ones(SHAPE), {"BUNIT": None}, "array: no BUNIT"),
+    (np.ones(SHAPE), {"BUNIT": "Jy/beam", "BMAJ": None, "BMIN": None}, "there is no beam"),
+    (np.ones(SHAPE), {"CTYPE1": "X", "CTYPE2": "Y"}, "expected sky coordinates such as"),
+    (np.ones(SHAPE), {"NAXIS1": 281}, r"its header says NAXIS1 = 281; expected the header of this"),
+    (np.ones(SHAPE, int), {"BSCALE": 2.0, "BZERO": 0.0}, "its header says BSCALE = 2.0"),
+    (np.ones(SHAPE[0]), {}, r"of shape \(200,\); expected an array of numbers"),
+    (np.ones((0, 5)), {}, "axes of 5 x 0 pixels"),
+    (np.ones(SHAPE, bool), {}, "of type bool; expected an array of numbers"),
+    (np.ones(SHAPE, complex), {}, "of type complex128; expected an array of numbers"),
+])  # fmt: skip
+def test_an_array_that_cannot_be_swept_is_refused_in_one_line(array, change, said, model):
+    about = header(SHAPE)
+    for name, value in change.items():
+        if value is None:
+            del about[name]
+        else:
+            about[name] = value
+    with pytest.raises(cd.InputError, match=said) as refused:
+        cd.classify(array, about, model=model)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_no_image_is_a_type_error(pixels, image, model):
+    with pytest.raises(TypeError, match="an array, and NoneType after it; expected a FITS header"):
+        cd.classify(pixels, model=model)
+    with pytest.raises(TypeError, match="a file has header and unit of its own"):
+        cd.classify(image, header(SHAPE), model=model)
+    with pytest.raises(cd.InputError, match=r"absent\.fits: cannot read it"):
+        cd.classify("absent.fits", model=model)
+
+
+# --- calls do not touch each other, nor the process ---
+
+
+def test_a_second_call_with_other_options_is_independent(image, model):
+    first = cd.classify(image, model=model)
+    other = replace(model, network=BrightestPixel(1e9))
+    assert not (cd.classify(image, model=other, stride=20, threshold=0.9).mask == 1).any()
+    again = cd.classify(image, model=model)
+    same(again, first)
+    assert first.record == again.record and (first.mask == 1).any()
+
+
+def test_calls_in_other_threads_give_the_same_and_leave_warnings_as_they_are(image, model):
+    """As a notebook's server calls it; where two calls meet, each has its own options."""
+    strides = [0, 20, 10, 8] * 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(3) as threads:
+            calls = [threads.submit(cd.classify, image, model=model, stride=s) for s in strides]
+            found = [call.result() for call in calls]
+        assert warnings.filters == before
+    for stride, one in zip(strides, found, strict=True):
+        same(one, cd.classify(image, model=model, stride=stride))
+
+
+UNTOUCHED = """
+import os, signal, sys, threading, warnings
+sys.path[:0] = {tests!r}, {root!r}
+import numpy, pathlib, dataclasses
+environ, folder = dict(os.environ), sorted(os.listdir())
+handlers = [signal.getsignal(n) for n in signal.valid_signals()]
+filters = list(warnings.filters)
+import cosmodeep_hpc as cd
+from models import brightest_pixel_model
+filters = list(warnings.filters)  # importing numba and astropy adds to them
+model = dataclasses.replace(brightest_pixel_model(), path=pathlib.Path({model!r}))
+found = cd.classify({image!r}, model=model)
+found.islands, found.mask, found._repr_html_()
+try:
+    cd.classify({packed!r}, model=model, planes=7)
+except cd.InputError as error:
+    print(error)
+assert dict(os.environ) == environ
+assert [signal.getsignal(n) for n in signal.valid_signals()] == handlers
+assert list(warnings.filters) == filters
+assert sorted(os.listdir()) == folder
+assert "mpi4py" not in sys.modules and "tensorflow" not in sys.modules
+assert threading.enumerate() == [threading.main_thread()]
+"""
+
+
+def test_nothing_is_left_in_the_process_nor_on_disk(image, model, tmp_path):
+    """No handler, variable, filter, thread or file; MPI and TensorFlow are not imported."""
+    here, scratch = tmp_path / "here", tmp_path / "scratch"
+    here.mkdir(), scratch.mkdir()
+    packed = tmp_path / "field.fits.gz"
+    packed.write_bytes(gzip.compress(image.read_bytes()))
+    tests = os.path.dirname(os.path.dirname(__file__))
+    code = UNTOUCHED.format(
+        tests=tests, root=os.path.dirname(tests), model=str(model.path),
+        image=str(image), packed=str(packed),
+    )  # fmt: skip
+    environ = {**os.environ, "TMPDIR": str(scratch)}
+    job = subprocess.run(
+        [sys.executable, "-c", code], cwd=here, env=environ, capture_output=True, text=True
+    )
+    assert job.returncode == 0, job.stderr
+    assert job.stdout == f"{packed}: no plane 7; it has 1 (from 0)\n" and job.stderr == ""
+    assert not list(here.iterdir())
+    assert not [path for path in scratch.iterdir() if path.name.startswith("cosmodeep-")]
+
+
+def test_a_call_that_fails_leaves_signals_as_they_were(image, model):
+    before = [signal.getsignal(number) for number in signal.valid_signals()]
+    threads = threading.active_count()
+    with pytest.raises(cd.InputError):
+        cd.classify(image, model=model, planes=3)
+    assert [signal.getsignal(number) for number in signal.valid_signals()] == before
+    assert threading.active_count() == threads
+
+
+def test_a_packed_file_is_unpacked_beside_nothing_and_goes_with_the_result(
+    image, model, tmp_path, monkeypatch
+):
+    scratch, packed = tmp_path / "scratch", tmp_path / "images" / "field.fits.gz"
+    scratch.mkdir(), packed.parent.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    packed.write_bytes(gzip.compress(image.read_bytes()))
+    found = cd.classify(packed, model=model)
+    same(found, cd.classify(image, model=model))
+    assert [path.name for path in packed.parent.iterdir()] == ["field.fits.gz"]
+    assert len(list(scratch.iterdir())) == 1
+    found.write(tmp_path / "products")
+    del found
+    gc.collect()
+    assert not list(scratch.iterdir())
+
+
+def test_the_result_outlives_its_image(pixels, model, tmp_path):
+    path, array = write(tmp_path / "a.fits", pixels), pixels.copy()
+    from_file, from_array = (
+        cd.classify(path, model=model),
+        cd.classify(array, header(SHAPE), model=model),
+    )
+    path.unlink()
+    array[:] = 0
+    same(from_file, from_array)
+    assert len(from_file.islands) == 2 and "2 islands" in repr(from_array)
+    for found in (from_file, from_array):
+        files = found.write(tmp_path / "products", ["mask", "islands_fits", "picture", "hdf5"])
+        assert len(fits.getdata(files["islands_fits"])) == 2

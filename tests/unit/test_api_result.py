@@ -1,0 +1,233 @@
+"""What a user does with a result: tables, products, pictures, and a notebook's last line."""
+
+import base64
+import json
+import re
+from dataclasses import replace
+
+import matplotlib
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from fields import NOISE, header, write
+from models import brightest_pixel_model
+from sweeping import sweep_with
+
+import cosmodeep_hpc as cd
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.products.writing import PRODUCTS
+from cosmodeep_hpc.sections import survey
+
+SHAPE = (200, 280)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "brightest.keras"
+    path.write_bytes(b"no network")
+    return replace(brightest_pixel_model(level=6.0), path=path)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    pixels = np.random.default_rng(4).normal(0, NOISE, SHAPE).astype(np.float32)
+    pixels[90, 130] = pixels[20, 210] = 1e-4
+    pixels[160:, :40] = np.nan
+    return write(tmp_path_factory.mktemp("image") / "field.fits", pixels)
+
+
+@pytest.fixture(scope="module")
+def found(image, model):
+    return cd.classify(image, model=model)
+
+
+@pytest.fixture(autouse=True)
+def pictures_without_a_screen():
+    matplotlib.use("agg")
+    yield
+    from matplotlib import pyplot
+
+    pyplot.close("all")
+
+
+def test_numbers_of_the_table_have_their_units(found):
+    islands = found.islands
+    units = {"ra_deg_cont": u.deg, "dec_peak": u.deg, "flux_int": u.mJy, "solid_angle": u.arcmin**2,
+             "brightness_peak": u.mJy / u.arcsec**2, "flux_peak": u.mJy / u.beam, "x_cen": u.pix,
+             "freq": u.MHz}  # fmt: skip
+    for name, unit in units.items():
+        assert islands[name].unit == unit
+    # a pixel of 1e-4 Jy/arcsec2 above noise that is a thousandth of it: its flux in the tile
+    area = 9.6**2 * u.arcsec**2
+    assert islands["brightness_peak"].to("Jy/arcsec2").value == pytest.approx(1e-4)
+    error = 2 * islands["flux_int_err"]
+    assert (abs(islands["flux_int"] - 1e-4 * u.Jy / u.arcsec**2 * area) < 2 * error).all()
+    assert islands["island_name"].dtype.kind == "U" and islands["flag_edge"].dtype == bool
+    assert islands["x_peak"].value.tolist() == [210, 130]
+    assert islands["number"].tolist() == [1, 2]
+    assert islands["flux_int"].info.description.startswith("integrated flux")
+    assert islands.meta["image"] == "field.fits"
+
+
+def test_an_image_without_signal_has_a_table_without_rows(image, model):
+    islands = cd.classify(image, model=model, threshold=1.0, rms=1.0).islands
+    assert len(islands) == 0 and islands["flux_int"].unit == u.mJy
+
+
+# --- products ---
+
+
+def test_the_table_of_products_is_what_the_configuration_lists():
+    assert tuple(product.name for product in PRODUCTS) == survey.PRODUCTS
+
+
+@pytest.mark.parametrize("names", [["mask"], ["picture", "moc"], [], ["islands_csv", "hdf5"]])
+def test_products_are_chosen_by_name(names, found, image, model, tmp_path):
+    """The same by `write`, by `classify.products`, and among all of them."""
+    files = found.write(tmp_path / "written", names)
+    assert set(files) == set(names)
+    asked = cd.classify(image, model=model, products=names)
+    assert asked.write(tmp_path / "asked").keys() == files.keys()
+    everything = found.write(tmp_path / "all")
+    for kind, file in files.items():
+        assert file.read_bytes() == everything[kind].read_bytes()
+        assert file.read_bytes() == (tmp_path / "asked" / file.name).read_bytes()
+    record = json.loads((tmp_path / "written" / "field.json").read_text())
+    assert record["products"].keys() == files.keys()
+    assert (tmp_path / "written" / "field.json").read_bytes() == (
+        tmp_path / "asked" / "field.json"
+    ).read_bytes()
+    assert {p.name for p in (tmp_path / "written").iterdir()} == {
+        "field.json",
+        *(file.name for file in files.values()),
+    }
+
+
+def test_a_product_that_is_not_made_is_refused_with_what_there_is(found, image, model, tmp_path):
+    with pytest.raises(InputError, match=r"no 'masks' \(did you mean 'mask'\?\); expected some of"):
+        found.write(tmp_path / "out", ["masks"])
+    with pytest.raises(InputError, match="'pixels' is made with refine alone"):
+        found.write(tmp_path / "out", ["pixels"])
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match=r"classify.products\[0\] = 'masks': expected one of"):
+        cd.classify(image, model=model, products=["masks"])
+    refined = cd.classify(image, model=model, refine=True)
+    alone = refined.write(tmp_path / "out", ["islands_fits"])["islands_fits"]
+    with_pixels = refined.write(tmp_path / "both", ["islands_fits", "pixels"])
+    assert alone.read_bytes() == with_pixels["islands_fits"].read_bytes()
+    again = refined.write(tmp_path / "again", ["pixels"])["pixels"]
+    table, painted = fits.getdata(alone), fits.getdata(again)
+    assert table["n_pix_refined"].sum() == (painted == 1).sum() > 2
+    np.testing.assert_array_equal(refined.islands["n_pix_refined"], table["n_pix_refined"])
+
+
+def test_an_earlier_sweep_is_kept_if_it_has_all_products_that_are_wanted(image, model, tmp_path):
+    """A choice of products is not another result: fewer are kept, more are made."""
+    for products, state in (
+        (("mask",), "done"),
+        (("mask",), "kept"),
+        ((), "kept"),
+        (("mask", "moc"), "done"),
+        (("moc",), "kept"),
+    ):
+        (outcome,) = sweep_with(model, [image], tmp_path, restart=False, products=products)
+        assert outcome.state == state
+        assert outcome.mask == tmp_path / "field.mask.fits"
+
+
+def test_a_file_that_no_sweep_has_left_is_not_written_over(found, image, model, tmp_path):
+    own = tmp_path / "field.reg"
+    own.write_text("drawn by hand")
+    with pytest.raises(InputError, match=r"field\.reg: there already, and not of a sweep"):
+        found.write(tmp_path)
+    assert own.read_text() == "drawn by hand" and [p.name for p in tmp_path.iterdir()] == [own.name]
+    found.write(tmp_path, ["regions"], overwrite=True)
+    assert own.read_text().startswith("# Region")
+    found.write(tmp_path)  # its own are written anew
+    named = write(tmp_path / "field.mask.fits.fits", np.zeros((40, 40)))
+    named = named.rename(tmp_path / "x.mask.fits")
+    pixels, about = fits.getdata(image), fits.getheader(image)
+    fits.PrimaryHDU(pixels, about).writeto(named, overwrite=True)
+    one = cd.classify(named, model=model)
+    one.write(tmp_path)  # x.mask.mask.fits
+    assert fits.getdata(named).shape == SHAPE
+
+
+def test_an_array_is_called_by_its_name(model, tmp_path):
+    pixels = np.random.default_rng(1).normal(0, NOISE, (80, 80))
+    found = cd.classify(pixels, header((80, 80)), model=model, name="Abell 1")
+    found.write(tmp_path, ["mask", "tiles"])
+    assert (tmp_path / "Abell 1.mask.fits").exists()
+    record = json.loads((tmp_path / "Abell 1.json").read_text())
+    assert record["image"]["name"] == "Abell 1" and re.fullmatch(
+        "[0-9a-f]{64}", record["image"]["sha256"]
+    )
+    other = cd.classify(pixels + 1e-9, header((80, 80)), model=model, name="Abell 1")
+    assert other.record["image"]["sha256"] != record["image"]["sha256"]
+    assert other.record["key"] != record["key"]
+
+
+# --- pictures ---
+
+
+def test_a_notebook_shows_picture_notes_and_table(found, image, model, tmp_path):
+    assert repr(found) == (
+        "<Classification of field.fits: 2 of 35 tiles signal (probability >= 0.5), 2 islands, "
+        "1 without data, by brightest.keras>"
+    )
+    drawn = found._repr_png_()
+    assert drawn == found.write(tmp_path, ["picture"])["picture"].read_bytes()
+    shown = found._repr_html_()
+    coded = re.search(r'src="data:image/png;base64,([^"]+)"', shown)[1]
+    assert base64.b64decode(coded) == drawn
+    assert shown.count("<tr>") == 2 + 3 and "mJy" in shown and "<li>" not in shown
+    odd = tmp_path / "a <b> & c.fits"
+    odd.write_bytes(image.read_bytes())
+    escaped = cd.classify(odd, model=model, rms=2 * NOISE)._repr_html_()
+    assert "a &lt;b&gt; &amp; c.fits" in escaped and "<b>" not in escaped
+    assert "<li>intensities scaled from a noise of" in escaped
+
+
+def test_a_notebook_shows_the_first_islands_of_many(model, tmp_path):
+    pixels = np.random.default_rng(4).normal(0, NOISE, (40, 80 * 30))
+    pixels[20, 20::80] = 1e-4
+    shown = cd.classify(pixels, header(pixels.shape), model=model)._repr_html_()
+    assert shown.count("<tr>") == 20 + 3 and "and 10 more: see islands" in shown
+
+
+def test_signal_is_outlined_on_the_axes_given(found):
+    """Own ones on sky coordinates, plain ones, and those of another image: outlines alone."""
+    from astropy.wcs import WCS
+    from matplotlib import pyplot
+
+    axes = found.plot()
+    outlines = axes.collections[0].get_paths()
+    assert len(outlines) == 8  # two tiles of four sides
+    assert axes.wcs is found.wcs and len(axes.images) == 1
+    corners = np.concatenate([path.vertices for path in outlines])
+    assert corners.min(axis=0).tolist() == [119.5, -0.5]
+    assert corners.max(axis=0).tolist() == [239.5, 119.5]
+
+    plain = pyplot.figure().add_subplot()
+    assert found.plot(plain) is plain and len(plain.images) == 1
+
+    other = found.wcs.deepcopy()
+    other.wcs.crpix = found.wcs.wcs.crpix + 50
+    there = pyplot.figure().add_subplot(projection=WCS(other.to_header()))
+    found.plot(there, image=False)
+    assert not there.images
+    shifted = there.collections[0].get_transform() - there.transData
+    np.testing.assert_allclose(shifted.transform([[119.5, -0.5]]), [[169.5, 49.5]], atol=1e-3)
+
+
+def test_planes_are_drawn_one_by_one(model):
+    pixels = np.random.default_rng(4).normal(0, NOISE, (2, 80, 80))
+    pixels[1, 20, 20] = 1e-4
+    about = header((80, 80))
+    about["CTYPE3"] = "FREQ"
+    found = cd.classify(pixels, about, model=model)
+    assert len(found.plot(plane=0).collections) == 0
+    assert len(found.plot(plane=1).collections) == 1
+    with pytest.raises(IndexError):
+        found.plot(plane=2)

@@ -1,0 +1,124 @@
+"""What the command says of what the package logs, and that the package alone says nothing."""
+
+import logging
+import subprocess
+import sys
+
+import pytest
+from launch import unlaunched
+
+from cosmodeep_hpc import stages
+from cosmodeep_hpc.cli import main
+
+LOGGER = logging.getLogger("cosmodeep_hpc.a.module")
+
+
+@pytest.fixture
+def talking(monkeypatch):
+    """`cosmodeep config`, put in its place: a stage that says something of each kind."""
+
+    def stage(args, settings, world):
+        LOGGER.debug("a detail")
+        LOGGER.info("a note")
+        LOGGER.warning("a warning\nof two lines")
+        LOGGER.error("an error")
+        progress = stages._progress("things", args, world)
+        progress(1, 1)
+        stages.say(world, "a result")
+        return 0
+
+    monkeypatch.setattr(stages, "show_config", stage)
+
+
+NOTES = ["cosmodeep: a note", "cosmodeep: a warning of two lines"]
+ERROR, BAR = "cosmodeep: an error", "things: 1/1, 0 s"
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ([], [*NOTES, ERROR, BAR]),
+        (["--quiet"], [ERROR]),
+        (["--verbose"], ["cosmodeep: a.module: a detail", *NOTES, ERROR, BAR]),
+    ],
+)
+def test_how_loud_the_command_is(talking, capfd, words, said):
+    assert main(["config", *words]) == 0
+    out, err = capfd.readouterr()
+    assert out == "a result\n"
+    assert [line for line in err.splitlines() if "on 1 ranks" not in line] == said
+
+
+def test_a_log_gathers_the_jobs_messages(talking, capfd, tmp_path):
+    """Jobs add to it, and it has what a quiet terminal does not show."""
+    log = tmp_path / "job.log"
+    for _ in range(2):
+        assert main(["config", "--quiet", "--log", str(log)]) == 0
+    lines = log.read_text().splitlines()
+    assert [line.split(" ", 2)[2] for line in lines if line.startswith("20")] == 2 * [
+        "INFO rank 0 cosmodeep_hpc.a.module: a note",
+        "WARNING rank 0 cosmodeep_hpc.a.module: a warning",
+        "ERROR rank 0 cosmodeep_hpc.a.module: an error",
+    ]
+
+
+def test_a_log_has_the_traceback_of_a_fault_and_the_terminal_its_line(monkeypatch, capfd, tmp_path):
+    monkeypatch.setattr(stages, "show_config", lambda *_: 1 // 0)
+    log = tmp_path / "job.log"
+    assert main(["config", "--log", str(log)]) == 1
+    line = "fault: ZeroDivisionError: integer division or modulo by zero"
+    assert capfd.readouterr().err.startswith(f"cosmodeep: {line}")
+    assert f"ERROR rank 0 cosmodeep_hpc.cli: {line}" in log.read_text()
+    assert "Traceback" in log.read_text()
+
+
+def test_bad_input_is_one_line_of_the_log(tmp_path):
+    log = tmp_path / "job.log"
+    words = ["train", "--tiles", str(tmp_path), "--out", str(tmp_path / "o"), "--log", str(log)]
+    assert main(words) == 2
+    (line,) = log.read_text().splitlines()
+    assert "index.json: no such file" in line
+
+
+def test_a_log_that_cannot_be_written_is_refused(talking, capfd, tmp_path):
+    log = tmp_path / "none" / "job.log"
+    assert main(["config", "--log", str(log)]) == 2
+    line = f"cosmodeep: {log}: cannot write it: No such file or directory\n"
+    assert capfd.readouterr().err == line
+
+
+def test_quiet_and_verbose_exclude_each_other(capfd):
+    assert main(["config", "--quiet", "--verbose"]) == 2
+    assert "not allowed with" in capfd.readouterr().err
+
+
+def test_the_command_leaves_the_loggers_as_it_found_them(talking, tmp_path):
+    logger = logging.getLogger("cosmodeep_hpc")
+    before = list(logger.handlers), logger.level, logger.propagate
+    assert main(["config", "--log", str(tmp_path / "job.log")]) == 0
+    assert (list(logger.handlers), logger.level, logger.propagate) == before
+
+
+LIBRARY = """
+import logging
+import cosmodeep_hpc
+from cosmodeep_hpc import messages
+logging.getLogger("cosmodeep_hpc.a.module").warning("a warning")
+assert not logging.getLogger().handlers
+"""
+
+
+def test_a_library_says_nothing_by_itself():
+    job = subprocess.run(
+        [sys.executable, "-c", LIBRARY], env=unlaunched(), capture_output=True, text=True
+    )
+    assert (job.returncode, job.stdout, job.stderr) == (0, "", "")
+
+
+def test_a_reader_that_has_left_is_no_fault():
+    """As of `cosmodeep config | head`."""
+    words = f"{sys.executable} -m cosmodeep_hpc config | head -n 1 && exit ${{PIPESTATUS[0]}}"
+    job = subprocess.run(
+        ["bash", "-c", words], env=unlaunched(), capture_output=True, text=True, timeout=60
+    )
+    assert (job.returncode, job.stderr) == (0, "")
