@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from pathlib import Path
 
-from cosmodeep_hpc import config
+from cosmodeep_hpc import config, messages
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.progress import Progress
@@ -245,14 +244,9 @@ def show_config(args: argparse.Namespace, settings: Config, world: World) -> int
 
 
 def say(world: World, text: str) -> None:
-    """Print a result on rank 0; where its reader has left, as `head` does, it is lost quietly."""
-    if not world.is_root:
-        return
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    """Print a result on rank 0."""
+    if world.is_root:
+        messages.print_result(text)
 
 
 def _progress(label: str, args: argparse.Namespace, world: World) -> Progress:
