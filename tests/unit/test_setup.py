@@ -25,7 +25,7 @@ def toolkit(folder, version):
 
 def set_up(tmp_path, **options):
     env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "HOME": str(tmp_path), **options}
-    env["VENV"] = str(tmp_path / "venv")
+    env |= {"VENV": str(tmp_path / "venv"), "PYTHON": "/bin/false"}  # one that goes on ends soon
     words = ["bash", str(ENV / "setup.sh")]
     return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60)
 
