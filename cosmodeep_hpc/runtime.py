@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from cosmodeep_hpc.world import World
 
 DEVICES = Path("/dev")
+BEFORE_MPI = {
+    # Open MPI 5 asks the kernel for the route between two ranks of one node, is told the loopback,
+    # and says at each start that the ranks cannot reach each other; the other way compares networks
+    "OMPI_MCA_reachable": "weighted",
+}
 BEFORE_MPI_ON_CPU = {
     # Open MPI's waiting ranks spin and take the core from the computation of their neighbours:
     # two training ranks of one core each gain up to a factor 1.6 from yielding it
@@ -60,6 +65,7 @@ def has_gpu() -> bool:
 
 def before_mpi() -> None:
     """Set the defaults that MPI reads when it starts."""
+    _set(BEFORE_MPI)
     if not has_gpu():
         _set(BEFORE_MPI_ON_CPU)
 
