@@ -60,17 +60,18 @@ CONF
 get_toolkit() { # get_toolkit FOLDER
     local work=$FOLDER/debs usr=$FOLDER/debs/root/usr deb tool=$1
     rm -rf "$work" "$tool.part"
-    mkdir -p "$work/root" "$tool.part/bin"
+    mkdir -p "$work/root" "$tool.part"/{bin,nvvm}
     own_apt update
     (cd "$work" && own_apt download "${PACKAGES[@]}")
     for deb in "$work"/*.deb; do dpkg -x "$deb" "$work/root"; done
     mv "$usr"/bin/* "$usr"/lib/nvidia-cuda-toolkit/bin/{cicc,crt} "$tool.part/bin"
     mv "$usr/lib/nvidia-cuda-toolkit/bin/nvcc" "$tool.part/bin/nvcc" # in place of a script for /usr
-    mv "$usr/lib/nvidia-cuda-toolkit/libdevice" "$usr/include" "$tool.part"
+    mv "$usr/lib/nvidia-cuda-toolkit/libdevice" "$tool.part/nvvm"
+    mv "$usr/include" "$tool.part/include"
     mv "$usr/lib/x86_64-linux-gnu" "$tool.part/lib64"
     cat >"$tool.part/bin/nvcc.profile" <<'PROFILE'
 TOP = $(_HERE_)/..
-NVVMIR_LIBRARY_DIR = $(TOP)/libdevice
+NVVMIR_LIBRARY_DIR = $(TOP)/nvvm/libdevice
 PATH += $(_HERE_):
 INCLUDES += "-I$(TOP)/include" $(_SPACE_)
 LIBRARIES =+ $(_SPACE_) "-L$(TOP)/lib64/stubs" "-L$(TOP)/lib64"
