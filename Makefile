@@ -1,13 +1,17 @@
-# make demo | test | test-container | lint | bench | env | clean; each sets up the environment first, and only once.
+# make demo | test | lint | bench | env | clean ...; each sets up the environment first, and only once.
 SHELL := bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env demo test test-container lint bench clean
+.PHONY: help env demo test test-container test-gpu-build test-fresh lint bench clean
 
 VENV ?= .venv
 export VENV := $(abspath $(VENV))
 export PATH := $(VENV)/bin:$(PATH)
 PYTHON_IN := $(VENV)/bin/python
+
+# What test-container and test-fresh try: the Debian, and the command in a fresh one.
+SUITE ?= bookworm
+TRY ?= make demo
 
 # Open MPI asks root to say twice that it means it.
 ifeq ($(shell id -u),0)
@@ -23,7 +27,9 @@ endef
 help:
 	@echo 'make demo    the whole way once, from a mock sky to a mask and a picture'
 	@echo 'make test    ruff, mypy and all tests'
-	@echo 'make test-container   the Apptainer recipe built in a Debian root, and ranks in it (as root)'
+	@echo 'make test-container   the Apptainer recipe built in a Debian root, and ranks in it (as root; SUITE=trixie for Debian 13)'
+	@echo 'make test-gpu-build   Horovod built for GPUs without any, and held against the build for CPUs (as root)'
+	@echo 'make test-fresh       make demo in a bare Debian root, of what is committed (as root; SUITE=trixie, TRY="--user make test")'
 	@echo 'make lint    ruff and mypy alone'
 	@echo 'make bench   the numbers of the README performance table'
 	@echo 'make env     only the set-up that all of them begin with: env/setup.sh, its options at its head'
@@ -44,8 +50,14 @@ test: lint
 	$(call timed,tests: end to end$(comma) MPI and Slurm (about 15 minutes),tests/at_once.sh $(PYTHON_IN))
 
 test-container: env
-	$(call timed,image: %post and %test of the recipe (10 minutes$(comma) 3 when built before),$(PYTHON_IN) containers/check.py build)
+	$(call timed,image: %post and %test of the recipe (10 minutes$(comma) 3 when built before),$(PYTHON_IN) containers/check.py build BASE=debian:$(SUITE)-slim)
 	$(call timed,tests: ranks in the image,$(PYTHON_IN) -m pytest tests/slurm/test_container.py)
+
+test-gpu-build: env
+	$(call timed,GPU build: Horovod with NCCL$(comma) imported and trained on CPU tensors (15 minutes),bash tests/gpu_build.sh)
+
+test-fresh:
+	$(call timed,fresh machine: $(SUITE)$(comma) $(TRY) (15 minutes),python3 tests/fresh_machine.py $(SUITE) $(TRY))
 
 bench: env
 	$(call timed,benchmarks (about 8 minutes on a quiet machine),$(PYTHON_IN) -m benchmarks && \

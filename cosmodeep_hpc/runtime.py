@@ -23,6 +23,11 @@ NO_GPU = {"-1", "", "NoDevFiles"}
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
 """The variables that say how many threads a rank has; the first that is set is obeyed."""
+BEFORE_MPI = {
+    # Open MPI 5 asks the kernel for the route between two ranks of one node, is told the loopback,
+    # and says at each start that the ranks cannot reach each other; the other way compares networks
+    "OMPI_MCA_reachable": "weighted",
+}
 BEFORE_MPI_ON_CPU = {
     # Open MPI's waiting ranks spin and take the core from the computation of their neighbours:
     # two training ranks of one core each gain up to a factor 1.6 from yielding it
@@ -62,6 +67,7 @@ def has_gpu() -> bool:
 
 def before_mpi() -> None:
     """Set the defaults that MPI reads when it starts."""
+    _set(BEFORE_MPI)
     if not has_gpu():
         _set(BEFORE_MPI_ON_CPU)
 

