@@ -26,6 +26,7 @@ import llvmlite
 import numba
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.runtime import rtsys
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,7 +68,8 @@ class KeptCode(FunctionCache):
         try:
             self._impl = CompileResultCacheImpl(function)
         except RuntimeError:  # numba finds no folder that can be written
-            _say_once(f"no folder for it beside {function.__code__.co_filename} or in the home")
+            source = function.__code__.co_filename
+            _not_kept(f"no folder beside {source} or in the user's cache can be written")
             self.disable()
             return
         self._folder = Path(self._impl.locator.get_cache_path())
@@ -83,7 +85,11 @@ class KeptCode(FunctionCache):
             for path in self._folder.glob(f"{self._impl.filename_base}.*.code"):
                 path.unlink(missing_ok=True)
 
-    def _load_overload(self, sig: Any, target_context: Any) -> Any:
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load what is kept of a signature; None where that is nothing, or damaged.
+
+        numba's own first prepares all that it needs to compile, which takes as long as its import.
+        """
         if not self._enabled:
             return None
         path = self._path(sig, target_context.codegen())
@@ -92,15 +98,17 @@ class KeptCode(FunctionCache):
         except FileNotFoundError:
             return None
         except OSError as error:
-            _say_once(f"{path}: {error.strerror}")
+            _not_kept(f"{path}: {error.strerror}")
             return None
         digest, data = content[:DIGEST], content[DIGEST:]
         if hashlib.sha256(data).digest() != digest:
-            _say_once(f"{path} is damaged; it is made anew")
+            _say_once(f"{path}: a compiled loop that is damaged; it is compiled anew")
             return None
+        rtsys.initialize(target_context)  # what arrays of compiled loops are counted by
         return self._impl.rebuild(target_context, pickle.loads(data))
 
-    def _save_overload(self, sig: Any, data: Any) -> None:
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled for a signature, where that is possible."""
         if not self._enabled or not self._impl.check_cachable(data):
             return
         path = self._path(sig, data.codegen)
@@ -111,7 +119,7 @@ class KeptCode(FunctionCache):
             for old in self._outdated(path):
                 old.unlink(missing_ok=True)
         except OSError as error:
-            _say_once(f"{path.parent}: {error.strerror}")
+            _not_kept(f"{path.parent}: {error.strerror}")
 
     def _path(self, sig: Any, codegen: Any) -> Path:
         """The file of a signature, by what it is made of and what it runs on."""
@@ -142,15 +150,19 @@ def _write(path: Path, content: bytes) -> None:
         raise
 
 
-def _say_once(reason: str) -> None:
-    """Warn that compiled loops are not kept, or not read, once a process."""
+def _not_kept(reason: str) -> None:
+    """Warn that loops are compiled in memory."""
+    _say_once(
+        f"compiled loops are not kept for the next run, which takes some 20 s longer ({reason})"
+        "; set NUMBA_CACHE_DIR to a folder with room"
+    )
+
+
+def _say_once(line: str) -> None:
+    """Warn once a process: what is true of one loop is true of the others."""
     if not _said.is_set():
         _said.set()
-        log.warning(
-            "compiled loops are not kept for the next run, which takes some seconds longer (%s); "
-            "set NUMBA_CACHE_DIR to a folder with room",
-            reason,
-        )
+        log.warning("%s", line)
 
 
 @cache

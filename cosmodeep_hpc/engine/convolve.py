@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 from cosmodeep_hpc.compiled import compiled
-from cosmodeep_hpc.engine.firstlayer import CORNERS, TAPS, window_pixels
 from cosmodeep_hpc.engine.simd import LANES, WIDE, Code, Index, Place, operation
 from cosmodeep_hpc.engine.step import (
     BIAS,
@@ -28,6 +27,7 @@ from cosmodeep_hpc.engine.step import (
     WEIGHTS,
     WIDTH,
 )  # fmt: skip
+from cosmodeep_hpc.engine.window import CORNERS, TAPS, window_pixels
 from cosmodeep_hpc.engine.winograd import POINTS, STEP, UNROLLED, gathered, product, spread
 
 ROW = 48

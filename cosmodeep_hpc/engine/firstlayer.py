@@ -7,39 +7,21 @@ are zeros.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine import paper
 from cosmodeep_hpc.engine.simd import LANES, Code, Index, Place, Vector, operation
+from cosmodeep_hpc.engine.window import CORNERS, TAPS, window_pixels
 
 Array = NDArray[np.float32]
 
-FEATURES = 32
-"""Maps of the first layer."""
-TAPS = 9
-"""Numbers of its kernel, a map."""
-CORNERS = 4
-"""Pixels of a window that is pooled."""
+FEATURES = paper.FIRST
 NONE = CORNERS
 """Instead of a corner, where ReLU lets nothing through."""
-
-
-def window_pixels(code: Code, around: Place, width: Index) -> Iterator[tuple[Vector, int, int]]:
-    """Each pixel that a window sees, with a corner of it and the tap that meets it there.
-
-    Pixel by pixel, so that few are in registers at a time; the taps of a corner come in order.
-    """
-    for y, x in product(range(4), range(4)):
-        pixel = code.one(around + y * width + x)
-        for corner in range(CORNERS):
-            row, column = y - corner // 2, x - corner % 2
-            if 0 <= row < 3 and 0 <= column < 3:
-                yield pixel, corner, 3 * row + column
 
 
 @operation

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from cosmodeep_hpc.engine import archive, bykeras, paper
 from cosmodeep_hpc.engine.backend import ENGINE, chosen_engine
 from cosmodeep_hpc.engine.dense import Head
 from cosmodeep_hpc.engine.graph import Array, Graph, Shape, UnknownLayer
-from cosmodeep_hpc.engine.maps import Maps
-from cosmodeep_hpc.engine.paper import PaperMaps
 from cosmodeep_hpc.errors import InputError
+
+if TYPE_CHECKING:
+    from cosmodeep_hpc.engine.maps import Maps
+    from cosmodeep_hpc.engine.papermaps import PaperMaps
 
 PART = 128
 """Tiles that a thread takes at once."""
@@ -104,9 +106,14 @@ class OnCores:
         self.side, self.shape = graph.side, self._shapes[0]
         papers = paper.end_of_maps(graph)
         self._maps: PaperMaps | Maps
+        # here, since each brings loops that the other network does without
         if papers is None:
+            from cosmodeep_hpc.engine.maps import Maps
+
             self._maps = Maps(graph, self._ends)
         else:
+            from cosmodeep_hpc.engine.papermaps import PaperMaps
+
             self._maps = PaperMaps(graph, papers[0], pyramid=papers[1])
         self._head = Head.of(graph, self._ends, self._maps.known)
         self._memory: list[Any] = [self._maps.memory() for _ in range(max(1, threads))]

@@ -1,50 +1,15 @@
-"""The paper's network on cores: its two convolutions with their maxima, before the dense layers."""
+"""The paper's network, told from others by its layers."""
 
 from __future__ import annotations
 
-import numpy as np
+from cosmodeep_hpc.engine.graph import Graph, Layer
 
-from cosmodeep_hpc.engine.convolutions import Convolutions, Weights
-from cosmodeep_hpc.engine.firstlayer import FEATURES as FIRST
-from cosmodeep_hpc.engine.graph import Array, Graph, Layer
-from cosmodeep_hpc.engine.secondlayer import FEATURES as SECOND
-from cosmodeep_hpc.engine.simd import zeros
-
-
-class PaperMaps:
-    """Tiles to the features that the dense layers see, as `network.build` makes them.
-
-    Maxima are taken before bias and ReLU, which both rise monotonically: the same numbers from a
-    part of the pixels.
-
-    Attributes:
-        known: name of the layer whose output is found.
-    """
-
-    def __init__(self, graph: Graph, end: str, *, pyramid: bool) -> None:
-        """Take the weights of a network of which `end_of_maps` says these."""
-        first, second = (layer for layer in graph.layers.values() if layer.kind == "Conv2D")
-        self.known = (end,)
-        self._weights = Weights.of(first.weights[0], first.weights[1], second.weights[0])
-        self._bias, self._pyramid, self._side = second.weights[1], pyramid, graph.side
-
-    def memory(self) -> Convolutions:
-        """What a thread works in."""
-        return Convolutions(self._side, pyramid=self._pyramid, threads=1)
-
-    def __call__(self, tiles: Array, memory: Convolutions) -> dict[str, Array]:
-        """The features of tiles (n, size, size): float32 (n, k)."""
-        maxima = zeros((len(tiles), *memory.shape))
-        memory.maxima(tiles, self._weights, maxima)
-        bins = maxima.reshape(len(tiles), -1, SECOND)
-        if self._pyramid:
-            bins = np.concatenate([bins, bins.max(axis=1, keepdims=True)], axis=1)
-        features = np.maximum(bins + self._bias, np.float32(0))
-        return {self.known[0]: features.reshape(len(tiles), -1)}
+FIRST, SECOND = 32, 64
+"""Maps of its convolutions."""
 
 
 def end_of_maps(graph: Graph) -> tuple[str, bool] | None:
-    """The layer that `PaperMaps` computes of a network, and whether by the pyramid of maxima.
+    """The layer that `papermaps` computes of a network, and whether by the pyramid of maxima.
 
     None of a network with other maps.
     """

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine import paper
 from cosmodeep_hpc.engine.firstlayer import FEATURES as MAPS
 from cosmodeep_hpc.engine.simd import LANES, WIDE, Code, Index, Place, Vector, operation, zeros
 from cosmodeep_hpc.engine.winograd import POINTS, STEP, UNROLLED, gathered, patches, product, spread
 
 Array = NDArray[np.float32]
 
-FEATURES = 64
-"""Maps of the second layer."""
+FEATURES = paper.SECOND
 ROWS, COLUMNS = (5, 4) if WIDE else (5, 2)
 """Patches, and vectors of their features, multiplied at once."""
 ROUNDS = MAPS // UNROLLED

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 EDGE = 1e-7
@@ -57,6 +56,8 @@ def fitted(signal: NDArray[np.bool_], probability: NDArray[np.float32]) -> Calib
 
     Source: Platt (1999), section 2.2.
     """
+    from scipy.optimize import minimize  # here, since who classifies does without
+
     known = np.isfinite(probability)
     truth, x = signal[known], log_odds(probability[known])
     if truth.all() or not truth.any():

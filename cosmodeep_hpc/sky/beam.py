@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
 from cosmodeep_hpc.errors import InputError
@@ -93,6 +92,8 @@ class Beam:
             scale: side of a pixel [arcsec].
             workers: threads of the FFT; no influence on the result.
         """
+        import scipy.fft  # here, since a survey image needs its beam but no FFT
+
         kernel = self.kernel(scale)
         reach = len(kernel) // 2
         shape = tuple(scipy.fft.next_fast_len(side + 2 * reach, real=True) for side in image.shape)

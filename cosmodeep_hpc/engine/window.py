@@ -1,0 +1,26 @@
+"""Windows of 2 x 2 pixels that a convolution of 3 x 3 is pooled over, in one pass over a tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from cosmodeep_hpc.engine.simd import Code, Index, Place, Vector
+
+TAPS = 9
+"""Numbers of its kernel, a map."""
+CORNERS = 4
+"""Pixels of a window that is pooled."""
+
+
+def window_pixels(code: Code, around: Place, width: Index) -> Iterator[tuple[Vector, int, int]]:
+    """Each pixel that a window sees, with a corner of it and the tap that meets it there.
+
+    Pixel by pixel, so that few are in registers at a time; the taps of a corner come in order.
+    """
+    for y, x in product(range(4), range(4)):
+        pixel = code.one(around + y * width + x)
+        for corner in range(CORNERS):
+            row, column = y - corner // 2, x - corner % 2
+            if 0 <= row < 3 and 0 <= column < 3:
+                yield pixel, corner, 3 * row + column
