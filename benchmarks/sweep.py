@@ -4,7 +4,7 @@
     python -m benchmarks.sweep --onnx ONNX/bin/python            # one core, about 2 minutes
     python -m benchmarks.sweep --onnx ONNX/bin/python --cores 2
     python -m benchmarks.sweep --onnx ONNX/bin/python --model robust     # or yours
-    KERAS_BACKEND=jax python -m benchmarks.sweep                 # any backend, or a GPU
+    COSMODEEP_ENGINE=keras KERAS_BACKEND=jax python -m benchmarks.sweep   # any backend, or a GPU
 
 Everything is timed in turn, round by round, so that a machine that is slow for a while is slow for
 all of them; given is the best of each. ONNX Runtime runs the same weights on tiles held in memory,

@@ -48,6 +48,12 @@ def chosen_backend() -> str:
     return name
 
 
+def described() -> str:
+    """What computes, in words that differ where its last bits may."""
+    engine = chosen_engine()
+    return f"{engine} {chosen_backend()}" if engine == "keras" else engine
+
+
 def start(world: World) -> None:
     """Start Keras' backend on this rank's cores or GPU, where Keras computes; a collective call.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc import __version__
+from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.survey.destination import Destination
 from cosmodeep_hpc.survey.journal import Journal, is_of
@@ -155,7 +155,7 @@ class Scheduler:
             mosaic.ready.append(OpenMosaic(mosaic=mosaic.number))
 
     def _journal_key(self, mosaic: MosaicState) -> dict[str, Any]:
-        made_by = [__version__, os.environ.get("KERAS_BACKEND", "")]
+        made_by = [__version__, backend.described()]
         return {**self._plan.depends_on, "image": stamp(mosaic.image), "made_by": made_by}
 
     def _taken(self, mosaic: MosaicState, task: Task, result: Any) -> None:

@@ -133,7 +133,7 @@ def test_the_model_reads_every_rule_alike(run, counted, world):
         model = modelfile.load(run, rule=(tileset.thresholds[column], n_pix))
         assert (model.card.f_th, model.card.n_pix) == (tileset.thresholds[column], n_pix)
         assert (counts[:, column] > n_pix).any()
-        given = model.forward(tiles, 500)[:, column, model.card.readings.levels.index(n_pix)]
+        given = model.network(tiles, 500)[:, column, model.card.readings.levels.index(n_pix)]
         expected = model.card.calibration(given)  # the card's is that of the rule
         found = probabilities(model, tiles, 500)
         np.testing.assert_array_equal(found, expected)
