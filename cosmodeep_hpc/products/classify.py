@@ -131,7 +131,7 @@ class Scratch:
     def path(self) -> Path:
         """The folder."""
         made = tempfile.mkdtemp(prefix="cosmodeep-")
-        self._end = weakref.finalize(self, shutil.rmtree, made)
+        self._end = weakref.finalize(self, shutil.rmtree, made, ignore_errors=True)
         return Path(made)
 
     def remove(self) -> None:

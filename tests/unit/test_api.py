@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -277,6 +278,28 @@ def test_calls_in_other_threads_give_the_same_and_leave_warnings_as_they_are(ima
         assert warnings.filters == before
     for stride, one in zip(strides, found, strict=True):
         same(one, cd.classify(image, model=model, stride=stride))
+
+
+class Occupied(BrightestPixel):
+    """A network that must not be entered twice: it works in memory of its own."""
+
+    def __init__(self):
+        super().__init__(6.0)
+        self.inside, self.met = 0, False
+
+    def predict_on_batch(self, tiles):
+        self.inside += 1
+        time.sleep(0.02)
+        self.met = self.met or self.inside > 1
+        self.inside -= 1
+        return super().predict_on_batch(tiles)
+
+
+def test_calls_that_share_a_model_do_not_meet_in_it(image, model):
+    shared = replace(model, network=Occupied())
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: cd.classify(image, model=shared), range(8)))
+    assert not shared.network.met
 
 
 UNTOUCHED = """

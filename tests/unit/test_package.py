@@ -120,3 +120,10 @@ def test_mock_images_are_those_of_the_command(tmp_path, capsys):
             assert path.read_bytes() == (tmp_path / "command" / path.name).read_bytes()
     with pytest.raises(cd.InputError, match="0 pairs from number 0; expected 1 or more"):
         cd.mock(tmp_path / "none", 0)
+
+
+def test_a_tile_set_is_read_from_its_folder(tiles):
+    found = cd.TileSet.read(str(tiles))
+    assert found.n_rows == 125 and found.folder == tiles
+    with pytest.raises(cd.InputError, match="expected a finished tile set"):
+        cd.TileSet.read(tiles / "absent")
