@@ -155,7 +155,9 @@ def test_masked_pixels_and_a_unit_of_the_array_count(pixels, image, model):
         cd.classify(pixels, about, model=model)
     same(cd.classify(pixels * u.Jy / u.arcsec**2, about, model=model), expected)
     same(cd.classify(pixels, about, unit="Jy/arcsec2", model=model), expected)
+    about["BUNIT"] = "K"
     same(cd.classify(pixels, about, unit=u.Jy / u.arcsec**2, model=model), expected)
+    assert about["BUNIT"] == "K"
     with pytest.raises(cd.InputError, match="its numbers have the unit .*, and unit = Jy/beam"):
         cd.classify(pixels * u.Jy / u.arcsec**2, about, unit="Jy/beam", model=model)
 
@@ -349,9 +351,19 @@ def test_nothing_is_left_in_the_process_nor_on_disk(image, model, tmp_path):
     assert not [path for path in scratch.iterdir() if path.name.startswith("cosmodeep-")]
 
 
-def test_a_call_that_fails_leaves_signals_as_they_were(image, model):
+class Listening(BrightestPixel):
+    """A network that notes what signals do while it computes."""
+
+    def predict_on_batch(self, tiles):
+        self.handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+        return super().predict_on_batch(tiles)
+
+
+def test_signals_do_what_they_did_during_a_call_and_after_one_that_fails(image, model):
     before = [signal.getsignal(number) for number in signal.valid_signals()]
-    threads = threading.active_count()
+    threads, network = threading.active_count(), Listening(6.0)
+    cd.classify(image, model=replace(model, network=network))
+    assert network.handlers == before
     with pytest.raises(cd.InputError):
         cd.classify(image, model=model, planes=3)
     assert [signal.getsignal(number) for number in signal.valid_signals()] == before
