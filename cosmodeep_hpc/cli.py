@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             if args.log is not None:
                 files.enter_context(messages.kept(world, args.log))
-            logger.debug("cosmodeep %s: %s on %d ranks", __version__, args.command, world.size)
+            ranks = f"{world.size} rank{'s' * (world.size > 1)}"
+            logger.debug("version %s, %s on %s, %s", __version__, args.command, ranks, changes)
             settings = world.on_root(lambda: config.load(args.config or written_in(args), changes))
             return int(args.stage(args, settings, world))
         except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from cosmodeep_hpc.facts import Facts, gather
 from cosmodeep_hpc.launcher import launched
+from cosmodeep_hpc.messages import print_result
 from cosmodeep_hpc.world import open_world
 
 _SET_UP = "run `make env` again; its logs are in .venv/log"
@@ -322,7 +323,7 @@ def run() -> int:
     """Print the table once for the whole job; 0 if all is right, 1 if a fault was found."""
     findings = diagnose()
     if _speaks():
-        print(table(findings), flush=True)
+        print_result(table(findings))
     return int(any(finding.level == "fault" for finding in findings))
 
 

@@ -5,6 +5,7 @@ Only this file imports and asks; what the facts mean is decided in `doctor`.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -257,7 +258,8 @@ def _facts(ranks: tuple[Rank, ...], mpi: Mpi, tensorflow: TensorFlow) -> Facts:
         environ=dict(os.environ),
         is_root=os.geteuid() == 0,
         ranks=ranks,
-        mpi=replace(mpi, libraries=_loaded_mpi_libraries()),  # after all that may load one
+        # after all that may load one
+        mpi=replace(mpi, libraries=tuple(dict.fromkeys(mpi.libraries + _loaded_mpi_libraries()))),
         horovod=horovod,
         tensorflow=tensorflow,
         hdf5=hdf5,
@@ -266,39 +268,49 @@ def _facts(ranks: tuple[Rank, ...], mpi: Mpi, tensorflow: TensorFlow) -> Facts:
     )
 
 
-def _starts_alone() -> str:
-    """Why MPI does not start, empty if it does; tried in a process that it may end."""
-    command = [sys.executable, "-c", "from mpi4py import MPI"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=MPI_SECONDS)
-    except subprocess.TimeoutExpired:
-        return f"it does not start within {MPI_SECONDS:.0f} s"
-    if done.returncode == 0:
-        return ""
-    said = [line for line in done.stderr.splitlines() if line.strip("- ")]
-    if "Traceback" in done.stderr:
-        return said[-1]
-    return f"it ends its process with status {done.returncode}: {' '.join(said[:3])}"
+def started_mpi() -> Mpi:
+    """MPI as it starts in this process."""
+    from mpi4py import MPI
 
-
-def _mpi() -> Mpi:
-    """The MPI library of this process, started."""
-    if find_spec("mpi4py") is None:
-        return Mpi(missing=True)
-    if launched(os.environ).tasks == 1 and "mpi4py.MPI" not in sys.modules:
-        failure = _starts_alone()
-        if failure:
-            return Mpi(error=failure)
-    try:
-        from mpi4py import MPI
-    except Exception as error:  # likewise
-        return Mpi(error=_one_line(error))
     vendor, version = MPI.get_vendor()
     levels = ("SINGLE", "FUNNELED", "SERIALIZED", "MULTIPLE")
     return Mpi(
         version=f"{vendor} {'.'.join(map(str, version))}",
         thread_level={getattr(MPI, f"THREAD_{name}"): name for name in levels}[MPI.Query_thread()],
+        libraries=_loaded_mpi_libraries(),
     )
+
+
+def _mpi_of_one_rank() -> Mpi:
+    """MPI as it starts in another process, which it may end: one rank does without."""
+    code = (
+        "import dataclasses, json; from cosmodeep_hpc.facts import started_mpi\n"
+        "print(json.dumps(dataclasses.asdict(started_mpi())))"
+    )
+    command = [sys.executable, "-c", code]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=MPI_SECONDS)
+    except subprocess.TimeoutExpired:
+        return Mpi(error=f"it does not start within {MPI_SECONDS:.0f} s")
+    if done.returncode == 0:
+        found = json.loads(done.stdout.splitlines()[-1])
+        return Mpi(**found | {"libraries": tuple(found["libraries"])})
+    said = [line for line in done.stderr.splitlines() if line.strip("- ")]
+    if "Traceback" in done.stderr:
+        return Mpi(error=said[-1])
+    return Mpi(error=f"it ends its process, status {done.returncode}: {' '.join(said[:3])}")
+
+
+def _mpi() -> Mpi:
+    """The MPI that joins the ranks, or would join them if there were several."""
+    if find_spec("mpi4py") is None:
+        return Mpi(missing=True)
+    if launched(os.environ).tasks == 1 and "mpi4py.MPI" not in sys.modules:
+        return _mpi_of_one_rank()
+    try:
+        return started_mpi()
+    except Exception as error:  # likewise
+        return Mpi(error=_one_line(error))
 
 
 def gather() -> Facts | None:

@@ -1,4 +1,4 @@
-"""What the command shows of the package's messages: lines on standard error, and a log file.
+"""What the command says: results on standard output, messages on standard error and in a log file.
 
 The modules log by the loggers of their names, below `cosmodeep_hpc`, and configure nothing: a
 library leaves that to the program. The handlers are set here, while the command runs.
@@ -7,6 +7,8 @@ library leaves that to the program. The handlers are set here, while the command
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +49,15 @@ class OnTerminal(logging.Formatter):
         if self.debug and record.exc_info:
             above = self.formatException(record.exc_info) + "\n"
         return f"{above}cosmodeep: {text}"
+
+
+def print_result(text: str) -> None:
+    """Print on standard output; what its reader does not wait for, as `head`, is lost quietly."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ from cosmodeep_hpc.learn.store import Store, fill
 from cosmodeep_hpc.learn.validation import operating_points, validate
 from cosmodeep_hpc.tiles.tileset import TileSet, read_tileset
 from cosmodeep_hpc.world import World, known
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[..., None]
 """Called with (steps done, steps in all, a short note)."""
@@ -133,6 +136,7 @@ class Job:
             if self.log is not None:
                 self.log.sync()
             runfolder.save(self.out, state, self.config.train.keep_checkpoints)
+            logger.debug("%s: checkpoint after step %d", self.out, total)
 
         state = replace(
             self.step.state(epoch=epoch, step=step, total_steps=total, recipe=self.recipe),

@@ -339,7 +339,7 @@ def test_the_doctor_answers_where_mpi_ends_the_process():
     told = doctor(SLURM_JOB_ID="7", SLURM_STEP_ID="0", SLURM_STEP_NUM_TASKS="1", SLURM_PROCID="0",
                   SLURM_NTASKS="1", SLURM_LOCALID="0", SLURM_NODELIST="a")  # fmt: skip
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "it ends its process with status" in told.stdout and "no fault found" in told.stdout
+    assert "it ends its process, status" in told.stdout and "no fault found" in told.stdout
 
 
 def test_onednn_off_is_a_note_on_a_cpu_node_and_nothing_on_a_gpu_node():
@@ -409,6 +409,12 @@ def doctor(*prefix, **variables):
     command = [*prefix, sys.executable, "-m", "cosmodeep_hpc.doctor"]
     environ = unlaunched() | ROOT | variables
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+
+
+def test_this_installation_on_one_rank_of_mpirun_has_no_fault():
+    one = doctor("mpirun", "-n", "1")
+    assert one.returncode == 0, one.stdout + one.stderr
+    assert "1 by mpirun" in one.stdout and "thread level MULTIPLE" in one.stdout
 
 
 def test_this_installation_on_two_real_ranks_prints_one_table_without_a_fault():

@@ -46,7 +46,7 @@ def test_how_loud_the_command_is(talking, capfd, words, said):
     assert main(["config", *words]) == 0
     out, err = capfd.readouterr()
     assert out == "a result\n"
-    assert [line for line in err.splitlines() if "on 1 ranks" not in line] == said
+    assert [line for line in err.splitlines() if "config on 1 rank" not in line] == said
 
 
 def test_a_log_gathers_the_jobs_messages(talking, capfd, tmp_path):
