@@ -81,7 +81,7 @@ def classify(
     """
     known = (*_KEYWORDS, *arguments.OPTIONS, *arguments.RULE)
     arguments.refuse_unknown("classify", options, known)
-    source = arguments.image_of(image, about, unit, name)
+    source = arguments.image_of(image, about, unit, hdu, name)
     request = Request(
         model=model,
         hdu=hdu,

@@ -254,6 +254,8 @@ def test_what_is_no_image_is_a_type_error(pixels, image, model):
         cd.classify(image, header(SHAPE), model=model)
     with pytest.raises(cd.InputError, match=r"absent\.fits: cannot read it"):
         cd.classify("absent.fits", model=model)
+    with pytest.raises(TypeError, match="hdu = 1: an array has none"):
+        cd.classify(pixels, header(SHAPE), hdu=1, model=model)
 
 
 # --- calls do not touch each other, nor the process ---

@@ -15,6 +15,7 @@ from models import brightest_pixel_model
 from sweeping import sweep_with
 
 import cosmodeep_hpc as cd
+from cosmodeep_hpc.cli import main
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.products.writing import PRODUCTS
 from cosmodeep_hpc.sections import survey
@@ -102,6 +103,14 @@ def test_products_are_chosen_by_name(names, found, image, model, tmp_path):
         "field.json",
         *(file.name for file in files.values()),
     }
+
+
+def test_the_command_has_the_same_choice(image, tmp_path, capsys):
+    words = ["classify", str(image), "--out", str(tmp_path), "--model", "paper-npix40"]
+    assert main([*words, "--classify.products", '["moc"]']) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"field.moc.fits", "field.json", "summary.csv"}
+    assert main([*words, "--classify.products", '["mok"]']) == 2
+    assert "classify.products[0] = 'mok': expected one of" in capsys.readouterr().err
 
 
 def test_a_product_that_is_not_made_is_refused_with_what_there_is(found, image, model, tmp_path):
