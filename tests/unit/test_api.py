@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
-from astropy.wcs import WCS
+from astropy.wcs import WCS, Sip
 from fields import NOISE, header, write
 from models import BrightestPixel, brightest_pixel_model
 
@@ -201,6 +201,44 @@ def test_world_coordinates_with_unit_and_beam_are_enough(pixels, model, tmp_path
     with pytest.raises(cd.InputError, match="beam = 'small': expected BMAJ, BMIN"):
         cd.classify(pixels, wcs, unit="Jy/beam", beam="small", model=model)
     assert wcs.wcs.crval[0] == about["CRVAL1"]
+
+
+TURN = {"PC1_1": np.cos(0.3), "PC1_2": -np.sin(0.3), "PC2_1": np.sin(0.3), "PC2_2": np.cos(0.3)}
+
+
+@pytest.mark.parametrize("cards", [
+    {},
+    {"CDELT1": None, "CDELT2": None, "CD1_1": -9.6 / 3600, "CD1_2": 1e-4,
+     "CD2_1": 1.2345678901234567e-4, "CD2_2": 9.6 / 3600},
+    {"CROTA2": 23.456789012345678},
+    TURN,
+    {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "PV2_1": 0.1, "PV2_2": -0.2},
+    {"CTYPE1": "GLON-CAR", "CTYPE2": "GLAT-CAR"},
+    {"RADESYS": "FK4", "EQUINOX": 1950.0, "LONPOLE": 170.0},
+    {"CTYPE3": "FREQ", "CRVAL3": 1e9, "CTYPE4": "STOKES", "CRVAL4": 1.0},
+    {"CUNIT1": "arcmin", "CUNIT2": "arcmin"},
+])  # fmt: skip
+def test_world_coordinates_are_those_of_the_header_that_has_them(cards):
+    """To the last digit, in any form of them; they are not changed."""
+    about = header(SHAPE)
+    for name, value in cards.items():
+        if value is None:
+            del about[name]
+        else:
+            about[name] = value
+    wcs = WCS(about)
+    units = [str(unit) for unit in wcs.wcs.cunit]
+    numbers = np.random.default_rng(1).normal(0, NOISE, SHAPE)
+    by_header = cd.open_image(numbers, about)
+    by_wcs = cd.open_image(numbers, wcs, unit="Jy/arcsec2")
+    x, y = np.meshgrid([0, 130, 279], [0, 90, 199])
+    there, here = (image.wcs.pixel_to_world(x, y).icrs for image in (by_header, by_wcs))
+    assert there.separation(here).max() < 1e-6 * u.mas
+    assert [str(unit) for unit in wcs.wcs.cunit] == units
+    distorted = WCS(about)
+    distorted.sip = Sip(*[np.zeros((2, 2))] * 2, None, None, distorted.wcs.crpix[:2])
+    with pytest.raises(cd.InputError, match="without distortion terms, or a FITS header"):
+        cd.open_image(numbers, distorted, unit="Jy/arcsec2")
 
 
 def test_a_noise_may_be_a_number_a_file_or_an_array(pixels, image, model, tmp_path):
