@@ -3,15 +3,14 @@
 import base64
 import json
 import re
-from dataclasses import replace
 
 import matplotlib
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
-from fields import NOISE, header, write
-from models import brightest_pixel_model
+from fields import NOISE, header, two_sources, write
+from models import model_in_file
 from sweeping import sweep_with
 
 import cosmodeep_hpc as cd
@@ -25,17 +24,12 @@ SHAPE = (200, 280)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "brightest.keras"
-    path.write_bytes(b"no network")
-    return replace(brightest_pixel_model(level=6.0), path=path)
+    return model_in_file(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
-    pixels = np.random.default_rng(4).normal(0, NOISE, SHAPE).astype(np.float32)
-    pixels[90, 130] = pixels[20, 210] = 1e-4
-    pixels[160:, :40] = np.nan
-    return write(tmp_path_factory.mktemp("image") / "field.fits", pixels)
+    return write(tmp_path_factory.mktemp("image") / "field.fits", two_sources(SHAPE))
 
 
 @pytest.fixture(scope="module")
