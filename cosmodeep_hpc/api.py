@@ -79,7 +79,7 @@ def open_image(
     from cosmodeep_hpc.products.arguments import beam_of, image_of
     from cosmodeep_hpc.tiles.fits import image as images
 
-    source = image_of(image, about, unit, name)
+    source = image_of(image, about, unit, hdu, name)
     return images.open_image(source, hdu=hdu, plane=plane, beam=beam_of(beam))
 
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from cosmodeep_hpc import __version__, stages
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sections.survey import DEFAULT_MODEL
 from cosmodeep_hpc.world import World
-
-if TYPE_CHECKING:
-    from cosmodeep_hpc.survey.plan import Request
 
 PAPERS_MODEL = "paper-npix40"  # of the models that ship with the package, that of the figures
 
@@ -213,29 +209,6 @@ def build_parser() -> argparse.ArgumentParser:
     text = STAGES["doctor"]
     commands.add_parser("doctor", help=text, description=text, allow_abbrev=False)
     return parser
-
-
-def request_of(args: argparse.Namespace) -> Request:
-    """What the command line of `classify` says of model and images.
-
-    Raises:
-        InputError: a beam that is none.
-    """
-    from cosmodeep_hpc.sky.beam import Beam
-    from cosmodeep_hpc.survey.plan import Request
-
-    rms = args.rms
-    with suppress(TypeError, ValueError):  # not given, or the name of a map
-        rms = float(rms)
-    return Request(
-        model=args.model,
-        hdu=int(args.hdu) if args.hdu and args.hdu.isdecimal() else args.hdu,
-        planes=None if args.plane is None else tuple(sorted(set(args.plane))),
-        beam=None if args.beam is None else Beam(*args.beam),
-        rms=Path(rms) if isinstance(rms, str) else rms,
-        threshold=args.threshold,
-        refine=args.refine,
-    )
 
 
 def named(word: str) -> Path:

@@ -6,13 +6,18 @@ import argparse
 import dataclasses
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cosmodeep_hpc import config, messages
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.progress import Progress
 from cosmodeep_hpc.world import World, known
+
+if TYPE_CHECKING:
+    from cosmodeep_hpc.survey.plan import Request
 
 
 def mock(args: argparse.Namespace, settings: Config, world: World) -> int:
@@ -164,7 +169,6 @@ def compare(args: argparse.Namespace, settings: Config, world: World) -> int:
 
 def classify(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Sweep mosaics: masks, islands, regions and pictures of the signal in each."""
-    from cosmodeep_hpc.commandline import request_of
     from cosmodeep_hpc.learn.notice import STOPPED, Notice
     from cosmodeep_hpc.products import summary
     from cosmodeep_hpc.products.folder import ProductFolder, classify_into
@@ -185,6 +189,29 @@ def classify(args: argparse.Namespace, settings: Config, world: World) -> int:
         return STOPPED
     say(world, summary.table(outcomes or []))
     return 2 if world.on_root(lambda: any(o.state == "failed" for o in outcomes or [])) else 0
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """What the command line of `classify` says of model and images.
+
+    Raises:
+        InputError: a beam that is none.
+    """
+    from cosmodeep_hpc.sky.beam import Beam
+    from cosmodeep_hpc.survey.plan import Request
+
+    rms = args.rms
+    with suppress(TypeError, ValueError):  # not given, or the name of a map
+        rms = float(rms)
+    return Request(
+        model=args.model,
+        hdu=int(args.hdu) if args.hdu and args.hdu.isdecimal() else args.hdu,
+        planes=None if args.plane is None else tuple(sorted(set(args.plane))),
+        beam=None if args.beam is None else Beam(*args.beam),
+        rms=Path(rms) if isinstance(rms, str) else rms,
+        threshold=args.threshold,
+        refine=args.refine,
+    )
 
 
 def bench(args: argparse.Namespace, settings: Config, world: World) -> int:

@@ -46,6 +46,15 @@ def write(path: Path, pixels: np.ndarray, **cards: object) -> Path:
     return path
 
 
+def two_sources(shape: tuple[int, int] = (200, 280)) -> np.ndarray:
+    """Noise, two pixels of 1000 times as much, and a corner without data; it cannot be changed."""
+    made = np.random.default_rng(4).normal(0, NOISE, shape).astype(np.float32)
+    made[90, 130] = made[20, 210] = 1e-4
+    made[160:, :40] = np.nan
+    made.setflags(write=False)
+    return made
+
+
 def blobs(shape: tuple[int, int], count: int, seed: int) -> np.ndarray:
     """A noise-free sky of `count` round blobs of 4 to 8 pixels and 3 to 30 times the noise."""
     random = np.random.default_rng(seed)

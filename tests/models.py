@@ -55,6 +55,13 @@ def brightest_pixel_model(
     return TrainedModel(Path("brightest.keras"), made, BrightestPixel(level))
 
 
+def model_in_file(folder: Path, level: float = 6.0) -> TrainedModel:
+    """As `brightest_pixel_model`, with a file whose checksum can be taken."""
+    path = folder / "brightest.keras"
+    path.write_bytes(b"no network")
+    return replace(brightest_pixel_model(level), path=path)
+
+
 def absolute_model(brightness: float, **card: Any) -> TrainedModel:
     """A model that finds tiles with a pixel above `brightness` [Jy/arcsec^2], of the training."""
     level = (np.log(brightness) - np.log(1e-9)) / (np.log(1e-5) - np.log(1e-9))

@@ -63,3 +63,12 @@ def swept(path, model, request=None, restart=True, left=None, **options):
 
 def probability(path, model, **words):
     return swept(path, model, **words).planes[0].probability
+
+
+def same(one, other):
+    """Whether two results of `classify` are equal, bit for bit."""
+    np.testing.assert_array_equal(one.probability, other.probability)
+    np.testing.assert_array_equal(one.mask, other.mask)
+    assert [tuple(row) for row in one.islands.iterrows("x_cen", "flux_int", "n_tiles")] == [
+        tuple(row) for row in other.islands.iterrows("x_cen", "flux_int", "n_tiles")
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,15 +29,19 @@ OPTIONS = tuple(field.name for field in dataclasses.fields(Classify))
 
 
 def image_of(
-    image: Any, about: fits.Header | WCS | None, unit: str | u.UnitBase | None, name: str
+    image: Any,
+    about: fits.Header | WCS | None,
+    unit: str | u.UnitBase | None,
+    hdu: int | str | None,
+    name: str,
 ) -> Source:
     """A path, or an array with its header or world coordinates.
 
     Raises:
-        TypeError: an array alone, or a path with more than it needs.
+        TypeError: an array alone, or what does not belong to a path, or to an array.
         InputError: not an array that can be an image.
     """
-    if isinstance(image, str | Path):
+    if isinstance(image, str | os.PathLike):
         if about is not None or unit is not None:
             raise TypeError(f"{image}: a file has header and unit of its own; expected it alone")
         return Path(image)
@@ -45,6 +50,8 @@ def image_of(
             f"an array, and {type(about).__name__} after it; expected a FITS header, or an astropy "
             "WCS with unit= and beam="
         )
+    if hdu is not None:
+        raise TypeError(f"hdu = {hdu!r}: an array has none; expected it with a file alone")
     return ImageArray.of(image, about, unit, name)
 
 

@@ -81,7 +81,7 @@ def classify(
     """
     known = (*_KEYWORDS, *arguments.OPTIONS, *arguments.RULE)
     arguments.refuse_unknown("classify", options, known)
-    source = arguments.image_of(image, about, unit, name)
+    source = arguments.image_of(image, about, unit, hdu, name)
     request = Request(
         model=model,
         hdu=hdu,
@@ -131,7 +131,7 @@ class Scratch:
     def path(self) -> Path:
         """The folder."""
         made = tempfile.mkdtemp(prefix="cosmodeep-")
-        self._end = weakref.finalize(self, shutil.rmtree, made)
+        self._end = weakref.finalize(self, shutil.rmtree, made, ignore_errors=True)
         return Path(made)
 
     def remove(self) -> None:

@@ -67,7 +67,7 @@ class ProductFolder:
             if image.parent.resolve() == self.path.resolve() and image.name in products:
                 raise InputError(
                     f"{image}: a product of {products[image.name]} would be written over it; give "
-                    "another --out folder"
+                    "another folder"
                 )
             other = names.setdefault(stem(image), image)
             if other is not image:
@@ -106,7 +106,7 @@ class ProductFolder:
             if (self.path / name).exists():
                 raise InputError(
                     f"{self.path / name}: there already, and not of a sweep that is known here; "
-                    "give another --out folder, or --restart to write over it"
+                    "give another folder, or --restart (in Python overwrite=True) to write over it"
                 )
 
     def may_be_kept(self, image: Path) -> bool:

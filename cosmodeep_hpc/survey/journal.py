@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import naming
 from cosmodeep_hpc.tiles.checksum import crc32
 
+FORMAT = 1
+"""Raise it when entries hold other arrays, or in another order: an earlier journal is not read."""
 Entry = tuple[str, int, int]
 """What was done (`measure`, `classify`), of which plane, and which stripe of it."""
 
@@ -108,4 +110,4 @@ def is_of(path: Path, key: dict[str, Any]) -> bool:
 
 
 def _head(key: dict[str, Any]) -> bytes:
-    return json.dumps(key, sort_keys=True).encode() + b"\n"
+    return json.dumps({"format": FORMAT, **key}, sort_keys=True).encode() + b"\n"

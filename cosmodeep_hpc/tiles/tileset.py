@@ -99,6 +99,15 @@ class TileSet:
         if not self.shards:
             raise ValueError("no shard")
 
+    @staticmethod
+    def read(folder: str | Path) -> TileSet:
+        """The tile set of a folder.
+
+        Raises:
+            InputError: as of `read_tileset`.
+        """
+        return read_tileset(Path(folder))
+
     @property
     def n_rows(self) -> int:
         """Number of tiles in all shards."""

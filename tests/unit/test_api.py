@@ -1,14 +1,5 @@
 """`cosmodeep_hpc.classify`: the command's result in memory, from files and from arrays."""
 
-import gc
-import gzip
-import os
-import signal
-import subprocess
-import sys
-import threading
-import warnings
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,9 +7,10 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
-from astropy.wcs import WCS
-from fields import NOISE, header, write
-from models import BrightestPixel, brightest_pixel_model
+from astropy.wcs import WCS, Sip
+from fields import NOISE, header, two_sources, write
+from models import model_in_file
+from sweeping import same
 
 import cosmodeep_hpc as cd
 from cosmodeep_hpc.cli import main
@@ -29,33 +21,18 @@ SHAPE = (200, 280)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A network that finds pixels of 200 times the noise, with a file for its checksum."""
-    path = tmp_path_factory.mktemp("model") / "brightest.keras"
-    path.write_bytes(b"no network")
-    return replace(brightest_pixel_model(level=6.0), path=path)
+    """A network that finds pixels of 200 times the noise."""
+    return model_in_file(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
 def pixels():
-    """Noise with two sources, and a corner without data; they do not change."""
-    made = np.random.default_rng(4).normal(0, NOISE, SHAPE).astype(np.float32)
-    made[90, 130] = made[20, 210] = 1e-4
-    made[160:, :40] = np.nan
-    made.setflags(write=False)
-    return made
+    return two_sources(SHAPE)
 
 
 @pytest.fixture(scope="module")
 def image(pixels, tmp_path_factory):
     return write(tmp_path_factory.mktemp("image") / "field.fits", pixels)
-
-
-def same(one, other):
-    np.testing.assert_array_equal(one.probability, other.probability)
-    np.testing.assert_array_equal(one.mask, other.mask)
-    assert [tuple(row) for row in one.islands.iterrows("x_cen", "flux_int", "n_tiles")] == [
-        tuple(row) for row in other.islands.iterrows("x_cen", "flux_int", "n_tiles")
-    ]
 
 
 # --- the command's result ---
@@ -154,7 +131,9 @@ def test_masked_pixels_and_a_unit_of_the_array_count(pixels, image, model):
         cd.classify(pixels, about, model=model)
     same(cd.classify(pixels * u.Jy / u.arcsec**2, about, model=model), expected)
     same(cd.classify(pixels, about, unit="Jy/arcsec2", model=model), expected)
+    about["BUNIT"] = "K"
     same(cd.classify(pixels, about, unit=u.Jy / u.arcsec**2, model=model), expected)
+    assert about["BUNIT"] == "K"
     with pytest.raises(cd.InputError, match="its numbers have the unit .*, and unit = Jy/beam"):
         cd.classify(pixels * u.Jy / u.arcsec**2, about, unit="Jy/beam", model=model)
 
@@ -198,6 +177,44 @@ def test_world_coordinates_with_unit_and_beam_are_enough(pixels, model, tmp_path
     with pytest.raises(cd.InputError, match="beam = 'small': expected BMAJ, BMIN"):
         cd.classify(pixels, wcs, unit="Jy/beam", beam="small", model=model)
     assert wcs.wcs.crval[0] == about["CRVAL1"]
+
+
+TURN = {"PC1_1": np.cos(0.3), "PC1_2": -np.sin(0.3), "PC2_1": np.sin(0.3), "PC2_2": np.cos(0.3)}
+
+
+@pytest.mark.parametrize("cards", [
+    {},
+    {"CDELT1": None, "CDELT2": None, "CD1_1": -9.6 / 3600, "CD1_2": 1e-4,
+     "CD2_1": 1.2345678901234567e-4, "CD2_2": 9.6 / 3600},
+    {"CROTA2": 23.456789012345678},
+    TURN,
+    {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "PV2_1": 0.1, "PV2_2": -0.2},
+    {"CTYPE1": "GLON-CAR", "CTYPE2": "GLAT-CAR"},
+    {"RADESYS": "FK4", "EQUINOX": 1950.0, "LONPOLE": 170.0},
+    {"CTYPE3": "FREQ", "CRVAL3": 1e9, "CTYPE4": "STOKES", "CRVAL4": 1.0},
+    {"CUNIT1": "arcmin", "CUNIT2": "arcmin"},
+])  # fmt: skip
+def test_world_coordinates_are_those_of_the_header_that_has_them(cards):
+    """To the last digit, in any form of them; they are not changed."""
+    about = header(SHAPE)
+    for name, value in cards.items():
+        if value is None:
+            del about[name]
+        else:
+            about[name] = value
+    wcs = WCS(about)
+    units = [str(unit) for unit in wcs.wcs.cunit]
+    numbers = np.random.default_rng(1).normal(0, NOISE, SHAPE)
+    by_header = cd.open_image(numbers, about)
+    by_wcs = cd.open_image(numbers, wcs, unit="Jy/arcsec2")
+    x, y = np.meshgrid([0, 130, 279], [0, 90, 199])
+    there, here = (image.wcs.pixel_to_world(x, y).icrs for image in (by_header, by_wcs))
+    assert there.separation(here).max() < 1e-6 * u.mas
+    assert [str(unit) for unit in wcs.wcs.cunit] == units
+    distorted = WCS(about)
+    distorted.sip = Sip(*[np.zeros((2, 2))] * 2, None, None, distorted.wcs.crpix[:2])
+    with pytest.raises(cd.InputError, match="without distortion terms, or a FITS header"):
+        cd.open_image(numbers, distorted, unit="Jy/arcsec2")
 
 
 def test_a_noise_may_be_a_number_a_file_or_an_array(pixels, image, model, tmp_path):
@@ -251,117 +268,5 @@ def test_what_is_no_image_is_a_type_error(pixels, image, model):
         cd.classify(image, header(SHAPE), model=model)
     with pytest.raises(cd.InputError, match=r"absent\.fits: cannot read it"):
         cd.classify("absent.fits", model=model)
-
-
-# --- calls do not touch each other, nor the process ---
-
-
-def test_a_second_call_with_other_options_is_independent(image, model):
-    first = cd.classify(image, model=model)
-    other = replace(model, network=BrightestPixel(1e9))
-    assert not (cd.classify(image, model=other, stride=20, threshold=0.9).mask == 1).any()
-    again = cd.classify(image, model=model)
-    same(again, first)
-    assert first.record == again.record and (first.mask == 1).any()
-
-
-def test_calls_in_other_threads_give_the_same_and_leave_warnings_as_they_are(image, model):
-    """As a notebook's server calls it; where two calls meet, each has its own options."""
-    strides = [0, 20, 10, 8] * 3
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ResourceWarning)
-        before = list(warnings.filters)
-        with ThreadPoolExecutor(3) as threads:
-            calls = [threads.submit(cd.classify, image, model=model, stride=s) for s in strides]
-            found = [call.result() for call in calls]
-        assert warnings.filters == before
-    for stride, one in zip(strides, found, strict=True):
-        same(one, cd.classify(image, model=model, stride=stride))
-
-
-UNTOUCHED = """
-import os, signal, sys, threading, warnings
-sys.path[:0] = {tests!r}, {root!r}
-import numpy, pathlib, dataclasses
-environ, folder = dict(os.environ), sorted(os.listdir())
-handlers = [signal.getsignal(n) for n in signal.valid_signals()]
-filters = list(warnings.filters)
-import cosmodeep_hpc as cd
-from models import brightest_pixel_model
-filters = list(warnings.filters)  # importing numba and astropy adds to them
-model = dataclasses.replace(brightest_pixel_model(), path=pathlib.Path({model!r}))
-found = cd.classify({image!r}, model=model)
-found.islands, found.mask, found._repr_html_()
-try:
-    cd.classify({packed!r}, model=model, planes=7)
-except cd.InputError as error:
-    print(error)
-assert dict(os.environ) == environ
-assert [signal.getsignal(n) for n in signal.valid_signals()] == handlers
-assert list(warnings.filters) == filters
-assert sorted(os.listdir()) == folder
-assert "mpi4py" not in sys.modules and "tensorflow" not in sys.modules
-assert threading.enumerate() == [threading.main_thread()]
-"""
-
-
-def test_nothing_is_left_in_the_process_nor_on_disk(image, model, tmp_path):
-    """No handler, variable, filter, thread or file; MPI and TensorFlow are not imported."""
-    here, scratch = tmp_path / "here", tmp_path / "scratch"
-    here.mkdir(), scratch.mkdir()
-    packed = tmp_path / "field.fits.gz"
-    packed.write_bytes(gzip.compress(image.read_bytes()))
-    tests = os.path.dirname(os.path.dirname(__file__))
-    code = UNTOUCHED.format(
-        tests=tests, root=os.path.dirname(tests), model=str(model.path),
-        image=str(image), packed=str(packed),
-    )  # fmt: skip
-    environ = {**os.environ, "TMPDIR": str(scratch)}
-    job = subprocess.run(
-        [sys.executable, "-c", code], cwd=here, env=environ, capture_output=True, text=True
-    )
-    assert job.returncode == 0, job.stderr
-    assert job.stdout == f"{packed}: no plane 7; it has 1 (from 0)\n" and job.stderr == ""
-    assert not list(here.iterdir())
-    assert not [path for path in scratch.iterdir() if path.name.startswith("cosmodeep-")]
-
-
-def test_a_call_that_fails_leaves_signals_as_they_were(image, model):
-    before = [signal.getsignal(number) for number in signal.valid_signals()]
-    threads = threading.active_count()
-    with pytest.raises(cd.InputError):
-        cd.classify(image, model=model, planes=3)
-    assert [signal.getsignal(number) for number in signal.valid_signals()] == before
-    assert threading.active_count() == threads
-
-
-def test_a_packed_file_is_unpacked_beside_nothing_and_goes_with_the_result(
-    image, model, tmp_path, monkeypatch
-):
-    scratch, packed = tmp_path / "scratch", tmp_path / "images" / "field.fits.gz"
-    scratch.mkdir(), packed.parent.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    packed.write_bytes(gzip.compress(image.read_bytes()))
-    found = cd.classify(packed, model=model)
-    same(found, cd.classify(image, model=model))
-    assert [path.name for path in packed.parent.iterdir()] == ["field.fits.gz"]
-    assert len(list(scratch.iterdir())) == 1
-    found.write(tmp_path / "products")
-    del found
-    gc.collect()
-    assert not list(scratch.iterdir())
-
-
-def test_the_result_outlives_its_image(pixels, model, tmp_path):
-    path, array = write(tmp_path / "a.fits", pixels), pixels.copy()
-    from_file, from_array = (
-        cd.classify(path, model=model),
-        cd.classify(array, header(SHAPE), model=model),
-    )
-    path.unlink()
-    array[:] = 0
-    same(from_file, from_array)
-    assert len(from_file.islands) == 2 and "2 islands" in repr(from_array)
-    for found in (from_file, from_array):
-        files = found.write(tmp_path / "products", ["mask", "islands_fits", "picture", "hdf5"])
-        assert len(fits.getdata(files["islands_fits"])) == 2
+    with pytest.raises(TypeError, match="hdu = 1: an array has none"):
+        cd.classify(pixels, header(SHAPE), hdu=1, model=model)

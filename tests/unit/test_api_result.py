@@ -3,18 +3,18 @@
 import base64
 import json
 import re
-from dataclasses import replace
 
 import matplotlib
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
-from fields import NOISE, header, write
-from models import brightest_pixel_model
+from fields import NOISE, header, two_sources, write
+from models import model_in_file
 from sweeping import sweep_with
 
 import cosmodeep_hpc as cd
+from cosmodeep_hpc.cli import main
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.products.writing import PRODUCTS
 from cosmodeep_hpc.sections import survey
@@ -24,17 +24,12 @@ SHAPE = (200, 280)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "brightest.keras"
-    path.write_bytes(b"no network")
-    return replace(brightest_pixel_model(level=6.0), path=path)
+    return model_in_file(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
-    pixels = np.random.default_rng(4).normal(0, NOISE, SHAPE).astype(np.float32)
-    pixels[90, 130] = pixels[20, 210] = 1e-4
-    pixels[160:, :40] = np.nan
-    return write(tmp_path_factory.mktemp("image") / "field.fits", pixels)
+    return write(tmp_path_factory.mktemp("image") / "field.fits", two_sources(SHAPE))
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +97,14 @@ def test_products_are_chosen_by_name(names, found, image, model, tmp_path):
         "field.json",
         *(file.name for file in files.values()),
     }
+
+
+def test_the_command_has_the_same_choice(image, tmp_path, capsys):
+    words = ["classify", str(image), "--out", str(tmp_path), "--model", "paper-npix40"]
+    assert main([*words, "--classify.products", '["moc"]']) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"field.moc.fits", "field.json", "summary.csv"}
+    assert main([*words, "--classify.products", '["mok"]']) == 2
+    assert "classify.products[0] = 'mok': expected one of" in capsys.readouterr().err
 
 
 def test_a_product_that_is_not_made_is_refused_with_what_there_is(found, image, model, tmp_path):

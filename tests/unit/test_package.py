@@ -1,8 +1,10 @@
 """What `import cosmodeep_hpc` offers."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +39,25 @@ def test_public_names_are_those_of_their_rooms():
     assert cd.Config is Config and cd.TileSet is TileSet
     with pytest.raises(AttributeError, match="has no attribute 'clasify'"):
         _ = cd.clasify
+
+
+@pytest.mark.parametrize("room, above", [
+    ("survey", {"products", "report", "stages", "commandline", "cli", "api"}),
+    ("products", {"report", "stages", "commandline", "cli", "api"}),
+    ("tiles", {"survey", "products", "report", "stages", "commandline", "cli", "api"}),
+])  # fmt: skip
+def test_rooms_import_downwards(room, above):
+    """Also inside functions."""
+    package = Path(cd.__file__).parent
+    for path in (package / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            rooms = {name.split(".")[1] for name in names if name.startswith("cosmodeep_hpc.")}
+            assert not rooms & above, path
 
 
 def test_models_that_ship_with_their_cards():
@@ -120,3 +141,10 @@ def test_mock_images_are_those_of_the_command(tmp_path, capsys):
             assert path.read_bytes() == (tmp_path / "command" / path.name).read_bytes()
     with pytest.raises(cd.InputError, match="0 pairs from number 0; expected 1 or more"):
         cd.mock(tmp_path / "none", 0)
+
+
+def test_a_tile_set_is_read_from_its_folder(tiles):
+    found = cd.TileSet.read(str(tiles))
+    assert found.n_rows == 125 and found.folder == tiles
+    with pytest.raises(cd.InputError, match="expected a finished tile set"):
+        cd.TileSet.read(tiles / "absent")

@@ -11,11 +11,12 @@ from fields import NOISE, write
 from models import brightest_pixel_model
 from sweeping import sweep_with
 
-from cosmodeep_hpc.commandline import build_parser, request_of
+from cosmodeep_hpc.commandline import build_parser
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.products import summary
 from cosmodeep_hpc.products.folder import ProductFolder, classify_into
+from cosmodeep_hpc.stages import request_of
 from cosmodeep_hpc.survey.imagelist import distinct, read_list
 from cosmodeep_hpc.survey.plan import Request, SweepPlan
 from cosmodeep_hpc.world import alone

@@ -94,7 +94,7 @@ def open_mosaic(
         if planes is None and found.n_planes > MOST_PLANES:
             raise InputError(
                 f"{found.path}: {found.n_planes} planes; expected at most {MOST_PLANES} at once: "
-                "choose some with --plane"
+                "choose some with --plane (in Python planes=)"
             )
         numbers = tuple(range(found.n_planes)) if planes is None else tuple(sorted(set(planes)))
         return Mosaic(

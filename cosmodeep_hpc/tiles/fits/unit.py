@@ -143,6 +143,7 @@ class Unit:
         if beam is None:
             raise InputError(
                 f"{self.path}: BUNIT is {self.text} but there is no beam{why and f' ({why})'}; "
-                "expected BMAJ and BMIN [deg] in the header, or --beam BMAJ BMIN BPA"
+                "expected BMAJ and BMIN [deg] in the header, or --beam BMAJ BMIN BPA (in Python "
+                "beam=)"
             )
         return float(self.fixed * beam.area**self.of_beam * pixel_area**self.of_pixel)

@@ -1,0 +1,182 @@
+"""Calls of `cosmodeep_hpc.classify` do not touch each other, nor the process that they run in."""
+
+import gc
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from astropy.io import fits
+from fields import header, two_sources, write
+from models import BrightestPixel, model_in_file
+from sweeping import same
+
+import cosmodeep_hpc as cd
+
+SHAPE = (200, 280)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A network that finds pixels of 200 times the noise."""
+    return model_in_file(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return two_sources(SHAPE)
+
+
+@pytest.fixture(scope="module")
+def image(pixels, tmp_path_factory):
+    return write(tmp_path_factory.mktemp("image") / "field.fits", pixels)
+
+
+def test_a_second_call_with_other_options_is_independent(image, model):
+    first = cd.classify(image, model=model)
+    other = replace(model, network=BrightestPixel(1e9))
+    assert not (cd.classify(image, model=other, stride=20, threshold=0.9).mask == 1).any()
+    again = cd.classify(image, model=model)
+    same(again, first)
+    assert first.record == again.record and (first.mask == 1).any()
+
+
+def test_calls_in_other_threads_give_the_same_and_leave_warnings_as_they_are(image, model):
+    """As a notebook's server calls it; where two calls meet, each has its own options."""
+    strides = [0, 20, 10, 8] * 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(3) as threads:
+            calls = [threads.submit(cd.classify, image, model=model, stride=s) for s in strides]
+            found = [call.result() for call in calls]
+        assert warnings.filters == before
+    for stride, one in zip(strides, found, strict=True):
+        same(one, cd.classify(image, model=model, stride=stride))
+
+
+class Occupied(BrightestPixel):
+    """A network that must not be entered twice: it works in memory of its own."""
+
+    def __init__(self):
+        super().__init__(6.0)
+        self.inside, self.met = 0, False
+
+    def predict_on_batch(self, tiles):
+        self.inside += 1
+        time.sleep(0.02)
+        self.met = self.met or self.inside > 1
+        self.inside -= 1
+        return super().predict_on_batch(tiles)
+
+
+def test_calls_that_share_a_model_do_not_meet_in_it(image, model):
+    shared = replace(model, network=Occupied())
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: cd.classify(image, model=shared), range(8)))
+    assert not shared.network.met
+
+
+UNTOUCHED = """
+import os, signal, sys, threading, warnings
+sys.path[:0] = {tests!r}, {root!r}
+import numpy, pathlib
+environ, folder = dict(os.environ), sorted(os.listdir())
+handlers = [signal.getsignal(n) for n in signal.valid_signals()]
+filters = list(warnings.filters)
+import cosmodeep_hpc as cd
+from models import model_in_file
+filters = list(warnings.filters)  # importing numba and astropy adds to them
+model = model_in_file(pathlib.Path({model!r}))
+found = cd.classify({image!r}, model=model)
+found.islands, found.mask, found._repr_html_()
+try:
+    cd.classify({packed!r}, model=model, planes=7)
+except cd.InputError as error:
+    print(error)
+assert dict(os.environ) == environ
+assert [signal.getsignal(n) for n in signal.valid_signals()] == handlers
+assert list(warnings.filters) == filters
+assert sorted(os.listdir()) == folder
+assert "mpi4py" not in sys.modules and "tensorflow" not in sys.modules
+assert threading.enumerate() == [threading.main_thread()]
+"""
+
+
+def test_nothing_is_left_in_the_process_nor_on_disk(image, tmp_path):
+    """No handler, variable, filter, thread or file; MPI and TensorFlow are not imported."""
+    here, scratch = tmp_path / "here", tmp_path / "scratch"
+    here.mkdir(), scratch.mkdir()
+    packed = tmp_path / "field.fits.gz"
+    packed.write_bytes(gzip.compress(image.read_bytes()))
+    tests = os.path.dirname(os.path.dirname(__file__))
+    code = UNTOUCHED.format(
+        tests=tests, root=os.path.dirname(tests), model=str(tmp_path),
+        image=str(image), packed=str(packed),
+    )  # fmt: skip
+    environ = {**os.environ, "TMPDIR": str(scratch)}
+    job = subprocess.run(
+        [sys.executable, "-c", code], cwd=here, env=environ, capture_output=True, text=True
+    )
+    assert job.returncode == 0, job.stderr
+    assert job.stdout == f"{packed}: no plane 7; it has 1 (from 0)\n" and job.stderr == ""
+    assert not list(here.iterdir())
+    assert not [path for path in scratch.iterdir() if path.name.startswith("cosmodeep-")]
+
+
+class Listening(BrightestPixel):
+    """A network that notes what signals do while it computes."""
+
+    def predict_on_batch(self, tiles):
+        self.handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+        return super().predict_on_batch(tiles)
+
+
+def test_signals_do_what_they_did_during_a_call_and_after_one_that_fails(image, model):
+    before = [signal.getsignal(number) for number in signal.valid_signals()]
+    threads, network = threading.active_count(), Listening(6.0)
+    cd.classify(image, model=replace(model, network=network))
+    assert network.handlers == before
+    with pytest.raises(cd.InputError):
+        cd.classify(image, model=model, planes=3)
+    assert [signal.getsignal(number) for number in signal.valid_signals()] == before
+    assert threading.active_count() == threads
+
+
+def test_a_packed_file_is_unpacked_beside_nothing_and_goes_with_the_result(
+    image, model, tmp_path, monkeypatch
+):
+    scratch, packed = tmp_path / "scratch", tmp_path / "images" / "field.fits.gz"
+    scratch.mkdir(), packed.parent.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    packed.write_bytes(gzip.compress(image.read_bytes()))
+    found = cd.classify(packed, model=model)
+    same(found, cd.classify(image, model=model))
+    assert [path.name for path in packed.parent.iterdir()] == ["field.fits.gz"]
+    assert len(list(scratch.iterdir())) == 1
+    found.write(tmp_path / "products")
+    del found
+    gc.collect()
+    assert not list(scratch.iterdir())
+
+
+def test_the_result_outlives_its_image(pixels, model, tmp_path):
+    path, array = write(tmp_path / "a.fits", pixels), pixels.copy()
+    from_file, from_array = (
+        cd.classify(path, model=model),
+        cd.classify(array, header(SHAPE), model=model),
+    )
+    path.unlink()
+    array[:] = 0
+    same(from_file, from_array)
+    assert len(from_file.islands) == 2 and "2 islands" in repr(from_array)
+    for found in (from_file, from_array):
+        files = found.write(tmp_path / "products", ["mask", "islands_fits", "picture", "hdf5"])
+        assert len(fits.getdata(files["islands_fits"])) == 2
