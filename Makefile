@@ -43,7 +43,7 @@ demo: env
 
 lint: env
 	$(call timed,lint: ruff and mypy,ruff check . && ruff format --check . && mypy)
-	@if command -v shellcheck >/dev/null; then shellcheck -x slurm/*.sh tests/*.sh; else echo 'shellcheck: not installed'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -x slurm/*.sh tests/*.sh env/*.sh demo/*.sh; else echo 'shellcheck: not installed'; fi
 
 test: lint
 	$(call timed,tests: units$(comma) two at a time (about 6 minutes),$(PYTHON_IN) -m pytest -n 2 --dist loadfile tests/unit)

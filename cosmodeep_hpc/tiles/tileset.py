@@ -193,6 +193,9 @@ def read_tileset(folder: Path) -> TileSet:
 def _inside(folder: Path, name: str) -> bool:
     """Whether a file of this name lies in the folder itself, links followed."""
     try:
-        return (folder / name).resolve().parent == folder.resolve() and Path(name).name == name
+        file = (folder / name).resolve()
+        if file.is_symlink():  # to itself: Python 3.13 leaves it as it is, older ones raise
+            return False
+        return file.parent == folder.resolve() and Path(name).name == name
     except (OSError, RuntimeError, ValueError):  # a link to itself, a name with a null byte
         return False
