@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from astropy.table import QTable
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
@@ -20,9 +21,6 @@ from cosmodeep_hpc.products import catalogue, picture, provenance, quicklook, wr
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.products.folder import ProductFolder
 from cosmodeep_hpc.tiles.tiling import tile_wcs
-
-if TYPE_CHECKING:
-    from astropy.table import QTable
 
 SHOWN = 20  # islands in a notebook's table, at most
 COLUMNS = (
