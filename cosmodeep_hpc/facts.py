@@ -298,7 +298,9 @@ def _mpi_of_one_rank() -> Mpi:
     said = [line for line in done.stderr.splitlines() if line.strip("- ")]
     if "Traceback" in done.stderr:
         return Mpi(error=said[-1])
-    return Mpi(error=f"it ends its process, status {done.returncode}: {' '.join(said[:3])}")
+    # Open MPI's explanation, below lines of its parts, which begin with [host:process]
+    reason = " ".join([line for line in said if not line.startswith("[")][:2])
+    return Mpi(error=f"it ends its process, status {done.returncode}: {reason}")
 
 
 def _mpi() -> Mpi:
