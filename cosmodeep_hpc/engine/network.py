@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -89,7 +90,8 @@ class OnCores:
     """A network on the cores of a CPU.
 
     A tile's output has the same bits whatever its neighbours, its place, the number of threads and
-    the processor; NaN where a pixel of it is not finite.
+    the processor; NaN where a pixel of it is not finite. Threads may call it at once: they take
+    turns, since each call keeps all cores busy.
     """
 
     def __init__(self, graph: Graph, threads: int, outputs: Sequence[str] = ()) -> None:
@@ -117,7 +119,7 @@ class OnCores:
             self._maps = PaperMaps(graph, papers[0], pyramid=papers[1])
         self._head = Head.of(graph, self._ends, self._maps.known)
         self._memory: list[Any] = [self._maps.memory() for _ in range(max(1, threads))]
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._one_at_a_time = Lock()  # calls in other threads would meet in that memory
 
     def __call__(self, tiles: Array, batch: int = PART) -> Array:
         """The first output for tiles (n, side, side): float32 (n, ...); `batch` says nothing."""
@@ -136,11 +138,13 @@ class OnCores:
                 for whole, end in zip(found, self._ends, strict=True):
                     whole[part] = layers[end]
 
-        threads = len(self._memory)
+        threads = min(len(self._memory), max(1, len(tiles)))
         ends = [len(tiles) * k // threads for k in range(threads + 1)]
         parts = [range(ends[k], ends[k + 1]) for k in range(threads)]
-        if self._pool is None:
-            work(self._memory[0], parts[0])
-        else:
-            list(self._pool.map(work, self._memory, parts))
+        with self._one_at_a_time:
+            if threads == 1:
+                work(self._memory[0], parts[0])
+            else:
+                with ThreadPoolExecutor(threads) as pool:  # no thread outlives the call
+                    list(pool.map(work, self._memory, parts))
         return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -42,10 +41,6 @@ from cosmodeep_hpc.tiles.fits.unpack import is_packed, unpack
 from cosmodeep_hpc.tiles.preprocessing import robust_noise
 
 KEPT_OPEN = 2  # mosaics a rank keeps open: one's last stripes are drawn beside the next one's first
-
-ONE_AT_A_TIME = Lock()
-"""A network fills memory of its own: two sweeps in threads of a process must not meet in it. It
-keeps all cores busy, so that nothing is lost."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +84,8 @@ class Worker:
             return prepared
         layout, ready = prepared
         options = self._plan.config.classify
-        with ONE_AT_A_TIME:
-            probability = stripe.classify(self._plan.model, layout, ready, options)
         return StripeResult(
-            probability=probability,
+            probability=stripe.classify(self._plan.model, layout, ready, options),
             coverage=ready.coverage,
             thumbnail=ready.thumbnail,
             rms=ready.rms,

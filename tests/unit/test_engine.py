@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -152,6 +153,16 @@ def test_the_same_bits_whatever_lies_beside_and_on_any_number_of_threads(path, t
     np.testing.assert_array_equal(one(tiles[::-1], 500)[::-1], whole)
     for rows in (slice(0, 1), slice(3, 140), slice(299, 300), slice(0, 0)):
         np.testing.assert_array_equal(several(tiles[rows], 500), whole[rows])
+
+
+def test_calls_in_several_threads_do_not_meet_in_a_network(path):
+    loaded, tiles = network.load(path, 2), random_tiles(24, 400)
+    whole = loaded(tiles, 500)
+    parts = [slice(start, start + 100) for start in range(0, 400, 100)] * 5
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda rows: loaded(tiles[rows], 500), parts))
+    for rows, one in zip(parts, found, strict=True):
+        np.testing.assert_array_equal(one, whole[rows])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
