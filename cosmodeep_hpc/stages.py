@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cosmodeep_hpc import config, messages
+from cosmodeep_hpc import config, messages, startup
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.progress import Progress
@@ -169,11 +169,12 @@ def compare(args: argparse.Namespace, settings: Config, world: World) -> int:
 
 def classify(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Sweep mosaics: masks, islands, regions and pictures of the signal in each."""
-    from cosmodeep_hpc.learn.notice import STOPPED, Notice
-    from cosmodeep_hpc.products import summary
-    from cosmodeep_hpc.products.folder import ProductFolder, classify_into
-    from cosmodeep_hpc.survey.imagelist import distinct, read_list
-    from cosmodeep_hpc.survey.scheduler import SweepOptions
+    with startup.importing():
+        from cosmodeep_hpc.learn.notice import STOPPED, Notice
+        from cosmodeep_hpc.products import summary
+        from cosmodeep_hpc.products.folder import ProductFolder, classify_into
+        from cosmodeep_hpc.survey.imagelist import distinct, read_list
+        from cosmodeep_hpc.survey.scheduler import SweepOptions
 
     listed = world.on_root(lambda: read_list(args.list)) if args.list else []
     images = distinct([*args.image, *listed])
