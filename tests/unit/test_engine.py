@@ -125,10 +125,18 @@ def counts(size=16, margin=4, thresholds=2, depth=3, width=16, seed=1):
     return model
 
 
-@pytest.mark.parametrize("thresholds, width", [(1, 16), (4, 16), (8, 16), (4, 4), (2, 20)])
 @pytest.mark.parametrize(
-    "size, margin, depth",
-    [(40, 8, 2), (20, 2, 2), (28, 6, 2), (40, 16, 3), (40, 0, 3), (12, 2, 3), (28, 6, 3)],
+    "size, margin, depth, thresholds, width",
+    [
+        (40, 8, 2, 4, 16),
+        (40, 16, 3, 4, 16),  # as the models that ship
+        (40, 0, 3, 1, 16),
+        (20, 2, 2, 8, 16),
+        (12, 2, 3, 2, 20),
+        (28, 6, 2, 4, 4),
+        (28, 6, 3, 1, 24),
+        (20, 16, 2, 2, 12),
+    ],
 )
 def test_a_counts_network_is_that_of_keras(tmp_path, size, margin, depth, thresholds, width):
     model = counts(size, margin, thresholds, depth, width)
