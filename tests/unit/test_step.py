@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 import pytest
-from cosmodeep_hpc.learn.forward import CONNECTED
 
 from cosmodeep_hpc.config import Model
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.gradient import TOGETHER
 from cosmodeep_hpc.learn.network import HIDDEN_UNITS, build
 from cosmodeep_hpc.learn.sampler import keep_mask
 from cosmodeep_hpc.learn.step import Step
@@ -102,7 +102,7 @@ def test_parts_of_a_batch_add_up(tf, world, data):
 def test_validation_sees_each_tile_as_it_is_alone(tf, world):
     """The Keras model's probability, as its weights are; the same bits however tiles lie."""
     net, step = fresh(tf, world)
-    tiles = np.random.default_rng(5).normal(size=(CONNECTED + 9, 40, 40)).astype("f")
+    tiles = np.random.default_rng(5).normal(size=(TOGETHER + 9, 40, 40)).astype("f")
     before = step.probability(tiles)
     net.set_weights([0.9 * weight for weight in net.get_weights()])
     found = step.probability(tiles)
@@ -110,7 +110,7 @@ def test_validation_sees_each_tile_as_it_is_alone(tf, world):
     assert expected.std() > 0.05 and (found != before).all()
     np.testing.assert_allclose(found, expected, atol=1e-5)
     alone = [(k, k + 1) for k in range(20)]
-    for start, stop in (*alone, (0, 0), (3, 10), (CONNECTED - 1, CONNECTED + 9)):
+    for start, stop in (*alone, (0, 0), (3, 10), (TOGETHER - 1, TOGETHER + 9)):
         np.testing.assert_array_equal(step.probability(tiles[start:stop]), found[start:stop])
 
 
