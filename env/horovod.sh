@@ -9,7 +9,7 @@ horovod_time() {
     if [ -e "$WHEELS/$(horovod_key)" ]; then
         echo "seconds: built before"
     elif for_gpus; then
-        echo "built from source: 10 to 20 minutes the first time, a third of it with HOROVOD_BUILD_CUDA_CC_LIST=90 for one kind of GPU"
+        echo "built from source for GPUs: about 10 minutes the first time"
     else
         echo "built from source: 3 to 5 minutes the first time"
     fi

@@ -11,7 +11,7 @@
 #   COSMODEEP_HOROVOD       no leaves Horovod out: all works but training on several ranks    (default: yes)
 #   COSMODEEP_TENSORFLOW    the TensorFlow to install                 (default: tensorflow-cpu)
 #   HOROVOD_GPU_OPERATIONS  NCCL builds Horovod for GPUs              (default: CPU; all HOROVOD_* reach its build)
-#   HOROVOD_BUILD_CUDA_CC_LIST  the GPUs to build for, as 80,90       (default: all that nvcc knows)
+#   HOROVOD_BUILD_CUDA_CC_LIST  the GPUs to build for, as 80,90       (default: all that nvcc knows, 1 minute more)
 #   CUDA_HOME               the CUDA 12 toolkit                       (default: of nvcc in PATH, or /usr/local/cuda*)
 #   COSMODEEP_CACHE         where built wheels are kept               (default: the user's cache folder)
 #   COSMODEEP_APT=no        never install system packages, even where that is permitted
@@ -308,7 +308,7 @@ whole_time() {
     if ! with_horovod; then
         echo "about 2 minutes, without Horovod"
     elif for_gpus; then
-        echo "15 to 30 minutes on 2 cores for GPUs, or 5 with Horovod built before"
+        echo "about 15 minutes on 2 cores for GPUs, or 5 with Horovod built before"
     else
         echo "about 6 minutes on 2 cores, or 1 to 2 with Horovod built before"
     fi

@@ -149,7 +149,7 @@ if [ ! -e "$tool" ]; then
         fail "no toolkit"
     }
 fi
-say "the set-up of a GPU site (7 GB; 10 to 20 minutes, 3 with Horovod built before)"
+say "the set-up of a GPU site (7 GB; about 15 minutes, 5 with Horovod built before)"
 VENV=$FOLDER/venv CUDA_HOME=$tool COSMODEEP_TENSORFLOW='tensorflow[and-cuda]' HOROVOD_GPU_OPERATIONS=NCCL \
     HOROVOD_BUILD_CUDA_CC_LIST=${HOROVOD_BUILD_CUDA_CC_LIST:-80} bash "$HERE/env/setup.sh"
 say "what it built"
