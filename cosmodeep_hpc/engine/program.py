@@ -33,6 +33,7 @@ class Seen:
         count: maps, a multiple of `MAPS`; or 1, of the tiles themselves.
         halved: how often both sides are doubled before they are seen.
         y, x: the pixel of what was doubled that is seen as the first.
+        is_cut: whether other pixels than zeros may lie around what is seen.
     """
 
     place: int
@@ -42,11 +43,12 @@ class Seen:
     halved: int = 0
     y: int = 0
     x: int = 0
+    is_cut: bool = False
 
     @property
     def is_plain(self) -> bool:
-        """Whether they are seen as they lie there."""
-        return self.halved == 0 and self.y == self.x == 0
+        """Whether they are seen as they lie there, with zeros around them."""
+        return self.halved == 0 and not self.is_cut
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class _Build:
             self._doubled(layer)
         elif layer.kind == "Cropping2D":
             (top, _), (left, _) = layer.settings["cropping"]
-            self.found[layer.name] = self._cut(self.found[layer.inputs[0]], top, left)
+            self.found[layer.name] = _cut(self.found[layer.inputs[0]], top, left)
         else:
             raise UnknownLayer(f"layer {layer.name!r} of kind {layer.kind} on maps")
 
@@ -247,8 +249,8 @@ class _Build:
         maps, end, relu = self.found[first], layer, False
         if layer.kind == "Add":
             end, top, left, relu = self._followers(layer)
-            seen = [self._cut(self.found[name], top, left) for name in others]
-            maps = self._cut(maps, top, left)
+            seen = [_cut(self.found[name], top, left) for name in others]
+            maps = _cut(maps, top, left)
         else:
             maps, seen = self._plain(first), [self._plain(name) for name in others]
         kind = Kind.SUM if layer.kind == "Add" else Kind.PRODUCT
@@ -277,9 +279,6 @@ class _Build:
                 return user, top, left, True
             (above, _), (before, _) = user.settings["cropping"]
             top, left, layer = top + above, left + before, user
-
-    def _cut(self, maps: Seen, top: int, left: int) -> Seen:
-        return replace(maps, y=maps.y + top, x=maps.x + left)
 
     def _activation(self, layer: Layer) -> None:
         if layer.activation == "linear":
@@ -345,6 +344,11 @@ class _Build:
         self.weights.append(weights)
         self.n_weights += weights.size
         return start
+
+
+def _cut(maps: Seen, top: int, left: int) -> Seen:
+    """Maps without the first rows and columns, and as many of the last ones as a layer says."""
+    return replace(maps, y=maps.y + top, x=maps.x + left, is_cut=True)
 
 
 def _numbers(name: str, maps: Seen) -> dict[Step, int]:

@@ -27,7 +27,8 @@ def build(side, layers, heads=("mean",)):
 
     `c16`, `c16v`, `p16`: a convolution of 3 x 3, of 3 x 3 without zeros, of 1 x 1, of 16 maps; with
     `l` behind it without ReLU, with `s` a sigmoid. `half`, `double`, `cut`, `relu`, `sigmoid`;
-    `keep`: remembered; `add`, `times`: joined with what was remembered last.
+    `end`: cut at the end alone; `keep`: remembered; `add`, `times`: joined with what was
+    remembered last.
     """
     import keras
 
@@ -52,6 +53,7 @@ def build(side, layers, heads=("mean",)):
                 "half": make.AveragePooling2D(2),
                 "double": make.UpSampling2D(2),
                 "cut": make.Cropping2D(((1, 2), (2, 1))),
+                "end": make.Cropping2D(((0, 1), (0, 1))),
             }[word](maps)
     ends = {"mean": make.GlobalAveragePooling2D, "peak": make.GlobalMaxPooling2D}
     outputs = [maps if head == "maps" else ends[head]()(maps) for head in heads]
@@ -93,6 +95,8 @@ STACKS = [
     (20, "c16s sigmoid relu", "mean"),
     (20, "half c16 double cut c16", "mean"),  # a first layer that is no convolution
     (20, "p16 c16", "mean"),
+    (20, "c16 end c16", "mean"),  # what was cut off is no longer seen
+    (20, "c16 end keep c16 add end c16", "maps"),
     (34, "c16 keep c16 add", "maps"),
     (20, "c16 half c16 p4l", "maps mean peak"),
     (70, "c16 half c48", "mean maps"),
