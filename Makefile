@@ -1,13 +1,18 @@
-# make demo | test | lint | bench | env | clean ...; each sets up the environment first, and only once.
+# make demo | test | quick | lint | bench | env | clean ...; each sets up the environment first, and only once.
 SHELL := bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env demo test test-container test-gpu-build test-fresh lint bench clean
+.PHONY: help env demo quick test test-all test-container test-gpu-build test-fresh lint bench clean
 
 VENV ?= .venv
 export VENV := $(abspath $(VENV))
 export PATH := $(VENV)/bin:$(PATH)
 PYTHON_IN := $(VENV)/bin/python
+
+# What `make quick` runs: no TensorFlow, no ranks, no simulation.
+QUICK := $(patsubst %,tests/unit/test_%.py,labels tiling preprocessing scaling median shard tileset \
+	sampler schedule metrics readings calibration options config launcher world workpool messages files \
+	fits_units fits_beams layout view islands products products_outlines no_code requirements)
 
 # What test-container and test-fresh try: the Debian, and the command in a fresh one.
 SUITE ?= bookworm
@@ -26,7 +31,9 @@ endef
 
 help:
 	@echo 'make demo    the whole way once, from a mock sky to a mask and a picture'
-	@echo 'make test    ruff, mypy and all tests'
+	@echo 'make test    ruff, mypy and the tests'
+	@echo 'make quick   ruff, mypy and the units that matter most, within a minute'
+	@echo 'make test-all   the tests of make test and those that take too long for it'
 	@echo 'make test-container   the Apptainer recipe built in a Debian root, and ranks in it (as root; SUITE=trixie for Debian 13)'
 	@echo 'make test-gpu-build   Horovod built for GPUs without any, and held against the build for CPUs (as root)'
 	@echo 'make test-fresh       make demo in a bare Debian root, of what is committed (as root; SUITE=trixie, TRY="--user make test")'
@@ -45,9 +52,16 @@ lint: env
 	$(call timed,lint: ruff and mypy,ruff check . && ruff format --check . && mypy)
 	@if command -v shellcheck >/dev/null; then shellcheck -x slurm/*.sh tests/*.sh env/*.sh demo/*.sh; else echo 'shellcheck: not installed'; fi
 
+quick: lint
+	$(call timed,tests: units that matter most (half a minute),$(PYTHON_IN) -m pytest -q -n 2 --dist loadfile $(QUICK))
+
 test: lint
-	$(call timed,tests: units$(comma) two at a time (about 6 minutes),$(PYTHON_IN) -m pytest -n 2 --dist loadfile tests/unit)
-	$(call timed,tests: end to end$(comma) MPI and Slurm (about 15 minutes),tests/at_once.sh $(PYTHON_IN))
+	$(call timed,tests: units$(comma) two at a time (about 6 minutes),$(PYTHON_IN) -m pytest -m 'not slow' -n 2 --dist loadfile tests/unit)
+	$(call timed,tests: end to end$(comma) MPI and Slurm (about 13 minutes),tests/at_once.sh $(PYTHON_IN) -m 'not slow')
+
+test-all: lint
+	$(call timed,tests: units$(comma) two at a time (about 8 minutes),$(PYTHON_IN) -m pytest -n 2 --dist loadfile tests/unit)
+	$(call timed,tests: end to end$(comma) MPI and Slurm (about 20 minutes),tests/at_once.sh $(PYTHON_IN))
 
 test-container: env
 	$(call timed,image: %post and %test of the recipe (10 minutes$(comma) 3 when built before),$(PYTHON_IN) containers/check.py build BASE=debian:$(SUITE)-slim)

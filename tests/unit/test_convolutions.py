@@ -300,6 +300,7 @@ def test_shorter_vectors_give_the_same_bits(on_a_processor):
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_a_processor_without_such_vectors_rounds_otherwise_and_no_more(on_a_processor):
     """The least of its family, that joins no products and sums: vectors are done in pieces."""
     _, here = on_a_processor()

@@ -288,6 +288,7 @@ def test_stripes_are_as_strong_as_the_gain_error():
     assert strong.std() > 0
 
 
+@pytest.mark.slow
 def test_stripes_stay_when_sources_are_subtracted():
     gone = dict(point_sources=True, residual=0.0)
     stripes = observed(**gone, stripes=2) - observed(**gone)
