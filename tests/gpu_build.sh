@@ -40,9 +40,10 @@ own_apt() {
     if [ ! -e "$root/apt.conf" ]; then
         mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
             awk '$1 == "Debian" && !/security/ {print $2; exit}')
+        [ -n "$mirror" ] || fail "apt names no mirror of Debian here; expected one in /etc/apt/sources.list: give CUDA_HOME instead"
         mkdir -p "$root"/{lists,cache/archives}/partial
         touch "$root/status"
-        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} $DEBIAN main contrib non-free" \
+        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $DEBIAN main contrib non-free" \
             >"$root/sources.list"
         cat >"$root/apt.conf" <<CONF
 Dir::State "$root";
