@@ -1,7 +1,7 @@
 """The layers that work on maps, as loops over a few tiles at a time.
 
 All maps of these tiles lie in one array, the arena, and all weights in another. A layer is a row of
-whole numbers that say where it finds what it needs: see `step.Step`.
+whole numbers that say where it finds what it needs: see `step.StepField`.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def run(  # type: ignore[no-untyped-def]
     """Take `count` tiles through all steps.
 
     Args:
-        steps: int64 (steps, numbers of `Step`).
+        steps: int64 (steps, numbers of `StepField`).
         arena, weights: float32. values, products: float32, memory of `conv3` and `conv1`.
         tiles: float32 (n, h, w), of which those from `first` on are taken.
         sums: float32 (n * numbers of a tile), filled by what is taken over whole maps.

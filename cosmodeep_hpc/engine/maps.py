@@ -14,7 +14,7 @@ from cosmodeep_hpc.engine.simd import zeros
 WHOLE = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
 
 
-class Memory(NamedTuple):
+class ThreadMemory(NamedTuple):
     """What a thread works in: float32 each, see `layers.run`."""
 
     arena: Array
@@ -41,12 +41,12 @@ class Maps:
         self._program = program.compiled(graph, last_maps(graph, ends))
         self.known = (*self._program.sums, *self._program.maps)
 
-    def memory(self) -> Memory:
+    def memory(self) -> ThreadMemory:
         """What a thread works in."""
         made = self._program
-        return Memory(*(zeros((size,)) for size in (made.arena, made.values, made.products)))
+        return ThreadMemory(*(zeros((size,)) for size in (made.arena, made.values, made.products)))
 
-    def __call__(self, tiles: Array, memory: Memory) -> dict[str, Array]:
+    def __call__(self, tiles: Array, memory: ThreadMemory) -> dict[str, Array]:
         """The outputs of the layers `known` for tiles (n, side, side): float32 (n, ...)."""
         made, count = self._program, len(tiles)
         sums = np.empty(count * made.n_sums, dtype=np.float32)

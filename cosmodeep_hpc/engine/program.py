@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.engine.convolve import MAPS, ROW, ROWS, SPARE, SQUARE
 from cosmodeep_hpc.engine.graph import Array, Graph, Layer, UnknownLayer
 from cosmodeep_hpc.engine.simd import zeros
-from cosmodeep_hpc.engine.step import Kind, Step
+from cosmodeep_hpc.engine.step import StepField, StepKind
 from cosmodeep_hpc.engine.winograd import STEP, patches, transformed
 
 TOGETHER = 2
@@ -24,7 +24,7 @@ TOGETHER = 2
 
 
 @dataclass(frozen=True)
-class Seen:
+class PlacedMaps:
     """Maps of a tile in the arena, and how they are seen.
 
     Attributes:
@@ -52,7 +52,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Output:
+class ProgramOutput:
     """Numbers of a tile that a program gives out.
 
     Attributes:
@@ -73,7 +73,7 @@ class Program:
     """The steps of a network's maps, and what they need.
 
     Attributes:
-        steps: int64 (steps, numbers of `Step`).
+        steps: int64 (steps, numbers of `StepField`).
         weights: float32, of all steps.
         arena, values, products: numbers of memory that a thread works in.
         sums: by name of the layer, what is taken over whole maps; `n_sums`: numbers of a tile.
@@ -85,9 +85,9 @@ class Program:
     arena: int
     values: int
     products: int
-    sums: dict[str, Output]
+    sums: dict[str, ProgramOutput]
     n_sums: int
-    maps: dict[str, Output]
+    maps: dict[str, ProgramOutput]
     n_maps: int
 
 
@@ -116,15 +116,15 @@ class _Build:
     """A program in the making."""
 
     graph: Graph
-    found: dict[str, Seen] = field(default_factory=dict)
-    steps: list[dict[Step, int]] = field(default_factory=list)
+    found: dict[str, PlacedMaps] = field(default_factory=dict)
+    steps: list[dict[StepField, int]] = field(default_factory=list)
     weights: list[Array] = field(default_factory=list)
     n_weights: int = 0
     arena: int = 0
     deepest: int = MAPS
-    sums: dict[str, Output] = field(default_factory=dict)
+    sums: dict[str, ProgramOutput] = field(default_factory=dict)
     n_sums: int = 0
-    maps: dict[str, Output] = field(default_factory=dict)
+    maps: dict[str, ProgramOutput] = field(default_factory=dict)
     n_maps: int = 0
 
     def add(self, layer: Layer) -> None:
@@ -139,7 +139,7 @@ class _Build:
             self._whole(layer)
         elif layer.kind == "AveragePooling2D":
             given = self._plain(layer.inputs[0])
-            self._step(Kind.MEAN, layer, given)
+            self._step(StepKind.MEAN, layer, given)
         elif layer.kind in ("Add", "Multiply"):
             self._pairs(layer)
         elif layer.kind == "Activation":
@@ -156,18 +156,18 @@ class _Build:
         """Write the step that leaves a layer's maps to the caller."""
         given = self._plain(layer.name)
         height, width, count = layer.shape
-        self.maps[layer.name] = Output(layer.shape, self.n_maps)
-        self._write(Kind.OUT, layer, given, COLUMN=self.n_maps, COUNT=count)
+        self.maps[layer.name] = ProgramOutput(layer.shape, self.n_maps)
+        self._write(StepKind.OUT, layer, given, COLUMN=self.n_maps, COUNT=count)
         self.n_maps += height * width * count
 
     def program(self) -> Program:
         """What was written."""
-        table = np.zeros((len(self.steps), len(Step)), dtype=np.int64)
+        table = np.zeros((len(self.steps), len(StepField)), dtype=np.int64)
         for row, step in zip(table, self.steps, strict=True):
             for place, number in step.items():
                 row[place] = number
-        whole = np.isin(table[:, Step.KIND], (Kind.WHOLE_MEAN, Kind.WHOLE_PEAK))
-        table[whole, Step.COUNT] = self.n_sums
+        whole = np.isin(table[:, StepField.KIND], (StepKind.WHOLE_MEAN, StepKind.WHOLE_PEAK))
+        table[whole, StepField.COUNT] = self.n_sums
         weights = zeros((max(self.n_weights, 1),))
         if self.weights:
             weights[:] = np.concatenate([each.reshape(-1) for each in self.weights])
@@ -191,7 +191,7 @@ class _Build:
         single = all(self._is_first(user) for user in self.graph.users(layer.name))
         maps = self._room(layer, 1 if single else MAPS)
         self.found[layer.name] = maps
-        self._write(Kind.TILES, layer, maps, maps)
+        self._write(StepKind.TILES, layer, maps, maps)
 
     def _is_first(self, layer: Layer) -> bool:
         """Whether a layer is a convolution that `layers.first_layer` does, with its pooling."""
@@ -215,15 +215,15 @@ class _Build:
             taps = _filled(kernel.reshape(9, -1), (9, outputs))
             weights = {"WEIGHTS": self._weigh(taps), "BIAS": self._weigh(_filled(bias, (outputs,)))}
             self.found[layer.name] = given  # nobody else sees it
-            self._step(Kind.FIRST, pooling, given, **weights)
+            self._step(StepKind.FIRST, pooling, given, **weights)
             return
         self.deepest = max(self.deepest, given.count)
         kernel = _filled(kernel, (*kernel.shape[:2], given.count, outputs))
         if kernel.shape[0] == 3:
-            kind, matrices = Kind.CONV3, transformed(kernel)
+            kind, matrices = StepKind.CONV3, transformed(kernel)
             reach = 1 if layer.settings["padding"] == "same" else 0
         else:
-            kind, matrices, reach = Kind.CONV1, kernel[0], 0
+            kind, matrices, reach = StepKind.CONV1, kernel[0], 0
         weights = {
             "WEIGHTS": self._weigh(in_columns(matrices)),
             "BIAS": self._weigh(_filled(bias, (outputs,))),
@@ -232,13 +232,13 @@ class _Build:
         self._step(kind, layer, given, REACH=reach, RELU=relu, **weights)
         if layer.activation == "sigmoid":
             maps = self.found[layer.name]
-            self._write(Kind.SIGMOID, layer, maps, maps)
+            self._write(StepKind.SIGMOID, layer, maps, maps)
 
     def _whole(self, layer: Layer) -> None:
         given = self._plain(layer.inputs[0])
         mean = layer.kind == "GlobalAveragePooling2D"
-        kind = Kind.WHOLE_MEAN if mean else Kind.WHOLE_PEAK
-        self.sums[layer.name] = Output(layer.shape, self.n_sums)
+        kind = StepKind.WHOLE_MEAN if mean else StepKind.WHOLE_PEAK
+        self.sums[layer.name] = ProgramOutput(layer.shape, self.n_sums)
         seen = self.graph.layers[layer.inputs[0]]
         self._write(kind, seen, given, COLUMN=self.n_sums)
         self.n_sums += given.count
@@ -253,7 +253,7 @@ class _Build:
             maps = _cut(maps, top, left)
         else:
             maps, seen = self._plain(first), [self._plain(name) for name in others]
-        kind = Kind.SUM if layer.kind == "Add" else Kind.PRODUCT
+        kind = StepKind.SUM if layer.kind == "Add" else StepKind.PRODUCT
         for number, other in enumerate(seen, start=1):
             self._step(kind, end, maps, other, RELU=relu and number == len(seen))
             maps = self.found[end.name]
@@ -274,7 +274,7 @@ class _Build:
             relu = user.kind == "Activation" and user.activation == "relu"
             if not relu and user.kind != "Cropping2D":
                 return layer, top, left, False
-            self.found[layer.name] = Seen(0, 0, 0, 0)  # nobody sees it
+            self.found[layer.name] = PlacedMaps(0, 0, 0, 0)  # nobody sees it
             if relu:
                 return user, top, left, True
             (above, _), (before, _) = user.settings["cropping"]
@@ -284,9 +284,9 @@ class _Build:
         if layer.activation == "linear":
             self.found[layer.name] = self.found[layer.inputs[0]]
         elif layer.activation == "relu":
-            self._step(Kind.SUM, layer, self.found[layer.inputs[0]], RELU=True)
+            self._step(StepKind.SUM, layer, self.found[layer.inputs[0]], RELU=True)
         else:
-            self._step(Kind.SIGMOID, layer, self._plain(layer.inputs[0]))
+            self._step(StepKind.SIGMOID, layer, self._plain(layer.inputs[0]))
 
     def _doubled(self, layer: Layer) -> None:
         given = self.found[layer.inputs[0]]
@@ -296,14 +296,16 @@ class _Build:
 
     # --- what they are made of ---
 
-    def _plain(self, name: str) -> Seen:
+    def _plain(self, name: str) -> PlacedMaps:
         """A layer's maps as they lie in the arena, copied where they are doubled or cut."""
         given = self.found[name]
         if not given.is_plain:
-            self._step(Kind.SUM, self.graph.layers[name], given)
+            self._step(StepKind.SUM, self.graph.layers[name], given)
         return self.found[name]
 
-    def _step(self, kind: Kind, layer: Layer, given: Seen, *others: Seen, **numbers: int) -> None:
+    def _step(
+        self, kind: StepKind, layer: Layer, given: PlacedMaps, *others: PlacedMaps, **numbers: int
+    ) -> None:
         """Write a step that fills room of its own with a layer's output."""
         count = padded(layer.shape[2])
         to = self._room(layer, count)
@@ -312,29 +314,34 @@ class _Build:
 
     def _write(
         self,
-        kind: Kind,
+        kind: StepKind,
         layer: Layer,
-        given: Seen,
-        to: Seen | None = None,
-        *others: Seen,
+        given: PlacedMaps,
+        to: PlacedMaps | None = None,
+        *others: PlacedMaps,
         **numbers: int,
     ) -> None:
         height, width, _ = layer.shape
-        step = {Step.KIND: int(kind), Step.HEIGHT: height, Step.WIDTH: width, Step.OTHER: -1}
-        step |= _numbers("FROM", given) | {Step.FROM_MAPS: given.count}
+        step = {
+            StepField.KIND: int(kind),
+            StepField.HEIGHT: height,
+            StepField.WIDTH: width,
+            StepField.OTHER: -1,
+        }
+        step |= _numbers("FROM", given) | {StepField.FROM_MAPS: given.count}
         for other in others:
             step |= _numbers("OTHER", other)
         if to is not None:
-            step |= {Step.TO: to.place, Step.TO_TILE: to.tile, Step.TO_LINE: to.line}
-            step[Step.TO_MAPS] = to.count
-        self.steps.append(step | {Step[name]: int(number) for name, number in numbers.items()})
+            step |= {StepField.TO: to.place, StepField.TO_TILE: to.tile, StepField.TO_LINE: to.line}
+            step[StepField.TO_MAPS] = to.count
+        self.steps.append(step | {StepField[name]: int(number) for name, number in numbers.items()})
 
-    def _room(self, layer: Layer, count: int) -> Seen:
+    def _room(self, layer: Layer, count: int) -> PlacedMaps:
         """Room for maps in the arena, with the zeros around them."""
         height, width, _ = layer.shape
         line = _side(width) * count
         tile = _side(height) * line
-        maps = Seen(self.arena + line + count, tile, line, count)
+        maps = PlacedMaps(self.arena + line + count, tile, line, count)
         self.arena += -(-tile * TOGETHER // MAPS) * MAPS  # what comes next begins aligned
         return maps
 
@@ -346,16 +353,16 @@ class _Build:
         return start
 
 
-def _cut(maps: Seen, top: int, left: int) -> Seen:
+def _cut(maps: PlacedMaps, top: int, left: int) -> PlacedMaps:
     """Maps without the first rows and columns, and as many of the last ones as a layer says."""
     return replace(maps, y=maps.y + top, x=maps.x + left, is_cut=True)
 
 
-def _numbers(name: str, maps: Seen) -> dict[Step, int]:
+def _numbers(name: str, maps: PlacedMaps) -> dict[StepField, int]:
     """Where maps are found, as numbers of a step."""
     numbers = {"": maps.place, "_TILE": maps.tile, "_LINE": maps.line}
     numbers |= {"_HALVED": maps.halved, "_Y": maps.y, "_X": maps.x}
-    return {Step[name + ending]: number for ending, number in numbers.items()}
+    return {StepField[name + ending]: number for ending, number in numbers.items()}
 
 
 def _side(pixels: int) -> int:

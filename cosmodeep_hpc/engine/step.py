@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 
-class Kind(IntEnum):
+class StepKind(IntEnum):
     """What a step does."""
 
     TILES = 0
@@ -24,7 +24,7 @@ class Kind(IntEnum):
     OUT = 10
 
 
-class Step(IntEnum):
+class StepField(IntEnum):
     """The numbers of a step, by their place in its row.
 
     FROM: where the first pixel of the first tile's maps begins in the arena; FROM_TILE, FROM_LINE:
@@ -66,10 +66,10 @@ class Step(IntEnum):
 
 
 TILES, FIRST, CONV3, CONV1, MEAN, SUM, PRODUCT, SIGMOID, WHOLE_MEAN, WHOLE_PEAK, OUT = map(
-    int, Kind
+    int, StepKind
 )
 (
     KIND, FROM, FROM_TILE, FROM_LINE, FROM_MAPS, FROM_HALVED, FROM_Y, FROM_X,
     OTHER, OTHER_TILE, OTHER_LINE, OTHER_HALVED, OTHER_Y, OTHER_X, TO, TO_TILE, TO_LINE, TO_MAPS,
     HEIGHT, WIDTH, WEIGHTS, BIAS, REACH, RELU, COLUMN, COUNT,
-) = map(int, Step)  # fmt: skip
+) = map(int, StepField)  # fmt: skip
