@@ -5,8 +5,16 @@ readonly HOROVOD=0.28.1
 readonly HOROVOD_SHA256=92a43f5a94c43907a56805bad15f19700c62ffc83b7ca483f9e104e229f67ef0
 readonly PATCH=$HERE/env/horovod-$HOROVOD.patch
 
+has_horovod() { # has_horovod KEY
+    [ "$(cat "$VENV/.horovod" 2>/dev/null)" = "$1" ] && "$VENV/bin/python" -m pip show -q horovod
+}
+
 horovod_time() {
-    if [ -e "$WHEELS/$(horovod_key)" ]; then
+    local key
+    key=$(horovod_key)
+    if has_horovod "$key"; then
+        echo "seconds: as it is"
+    elif [ -e "$WHEELS/$key" ]; then
         echo "seconds: built before"
     elif for_gpus; then
         echo "built from source for GPUs: about 10 minutes the first time"
@@ -44,9 +52,7 @@ horovod() {
     check_tensorflow_cuda
     key=$(horovod_key)
     echo "wheel key: $key"
-    if [ "$(cat "$VENV/.horovod" 2>/dev/null)" = "$key" ] && "$VENV/bin/python" -m pip show -q horovod; then
-        return 0
-    fi
+    if has_horovod "$key"; then return 0; fi
     wheel=$(ls "$WHEELS/$key"/horovod-*.whl 2>/dev/null || true)
     if [ -z "$wheel" ]; then
         build_horovod "$WHEELS/$key"

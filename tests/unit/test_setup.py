@@ -30,6 +30,14 @@ def set_up(tmp_path, **options):
     return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60)
 
 
+def call(function, tmp_path, **options):
+    """Call a function of env/cuda.sh."""
+    env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", **options}
+    stop = 'die() { echo "set-up: $*" >&2; exit 2; }'
+    words = ["bash", "-euo", "pipefail", "-c", f"{stop}; source {ENV}/cuda.sh; {function}"]
+    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60)
+
+
 @pytest.mark.parametrize(
     "options, said",
     [
@@ -62,8 +70,17 @@ def test_the_toolkit_is_found(tmp_path, named, chosen):
     for name, version in (("module", "12.6"), ("other", "12.9"), ("thirteen", "13.0")):
         toolkit(tmp_path / name, version)
     program(tmp_path / "bin/nvcc", f'exec {tmp_path}/module/bin/nvcc "$@"')  # a wrapper
-    env = {k: v.format(tmp=tmp_path) for k, v in named.items()}
-    env["PATH"] = f"{tmp_path}/bin:/usr/bin:/bin"
-    words = ["bash", "-euo", "pipefail", "-c", f"source {ENV}/cuda.sh; find_cuda"]
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == (f"{tmp_path}/{chosen}\n", "")
+    done = call("find_cuda", tmp_path, **{k: v.format(tmp=tmp_path) for k, v in named.items()})
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}/{chosen}\n", "")
+
+
+def test_a_toolkit_that_does_not_take_this_compiler_is_refused(tmp_path):
+    nvcc = toolkit(tmp_path / "cuda", "12.4") / "bin/nvcc"
+    refuses = 'case "$*" in *-ccbin*) echo "unsupported GNU version" >&2; exit 1 ;; esac'
+    program(nvcc, refuses + nvcc.read_text().removeprefix("#!/bin/sh"))
+    program(tmp_path / "bin/g++", "echo g++ 14.2.0")
+    done = call("try_nvcc", tmp_path, **GPUS, CUDA_HOME=str(tmp_path / "cuda"))
+    assert done.returncode == 2
+    said = done.stderr.splitlines()
+    assert said[0] == "unsupported GNU version"  # its own words, and what to do
+    assert f"CUDA 12.4 in {tmp_path}/cuda does not compile with g++ 14.2.0; name an" in said[1]
