@@ -25,6 +25,9 @@ FIRST_WORD_SECONDS = 5.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a stage; the exit status: 0 done, 2 bad usage or input, 1 a fault, 75 stopped by USR1."""
+    # a notebook hands its backend on to the commands it starts, where it may not be installed; ours
+    # draw into files
+    os.environ.pop("MPLBACKEND", None)
     try:
         changes, rest = overrides(sys.argv[1:] if argv is None else argv)
         args = build_parser().parse_args(rest)

@@ -53,6 +53,8 @@ class OnTerminal(logging.Formatter):
 
 def print_result(text: str) -> None:
     """Print on standard output; what its reader does not wait for, as `head`, is lost quietly."""
+    code = sys.stdout.encoding or "utf-8"
+    text = text.encode(code, "backslashreplace").decode(code)  # names that it cannot print
     try:
         print(text, flush=True)
     except BrokenPipeError:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import math
+import numbers
 import typing
 from typing import Any
 
@@ -76,10 +78,15 @@ def convert(value: Any, kind: Any, name: str) -> Any:
     if origin is tuple:
         item = typing.get_args(kind)[0]
         if isinstance(value, str) or not hasattr(value, "__iter__"):
-            raise InputError(f"{name} = {value!r}: expected a list such as [1, 2]")
+            allowed = typing.get_args(item) if typing.get_origin(item) is typing.Literal else (1, 2)
+            example = json.dumps(allowed[:2])
+            raise InputError(f"{name} = {value!r}: expected a list such as {example}")
         return tuple(convert(v, item, f"{name}[{i}]") for i, v in enumerate(value))
-    if kind is float and type(value) is int:
-        value = float(value)
+    if kind in (int, float) and not isinstance(value, bool):  # NumPy's numbers are these, too
+        if kind is float and isinstance(value, numbers.Real):
+            value = float(value)
+        elif isinstance(value, numbers.Integral):
+            value = int(value)
     if type(value) is not kind:
         noun = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}[kind]
         raise InputError(f"{name} = {value!r}: expected {noun}")

@@ -118,8 +118,23 @@ class OnCores:
 
             self._maps = PaperMaps(graph, papers[0], pyramid=papers[1])
         self._head = Head.of(graph, self._ends, self._maps.known)
-        self._memory: list[Any] = [self._maps.memory() for _ in range(max(1, threads))]
+        self._make_room(max(1, threads))
+
+    def _make_room(self, threads: int) -> None:
+        """Make what threads compute in."""
+        self._memory: list[Any] = [self._maps.memory() for _ in range(threads)]
         self._one_at_a_time = Lock()  # calls in other threads would meet in that memory
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs of it: the weights, and how many threads there are."""
+        weights = {k: v for k, v in vars(self).items() if k not in ("_memory", "_one_at_a_time")}
+        return {**weights, "threads": len(self._memory)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the weights, and make room of its own."""
+        threads = state.pop("threads")
+        vars(self).update(state)
+        self._make_room(threads)
 
     def __call__(self, tiles: Array, batch: int = PART) -> Array:
         """The first output for tiles (n, side, side): float32 (n, ...); `batch` says nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,12 +47,12 @@ class Card:
     threshold: float
     pixel_scale: float
     noise_rms: float
-    trained_on: tuple[str, ...]
+    trained_on: tuple[str, ...] = field(repr=False)
     seed: int
     completeness: float | None = None
     purity: float | None = None
-    calibration: Calibration = Calibration()
-    readings: Readings | None = None
+    calibration: Calibration = field(default=Calibration(), repr=False)
+    readings: Readings | None = field(default=None, repr=False)
 
 
 def at(card: Card, point: Point, source: Path) -> Card:

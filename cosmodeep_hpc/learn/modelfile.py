@@ -6,7 +6,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ class TrainedModel:
 
     path: Path
     card: Card
-    network: Network
+    network: Network = field(repr=False)
 
 
 def save(path: Path, net: Any, about: Card) -> None:

@@ -45,6 +45,11 @@ def image_of(
         if about is not None or unit is not None:
             raise TypeError(f"{image}: a file has header and unit of its own; expected it alone")
         return Path(image)
+    if about is None and not _is_array(image):
+        raise TypeError(
+            f"{type(image).__name__}: expected the path of a FITS file, or an array and its header "
+            "(of an astropy HDU: hdu.data, hdu.header)"
+        )
     if not isinstance(about, fits.Header | WCS):
         raise TypeError(
             f"an array, and {type(about).__name__} after it; expected a FITS header, or an astropy "
@@ -53,6 +58,13 @@ def image_of(
     if hdu is not None:
         raise TypeError(f"hdu = {hdu!r}: an array has none; expected it with a file alone")
     return ImageArray.of(image, about, unit, name)
+
+
+def _is_array(image: Any) -> bool:
+    """Whether it is meant as one, right or not: no HDU, image of ours, or list of paths."""
+    if isinstance(image, list | tuple):
+        return bool(image) and isinstance(image[0], list | tuple | int | float | np.ndarray)
+    return isinstance(image, np.ndarray)
 
 
 def beam_of(beam: Any) -> Beam | None:
@@ -129,6 +141,11 @@ def config_of(
         config = Config()
     elif isinstance(config, str | Path):
         config = configuration.load(Path(config))
+    elif not isinstance(config, Config | Mapping):
+        raise InputError(
+            f"config = {config!r}: expected a Config, a TOML file, or a dictionary such as "
+            "{'classify': {'stride': 20}}"
+        )
     elif not isinstance(config, Config):
         config = configuration.from_dict(config, "config")
     changes = {name: value for name, value in options.items() if name in OPTIONS}

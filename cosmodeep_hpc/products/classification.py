@@ -15,6 +15,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import make_folder
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.products import catalogue, picture, provenance, quicklook, writing
@@ -104,8 +105,14 @@ class Classification:
 
         Returns:
             the axes.
+
+        Raises:
+            InputError: there is no such plane.
         """
-        shown = self._swept.planes[plane]
+        planes = self._swept.planes
+        if not 0 <= plane < len(planes):
+            raise InputError(f"plane {plane}: expected one of 0 to {len(planes) - 1}")
+        shown = planes[plane]
         if ax is None:
             from matplotlib import pyplot
 
@@ -145,6 +152,8 @@ class Classification:
                 image cannot be read again.
         """
         found, config = self._findings, self._findings.config
+        if isinstance(products, str):
+            raise InputError(f'products = "{products}": expected a list of names: ["{products}"]')
         if products is not None:
             writing.refuse_unknown(products, refine=found.refine)
             changes: dict[str, Any] = {"products": tuple(products)}

@@ -134,6 +134,14 @@ class Scratch:
         self._end = weakref.finalize(self, shutil.rmtree, made, ignore_errors=True)
         return Path(made)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Scratch:
+        """Be the folder of a copy, too: it then goes with the last of both."""
+        return self
+
+    def __reduce__(self) -> tuple[type[Scratch], tuple[()]]:
+        """Stay with this process: a result sent to another has what was measured in memory."""
+        return Scratch, ()
+
     def remove(self) -> None:
         """Remove it, where it was made."""
         if self._end is not None:

@@ -35,6 +35,10 @@ class Findings:
     refine: bool = False
     measures: Refined | None = field(default=None, repr=False)
 
+    def __getstate__(self) -> dict[str, object]:
+        """What another process needs: the function that paints is made there again."""
+        return {name: value for name, value in vars(self).items() if name != "of_tiles"}
+
     @cached_property
     def cube(self) -> Cube:
         """The axes of its file."""

@@ -63,8 +63,10 @@ class ProductFolder:
         """
         products = {name: image for image in images for name in product_names(image)}
         names: dict[str, Path] = {}
+        with naming(self.path, "make"):  # where the folder we are in was removed
+            here = self.path.resolve()
         for image in images:
-            if image.parent.resolve() == self.path.resolve() and image.name in products:
+            if image.name in products and image.parent.resolve() == here:
                 raise InputError(
                     f"{image}: a product of {products[image.name]} would be written over it; give "
                     "another folder"

@@ -21,6 +21,7 @@ TOLERANCE = 1.25
 """Noise within this factor of the training's is left as it is."""
 TO_SIGMA = np.float32(1.4826)  # from the median absolute deviation of a Gaussian
 APART = 1.5  # beams between the pixels of a difference, at least: their noise hardly correlates
+ROUNDING = np.float32(1e-6)  # of a level: what float32 and sums over it leave of a constant
 STRUCTURE = 1.1  # noise that is this much lower in differences has emission in it
 
 
@@ -109,9 +110,14 @@ def _with_data(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _sigmas(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The robust noise of samples (cells, lines, columns): float32 (cells,); NaN: too few."""
+    """The robust noise of samples (cells, lines, columns): float32 (cells,); NaN: too few.
+
+    A constant but for rounding, as padding that was regridded, has none: 0.
+    """
     flat = samples.reshape(len(samples), -1)
-    return TO_SIGMA * _medians(np.abs(flat - _medians(flat)[:, None]))
+    level = _medians(flat)
+    sigma = TO_SIGMA * _medians(np.abs(flat - level[:, None]))
+    return np.where(sigma <= ROUNDING * np.abs(level), np.float32(0), sigma)
 
 
 def _quiet(

@@ -141,6 +141,7 @@ def _check(config: Config, request: Request) -> Path:
     else:
         path = modelfile.find(modelfile.shipped(DEFAULT_MODEL) if model is None else model)
         card = modelfile.read_card(path, config.classify.point, config.rule)
+    _refuse_other_rule(path, card, config)
     size = card.preprocessing.tile_size
     if config.classify.stride and size % config.classify.stride:
         raise InputError(
@@ -148,6 +149,17 @@ def _check(config: Config, request: Request) -> Path:
             f"{size} pixels"
         )
     return path
+
+
+def _refuse_other_rule(path: Path, card: Card, config: Config) -> None:
+    """Raise an InputError where a model of one rule is asked for another: it would not matter."""
+    for name, asked in zip(("f_th", "n_pix"), config.rule, strict=True):
+        known = getattr(card, name)
+        if asked is not None and not math.isclose(asked, known):
+            raise InputError(
+                f"{path}: does not read label.{name} = {asked:g}; it knows {known:g} alone: leave "
+                "it out, or take a model of many rules (counts, robust)"
+            )
 
 
 def _card(model: TrainedModel, config: Config) -> Card:

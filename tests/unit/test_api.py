@@ -264,6 +264,9 @@ def test_an_array_that_cannot_be_swept_is_refused_in_one_line(array, change, sai
 def test_what_is_no_image_is_a_type_error(pixels, image, model):
     with pytest.raises(TypeError, match="an array, and NoneType after it; expected a FITS header"):
         cd.classify(pixels, model=model)
+    for other in (fits.PrimaryHDU(pixels), [image, image], None):
+        with pytest.raises(TypeError, match=r"expected the path of a FITS file, or an array and"):
+            cd.classify(other, model=model)
     with pytest.raises(TypeError, match="a file has header and unit of its own"):
         cd.classify(image, header(SHAPE), model=model)
     with pytest.raises(cd.InputError, match=r"absent\.fits: cannot read it"):

@@ -1,8 +1,10 @@
 """Calls of `cosmodeep_hpc.classify` do not touch each other, nor the process that they run in."""
 
+import copy
 import gc
 import gzip
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from astropy.io import fits
 from fields import header, two_sources, write
@@ -123,6 +126,50 @@ def test_signals_do_what_they_did_during_a_call_and_after_one_that_fails(image, 
         cd.classify(image, model=model, planes=3)
     assert [signal.getsignal(number) for number in signal.valid_signals()] == before
     assert threading.active_count() == threads
+
+
+def test_a_result_may_be_sent_to_another_process_and_copied(image, model, tmp_path):
+    """As a pool of processes gives it back; a packed file's pixels stay with the first process."""
+    packed = tmp_path / "field.fits.gz"
+    packed.write_bytes(gzip.compress(image.read_bytes()))
+    found = cd.classify(packed, model=model, refine=True)
+    assert (found.mask == 1).any()  # what was painted is there already
+    sent, copied = pickle.loads(pickle.dumps(found)), copy.deepcopy(found)
+    whole = found.write(tmp_path / "found")
+    del found
+    gc.collect()
+    same(sent, copied)
+    for name, path in copied.write(tmp_path / "copied").items():
+        assert path.read_bytes() == whole[name].read_bytes(), name
+    there = sent.write(tmp_path / "sent", ["mask", "islands"])
+    assert there["mask"].read_bytes() == whole["mask"].read_bytes()
+    del copied
+    gc.collect()
+    with pytest.raises(cd.InputError, match=r"field\.fits\.gz: rows 0 to \d+ cannot be read"):
+        sent.write(tmp_path / "sent", ["pixels"])
+
+
+@pytest.mark.parametrize("name", ["robust", "paper-npix40"])
+def test_a_model_may_be_sent_to_another_process(name):
+    tiles = np.random.default_rng(1).normal(0, 1, (3, 80, 80)).astype(np.float32)
+    model = cd.load_model(name)
+    tiles = tiles[:, : model.network.side, : model.network.side]
+    sent = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(sent.network(tiles, 3), model.network(tiles, 3))
+    assert sent.card == model.card
+
+
+@pytest.mark.parametrize("name", ["field.fits", "field.fits.gz", "field.fits.fz"])
+def test_an_open_image_may_be_sent_to_another_process(name, image, pixels, tmp_path):
+    path = tmp_path / name
+    if name.endswith("fz"):
+        packed = fits.CompImageHDU(pixels, fits.getheader(image))
+        fits.HDUList([fits.PrimaryHDU(), packed]).writeto(path)
+    else:
+        path.write_bytes((gzip.compress if name.endswith("gz") else bytes)(image.read_bytes()))
+    opened = cd.open_image(path)
+    expected = opened.pixels()  # it has been read from
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(opened)).pixels(), expected)
 
 
 def test_a_packed_file_is_unpacked_beside_nothing_and_goes_with_the_result(

@@ -107,6 +107,20 @@ def test_the_command_has_the_same_choice(image, tmp_path, capsys):
     assert "classify.products[0] = 'mok': expected one of" in capsys.readouterr().err
 
 
+def test_one_word_is_no_list_of_products(found, image, model, tmp_path):
+    with pytest.raises(cd.InputError, match=r'products = "mask": expected a list of names'):
+        found.write(tmp_path, "mask")
+    with pytest.raises(cd.InputError, match=r"expected a list such as \[\"probability\", "):
+        cd.classify(image, model=model, products="mask")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_open_or_loaded_is_told_in_a_few_words(image):
+    """A notebook shows them whole: neither a header nor the images of a training."""
+    assert len(repr(cd.load_model("robust"))) < 800
+    assert "NAXIS1" not in repr(cd.open_image(image))
+
+
 def test_a_product_that_is_not_made_is_refused_with_what_there_is(found, image, model, tmp_path):
     with pytest.raises(InputError, match=r"no 'masks' \(did you mean 'mask'\?\); expected some of"):
         found.write(tmp_path / "out", ["masks"])
@@ -232,5 +246,5 @@ def test_planes_are_drawn_one_by_one(model):
     found = cd.classify(pixels, about, model=model)
     assert len(found.plot(plane=0).collections) == 0
     assert len(found.plot(plane=1).collections) == 1
-    with pytest.raises(IndexError):
+    with pytest.raises(cd.InputError, match="plane 2: expected one of 0 to 1"):
         found.plot(plane=2)

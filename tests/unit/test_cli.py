@@ -11,9 +11,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from fields import write, write_pairs
+from fields import two_sources, write, write_pairs
 from grids import cube
-from launch import environment
+from launch import environment, unlaunched
 
 from cosmodeep_hpc import cli, config
 from cosmodeep_hpc.cli import main, overrides
@@ -293,6 +293,21 @@ def test_a_folder_that_may_not_be_looked_into(tmp_path, capfd, monkeypatch):
         assert main(words) == 2
     line = f"cosmodeep: {theirs / 'index.json'}: Permission denied; ask its owner"
     assert capfd.readouterr().err.startswith(line)
+
+
+def test_a_notebooks_way_of_drawing_is_not_the_commands(tmp_path):
+    """`!cosmodeep classify` in a notebook, whose backend is not installed beside the command."""
+    image = write(tmp_path / "field.fits", two_sources((120, 240)))
+    words = ["classify", str(image), "--out", str(tmp_path / "out"), "--model", "paper-npix40"]
+    job = subprocess.run(
+        [sys.executable, "-m", "cosmodeep_hpc", *words],
+        env=unlaunched() | {"MPLBACKEND": "one_of_another_environment"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert job.returncode == 0, job.stderr
+    assert (tmp_path / "out" / "field.png").exists()
 
 
 LIGHT = """

@@ -80,6 +80,15 @@ def test_too_few_pixels_tell_nothing(with_data, measured):
     assert np.isfinite(measure(pixels, 16).sigma[0, 0]) == measured
 
 
+def test_a_constant_but_for_rounding_has_no_noise():
+    """Padding that was regridded: taken for noise, it would be blown up to that of the training."""
+    pixels = gaussian((200, 400), 1e-6)
+    pixels[:, :200] = np.float32(3.2e-7) * (1 + np.float32(1e-7) * gaussian((200, 200)))
+    mesh = measure(pixels, 200)
+    assert mesh.sigma[0, 0] == mesh.quiet[0, 0] == 0
+    assert smoothed(mesh.sigma)[0, 0] == smoothed(mesh.sigma)[0, 1] == mesh.sigma[0, 1]
+
+
 def test_one_loud_cell_is_smoothed_away_and_gaps_take_their_neighbours():
     sigma = np.ones((5, 6), dtype=np.float32)
     sigma[2, 2] = 40  # a source fills the cell

@@ -115,6 +115,18 @@ def test_a_library_says_nothing_by_itself():
     assert (job.returncode, job.stdout, job.stderr) == (0, "", "")
 
 
+def test_a_name_that_the_terminal_cannot_print_is_no_fault():
+    program = "from cosmodeep_hpc.messages import print_result; print_result('f\\xe9ld \\udcff')"
+    for code, said in (("ascii", b"f\\xe9ld \\udcff\n"), ("utf-8", b"f\xc3\xa9ld \\udcff\n")):
+        ended = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**unlaunched(), "PYTHONIOENCODING": f"{code}:strict"},
+            capture_output=True,
+            check=True,
+        )
+        assert ended.stdout == said
+
+
 def test_a_reader_that_has_left_is_no_fault():
     """As of `cosmodeep config | head`."""
     words = f"{sys.executable} -m cosmodeep_hpc config | head -n 1 && exit ${{PIPESTATUS[0]}}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from cosmodeep_hpc.errors import InputError
@@ -16,6 +17,7 @@ class Toy(Section):
     on: bool = option(False, "a switch")
     word: Literal["red", "green"] = option("red", "a word")
     values: tuple[float, ...] = option((1.0,), "values", above=0)
+    words: tuple[Literal["red", "green"], ...] = option(("red",), "words")
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,7 @@ class Toy(Section):
         {"word": "green"},
         {"values": [1, 2.5]},
         {"values": []},
+        {"count": np.int64(3), "share": np.float32(0.5)},  # NumPy's numbers are numbers
     ],
 )
 def test_allowed(values):
@@ -53,6 +56,8 @@ def test_allowed(values):
         ({"word": "gren"}, "expected one of 'red', 'green' (did you mean 'green'?)"),
         ({"word": ["red"]}, "expected one of 'red', 'green'"),
         ({"values": 1.0}, "toy.values = 1.0: expected a list such as [1, 2]"),
+        ({"words": "red"}, 'toy.words = \'red\': expected a list such as ["red", "green"]'),
+        ({"count": np.float64(2.0)}, "toy.count = np.float64(2.0): expected a whole number"),
         ({"values": "1"}, "toy.values = '1': expected a list such as [1, 2]"),
         ({"values": [1.0, -1.0]}, "toy.values = -1.0: expected a value of more than 0"),
         ({"values": [1.0, "x"]}, "toy.values[1] = 'x': expected a number"),

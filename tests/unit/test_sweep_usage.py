@@ -12,7 +12,7 @@ from models import brightest_pixel_model
 from sweeping import sweep_with
 
 from cosmodeep_hpc.commandline import build_parser
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config import Config, from_dict
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.products import summary
 from cosmodeep_hpc.products.folder import ProductFolder, classify_into
@@ -93,6 +93,25 @@ def test_a_table_that_no_sweep_has_left_is_not_written_over(image, tmp_path):
         folder = ProductFolder(tmp_path, Config(), restart=restart)
         assert [outcome.state for outcome in classify_into(folder, *usual)] == [state]
         assert own.read_text().startswith("image,state,")
+
+
+def test_another_rule_than_that_of_the_model_is_refused(image, tmp_path):
+    """A network of one rule would give the same for all."""
+    world, file = alone(), Request(model="paper-npix40")
+    for words, said in (({"n_pix": 9}, "n_pix = 9; it knows 40"), ({"f_th": 1e-8}, "f_th = 1e-08")):
+        with pytest.raises(InputError, match=rf"paper-npix40\.keras: does not read label\.{said}"):
+            SweepPlan.of([image], from_dict({"label": words}, "test"), file, world)
+    config = from_dict({"label": {"n_pix": 40, "f_th": 1e-7}}, "test")
+    assert SweepPlan.of([image], config, file, world).card.n_pix == 40
+
+
+def test_a_folder_in_a_place_that_was_removed_is_told(image, tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(InputError, match="^products: cannot make it: No such file"):
+        ProductFolder(Path("products"), Config()).prepare([image])
 
 
 @pytest.mark.timeout(30)

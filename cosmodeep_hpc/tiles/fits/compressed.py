@@ -47,9 +47,22 @@ class CompressedPixels:
         self.axes = axes
         self.celestial = celestial
         self.scaling = scaling
+        self._close()
+
+    def _close(self) -> None:
+        """Have nothing read."""
         self._lock = Lock()
         self._hdu: Any = None
         self._band: tuple[tuple[int, ...], NDArray[Any]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs to open the file again."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open nothing yet."""
+        vars(self).update(state)
+        self._close()
 
     def read(
         self, plane: tuple[int, ...], rows: range, columns: range, factor: float

@@ -41,7 +41,7 @@ class Image:
     """
 
     path: Path
-    header: fits.Header
+    header: fits.Header = field(repr=False)
     shape: tuple[int, int]
     wcs: WCS
     beam: Beam | None

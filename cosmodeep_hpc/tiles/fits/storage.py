@@ -61,8 +61,21 @@ class PackedFile:
         self.path = path
         self.size: int | None = None
         self.data_end: int | None = None
+        self._close()
+
+    def _close(self) -> None:
+        """Have nothing read."""
         self._stream: Any = None
         self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs to open the file again."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open nothing yet."""
+        vars(self).update(state)
+        self._close()
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """As of `Storage`; threads wait for each other."""

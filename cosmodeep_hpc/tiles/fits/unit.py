@@ -14,7 +14,9 @@ from cosmodeep_hpc.sky.beam import Beam
 from cosmodeep_hpc.tiles.fits.quiet import quiet
 
 SURFACE_BRIGHTNESS = u.Jy / u.arcsec**2
-_EXPECTED = "expected Jy/beam or Jy/arcsec2 (set BUNIT in the header)"
+_EXPECTED = (
+    "expected Jy/beam or Jy/arcsec2 (set BUNIT in the header; in Python unit=, beside a WCS)"
+)
 
 _WORDS = {
     "jy": "Jy",
