@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import zipfile
 import zlib
 from collections import Counter
@@ -20,11 +21,15 @@ import numpy as np
 from cosmodeep_hpc.engine.graph import Array, Graph, Layer, Shape, UnknownLayer, shape_of
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+LARGEST = 2**30
+"""Bytes of a member that is read: some hundred times those of our networks."""
 DAMAGES = (
-    *(zipfile.BadZipFile, zlib.error, OSError, RuntimeError),  # of the archive and of HDF5
-    *(KeyError, ValueError, TypeError, IndexError, AttributeError),  # of what is described
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
+    RuntimeError,  # of a method that is not known, of a password, of HDF5, of endless nesting
 )
-"""What reading a damaged file may raise."""
+"""What reading a member of a damaged archive may raise."""
+MISFITS = (KeyError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError)
+"""What a description may raise that is not one of Keras."""
 
 
 class Damaged(Exception):
@@ -40,15 +45,31 @@ def read(path: Path) -> Graph:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            described = json.loads(archive.read(CONFIG))
-            content = archive.read(WEIGHTS)
+            described = json.loads(member(archive, CONFIG))
+            content = member(archive, WEIGHTS)
         with h5py.File(io.BytesIO(content), "r") as weights:
             return _graph(described["config"], weights)
     except (Damaged, UnknownLayer):
         raise
-    except DAMAGES as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise Damaged(reason) from error
+    except (*DAMAGES, *MISFITS) as error:
+        raise Damaged(reason(error)) from error
+
+
+def member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Read a member of an archive.
+
+    Raises:
+        KeyError: there is none. `DAMAGES`: it cannot be read, or is too large.
+    """
+    size = archive.getinfo(name).file_size
+    if size > LARGEST:  # zeros by the gigabyte take few bytes of an archive
+        raise zipfile.BadZipFile(f"{name} of {size} bytes; expected at most {LARGEST}")
+    return archive.read(name)
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error says, in one line; its kind, where that is nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _graph(described: dict[str, Any], weights: h5py.File) -> Graph:
@@ -134,4 +155,6 @@ def _weights(
         has = ", ".join(str(each.shape) for each in found)
         raise Damaged(f"weights {has} of {said!r} in place of {shapes} of layer {name!r}")
     arrays = [np.ascontiguousarray(each[()], dtype=np.float32) for each in found]
+    if not all(np.isfinite(each).all() for each in arrays):
+        raise Damaged(f"weights of layer {name!r} that are not finite")
     return tuple(arrays) if bias else (*arrays, np.zeros(kernel[-1], dtype=np.float32))

@@ -75,8 +75,13 @@ def sigmoid(values: Array) -> Array:
 
 
 def softmax(values: Array) -> Array:
-    """e^x over the sum of them along the last axis, float32 (n, k); NaN makes its row NaN."""
-    found = _in_vectors(_exponentials, values - values.max(axis=-1, keepdims=True))
+    """Return e^x over the sum of them along the last axis, float32 (n, k).
+
+    NaN, and infinity, make their row NaN.
+    """
+    with np.errstate(invalid="ignore"):  # infinity less infinity is NaN
+        below = values - values.max(axis=-1, keepdims=True)
+    found = _in_vectors(_exponentials, below)
     total = found[..., 0].copy()
     for k in range(1, found.shape[-1]):  # in this order, whatever the processor
         total += found[..., k]

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numba
 import numpy as np
 
 from cosmodeep_hpc.engine import archive, bykeras, paper
@@ -51,10 +52,15 @@ def load(path: Path, threads: int) -> Network:
         threads: that may compute at once.
 
     Raises:
-        InputError: a damaged file, or layers that the engine does not compute.
+        InputError: a damaged file, layers that the engine does not compute, or no compiler.
     """
     if chosen_engine() == "keras":
         return bykeras.load(path)
+    if numba.config.DISABLE_JIT:
+        raise InputError(
+            "NUMBA_DISABLE_JIT is set; expected it unset, since the engine's loops run compiled "
+            f"alone: unset it, or set {ENGINE}=keras, where TensorFlow or JAX is installed"
+        )
     with _naming(path):
         return OnCores(archive.read(path), threads)
 

@@ -5,9 +5,6 @@ processor's registers a function written with `Code` says so. Decorated with `op
 called from compiled loops as any other function: it gets arrays as the place of their first
 number, whole numbers and float32; it returns nothing.
 
-numba keeps what it compiled until the file of the loop itself changes: after a change of this file
-remove `__pycache__` beside those that use it.
-
 Products and sums are joined in one instruction where the processor has it. A number of a vector
 never meets another one of it, so that results have the same bits whatever the width of vectors.
 """

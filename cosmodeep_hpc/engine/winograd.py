@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.engine.simd import LANES, Code, Index, Place, Vector, operation, zeros
 
 Array = NDArray[np.float32]
@@ -42,16 +43,28 @@ def _at_points() -> NDArray[np.float64]:
 KERNEL_AT_POINTS = np.kron(_at_points(), _at_points())
 
 
-def transformed(kernel: Array, wide: int | None = None) -> Array:
-    """A kernel float32 (3, 3, c, f) at the points: float32 (36, c, f).
-
-    `wide` is the number of features that there is room for, more than f of them zeros.
-    """
+def transformed(kernel: Array) -> Array:
+    """Return a kernel float32 (3, 3, c, f) at the points: float32 (36, c, f)."""
     _, _, maps, features = kernel.shape
-    weights = zeros((POINTS**2, maps, wide or features))
-    values = KERNEL_AT_POINTS @ kernel.reshape(9, -1).astype(np.float64)
-    weights[..., :features] = values.reshape(-1, maps, features)
+    weights = zeros((POINTS**2, maps, features))
+    taps = kernel.reshape(9, -1).astype(np.float64)
+    _weighted(KERNEL_AT_POINTS, taps, weights.reshape(POINTS**2, -1))
     return weights
+
+
+@compiled
+def _weighted(shares, taps, found) -> None:  # type: ignore[no-untyped-def]
+    """Sum taps (9, k), each times its share (p, 9), one after the other: fills (p, k).
+
+    A BLAS would add them in another order on another processor.
+    """
+    total = np.empty(taps.shape[1])
+    for p in range(len(shares)):
+        total[:] = 0
+        for tap in range(len(taps)):
+            for k in range(len(total)):
+                total[k] += shares[p, tap] * taps[tap, k]
+        found[p] = total
 
 
 def _to_points(code: Code, d: list[Vector]) -> list[Vector]:

@@ -113,4 +113,5 @@ def from_dict(content: Any, source: Path) -> Card:
             content["readings"] = Readings.from_dict(content["readings"])
         return Card(**{**content, "trained_on": tuple(content["trained_on"])})
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{source}: damaged model card ({error})") from error
+        why = " ".join(str(error).split())  # names of a file's own may hold line breaks
+        raise InputError(f"{source}: damaged model card ({why})") from error

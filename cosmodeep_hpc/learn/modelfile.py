@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from cosmodeep_hpc import runtime
 from cosmodeep_hpc.engine import backend, network
+from cosmodeep_hpc.engine.archive import DAMAGES, member, reason
 from cosmodeep_hpc.engine.network import Network
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.files import replacing
@@ -176,11 +176,10 @@ def _refuse_foreign_parts(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             others = sorted(set(archive.namelist()) - MEMBERS)
-            config = json.loads(archive.read("config.json"))
+            config = json.loads(member(archive, "config.json"))
         asked = list(_parts(config))
-    except (KeyError, ValueError, RecursionError, zipfile.BadZipFile, zlib.error, OSError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise InputError(f"{path}: damaged description of the network ({reason})") from error
+    except (KeyError, ValueError, *DAMAGES) as error:
+        raise InputError(f"{path}: damaged description of the network ({reason(error)})") from error
     foreign = [f"{module}.{kind}" for module, kind in asked if kind not in PARTS.get(module, ())]
     if foreign or others:
         found = foreign[0] if foreign else f"a file {others[0]!r}"
@@ -214,15 +213,15 @@ def read_card(path: Path, point: Point = "accuracy", rule: Rule = (None, None)) 
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            content = json.loads(archive.read(CARD))
+            content = json.loads(member(archive, CARD))
     except KeyError as error:
         raise InputError(
             f"{path}: a Keras model, but not one of `cosmodeep train`: it does not say how its "
             f"tiles were preprocessed (no {CARD} in the archive)"
         ) from error
-    except (zipfile.BadZipFile, zlib.error, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: not a .keras file, or not a whole one ({reason})") from error
+    except DAMAGES as error:
+        why = getattr(error, "strerror", None) or reason(error)
+        raise InputError(f"{path}: not a .keras file, or not a whole one ({why})") from error
     except ValueError as error:
-        raise InputError(f"{path}: damaged model card ({error})") from error
+        raise InputError(f"{path}: damaged model card ({reason(error)})") from error
     return card.at(card.read_by(card.from_dict(content, path), rule, path), point, path)

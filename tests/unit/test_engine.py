@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from launch import environment
 
-from cosmodeep_hpc.engine import archive, network
+from cosmodeep_hpc.engine import archive, elementwise, network, winograd
 from cosmodeep_hpc.engine.network import OnCores
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import countsnetwork
@@ -216,6 +216,12 @@ def test_neither_tensorflow_nor_keras_is_imported(path, tmp_path):
 # --- what cannot be computed, or is damaged ---
 
 
+def test_without_a_compiler_one_line_says_so(path, monkeypatch):
+    monkeypatch.setattr("numba.config.DISABLE_JIT", True)
+    with pytest.raises(InputError, match="NUMBA_DISABLE_JIT is set.*unset it, or set COSMODEEP_EN"):
+        network.load(path, 1)
+
+
 @pytest.mark.parametrize(
     "make, said",
     [
@@ -299,3 +305,21 @@ def test_weights_that_are_not_those_of_the_description_are_refused(path, tmp_pat
         network.load(bad, 1)
     text = str(caught.value)
     assert text.startswith(f"{bad}: its network cannot be read (") and said in text
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_sum_that_overflows_is_said_without_a_word_beside():
+    """By a softmax; the rows beside it have theirs."""
+    rows = np.array([[np.inf, 0], [0, 0], [np.nan, 1]], dtype=np.float32)
+    np.testing.assert_array_equal(elementwise.softmax(rows)[1], [0.5, 0.5])
+    assert np.isnan(elementwise.softmax(rows)[[0, 2]]).all()
+
+
+def test_a_kernel_at_the_points_has_the_same_bits_alone_and_among_others():
+    kernel = random_tiles(3, 48 * 65).transpose(1, 2, 0).reshape(3, 3, 48, 65)
+    whole = winograd.transformed(kernel)
+    for maps, features in ((slice(0, 1), slice(0, 65)), (slice(0, 48), slice(64, 65))):
+        alone = winograd.transformed(kernel[:, :, maps, features])
+        np.testing.assert_array_equal(alone, whole[:, maps, features])
+    exact = np.einsum("pt,tk->pk", winograd.KERNEL_AT_POINTS, kernel.reshape(9, -1).astype("d"))
+    np.testing.assert_allclose(whole.reshape(36, -1), exact, rtol=1e-7, atol=1e-12)

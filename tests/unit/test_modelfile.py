@@ -1,11 +1,13 @@
 """A model file says how its tiles were made; any other file is refused in one line."""
 
+import io
 import json
 import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from models import CARD, weights_of, write_untrained
@@ -181,6 +183,63 @@ def flipped(tmp_path, path):
     return tmp_path / "a.keras"
 
 
+def marked(tmp_path, path, places):
+    """The card's entry in the archive's list, and its header, with a byte of each changed.
+
+    Args:
+        places: of the byte in the entry and in the header, and its new value.
+    """
+    with zipfile.ZipFile(path) as archive:
+        header = archive.getinfo(modelfile.CARD).header_offset
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(modelfile.CARD.encode()) - 46  # the list of the members comes last
+    in_list, in_header, value = places
+    content[entry + in_list] = content[header + in_header] = value
+    (tmp_path / "a.keras").write_bytes(content)
+    return tmp_path / "a.keras"
+
+
+def with_password(tmp_path, path):
+    return marked(tmp_path, path, (8, 6, 1))
+
+
+def of_unknown_method(tmp_path, path):
+    return marked(tmp_path, path, (10, 8, 98))
+
+
+def ending_early(tmp_path, path):
+    """The card is said to have 16 MB, more than follow in the file."""
+    longer = marked(tmp_path, path, (23, 21, 1))
+    return marked(tmp_path, longer, (27, 25, 1))
+
+
+def unfolding(tmp_path, path):
+    """A card of few bytes that unfolds to more than any machine should read for it."""
+    bad = copy(path, tmp_path / "a.keras", cosmodeep=None)
+    with (
+        zipfile.ZipFile(bad, "a", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(modelfile.CARD, "w", force_zip64=True) as card,
+    ):
+        for _ in range(1025):
+            card.write(bytes(2**20))
+    return bad
+
+
+def named_in_two_lines(tmp_path, path):
+    with zipfile.ZipFile(path) as archive:
+        card = archive.read(modelfile.CARD).decode()
+    return copy(path, tmp_path / "a.keras", cosmodeep=card.replace("scale", "a\\nb").encode())
+
+
+def not_a_number(tmp_path, path):
+    """A weight of a training that diverged."""
+    with zipfile.ZipFile(path) as archive:
+        content = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(content, "r+") as weights:
+        weights["layers/dense/vars/0"][3, 5] = np.nan
+    return copy(path, tmp_path / "a.keras", model=content.getvalue())
+
+
 @pytest.mark.parametrize(
     "make, line",
     [
@@ -199,6 +258,12 @@ def flipped(tmp_path, path):
         (later_format, "model format 4; expected 3"),
         (truncated, "not a .keras file"),
         (flipped, "its network cannot be read ("),
+        (with_password, "not a .keras file, or not a whole one ("),
+        (of_unknown_method, "not a .keras file, or not a whole one ("),
+        (ending_early, "not a .keras file, or not a whole one ("),
+        (unfolding, "bytes; expected at most"),
+        (named_in_two_lines, "damaged model card ("),
+        (not_a_number, "weights of layer 'hidden' that are not finite"),
     ],
 )
 def test_not_a_model_of_ours(tmp_path, path, make, line):
