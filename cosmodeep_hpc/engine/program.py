@@ -97,7 +97,7 @@ def compiled(graph: Graph, ends: Sequence[str]) -> Program:
     Raises:
         UnknownLayer: a layer that is not known in this place.
     """
-    build = _Build(graph)
+    build = _Build(graph, frozenset(ends))
     for layer in graph.needed(ends):
         build.add(layer)
     for end in ends:
@@ -116,6 +116,7 @@ class _Build:
     """A program in the making."""
 
     graph: Graph
+    ends: frozenset[str]
     found: dict[str, PlacedMaps] = field(default_factory=dict)
     steps: list[dict[StepField, int]] = field(default_factory=list)
     weights: list[Array] = field(default_factory=list)
@@ -202,7 +203,7 @@ class _Build:
             and layer.settings["padding"] == "same"
             and layer.activation == "relu"
             and [user.kind for user in users] == ["AveragePooling2D"]
-            and layer.name not in self.graph.outputs
+            and layer.name not in self.ends
             and layer.shape[0] % 2 == layer.shape[1] % 2 == 0
         )
 
@@ -268,7 +269,7 @@ class _Build:
         top = left = 0
         while True:
             users = self.graph.users(layer.name)
-            if len(users) != 1 or layer.name in self.graph.outputs:
+            if len(users) != 1 or layer.name in self.ends:
                 return layer, top, left, False
             (user,) = users
             relu = user.kind == "Activation" and user.activation == "relu"

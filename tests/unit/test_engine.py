@@ -150,6 +150,21 @@ def test_a_counts_network_is_that_of_keras(tmp_path, size, margin, depth, thresh
     np.testing.assert_allclose(found, expected, rtol=0, atol=5e-6)
 
 
+def test_a_sum_that_is_asked_for_is_given_as_it_is(tmp_path):
+    """Though what cuts it and its ReLU would be done with it in one pass, were it not."""
+    import keras
+
+    model = build(24, "c16 half keep half c16l double add cut relu c16")
+    (total,) = (layer for layer in model.layers if isinstance(layer, keras.layers.Add))
+    tiles = random_tiles(24, 3)
+    expected = np.asarray(keras.Model(model.input, total.output)(tiles[..., np.newaxis]))
+    graph = archive.read(saved(model, tmp_path))
+    found = OnCores(graph, 1, [total.name, *graph.outputs]).outputs(tiles)
+    assert (expected < 0).any()
+    np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_array_equal(found[1], OnCores(graph, 1).outputs(tiles)[0])
+
+
 @pytest.fixture(scope="module")
 def path(tf, tmp_path_factory):
     return saved(counts(), tmp_path_factory.mktemp("counts"))
