@@ -76,7 +76,7 @@ class KeptCode(FunctionCache):
 
     @property
     def cache_path(self) -> str:
-        """The folder; empty where there is none."""
+        """Return the folder; empty where there is none."""
         return str(self._folder or "")
 
     def flush(self) -> None:
@@ -122,7 +122,7 @@ class KeptCode(FunctionCache):
             _not_kept(f"{path.parent}: {error.strerror}")
 
     def _path(self, sig: Any, codegen: Any) -> Path:
-        """The file of a signature, by what it is made of and what it runs on."""
+        """Return the file of a signature, by what it is made of and what it runs on."""
         assert self._folder is not None
         sources = sources_digest(self._py_func.__code__.co_filename)
         made_for = repr((sig, codegen.magic_tuple(), *self._index_key(sig, codegen)[2]))
@@ -130,7 +130,7 @@ class KeptCode(FunctionCache):
         return self._folder / f"{self._impl.filename_base}.{sources[:SHORT]}.{key[:SHORT]}.code"
 
     def _outdated(self, path: Path) -> Iterator[Path]:
-        """What is kept of the function by other sources."""
+        """Find what is kept of the function by other sources."""
         current = path.name.rsplit(".", 2)[0]
         for other in path.parent.glob(f"{self._impl.filename_base}.*.code"):
             if other.name.rsplit(".", 2)[0] != current:
@@ -167,7 +167,7 @@ def _say_once(line: str) -> None:
 
 @cache
 def sources_digest(file: str) -> str:
-    """Digest of a source file, of all of the package that it imports, and of the compilers."""
+    """Return the digest of a source file, of all of the package that it imports, and of numba."""
     digest = hashlib.sha256()
     digest.update(repr((numba.__version__, llvmlite.__version__, sys.version_info[:2])).encode())
     for path in sorted(_sources(Path(file))):
@@ -176,7 +176,7 @@ def sources_digest(file: str) -> str:
 
 
 def _sources(file: Path) -> set[Path]:
-    """A source file of the package and those that it imports, directly or not."""
+    """Find a source file of the package and those that it imports, directly or not."""
     root = Path(__file__).parent.parent
     found: set[Path] = set()
     waiting = [file]

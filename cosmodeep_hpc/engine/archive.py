@@ -90,20 +90,20 @@ def _graph(described: dict[str, Any], weights: h5py.File) -> Graph:
 
 
 def _names(ends: list[Any]) -> list[str]:
-    """Names of layers, of one `[name, 0, 0]` or a list of them."""
+    """Return names of layers, from one `[name, 0, 0]` or a list of them."""
     pairs = [ends] if isinstance(ends[0], str) else ends
     return [str(pair[0]) for pair in pairs]
 
 
 def _group(kind: str, of_class: Counter[str]) -> str:
-    """The name under which Keras writes the weights of the next layer of a class."""
+    """Return the name under which Keras writes the weights of the next layer of a class."""
     name, number = kind.lower(), of_class[kind]
     of_class[kind] += 1
     return f"{name}_{number}" if number else name
 
 
 def _inputs(described: dict[str, Any]) -> list[str]:
-    """Names of the layers that a layer is given."""
+    """Return the names of the layers that a layer is given."""
     nodes = described["inbound_nodes"]
     if len(nodes) > 1:
         raise UnknownLayer(f"layer {described['name']!r}, which is used {len(nodes)} times")
@@ -139,7 +139,7 @@ def _layer(described: dict[str, Any], layers: dict[str, Layer], weights: h5py.Fi
 def _weights(
     file: h5py.File, group: str, name: str, kernel: Shape, *, bias: bool
 ) -> tuple[Array, ...]:
-    """Kernel and bias of a layer; zeros for a bias that it has not.
+    """Read kernel and bias of a layer; zeros for a bias that it has not.
 
     Raises:
         Damaged: not those of the layer's description.

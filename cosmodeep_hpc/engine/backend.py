@@ -16,7 +16,7 @@ BACKENDS = ("tensorflow", "jax")
 
 
 def chosen_engine() -> str:
-    """The engine that the environment asks for: `cores`, which is the default, or `keras`.
+    """Return the engine that the environment asks for: `cores` (the default) or `keras`.
 
     Raises:
         InputError: another one.
@@ -28,7 +28,7 @@ def chosen_engine() -> str:
 
 
 def chosen_backend() -> str:
-    """The Keras backend that `KERAS_BACKEND` names: `tensorflow`, which is the default, or `jax`.
+    """Return the backend that `KERAS_BACKEND` names: `tensorflow` (the default) or `jax`.
 
     Raises:
         InputError: another one, or one that is not installed.
@@ -49,7 +49,7 @@ def chosen_backend() -> str:
 
 
 def described() -> str:
-    """What computes, in words that differ where its last bits may."""
+    """Say what computes, in words that differ where its last bits may."""
     engine = chosen_engine()
     return f"{engine} {chosen_backend()}" if engine == "keras" else engine
 

@@ -65,7 +65,7 @@ class ByKeras:
             self._first = jax.jit(jax.default_matmul_precision("float32")(first))
 
     def __call__(self, tiles: Array, batch: int) -> Array:
-        """The first output for tiles (n, side, side), `batch` at a time: float32 (n, ...)."""
+        """Return the first output for tiles (n, side, side), `batch` at once: float32 (n, ...)."""
         return in_parts(self._first, np.ascontiguousarray(tiles, dtype=np.float32), batch)
 
 

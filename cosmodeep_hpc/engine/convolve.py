@@ -43,6 +43,7 @@ OF_ONE, OF_TWO, OF_THREE = (1, 2, 3) if WIDE else (2, 2, 2)
 SPARE = 16
 """Rows that a product may compute beyond the last."""
 SQUARE = POINTS * POINTS
+"""Points of a patch."""
 
 
 _one = product(ONE, OF_ONE, ROW, ROW)
@@ -57,7 +58,7 @@ _add_three = product(THREE, OF_THREE, ROW, ROW, adding=True)
 def multiply(  # type: ignore[no-untyped-def]
     rows, at, count, matrix, of, inputs, outputs, found, to, adding
 ) -> None:
-    """`count` rows of numbers times a matrix, and up to `SPARE` rows more.
+    """Multiply `count` rows of numbers, and up to `SPARE` rows more, by a matrix.
 
     Args:
         rows, at: float32, rows of `ROW` numbers from a place on, `inputs` of them multiplied.
@@ -95,7 +96,7 @@ def multiply(  # type: ignore[no-untyped-def]
 
 @compiled
 def rows_of_block(total, outputs):  # type: ignore[no-untyped-def]
-    """Rows of the blocks in which `total` rows are multiplied: alike, and whole registers."""
+    """Choose the rows of the blocks that multiply `total` rows: alike, whole registers."""
     at_once = THREE if outputs >= ROW else TWO if outputs > MAPS else ONE
     blocks = -(-total // ROWS)
     return -(-total // (blocks * at_once)) * at_once
@@ -106,7 +107,7 @@ def _averaged(
     code: Code, arena: Place, pixel: Index, line: Index, weights: Place, kernel: Index,
     maps: Index, bias: Index, to: Index,
 ) -> None:  # fmt: skip
-    """One window of the first layer, `LANES` of its maps: the mean of its four pixels' ReLU."""
+    """Compute a window of the first layer, `LANES` maps: the mean of its four pixels' ReLU."""
     taps = [code.load(weights + (kernel + maps * tap)) for tap in range(TAPS)]
     sums = [code.load(weights + bias)] * CORNERS
     for seen, corner, tap in window_pixels(code, arena + pixel, line):
@@ -117,7 +118,7 @@ def _averaged(
 
 @compiled
 def first_layer(step, arena, weights, count) -> None:  # type: ignore[no-untyped-def]
-    """A convolution of 3 x 3 of single maps, its ReLU, and the means of that over 2 x 2 pixels."""
+    """Convolve single maps with 3 x 3, and average their ReLU over 2 x 2 pixels."""
     maps, line, width = step[TO_MAPS], step[FROM_LINE], step[WIDTH]
     kernel, bias = step[WEIGHTS], step[BIAS]
     for tile in range(count):
@@ -133,7 +134,7 @@ def first_layer(step, arena, weights, count) -> None:  # type: ignore[no-untyped
 
 
 def _gatherer(relu: bool) -> Any:
-    """An operation: the pixels of a patch, with their bias, and ReLU or not."""
+    """Make an operation that leaves the pixels of a patch, with bias, and ReLU or not."""
 
     def write(
         code: Code, products: Place, at: Index, step: Index, weights: Place, bias: Index,
@@ -153,7 +154,7 @@ _gather, _gather_positive = _gatherer(False), _gatherer(True)
 
 @compiled
 def following(tile, y, x, height, width):  # type: ignore[no-untyped-def]
-    """The place behind another one in tiles of `height` x `width`."""
+    """Return the place behind another one in tiles of `height` x `width`."""
     x += 1
     if x == width:
         x, y = 0, y + 1
@@ -164,7 +165,7 @@ def following(tile, y, x, height, width):  # type: ignore[no-untyped-def]
 
 @compiled
 def conv3(step, arena, weights, values, products, count) -> None:  # type: ignore[no-untyped-def]
-    """A convolution of 3 x 3, with bias and ReLU or not, in blocks of patches.
+    """Convolve maps with 3 x 3, with bias, and ReLU or not, in blocks of patches.
 
     Args:
         values, products: memory for blocks of `ROWS` and `SPARE` patches at the points: of what is
@@ -196,7 +197,7 @@ def conv3(step, arena, weights, values, products, count) -> None:  # type: ignor
 def _to_points(  # type: ignore[no-untyped-def]
     step, arena, values, start, count, down, across, point
 ) -> None:
-    """Patches from `start` on to their values at the points, `point` numbers apart."""
+    """Take patches from `start` on to their values at the points, `point` numbers apart."""
     line, inputs = step[FROM_LINE], step[FROM_MAPS]
     tile, i, j = start // (down * across), start // across % down, start % across
     for patch in range(count):
@@ -212,7 +213,7 @@ def _to_points(  # type: ignore[no-untyped-def]
 def _from_points(  # type: ignore[no-untyped-def]
     step, arena, weights, products, start, count, down, across, point, g, wide
 ) -> None:
-    """Products at the points to patches of the maps from `g` on, `wide` of them."""
+    """Take products at the points to patches of the maps from `g` on, `wide` of them."""
     line, outputs, relu, bias = step[TO_LINE], step[TO_MAPS], step[RELU], step[BIAS] + g
     tile, i, j = start // (down * across), start // across % down, start % across
     for patch in range(count):
@@ -230,7 +231,7 @@ def _from_points(  # type: ignore[no-untyped-def]
 
 @compiled
 def clear_beyond(step, arena, count) -> None:  # type: ignore[no-untyped-def]
-    """Zeros where whole patches reached beyond the maps."""
+    """Clear what whole patches left beyond the maps."""
     height, width, maps = step[HEIGHT], step[WIDTH], step[TO_MAPS]
     down, across = -(-height // STEP) * STEP, -(-width // STEP) * STEP
     for tile in range(count):
@@ -242,7 +243,7 @@ def clear_beyond(step, arena, count) -> None:  # type: ignore[no-untyped-def]
 
 @compiled
 def conv1(step, arena, weights, values, products, count) -> None:  # type: ignore[no-untyped-def]
-    """A convolution of 1 x 1, with bias and ReLU or not, in blocks of pixels."""
+    """Convolve maps with 1 x 1, with bias, and ReLU or not, in blocks of pixels."""
     inputs, outputs = step[FROM_MAPS], step[TO_MAPS]
     total = count * step[HEIGHT] * step[WIDTH]
     rows = rows_of_block(total, outputs)
@@ -263,7 +264,7 @@ def conv1(step, arena, weights, values, products, count) -> None:  # type: ignor
 
 @compiled
 def _to_rows(step, arena, values, start, count, deep) -> None:  # type: ignore[no-untyped-def]
-    """Pixels from `start` on to rows; maps beyond `ROW` to others, `deep` numbers apart."""
+    """Copy pixels from `start` on to rows; maps beyond `ROW` to others, `deep` numbers apart."""
     height, width, inputs = step[HEIGHT], step[WIDTH], step[FROM_MAPS]
     tile, y, x = start // (height * width), start // width % height, start % width
     for pixel in range(count):
@@ -277,7 +278,7 @@ def _to_rows(step, arena, values, start, count, deep) -> None:  # type: ignore[n
 def _from_rows(  # type: ignore[no-untyped-def]
     step, arena, weights, products, start, count, g, wide
 ) -> None:
-    """Rows to the maps of pixels from `g` on, `wide` of them."""
+    """Leave rows in the maps of pixels from `g` on, `wide` of them."""
     height, width, outputs = step[HEIGHT], step[WIDTH], step[TO_MAPS]
     relu, bias = step[RELU], step[BIAS] + g
     tile, y, x = start // (height * width), start // width % height, start % width
@@ -292,7 +293,7 @@ def _from_rows(  # type: ignore[no-untyped-def]
 
 
 def _copier(relu: bool) -> Any:
-    """An operation: numbers and a bias, with ReLU or not."""
+    """Make an operation that leaves numbers with their bias, and ReLU or not."""
 
     def write(
         code: Code, rows: Place, at: Index, weights: Place, bias: Index, arena: Place, to: Index
@@ -308,5 +309,5 @@ _leave, _leave_positive = _copier(False), _copier(True)
 
 @operation
 def copy(code: Code, one: Place, at: Index, other: Place, to: Index) -> None:
-    """`LANES` numbers from one place to another."""
+    """Copy `LANES` numbers from one place to another."""
     code.store(code.load(one + at), other + to)

@@ -36,7 +36,7 @@ class Head:
 
     @classmethod
     def of(cls, graph: Graph, ends: Sequence[str], known: Sequence[str]) -> Head:
-        """The layers that lead from what is known, by name, to `ends`.
+        """Find the layers that lead from what is known, by name, to `ends`.
 
         Raises:
             UnknownLayer: a layer that is not known in this place.
@@ -110,7 +110,7 @@ ACTIVATED: dict[str, Callable[[Array], Array]] = {
 
 
 def in_rows(kernel: Array) -> Array:
-    """A kernel (k, f) as `product` takes it: float32 (f / 48, k / 48, 48, 48) within zeros."""
+    """Lay a kernel (k, f) as `product` takes it: float32 (f / 48, k / 48, 48, 48) within zeros."""
     inputs, outputs = (-(-side // ROW) for side in kernel.shape)
     found = zeros((outputs, inputs, ROW, ROW))
     whole = np.zeros((inputs * ROW, outputs * ROW), dtype=np.float32)
@@ -120,7 +120,7 @@ def in_rows(kernel: Array) -> Array:
 
 
 def product(rows: Array, matrix: Array, outputs: int) -> Array:
-    """Rows float32 (n, k) times a matrix of `in_rows`: float32 (n, outputs).
+    """Multiply rows float32 (n, k) by a matrix of `in_rows`: float32 (n, outputs).
 
     A row's result has the same bits whatever the others, on any processor.
     """

@@ -30,7 +30,7 @@ ROUNDING = 1.5 * 2**23  # a float32 as large has no digits behind the point
 
 
 def _exponential(code: Code, x: Vector) -> Vector:
-    """e^x to 1e-7 of it, x cut to what a float32 can say; NaN stays NaN."""
+    """Write e^x, to 1e-7 of it, x cut to what a float32 can say; NaN stays NaN."""
     lowest, highest, rounding = (code.number(v) for v in (LOWEST, HIGHEST, ROUNDING))
     y = code.where(x > lowest, x, lowest)
     y = code.where(highest > y, y, highest)
@@ -58,7 +58,7 @@ def _to_exponential(code: Code, values: Place, at: Index) -> None:
 
 @compiled
 def logistic(values, start, stop) -> None:  # type: ignore[no-untyped-def]
-    """1 / (1 + e^-x) of the numbers `start` to `stop`, in place; whole vectors of them."""
+    """Compute 1 / (1 + e^-x) of the numbers `start` to `stop` in place; whole vectors of them."""
     for k in range(start, stop, LANES):
         _logistic(values, k)
 
@@ -70,7 +70,7 @@ def _exponentials(values, start, stop) -> None:  # type: ignore[no-untyped-def]
 
 
 def sigmoid(values: Array) -> Array:
-    """1 / (1 + e^-x), float32 of the same shape; NaN stays NaN."""
+    """Return 1 / (1 + e^-x), float32 of the same shape; NaN stays NaN."""
     return _in_vectors(logistic, values)
 
 
@@ -89,7 +89,7 @@ def softmax(values: Array) -> Array:
 
 
 def _in_vectors(compute: Callable[[Array, int, int], None], values: Array) -> Array:
-    """What a loop over whole vectors makes of numbers, which are filled up for it."""
+    """Return what a loop over whole vectors makes of numbers, which are filled up for it."""
     whole = zeros((-(-values.size // LANES) * LANES,))
     whole[: values.size] = values.reshape(-1)
     compute(whole, 0, whole.size)
@@ -97,7 +97,7 @@ def _in_vectors(compute: Callable[[Array, int, int], None], values: Array) -> Ar
 
 
 def log(values: Array) -> Array:
-    """The natural logarithm, float32 of the same shape; NaN of what is no normal number above 0."""
+    """Return the natural logarithm, float32 of that shape; NaN of what is no normal number > 0."""
     found = np.array(values, dtype=np.float32, order="C")
     _logarithms(found.reshape(-1))
     return found

@@ -68,7 +68,7 @@ class Graph:
         return self.layers[self.input].shape[0]
 
     def needed(self, ends: Iterable[str]) -> list[Layer]:
-        """The layers that lead to `ends`, each after those that it is given."""
+        """Return the layers that lead to `ends`, each after those that it is given."""
         wanted = set(ends)
         for layer in reversed(self.layers.values()):
             if layer.name in wanted:
@@ -76,12 +76,12 @@ class Graph:
         return [layer for layer in self.layers.values() if layer.name in wanted]
 
     def users(self, name: str) -> list[Layer]:
-        """The layers that are given the output of another."""
+        """Return the layers that are given the output of another."""
         return [layer for layer in self.layers.values() if name in layer.inputs]
 
 
 def shape_of(kind: str, name: str, settings: dict[str, Any], given: Sequence[Shape]) -> Shape:
-    """The shape of a layer's output.
+    """Return the shape of a layer's output.
 
     Args:
         kind, settings: as Keras names and describes the layer. given: shapes of its inputs.

@@ -55,7 +55,7 @@ from cosmodeep_hpc.engine.step import (
 def _mean_of_four(
     code: Code, arena: Place, at: Index, line: Index, pixel: Index, to: Index
 ) -> None:
-    """The mean of 2 x 2 pixels."""
+    """Average 2 x 2 pixels."""
     a, b, c, d = (
         code.load(arena + (at + line * y + pixel * x)) for y in range(2) for x in range(2)
     )
@@ -63,7 +63,7 @@ def _mean_of_four(
 
 
 def _adder(relu: bool) -> Any:
-    """An operation: the sum of two pixels' maps, with ReLU or not."""
+    """Make an operation that adds two pixels' maps, with ReLU or not."""
 
     def write(code: Code, arena: Place, at: Index, other: Index, to: Index) -> None:
         total = code.load(arena + at) + code.load(arena + other)
@@ -77,13 +77,13 @@ _add, _add_positive = _adder(False), _adder(True)
 
 @operation
 def _times(code: Code, arena: Place, at: Index, other: Index, to: Index) -> None:
-    """The product of two pixels' maps."""
+    """Multiply two pixels' maps."""
     code.store(code.load(arena + at) * code.load(arena + other), arena + to)
 
 
 @operation
 def _positive(code: Code, arena: Place, at: Index, to: Index) -> None:
-    """The ReLU of a pixel's maps."""
+    """Take the ReLU of a pixel's maps."""
     code.store(code.positive(code.load(arena + at)), arena + to)
 
 
@@ -135,7 +135,7 @@ def take_tiles(step, arena, tiles, first, count) -> None:  # type: ignore[no-unt
 
 @compiled
 def mean(step, arena, count) -> None:  # type: ignore[no-untyped-def]
-    """The means over 2 x 2 pixels."""
+    """Average maps over 2 x 2 pixels."""
     line, maps = step[FROM_LINE], step[TO_MAPS]
     for tile in range(count):
         for y in range(step[HEIGHT]):
@@ -148,7 +148,7 @@ def mean(step, arena, count) -> None:  # type: ignore[no-untyped-def]
 
 @compiled
 def add(step, arena, count) -> None:  # type: ignore[no-untyped-def]
-    """The sum of two maps, or one alone, doubled and cut before, with ReLU or not."""
+    """Add two maps, or copy one, doubled and cut before, with ReLU or not."""
     maps, single, relu = step[TO_MAPS], step[OTHER] < 0, step[RELU]
     width, left, right = step[WIDTH], step[FROM_X], step[OTHER_X]
     halved, other_halved = step[FROM_HALVED], step[OTHER_HALVED]
@@ -177,7 +177,7 @@ def add(step, arena, count) -> None:  # type: ignore[no-untyped-def]
 
 @compiled
 def multiply_maps(step, arena, count) -> None:  # type: ignore[no-untyped-def]
-    """The product of two maps, number by number."""
+    """Multiply two maps, number by number."""
     numbers = step[WIDTH] * step[TO_MAPS]
     for tile in range(count):
         for y in range(step[HEIGHT]):
@@ -190,7 +190,7 @@ def multiply_maps(step, arena, count) -> None:  # type: ignore[no-untyped-def]
 
 @compiled
 def sigmoid(step, arena, count) -> None:  # type: ignore[no-untyped-def]
-    """1 / (1 + e^-x) of each number of maps."""
+    """Compute 1 / (1 + e^-x) of each number of maps."""
     numbers = step[WIDTH] * step[TO_MAPS]
     for tile in range(count):
         for y in range(step[HEIGHT]):
@@ -203,7 +203,7 @@ def sigmoid(step, arena, count) -> None:  # type: ignore[no-untyped-def]
 
 @compiled
 def whole(step, arena, sums, first, count) -> None:  # type: ignore[no-untyped-def]
-    """The mean, or the maximum, of all pixels of each map, into `sums` (n * numbers of a tile).
+    """Take the mean, or the maximum, of all pixels of each map into `sums` (n * numbers of a tile).
 
     Args:
         step: its COUNT is the numbers of a tile in `sums`, its COLUMN the first of these.

@@ -42,12 +42,12 @@ class Maps:
         self.known = (*self._program.sums, *self._program.maps)
 
     def memory(self) -> ThreadMemory:
-        """What a thread works in."""
+        """Make what a thread works in."""
         made = self._program
         return ThreadMemory(*(zeros((size,)) for size in (made.arena, made.values, made.products)))
 
     def __call__(self, tiles: Array, memory: ThreadMemory) -> dict[str, Array]:
-        """The outputs of the layers `known` for tiles (n, side, side): float32 (n, ...)."""
+        """Return the outputs of the layers `known` for tiles (n, side, side): float32 (n, ...)."""
         made, count = self._program, len(tiles)
         sums = np.empty(count * made.n_sums, dtype=np.float32)
         maps = np.empty((count, made.n_maps), dtype=np.float32)
@@ -66,7 +66,7 @@ class Maps:
 
 
 def last_maps(graph: Graph, ends: Sequence[str]) -> list[str]:
-    """The layers at which a network leaves its maps, on the way to `ends`.
+    """Find the layers at which a network leaves its maps, on the way to `ends`.
 
     Those that take whole maps together, and maps that are wanted themselves or that a layer
     behind them sees pixel by pixel.

@@ -38,7 +38,7 @@ class Network(Protocol):
     shape: Shape
 
     def __call__(self, tiles: Array, batch: int) -> Array:
-        """The first output for tiles (n, side, side): float32 (n, ...).
+        """Return the first output for tiles (n, side, side): float32 (n, ...).
 
         Args:
             batch: tiles at a time, where that matters: on GPUs.
@@ -132,7 +132,7 @@ class OnCores:
         self._one_at_a_time = Lock()  # calls in other threads would meet in that memory
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs of it: the weights, and how many threads there are."""
+        """Return what another process needs: the weights, and how many threads there are."""
         weights = {k: v for k, v in vars(self).items() if k not in ("_memory", "_one_at_a_time")}
         return {**weights, "threads": len(self._memory)}
 
@@ -143,11 +143,11 @@ class OnCores:
         self._make_room(threads)
 
     def __call__(self, tiles: Array, batch: int = PART) -> Array:
-        """The first output for tiles (n, side, side): float32 (n, ...); `batch` says nothing."""
+        """Return the first output for tiles (n, side, side): float32 (n, ...), whatever `batch`."""
         return self.outputs(tiles)[0]
 
     def outputs(self, tiles: Array) -> list[Array]:
-        """Each output for tiles (n, side, side): float32 (n, ...)."""
+        """Return each output for tiles (n, side, side): float32 (n, ...)."""
         tiles = np.ascontiguousarray(tiles, dtype=np.float32)
         found = [np.empty((len(tiles), *shape), dtype=np.float32) for shape in self._shapes]
 

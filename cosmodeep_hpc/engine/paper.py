@@ -9,7 +9,7 @@ FIRST, SECOND = 32, 64
 
 
 def end_of_maps(graph: Graph) -> tuple[str, bool] | None:
-    """The layer that `papermaps` computes of a network, and whether by the pyramid of maxima.
+    """Find the layer that `papermaps` computes of a network, and whether by the pyramid of maxima.
 
     None of a network with other maps.
     """
@@ -33,7 +33,7 @@ def end_of_maps(graph: Graph) -> tuple[str, bool] | None:
 
 
 def _end(graph: Graph, second: Layer) -> tuple[str, bool] | None:
-    """As `end_of_maps`, of what follows the second convolution."""
+    """Find the same in what follows the second convolution."""
     side = second.shape[0]
     flat = _only(graph, second, "MaxPooling2D")
     if flat is not None:
@@ -54,7 +54,7 @@ def _end(graph: Graph, second: Layer) -> tuple[str, bool] | None:
 
 
 def _only(graph: Graph, layer: Layer, kind: str) -> Layer | None:
-    """The one layer that sees another, if it is of a kind."""
+    """Return the one layer that sees another, if it is of a kind."""
     users = graph.users(layer.name)
     return users[0] if [user.kind for user in users] == [kind] else None
 

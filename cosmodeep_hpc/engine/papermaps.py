@@ -28,11 +28,11 @@ class PaperMaps:
         self._bias, self._pyramid, self._side = second.weights[1], pyramid, graph.side
 
     def memory(self) -> Convolutions:
-        """What a thread works in."""
+        """Make what a thread works in."""
         return Convolutions(self._side, pyramid=self._pyramid, threads=1)
 
     def __call__(self, tiles: Array, memory: Convolutions) -> dict[str, Array]:
-        """The features of tiles (n, size, size): float32 (n, k)."""
+        """Return the features of tiles (n, size, size): float32 (n, k)."""
         maxima = zeros((len(tiles), *memory.shape))
         memory.maxima(tiles, self._weights, maxima)
         bins = maxima.reshape(len(tiles), -1, SECOND)

@@ -92,7 +92,7 @@ class Program:
 
 
 def compiled(graph: Graph, ends: Sequence[str]) -> Program:
-    """The program that leads from tiles to the maps, or numbers of whole maps, of `ends`.
+    """Compile the program that leads from tiles to the maps, or numbers of whole maps, of `ends`.
 
     Raises:
         UnknownLayer: a layer that is not known in this place.
@@ -107,7 +107,7 @@ def compiled(graph: Graph, ends: Sequence[str]) -> Program:
 
 
 def padded(maps: int) -> int:
-    """Maps filled up to a multiple of `MAPS`."""
+    """Return the number of maps, filled up to a multiple of `MAPS`."""
     return -(-maps // MAPS) * MAPS
 
 
@@ -162,7 +162,7 @@ class _Build:
         self.n_maps += height * width * count
 
     def program(self) -> Program:
-        """What was written."""
+        """Return what was written."""
         table = np.zeros((len(self.steps), len(StepField)), dtype=np.int64)
         for row, step in zip(table, self.steps, strict=True):
             for place, number in step.items():
@@ -188,7 +188,7 @@ class _Build:
     # --- layers ---
 
     def _tiles(self, layer: Layer) -> None:
-        """The tiles, as single maps where the first convolution takes these, else as `MAPS`."""
+        """Write the tiles: single maps where the first convolution takes these, else `MAPS`."""
         single = all(self._is_first(user) for user in self.graph.users(layer.name))
         maps = self._room(layer, 1 if single else MAPS)
         self.found[layer.name] = maps
@@ -245,7 +245,7 @@ class _Build:
         self.n_sums += given.count
 
     def _pairs(self, layer: Layer) -> None:
-        """The sum, or the product, of two or more maps, two at a time."""
+        """Write the sum, or the product, of two or more maps, two at a time."""
         first, *others = layer.inputs
         maps, end, relu = self.found[first], layer, False
         if layer.kind == "Add":
@@ -260,7 +260,7 @@ class _Build:
             maps = self.found[end.name]
 
     def _followers(self, layer: Layer) -> tuple[Layer, int, int, bool]:
-        """What can be done with a sum in one pass: cuts, and the ReLU behind them.
+        """Find what can be done with a sum in one pass: cuts, and the ReLU behind them.
 
         Returns:
             the last of these layers, the first row and column that it leaves, and whether it is
@@ -298,7 +298,7 @@ class _Build:
     # --- what they are made of ---
 
     def _plain(self, name: str) -> PlacedMaps:
-        """A layer's maps as they lie in the arena, copied where they are doubled or cut."""
+        """Return a layer's maps as they lie in the arena; copy what is doubled or cut."""
         given = self.found[name]
         if not given.is_plain:
             self._step(StepKind.SUM, self.graph.layers[name], given)
@@ -338,7 +338,7 @@ class _Build:
         self.steps.append(step | {StepField[name]: int(number) for name, number in numbers.items()})
 
     def _room(self, layer: Layer, count: int) -> PlacedMaps:
-        """Room for maps in the arena, with the zeros around them."""
+        """Make room for maps in the arena, with the zeros around them."""
         height, width, _ = layer.shape
         line = _side(width) * count
         tile = _side(height) * line
@@ -347,7 +347,7 @@ class _Build:
         return maps
 
     def _weigh(self, weights: Array) -> int:
-        """Where weights begin, which are laid behind those before."""
+        """Lay weights behind those before; return where they begin."""
         start = self.n_weights
         self.weights.append(weights)
         self.n_weights += weights.size
@@ -355,19 +355,19 @@ class _Build:
 
 
 def _cut(maps: PlacedMaps, top: int, left: int) -> PlacedMaps:
-    """Maps without the first rows and columns, and as many of the last ones as a layer says."""
+    """Return maps without the first rows and columns, and the last ones that a layer cuts."""
     return replace(maps, y=maps.y + top, x=maps.x + left, is_cut=True)
 
 
 def _numbers(name: str, maps: PlacedMaps) -> dict[StepField, int]:
-    """Where maps are found, as numbers of a step."""
+    """Return where maps are found, as numbers of a step."""
     numbers = {"": maps.place, "_TILE": maps.tile, "_LINE": maps.line}
     numbers |= {"_HALVED": maps.halved, "_Y": maps.y, "_X": maps.x}
     return {StepField[name + ending]: number for ending, number in numbers.items()}
 
 
 def _side(pixels: int) -> int:
-    """Pixels of a side with what convolutions see, and patches fill, around it.
+    """Return the pixels of a side with what convolutions see, and patches fill, around it.
 
     One before, and behind as far as the last patch of a convolution reaches: of one that sees
     zeros around the maps, and of one that does not.
@@ -378,14 +378,14 @@ def _side(pixels: int) -> int:
 
 
 def _filled(weights: Array, shape: tuple[int, ...]) -> Array:
-    """Weights within zeros of a larger shape."""
+    """Return weights within zeros of a larger shape."""
     found = np.zeros(shape, dtype=np.float32)
     found[tuple(slice(side) for side in weights.shape)] = weights
     return found
 
 
 def in_columns(matrices: Array) -> Array:
-    """Matrices (n, c, f) in stripes of `ROW` columns, zeros behind the last: (f / 48, n, c, 48)."""
+    """Lay matrices (n, c, f) in stripes of `ROW` columns within zeros: (f / 48, n, c, 48)."""
     number, inputs, outputs = matrices.shape
     stripes = -(-outputs // ROW)
     whole = _filled(matrices, (number, inputs, stripes * ROW))
