@@ -18,7 +18,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -27,6 +27,8 @@ import numba
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.runtime import rtsys
+
+from cosmodeep_hpc.warningfilters import ONE_AT_A_TIME
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,7 +51,19 @@ def compiled(function: F) -> F:
     dispatcher = njit(nogil=True)(function)
     # what `njit(cache=True)` does, with a cache of our own
     dispatcher._cache = KeptCode(function)
+    dispatcher.compile = _one_at_a_time(dispatcher.compile)
     return cast(F, dispatcher)
+
+
+def _one_at_a_time(compile_for: Callable[..., Any]) -> Callable[..., Any]:
+    """Let threads wait for each other: numba sets filters of warnings while it compiles."""
+
+    @wraps(compile_for)
+    def locked(*signature: Any) -> Any:
+        with ONE_AT_A_TIME:
+            return compile_for(*signature)
+
+    return locked
 
 
 class KeptCode(FunctionCache):

@@ -143,7 +143,8 @@ def _halved(settings: dict[str, Any], given: Sequence[Shape]) -> Shape | None:
 
 def _largest(settings: dict[str, Any], given: Sequence[Shape]) -> Shape | None:
     bins, steps = settings["pool_size"], settings["strides"]
-    if not (_is_map(given[0]) and bins == steps and settings["padding"] == "same"):
+    same = bins == steps and settings["padding"] == "same" and _has(settings, LAST)
+    if not (_is_map(given[0]) and same):
         return None
     height, width, maps = given[0]
     return -(-height // bins[0]), -(-width // bins[1]), maps

@@ -124,23 +124,17 @@ class OnCores:
 
             self._maps = PaperMaps(graph, papers[0], pyramid=papers[1])
         self._head = Head.of(graph, self._ends, self._maps.known)
-        self._make_room(max(1, threads))
-
-    def _make_room(self, threads: int) -> None:
-        """Make what threads compute in."""
-        self._memory: list[Any] = [self._maps.memory() for _ in range(threads)]
+        self._threads = max(1, threads)
+        self._memory: list[Any] = []  # of each thread, made by the first call
         self._one_at_a_time = Lock()  # calls in other threads would meet in that memory
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process needs: the weights, and how many threads there are."""
-        weights = {k: v for k, v in vars(self).items() if k not in ("_memory", "_one_at_a_time")}
-        return {**weights, "threads": len(self._memory)}
+        """Return what another process needs: all but memory and lock."""
+        return {**vars(self), "_memory": [], "_one_at_a_time": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the weights, and make room of its own."""
-        threads = state.pop("threads")
-        vars(self).update(state)
-        self._make_room(threads)
+        """Take it, with a lock of its own."""
+        vars(self).update(state, _one_at_a_time=Lock())
 
     def __call__(self, tiles: Array, batch: int = PART) -> Array:
         """Return the first output for tiles (n, side, side): float32 (n, ...), whatever `batch`."""
@@ -159,10 +153,12 @@ class OnCores:
                 for whole, end in zip(found, self._ends, strict=True):
                     whole[part] = layers[end]
 
-        threads = min(len(self._memory), max(1, len(tiles)))
+        threads = min(self._threads, max(1, len(tiles)))
         ends = [len(tiles) * k // threads for k in range(threads + 1)]
         parts = [range(ends[k], ends[k + 1]) for k in range(threads)]
         with self._one_at_a_time:
+            while len(self._memory) < threads:
+                self._memory.append(self._maps.memory())
             if threads == 1:
                 work(self._memory[0], parts[0])
             else:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import RLock
 
 import numpy as np
 from astropy.utils.exceptions import AstropyWarning
 
-_ONE_AT_A_TIME = RLock()
-"""Filters of warnings belong to the process: two threads that set and reset them in turn would
-leave it with those of one of them."""
+from cosmodeep_hpc.warningfilters import ONE_AT_A_TIME
 
 
 @contextmanager
@@ -21,6 +18,6 @@ def quiet(category: type[Warning] = AstropyWarning) -> Iterator[None]:
 
     The caller's filters are as they were at the end; threads wait for each other.
     """
-    with _ONE_AT_A_TIME, warnings.catch_warnings(), np.errstate(all="ignore"):
+    with ONE_AT_A_TIME, warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", category)
         yield
