@@ -59,12 +59,12 @@ CONF
 
 # The packages are made for /usr: lay them as NVIDIA's own toolkit lies, and tell nvcc so.
 get_toolkit() { # get_toolkit FOLDER
-    local work=$FOLDER/debs usr=$FOLDER/debs/root/usr deb tool=$1
+    local work=$FOLDER/debs usr=$FOLDER/debs/unpacked/usr deb tool=$1
     rm -rf "$work" "$tool.part"
-    mkdir -p "$work/root" "$tool.part"/{bin,nvvm}
+    mkdir -p "$work/unpacked" "$tool.part"/{bin,nvvm}
     own_apt update
     (cd "$work" && own_apt download "${PACKAGES[@]}")
-    for deb in "$work"/*.deb; do dpkg -x "$deb" "$work/root"; done
+    for deb in "$work"/*.deb; do dpkg -x "$deb" "$work/unpacked"; done
     mv "$usr"/bin/* "$usr"/lib/nvidia-cuda-toolkit/bin/{cicc,crt} "$tool.part/bin"
     mv "$usr/lib/nvidia-cuda-toolkit/bin/nvcc" "$tool.part/bin/nvcc" # in place of a script for /usr
     mv "$usr/lib/nvidia-cuda-toolkit/libdevice" "$tool.part/nvvm"
