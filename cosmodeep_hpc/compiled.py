@@ -41,6 +41,7 @@ DIGEST = hashlib.sha256().digest_size
 SHORT = 16
 """Digits of a digest in a file's name."""
 _said = threading.Event()
+_said_compiling = threading.Event()
 
 
 def compiled(function: F) -> F:
@@ -110,6 +111,7 @@ class KeptCode(FunctionCache):
         try:
             content = path.read_bytes()
         except FileNotFoundError:
+            _say_compiling()
             return None
         except OSError as error:
             _not_kept(f"{path}: {error.strerror}")
@@ -177,6 +179,13 @@ def _say_once(line: str) -> None:
     if not _said.is_set():
         _said.set()
         log.warning("%s", line)
+
+
+def _say_compiling() -> None:
+    """Say once a process why the first result takes longer than the next."""
+    if not _said_compiling.is_set():
+        _said_compiling.set()
+        log.info("compiling loops for this processor, once: up to 20 s; they are kept")
 
 
 @cache

@@ -17,6 +17,7 @@ from astropy.wcs import WCS
 from cosmodeep_hpc import config as configuration
 from cosmodeep_hpc.config import Config
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.options import nearest
 from cosmodeep_hpc.sections.survey import Classify
 from cosmodeep_hpc.sky.beam import Beam
@@ -106,9 +107,61 @@ def rms_of(rms: Any) -> float | Source | None:
         return Path(rms)
     if np.ndim(rms) > 0:
         return ImageArray.of(rms, None, name="rms")
-    if hasattr(rms, "unit") or not isinstance(rms, int | float | np.number | np.ndarray):
-        raise InputError(f"rms = {rms!r}: expected a number in the image's unit, or a map of it")
-    return float(rms)
+    if hasattr(rms, "unit"):
+        raise InputError(
+            f"rms = {rms!r}: expected a plain number in the image's unit (quantity.value), or a map"
+        )
+    return number_of("rms", rms, "a number in the image's unit, or a map of it")
+
+
+def threshold_of(threshold: Any) -> float | None:
+    """Return a probability; None: the model's own.
+
+    Raises:
+        InputError: it is no number.
+    """
+    if threshold is None:
+        return None
+    return number_of("threshold", threshold, "a probability, from 0 to 1")
+
+
+def number_of(name: str, given: Any, expected: str) -> float:
+    """Return a number as float; True and False are none.
+
+    Raises:
+        InputError: it is no number.
+    """
+    if isinstance(given, np.ndarray) and given.ndim == 0:
+        given = given[()]
+    if isinstance(given, bool | np.bool_) or not isinstance(given, int | float | np.number):
+        raise InputError(f"{name} = {given!r}: expected {expected}")
+    return float(given)
+
+
+def flag_of(name: str, given: Any) -> bool:
+    """Return True or False; words such as "no" are neither.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if not isinstance(given, bool | np.bool_):
+        raise InputError(f"{name} = {given!r}: expected True or False")
+    return bool(given)
+
+
+def model_of(model: Any) -> str | Path | TrainedModel | None:
+    """Return what names a model, or is one.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if model is None or isinstance(model, str | TrainedModel):
+        return model
+    if isinstance(model, os.PathLike):
+        return Path(model)
+    raise TypeError(
+        f"model = {model!r}: expected a name, the path of a model, or what load_model() gave"
+    )
 
 
 def planes_of(planes: Any) -> tuple[int, ...] | None:

@@ -83,13 +83,13 @@ def classify(
     arguments.refuse_unknown("classify", options, known)
     source = arguments.image_of(image, about, unit, hdu, name)
     request = Request(
-        model=model,
+        model=arguments.model_of(model),
         hdu=hdu,
         planes=arguments.planes_of(planes),
         beam=arguments.beam_of(beam),
         rms=arguments.rms_of(rms),
-        threshold=None if threshold is None else float(threshold),
-        refine=refine,
+        threshold=arguments.threshold_of(threshold),
+        refine=arguments.flag_of("refine", refine),
     )
     settings = arguments.config_of(config, options)
     return classified(SweepPlan.of([source], settings, request, alone()))

@@ -82,6 +82,12 @@ def test_options_of_the_command_are_keywords(image, model):
         cd.classify(image, model=model, threshold=1.5)
     with pytest.raises(cd.InputError, match="classify.stride = 7: expected a divisor"):
         cd.classify(image, model=model, stride=7)
+    for wrong in ({"threshold": True}, {"threshold": "0.5"}, {"refine": "no"}, {"rms": True}):
+        (name,) = wrong
+        with pytest.raises(cd.InputError, match=f"{name} = .*: expected "):
+            cd.classify(image, model=model, **wrong)
+    with pytest.raises(TypeError, match="model = 3: expected a name, the path"):
+        cd.classify(image, model=3)
     assert cd.classify(image, model=model, stride=20).probability.shape == (10, 14)
     assert cd.classify(image, model=model, threshold=1.0).threshold == 1.0
 

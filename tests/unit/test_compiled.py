@@ -55,6 +55,16 @@ def test_the_second_process_finds_what_the_first_compiled(loop, tmp_path):
     assert {path: path.read_bytes() for path in kept(tmp_path)} == before
 
 
+def test_compiling_is_said_once_to_who_wants_to_know(loop):
+    """Two loops are compiled in the first process, none in the second."""
+    code = SIGMOID.replace("basicConfig(", "basicConfig(level='INFO', ")
+    *_, said = loop(code=code)
+    assert said.splitlines() == [
+        "compiling loops for this processor, once: up to 20 s; they are kept"
+    ]
+    assert loop(code=code) == (EXPECTED, 1, "")
+
+
 def test_a_changed_source_below_never_runs_old_code(loop, tmp_path):
     """Of `simd.py`, which the file of the loop only imports."""
     root = tmp_path / "copy"
