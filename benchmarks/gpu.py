@@ -111,7 +111,7 @@ def main() -> None:
         jax.config.update("jax_platforms", words.platform)
     import keras
 
-    from cosmodeep_hpc.config import load
+    from cosmodeep_hpc.config.configuration import load
     from cosmodeep_hpc.learn import network
 
     print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, Keras {keras.__version__}")

@@ -21,10 +21,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from cosmodeep_hpc.config import load
-from cosmodeep_hpc.files import read_json, write_json
+from cosmodeep_hpc.config.configuration import load
+from cosmodeep_hpc.io.files import read_json, write_json
 from cosmodeep_hpc.learn import trainer
-from cosmodeep_hpc.world import World, open_world
+from cosmodeep_hpc.parallel.world import World, open_world
 
 BASE = 100  # the batch that the learning rate of the configuration is for
 RULES = ("none", "square_root", "linear")

@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from cosmodeep_hpc.commandline import PAPERS_MODEL
-from cosmodeep_hpc.config import load
-from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.cli.arguments import PAPERS_MODEL
+from cosmodeep_hpc.config.configuration import load
+from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.parallel.world import World, open_world
 from cosmodeep_hpc.products.folder import ProductFolder, classify_into
-from cosmodeep_hpc.survey.plan import Request
-from cosmodeep_hpc.world import World, open_world
+from cosmodeep_hpc.survey.plan import SweepRequest
 
 PIXEL, NOISE = 9.6, 0.88e-7  # arcsec, Jy/arcsec^2: those of the model's training
 BLOCK = 2000  # rows of noise that are made once and shifted
@@ -88,7 +88,7 @@ def run(words: argparse.Namespace, world: World) -> None:
     config = load(None, [("classify.compress_mask", str(filled < words.side).lower())])
     out = words.folder / "products"
     folder = ProductFolder(out, config, restart=True)
-    done = classify_into(folder, [path], Request(model=words.model), world)
+    done = classify_into(folder, [path], SweepRequest(model=words.model), world)
     seconds = time.perf_counter() - start
     each = world.comm.gather((before, held()))
     if each is None or not done:

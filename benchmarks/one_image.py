@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.images import write_pair
-from cosmodeep_hpc.sections.survey import PRODUCTS
+from cosmodeep_hpc.config.survey import PRODUCTS
 
 SIDE = 384
 MIB = 1024  # KiB, which Linux gives

@@ -27,21 +27,21 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.images import NOISE, write_pair
-from cosmodeep_hpc.config import load
+from cosmodeep_hpc.config.configuration import load
 from cosmodeep_hpc.engine.network import read
+from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.learn import modelfile, network
 from cosmodeep_hpc.learn.classifier import outputs, probabilities
 from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.parallel.world import World, open_world
 from cosmodeep_hpc.products.folder import ProductFolder
-from cosmodeep_hpc.survey.plan import Request, SweepPlan
+from cosmodeep_hpc.survey.plan import SweepPlan, SweepRequest
+from cosmodeep_hpc.survey.result import MosaicResult
 from cosmodeep_hpc.survey.scheduler import SweepOptions
 from cosmodeep_hpc.survey.sweep import sweep as survey_sweep
-from cosmodeep_hpc.survey.swept import Swept
-from cosmodeep_hpc.survey.task import Outcome
-from cosmodeep_hpc.tiles.fits.mosaic import open_image
+from cosmodeep_hpc.survey.task import MosaicOutcome
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
 from cosmodeep_hpc.tiles.tiling import coverage, cut
-from cosmodeep_hpc.world import World, open_world
 
 SIDE, SIZE = 2000, 40
 TILES = (SIDE // SIZE) ** 2
@@ -109,9 +109,9 @@ def save_weights(model: TrainedModel, path: Path) -> None:
 class Nowhere(ProductFolder):
     """A folder that no products are written to."""
 
-    def take(self, swept: Swept) -> Outcome:
+    def take(self, swept: MosaicResult) -> MosaicOutcome:
         """Leave it."""
-        return Outcome(path=swept.path, state="done")
+        return MosaicOutcome(path=swept.path, state="done")
 
 
 def sweep(
@@ -123,7 +123,7 @@ def sweep(
         model=model,
         model_sha256="0" * 64,
         config=load(None, []),
-        request=Request(),
+        request=SweepRequest(),
     )
     kind = ProductFolder if products else Nowhere
     survey_sweep(plan, kind(out, plan.config, restart=True), world, SweepOptions(strict=True))

@@ -26,15 +26,15 @@ from typing import Any
 
 import numpy as np
 
-from cosmodeep_hpc import runtime
-from cosmodeep_hpc.config import Config, load
+from cosmodeep_hpc.config.configuration import Config, load
+from cosmodeep_hpc.io import checksum
 from cosmodeep_hpc.learn.sampler import keep_mask
 from cosmodeep_hpc.learn.store import Store, fill
-from cosmodeep_hpc.tiles import checksum
+from cosmodeep_hpc.parallel import runtime
+from cosmodeep_hpc.parallel.world import World, open_world, rank_range
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
 from cosmodeep_hpc.tiles.shard import Rows, write_shard
 from cosmodeep_hpc.tiles.tileset import ShardEntry, TiledImage, TileSet, read_tileset
-from cosmodeep_hpc.world import World, open_world, rank_range
 
 PER_IMAGE = 2500  # tiles of 40 x 40 in an image of 2000 x 2000
 SIGNAL = 17_500  # tiles of the paper's 35,000 that are signal

@@ -33,16 +33,16 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.images import write_pair
-from cosmodeep_hpc import runtime
-from cosmodeep_hpc.config import Config, load
+from cosmodeep_hpc.config.configuration import Config, load
 from cosmodeep_hpc.engine import winograd
 from cosmodeep_hpc.learn import network, trainer
 from cosmodeep_hpc.learn import step as steps
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
 from cosmodeep_hpc.learn.gradient import ByTensorFlow
+from cosmodeep_hpc.parallel import runtime
+from cosmodeep_hpc.parallel.world import World, open_world
 from cosmodeep_hpc.tiles import make
-from cosmodeep_hpc.world import World, open_world
 
 BATCH, SIZE = 100, 40
 STEPS = 10  # of a stretch

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cosmodeep_hpc.api import evaluate, load_model, mock, models, open_image
-    from cosmodeep_hpc.config import Config
+    from cosmodeep_hpc.config.configuration import Config
     from cosmodeep_hpc.errors import InputError
     from cosmodeep_hpc.products.classify import classify
     from cosmodeep_hpc.tiles.tileset import TileSet
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 _PLACES = {
-    "Config": "config",
+    "Config": "config.configuration",
     "InputError": "errors",
     "TileSet": "tiles.tileset",
     "classify": "products.classify",

@@ -1,6 +1,6 @@
 """`python -m cosmodeep_hpc` is the command `cosmodeep`."""
 
-from cosmodeep_hpc.cli import main
+from cosmodeep_hpc.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

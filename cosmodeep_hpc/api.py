@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.world import alone
+from cosmodeep_hpc.parallel.world import alone
 
 if TYPE_CHECKING:
     from astropy import units as u
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
     from numpy.typing import ArrayLike
 
-    from cosmodeep_hpc.config import Config
+    from cosmodeep_hpc.config.configuration import Config
+    from cosmodeep_hpc.images.image import Image
     from cosmodeep_hpc.learn.card import Card, Point
     from cosmodeep_hpc.learn.modelfile import TrainedModel
-    from cosmodeep_hpc.tiles.fits.image import Image
     from cosmodeep_hpc.tiles.pairs import Pair
 
 
@@ -40,8 +40,8 @@ def load_model(
     Raises:
         InputError: no such model, a damaged one, or one without that rule or operating point.
     """
+    from cosmodeep_hpc.config.survey import DEFAULT_MODEL
     from cosmodeep_hpc.learn import modelfile
-    from cosmodeep_hpc.sections.survey import DEFAULT_MODEL
 
     path = modelfile.shipped(DEFAULT_MODEL) if name is None else name
     return modelfile.load_on_ranks(path, point, (f_th, n_pix), world=alone())
@@ -50,7 +50,7 @@ def load_model(
 def models() -> dict[str, Card]:
     """The models that ship with the package, by name, with the card of each."""
     from cosmodeep_hpc.learn import modelfile
-    from cosmodeep_hpc.report.models import names
+    from cosmodeep_hpc.learn.shipped import names
 
     return {name: modelfile.read_card(modelfile.shipped(name)) for name in names()}
 
@@ -76,8 +76,8 @@ def open_image(
         InputError: it is no image of the sky that can be used.
         TypeError: an array without `about`.
     """
+    from cosmodeep_hpc.images import image as images
     from cosmodeep_hpc.products.arguments import beam_of, image_of
-    from cosmodeep_hpc.tiles.fits import image as images
 
     source = image_of(image, about, unit, hdu, name)
     return images.open_image(source, hdu=hdu, plane=plane, beam=beam_of(beam))
@@ -105,9 +105,9 @@ def evaluate(
     Raises:
         InputError: bad input, or an image that the model was trained or validated on.
     """
+    from cosmodeep_hpc.evaluation import evaluate as stage
     from cosmodeep_hpc.learn.modelfile import TrainedModel
     from cosmodeep_hpc.products.arguments import config_of
-    from cosmodeep_hpc.report import evaluate as stage
 
     settings = config_of(config, {})
     name = str(model.path if isinstance(model, TrainedModel) else model)

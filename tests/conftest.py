@@ -1,15 +1,16 @@
-"""Fixtures of all tests. This folder is on the path: `from fields import write_pairs`."""
+"""Fixtures of all tests. This folder is on the path: `from support.fields import write_pairs`."""
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when NumPy and TensorFlow are imported
 
 import pytest
-from fields import write_pairs
+from support.fields import write_pairs
 
-from cosmodeep_hpc import config, runtime
+from cosmodeep_hpc.config import configuration
+from cosmodeep_hpc.parallel import runtime
+from cosmodeep_hpc.parallel.world import open_world
 from cosmodeep_hpc.tiles import make
-from cosmodeep_hpc.world import open_world
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +35,7 @@ def pairs(tmp_path_factory):
 def settings():
     """A configuration with two images a shard, one for validation, and labels met by blobs."""
     changes = {"tiles.images_per_shard": "2", "tiles.validation": "0.2"}
-    return config.load(None, list(changes.items()))
+    return configuration.load(None, list(changes.items()))
 
 
 @pytest.fixture(scope="session")

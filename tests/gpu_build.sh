@@ -115,7 +115,7 @@ make_tiles() {
     PYTHONPATH=$HERE/tests "$CPU_VENV/bin/python" -c '
 import sys
 from pathlib import Path
-from fields import write_pairs
+from support.fields import write_pairs
 write_pairs(Path(sys.argv[1]), 4, (240, 240))
 ' "$FOLDER/images"
     "$CPU_VENV/bin/cosmodeep" tiles --images "$FOLDER/images" --out "$FOLDER/tiles" >"$FOLDER/tiles.log" 2>&1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 
-from cosmodeep_hpc import runtime
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.world import World
+from cosmodeep_hpc.parallel import runtime
+from cosmodeep_hpc.parallel.world import World
 
 ENGINE = "COSMODEEP_ENGINE"
 """Variable of the environment that chooses: one of `ENGINES`."""

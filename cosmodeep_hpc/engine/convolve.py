@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cosmodeep_hpc.compiled import compiled
-from cosmodeep_hpc.engine.simd import LANES, WIDE, Code, Index, Place, operation
-from cosmodeep_hpc.engine.step import (
+from cosmodeep_hpc.engine.jit import jit
+from cosmodeep_hpc.engine.simd import LANES, WIDE, Code, Index, Pointer, operation
+from cosmodeep_hpc.engine.step import (  # fmt: skip
     BIAS,
     FROM,
     FROM_LINE,
@@ -26,7 +26,7 @@ from cosmodeep_hpc.engine.step import (
     TO_TILE,
     WEIGHTS,
     WIDTH,
-)  # fmt: skip
+)
 from cosmodeep_hpc.engine.window import CORNERS, TAPS, window_pixels
 from cosmodeep_hpc.engine.winograd import POINTS, STEP, UNROLLED, gathered, product, spread
 
@@ -54,7 +54,7 @@ _add_two = product(TWO, OF_TWO, ROW, ROW, adding=True)
 _add_three = product(THREE, OF_THREE, ROW, ROW, adding=True)
 
 
-@compiled
+@jit
 def multiply(  # type: ignore[no-untyped-def]
     rows, at, count, matrix, of, inputs, outputs, found, to, adding
 ) -> None:
@@ -94,7 +94,7 @@ def multiply(  # type: ignore[no-untyped-def]
                     _one(rows, at + n, matrix, of + f, found, to + n + f, rounds)
 
 
-@compiled
+@jit
 def rows_of_block(total, outputs):  # type: ignore[no-untyped-def]
     """Choose the rows of the blocks that multiply `total` rows: alike, whole registers."""
     at_once = THREE if outputs >= ROW else TWO if outputs > MAPS else ONE
@@ -104,7 +104,7 @@ def rows_of_block(total, outputs):  # type: ignore[no-untyped-def]
 
 @operation
 def _averaged(
-    code: Code, arena: Place, pixel: Index, line: Index, weights: Place, kernel: Index,
+    code: Code, arena: Pointer, pixel: Index, line: Index, weights: Pointer, kernel: Index,
     maps: Index, bias: Index, to: Index,
 ) -> None:  # fmt: skip
     """Compute a window of the first layer, `LANES` maps: the mean of its four pixels' ReLU."""
@@ -116,7 +116,7 @@ def _averaged(
     code.store(((a + b) + (c + d)) * code.number(1 / CORNERS), arena + to)
 
 
-@compiled
+@jit
 def first_layer(step, arena, weights, count) -> None:  # type: ignore[no-untyped-def]
     """Convolve single maps with 3 x 3, and average their ReLU over 2 x 2 pixels."""
     maps, line, width = step[TO_MAPS], step[FROM_LINE], step[WIDTH]
@@ -137,8 +137,8 @@ def _gatherer(relu: bool) -> Any:
     """Make an operation that leaves the pixels of a patch, with bias, and ReLU or not."""
 
     def write(
-        code: Code, products: Place, at: Index, step: Index, weights: Place, bias: Index,
-        arena: Place, to: Index, line: Index, pixel: Index,
+        code: Code, products: Pointer, at: Index, step: Index, weights: Pointer, bias: Index,
+        arena: Pointer, to: Index, line: Index, pixel: Index,
     ) -> None:  # fmt: skip
         added = code.load(weights + bias)
         for y, x, value in gathered(code, products, at, step):
@@ -152,7 +152,7 @@ def _gatherer(relu: bool) -> Any:
 _gather, _gather_positive = _gatherer(False), _gatherer(True)
 
 
-@compiled
+@jit
 def following(tile, y, x, height, width):  # type: ignore[no-untyped-def]
     """Return the place behind another one in tiles of `height` x `width`."""
     x += 1
@@ -163,7 +163,7 @@ def following(tile, y, x, height, width):  # type: ignore[no-untyped-def]
     return tile, y, x
 
 
-@compiled
+@jit
 def conv3(step, arena, weights, values, products, count) -> None:  # type: ignore[no-untyped-def]
     """Convolve maps with 3 x 3, with bias, and ReLU or not, in blocks of patches.
 
@@ -193,7 +193,7 @@ def conv3(step, arena, weights, values, products, count) -> None:  # type: ignor
     clear_beyond(step, arena, count)
 
 
-@compiled
+@jit
 def _to_points(  # type: ignore[no-untyped-def]
     step, arena, values, start, count, down, across, point
 ) -> None:
@@ -209,7 +209,7 @@ def _to_points(  # type: ignore[no-untyped-def]
         tile, i, j = following(tile, i, j, down, across)
 
 
-@compiled
+@jit
 def _from_points(  # type: ignore[no-untyped-def]
     step, arena, weights, products, start, count, down, across, point, g, wide
 ) -> None:
@@ -229,7 +229,7 @@ def _from_points(  # type: ignore[no-untyped-def]
         tile, i, j = following(tile, i, j, down, across)
 
 
-@compiled
+@jit
 def clear_beyond(step, arena, count) -> None:  # type: ignore[no-untyped-def]
     """Clear what whole patches left beyond the maps."""
     height, width, maps = step[HEIGHT], step[WIDTH], step[TO_MAPS]
@@ -241,7 +241,7 @@ def clear_beyond(step, arena, count) -> None:  # type: ignore[no-untyped-def]
             arena[line + begin * maps : line + across * maps] = 0
 
 
-@compiled
+@jit
 def conv1(step, arena, weights, values, products, count) -> None:  # type: ignore[no-untyped-def]
     """Convolve maps with 1 x 1, with bias, and ReLU or not, in blocks of pixels."""
     inputs, outputs = step[FROM_MAPS], step[TO_MAPS]
@@ -262,7 +262,7 @@ def conv1(step, arena, weights, values, products, count) -> None:  # type: ignor
             _from_rows(step, arena, weights, products, start, here, g, wide)
 
 
-@compiled
+@jit
 def _to_rows(step, arena, values, start, count, deep) -> None:  # type: ignore[no-untyped-def]
     """Copy pixels from `start` on to rows; maps beyond `ROW` to others, `deep` numbers apart."""
     height, width, inputs = step[HEIGHT], step[WIDTH], step[FROM_MAPS]
@@ -274,7 +274,7 @@ def _to_rows(step, arena, values, start, count, deep) -> None:  # type: ignore[n
         tile, y, x = following(tile, y, x, height, width)
 
 
-@compiled
+@jit
 def _from_rows(  # type: ignore[no-untyped-def]
     step, arena, weights, products, start, count, g, wide
 ) -> None:
@@ -296,7 +296,13 @@ def _copier(relu: bool) -> Any:
     """Make an operation that leaves numbers with their bias, and ReLU or not."""
 
     def write(
-        code: Code, rows: Place, at: Index, weights: Place, bias: Index, arena: Place, to: Index
+        code: Code,
+        rows: Pointer,
+        at: Index,
+        weights: Pointer,
+        bias: Index,
+        arena: Pointer,
+        to: Index,
     ) -> None:
         total = code.load(rows + at) + code.load(weights + bias)
         code.store(code.positive(total) if relu else total, arena + to)
@@ -308,6 +314,6 @@ _leave, _leave_positive = _copier(False), _copier(True)
 
 
 @operation
-def copy(code: Code, one: Place, at: Index, other: Place, to: Index) -> None:
+def copy(code: Code, one: Pointer, at: Index, other: Pointer, to: Index) -> None:
     """Copy `LANES` numbers from one place to another."""
     code.store(code.load(one + at), other + to)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.engine import elementwise
 from cosmodeep_hpc.engine.convolve import MAPS, ROW, SPARE, multiply
 from cosmodeep_hpc.engine.graph import Array, Graph, Layer, UnknownLayer
+from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.engine.simd import zeros
 from cosmodeep_hpc.engine.winograd import UNROLLED
 
@@ -132,7 +132,7 @@ def product(rows: Array, matrix: Array, outputs: int) -> Array:
     return found
 
 
-@compiled
+@jit
 def _product(rows, matrix, values, products, found) -> None:  # type: ignore[no-untyped-def]
     inputs, outputs, room = rows.shape[1], found.shape[1], len(products)
     for start in range(0, len(rows), TILES):

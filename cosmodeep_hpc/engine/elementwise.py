@@ -13,9 +13,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
-from cosmodeep_hpc.engine.simd import LANES, Code, Index, Place, Vector, operation, zeros
-from cosmodeep_hpc.tiles.scaling import logarithm
+from cosmodeep_hpc.engine.jit import jit
+from cosmodeep_hpc.engine.logarithm import logarithm
+from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, operation, zeros
 
 Array = NDArray[np.float32]
 
@@ -45,25 +45,25 @@ def _exponential(code: Code, x: Vector) -> Vector:
 
 
 @operation
-def _logistic(code: Code, values: Place, at: Index) -> None:
+def _logistic(code: Code, values: Pointer, at: Index) -> None:
     one, zero = code.number(1), code.number(0)
     power = _exponential(code, zero - code.load(values + at))
     code.store(one / (one + power), values + at)
 
 
 @operation
-def _to_exponential(code: Code, values: Place, at: Index) -> None:
+def _to_exponential(code: Code, values: Pointer, at: Index) -> None:
     code.store(_exponential(code, code.load(values + at)), values + at)
 
 
-@compiled
+@jit
 def logistic(values, start, stop) -> None:  # type: ignore[no-untyped-def]
     """Compute 1 / (1 + e^-x) of the numbers `start` to `stop` in place; whole vectors of them."""
     for k in range(start, stop, LANES):
         _logistic(values, k)
 
 
-@compiled
+@jit
 def _exponentials(values, start, stop) -> None:  # type: ignore[no-untyped-def]
     for k in range(start, stop, LANES):
         _to_exponential(values, k)
@@ -106,7 +106,7 @@ def log(values: Array) -> Array:
 TINY, NAN = np.float32(np.finfo(np.float32).tiny), np.float32(np.nan)
 
 
-@compiled
+@jit
 def _logarithms(values) -> None:  # type: ignore[no-untyped-def]
     for i in range(len(values)):
         x = values[i]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.engine.secondlayer import FEATURES, MAPS
-from cosmodeep_hpc.engine.simd import LANES, Code, Index, Place, Vector, operation
+from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, operation
 
 Array = NDArray[np.float32]
 
@@ -21,8 +21,8 @@ ROW = 3 * MAPS
 
 @operation
 def _at_maxima(
-    code: Code, maps: Place, first: Index, places: Place, slopes: Place, count: Index,
-    weights: Place, at: Index, d_maps: Place, d_weights: Place,
+    code: Code, maps: Pointer, first: Index, places: Pointer, slopes: Pointer, count: Index,
+    weights: Pointer, at: Index, d_maps: Pointer, d_weights: Pointer,
 ) -> None:  # fmt: skip
     """What one row of a feature's kernel takes and gives at `count` maxima of a tile."""
     vectors = range(0, ROW, LANES)
@@ -41,7 +41,7 @@ def _at_maxima(
         code.store(total, place)
 
 
-@compiled
+@jit
 def gradients(  # type: ignore[no-untyped-def]
     maps, weights, places, slopes, d_maps, d_weights
 ) -> None:

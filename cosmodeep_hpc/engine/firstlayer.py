@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.engine import paper
-from cosmodeep_hpc.engine.simd import LANES, Code, Index, Place, Vector, operation
+from cosmodeep_hpc.engine.jit import jit
+from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, operation
 from cosmodeep_hpc.engine.window import CORNERS, TAPS, window_pixels
 
 Array = NDArray[np.float32]
@@ -26,8 +26,8 @@ NONE = CORNERS
 
 @operation
 def _pooled(
-    code: Code, around: Place, pixel: Index, width: Index, kernel: Place, bias: Place,
-    feature: Index, right: Any, below: Any, maps: Place, to: Index, chosen: Place, at: Index,
+    code: Code, around: Pointer, pixel: Index, width: Index, kernel: Pointer, bias: Pointer,
+    feature: Index, right: Any, below: Any, maps: Pointer, to: Index, chosen: Pointer, at: Index,
 ) -> None:  # fmt: skip
     """One window of `pooled`, from `feature` on: its maximum, and the first corner to reach it.
 
@@ -51,8 +51,8 @@ def _pooled(
 
 @operation
 def _gradient(
-    code: Code, around: Place, pixel: Index, width: Index, count: Index, chosen: Place, at: Index,
-    slopes: Place, of: Index, gradient: Place, feature: Index,
+    code: Code, around: Pointer, pixel: Index, width: Index, count: Index, chosen: Pointer,
+    at: Index, slopes: Pointer, of: Index, gradient: Pointer, feature: Index,
 ) -> None:  # fmt: skip
     """Add to `gradient` from `feature` on what `count` windows of a row give."""
     places = [gradient + feature + tap * FEATURES for tap in range(TAPS + 1)]
@@ -72,7 +72,7 @@ def _gradient(
         code.store(total, place)
 
 
-@compiled
+@jit
 def _padded(tile, around) -> None:  # type: ignore[no-untyped-def]
     """Put a tile in the midst of `around`, which is zero elsewhere."""
     size = len(tile)
@@ -81,7 +81,7 @@ def _padded(tile, around) -> None:  # type: ignore[no-untyped-def]
             around[y + 1, x + 1] = tile[y, x]
 
 
-@compiled
+@jit
 def pooled(  # type: ignore[no-untyped-def]
     tiles, kernel, bias, maps, chosen
 ) -> None:
@@ -128,7 +128,7 @@ def pooled(  # type: ignore[no-untyped-def]
                     )  # fmt: skip
 
 
-@compiled
+@jit
 def gradients(  # type: ignore[no-untyped-def]
     tiles, chosen, slopes, gradient
 ) -> None:

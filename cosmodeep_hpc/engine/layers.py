@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.engine.convolve import conv1, conv3, copy, first_layer
 from cosmodeep_hpc.engine.elementwise import logistic
-from cosmodeep_hpc.engine.simd import LANES, Code, Index, Place, Vector, operation
-from cosmodeep_hpc.engine.step import (
+from cosmodeep_hpc.engine.jit import jit
+from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, operation
+from cosmodeep_hpc.engine.step import (  # fmt: skip
     COLUMN,
     CONV1,
     CONV3,
@@ -48,12 +48,12 @@ from cosmodeep_hpc.engine.step import (
     TO_TILE,
     WHOLE_PEAK,
     WIDTH,
-)  # fmt: skip
+)
 
 
 @operation
 def _mean_of_four(
-    code: Code, arena: Place, at: Index, line: Index, pixel: Index, to: Index
+    code: Code, arena: Pointer, at: Index, line: Index, pixel: Index, to: Index
 ) -> None:
     """Average 2 x 2 pixels."""
     a, b, c, d = (
@@ -65,7 +65,7 @@ def _mean_of_four(
 def _adder(relu: bool) -> Any:
     """Make an operation that adds two pixels' maps, with ReLU or not."""
 
-    def write(code: Code, arena: Place, at: Index, other: Index, to: Index) -> None:
+    def write(code: Code, arena: Pointer, at: Index, other: Index, to: Index) -> None:
         total = code.load(arena + at) + code.load(arena + other)
         code.store(code.positive(total) if relu else total, arena + to)
 
@@ -76,20 +76,20 @@ _add, _add_positive = _adder(False), _adder(True)
 
 
 @operation
-def _times(code: Code, arena: Place, at: Index, other: Index, to: Index) -> None:
+def _times(code: Code, arena: Pointer, at: Index, other: Index, to: Index) -> None:
     """Multiply two pixels' maps."""
     code.store(code.load(arena + at) * code.load(arena + other), arena + to)
 
 
 @operation
-def _positive(code: Code, arena: Place, at: Index, to: Index) -> None:
+def _positive(code: Code, arena: Pointer, at: Index, to: Index) -> None:
     """Take the ReLU of a pixel's maps."""
     code.store(code.positive(code.load(arena + at)), arena + to)
 
 
 @operation
 def _add_line(
-    code: Code, arena: Place, at: Index, pixel: Index, count: Index, sums: Place, to: Index
+    code: Code, arena: Pointer, at: Index, pixel: Index, count: Index, sums: Pointer, to: Index
 ) -> None:
     """Add the maps of `count` pixels to sums, one after the other."""
 
@@ -102,7 +102,7 @@ def _add_line(
 
 @operation
 def _peak_of_line(
-    code: Code, arena: Place, at: Index, pixel: Index, count: Index, peaks: Place, to: Index
+    code: Code, arena: Pointer, at: Index, pixel: Index, count: Index, peaks: Pointer, to: Index
 ) -> None:
     """Take the maps of `count` pixels into their maxima; what is not a number stays."""
 
@@ -114,7 +114,7 @@ def _peak_of_line(
     code.store(total, peaks + to)
 
 
-@compiled
+@jit
 def take_tiles(step, arena, tiles, first, count) -> None:  # type: ignore[no-untyped-def]
     """Put tiles (n, h, w) from `first` on into zeros; one pixel not finite makes all of it NaN."""
     height, width, maps = step[HEIGHT], step[WIDTH], step[TO_MAPS]
@@ -133,7 +133,7 @@ def take_tiles(step, arena, tiles, first, count) -> None:  # type: ignore[no-unt
                 arena[to + x * maps] = line[x] + fault
 
 
-@compiled
+@jit
 def mean(step, arena, count) -> None:  # type: ignore[no-untyped-def]
     """Average maps over 2 x 2 pixels."""
     line, maps = step[FROM_LINE], step[TO_MAPS]
@@ -146,7 +146,7 @@ def mean(step, arena, count) -> None:  # type: ignore[no-untyped-def]
                     _mean_of_four(arena, at + 2 * x * maps + f, line, maps, to + x * maps + f)
 
 
-@compiled
+@jit
 def add(step, arena, count) -> None:  # type: ignore[no-untyped-def]
     """Add two maps, or copy one, doubled and cut before, with ReLU or not."""
     maps, single, relu = step[TO_MAPS], step[OTHER] < 0, step[RELU]
@@ -175,7 +175,7 @@ def add(step, arena, count) -> None:  # type: ignore[no-untyped-def]
                         _add(arena, one + f, two + f, here)
 
 
-@compiled
+@jit
 def multiply_maps(step, arena, count) -> None:  # type: ignore[no-untyped-def]
     """Multiply two maps, number by number."""
     numbers = step[WIDTH] * step[TO_MAPS]
@@ -188,7 +188,7 @@ def multiply_maps(step, arena, count) -> None:  # type: ignore[no-untyped-def]
                 _times(arena, one + k, two + k, to + k)
 
 
-@compiled
+@jit
 def sigmoid(step, arena, count) -> None:  # type: ignore[no-untyped-def]
     """Compute 1 / (1 + e^-x) of each number of maps."""
     numbers = step[WIDTH] * step[TO_MAPS]
@@ -201,7 +201,7 @@ def sigmoid(step, arena, count) -> None:  # type: ignore[no-untyped-def]
             logistic(arena, to, to + numbers)
 
 
-@compiled
+@jit
 def whole(step, arena, sums, first, count) -> None:  # type: ignore[no-untyped-def]
     """Take the mean, or the maximum, of all pixels of each map into `sums` (n * numbers of a tile).
 
@@ -223,7 +223,7 @@ def whole(step, arena, sums, first, count) -> None:  # type: ignore[no-untyped-d
             sums[to : to + maps] /= np.float32(step[HEIGHT] * step[WIDTH])
 
 
-@compiled
+@jit
 def give_out(step, arena, maps, first, count) -> None:  # type: ignore[no-untyped-def]
     """Copy the first COUNT maps of each pixel into `maps`, (n, numbers of a tile)."""
     for tile in range(count):
@@ -236,7 +236,7 @@ def give_out(step, arena, maps, first, count) -> None:  # type: ignore[no-untype
                     to += 1
 
 
-@compiled
+@jit
 def run(  # type: ignore[no-untyped-def]
     steps, arena, weights, values, products, tiles, first, count, sums, maps
 ) -> None:

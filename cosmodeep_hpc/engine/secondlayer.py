@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
 from cosmodeep_hpc.engine import paper
 from cosmodeep_hpc.engine.firstlayer import FEATURES as MAPS
-from cosmodeep_hpc.engine.simd import LANES, WIDE, Code, Index, Place, Vector, operation, zeros
+from cosmodeep_hpc.engine.jit import jit
+from cosmodeep_hpc.engine.simd import LANES, WIDE, Code, Index, Pointer, Vector, operation, zeros
 from cosmodeep_hpc.engine.winograd import POINTS, STEP, UNROLLED, gathered, patches, product, spread
 
 Array = NDArray[np.float32]
@@ -28,7 +28,7 @@ _product = product(ROWS, COLUMNS, MAPS, FEATURES)
 
 @operation
 def _gather(
-    code: Code, products: Place, at: Index, step: Index, pixels: Place, to: Index, row: Index
+    code: Code, products: Pointer, at: Index, step: Index, pixels: Pointer, to: Index, row: Index
 ) -> None:
     """The pixels of a patch, rows `row` apart, from products at the points, `step` apart."""
     for y, x, value in gathered(code, products, at, step):
@@ -46,7 +46,7 @@ def scratch(side: int) -> tuple[Array, Array, Array]:
     )
 
 
-@compiled
+@jit
 def _multiply(values, weights, products) -> None:  # type: ignore[no-untyped-def]
     """The products (36, rows, 64) of values (36, rows, 32) and weights (36, 32, 64)."""
     rows = values.shape[1]
@@ -59,8 +59,8 @@ def _multiply(values, weights, products) -> None:  # type: ignore[no-untyped-def
 
 @operation
 def _larger(
-    code: Code, pixels: Place, at: Index, number: Index, count: Index, bins: Place, places: Place,
-    to: Index,
+    code: Code, pixels: Pointer, at: Index, number: Index, count: Index, bins: Pointer,
+    places: Pointer, to: Index,
 ) -> None:  # fmt: skip
     """Take `count` pixels of a row into the maxima of their bin; the first one's number is given.
 
@@ -86,7 +86,7 @@ def _larger(
         code.store_whole(found[TOGETHER + f], places + start)
 
 
-@compiled
+@jit
 def _into_bins(  # type: ignore[no-untyped-def]
     pixels, first, side, bin_size, width, bins, places
 ) -> None:
@@ -103,7 +103,7 @@ def _into_bins(  # type: ignore[no-untyped-def]
                 _larger(pixels, at + f, y * width + x0, x1 - x0, bins, places, to + f)
 
 
-@compiled
+@jit
 def maxima(  # type: ignore[no-untyped-def]
     maps, weights, side, bin_size, scratch, bins, places
 ) -> None:

@@ -63,17 +63,17 @@ class Index:
     __radd__, __rmul__ = __add__, __mul__
 
 
-class Place:
+class Pointer:
     """A place in an array; `place + n` is n numbers further on."""
 
     def __init__(self, builder: ir.IRBuilder, pointer: Any) -> None:
         self.builder = builder
         self.pointer = pointer
 
-    def __add__(self, numbers: Index | int) -> Place:
+    def __add__(self, numbers: Index | int) -> Pointer:
         if isinstance(numbers, int):
             numbers = Index(self.builder, ir.Constant(_INT, numbers))
-        return Place(self.builder, self.builder.gep(self.pointer, [numbers.value]))
+        return Pointer(self.builder, self.builder.gep(self.pointer, [numbers.value]))
 
 
 class Vector:
@@ -133,43 +133,43 @@ class Code:
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         return Vector(self.builder, self.builder.shuffle_vector(first, nothing, lanes))
 
-    def index(self, place: Place) -> Index:
+    def index(self, place: Pointer) -> Index:
         """The whole number at a place."""
         value = self.builder.load(place.pointer)
         return Index(self.builder, self.builder.sext(value, _INT))
 
-    def one(self, place: Place) -> Vector:
+    def one(self, place: Pointer) -> Vector:
         """The number at a place in all lanes."""
         return self.repeated(self.builder.load(place.pointer, align=4))
 
-    def load(self, place: Place) -> Vector:
+    def load(self, place: Pointer) -> Vector:
         """The numbers from a place on."""
         pointer = self.builder.bitcast(place.pointer, _VECTOR.as_pointer())
         return Vector(self.builder, self.builder.load(pointer, align=4))
 
-    def store(self, vector: Vector, place: Place) -> None:
+    def store(self, vector: Vector, place: Pointer) -> None:
         """Write the numbers from a place on."""
         pointer = self.builder.bitcast(place.pointer, _VECTOR.as_pointer())
         self.builder.store(vector.value, pointer, align=4)
 
-    def load_whole(self, place: Place) -> Vector:
+    def load_whole(self, place: Pointer) -> Vector:
         """The numbers from a place on, in an array of int32; exact below 2^24."""
         pointer = self.builder.bitcast(place.pointer, _WHOLE.as_pointer())
         value = self.builder.load(pointer, align=4)
         return Vector(self.builder, self.builder.sitofp(value, _VECTOR))
 
-    def store_whole(self, vector: Vector, place: Place) -> None:
+    def store_whole(self, vector: Vector, place: Pointer) -> None:
         """Write whole numbers from a place on, in an array of int32."""
         pointer = self.builder.bitcast(place.pointer, _WHOLE.as_pointer())
         self.builder.store(self.builder.fptosi(vector.value, _WHOLE), pointer, align=4)
 
-    def load_small(self, place: Place) -> Vector:
+    def load_small(self, place: Pointer) -> Vector:
         """The numbers from a place on, in an array of uint8."""
         pointer = self.builder.bitcast(place.pointer, _SMALL.as_pointer())
         value = self.builder.load(pointer, align=1)
         return Vector(self.builder, self.builder.uitofp(value, _VECTOR))
 
-    def store_small(self, vector: Vector, place: Place) -> None:
+    def store_small(self, vector: Vector, place: Pointer) -> None:
         """Write numbers of 0 to 255 from a place on, in an array of uint8."""
         pointer = self.builder.bitcast(place.pointer, _SMALL.as_pointer())
         self.builder.store(self.builder.fptoui(vector.value, _SMALL), pointer, align=1)
@@ -241,7 +241,7 @@ def operation(write: Callable[..., None]) -> Callable[..., None]:
             for kind, value in zip(signature.args, values, strict=True):
                 if isinstance(kind, types.Array):
                     data = make_array(kind)(context, builder, value).data
-                    arguments.append(Place(builder, data))
+                    arguments.append(Pointer(builder, data))
                 elif isinstance(kind, types.Integer):
                     arguments.append(Index(builder, value))
                 else:

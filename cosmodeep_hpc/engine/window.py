@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from cosmodeep_hpc.engine.simd import Code, Index, Place, Vector
+from cosmodeep_hpc.engine.simd import Code, Index, Pointer, Vector
 
 TAPS = 9
 """Numbers of its kernel, a map."""
@@ -13,7 +13,7 @@ CORNERS = 4
 """Pixels of a window that is pooled."""
 
 
-def window_pixels(code: Code, around: Place, width: Index) -> Iterator[tuple[Vector, int, int]]:
+def window_pixels(code: Code, around: Pointer, width: Index) -> Iterator[tuple[Vector, int, int]]:
     """Each pixel that a window sees, with a corner of it and the tap that meets it there.
 
     Pixel by pixel, so that few are in registers at a time; the taps of a corner come in order.

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
-from cosmodeep_hpc.engine.simd import LANES, Code, Index, Place, Vector, operation, zeros
+from cosmodeep_hpc.engine.jit import jit
+from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, operation, zeros
 
 Array = NDArray[np.float32]
 
@@ -52,7 +52,7 @@ def transformed(kernel: Array) -> Array:
     return weights
 
 
-@compiled
+@jit
 def _weighted(shares, taps, found) -> None:  # type: ignore[no-untyped-def]
     """Sum taps (9, k), each times its share (p, 9), one after the other: fills (p, k).
 
@@ -93,7 +93,7 @@ def _to_pixels(code: Code, m: list[Vector]) -> list[Vector]:
 
 @operation
 def spread(
-    code: Code, maps: Place, start: Index, row: Index, pixel: Index, values: Place, to: Index,
+    code: Code, maps: Pointer, start: Index, row: Index, pixel: Index, values: Pointer, to: Index,
     step: Index,
 ) -> None:  # fmt: skip
     """A patch of maps to its values at the points, `step` apart.
@@ -127,8 +127,8 @@ def product(
     """
 
     def write(
-        code: Code, values: Place, at: Index, weights: Place, of: Index, products: Place, to: Index,
-        count: Index,
+        code: Code, values: Pointer, at: Index, weights: Pointer, of: Index, products: Pointer,
+        to: Index, count: Index,
     ) -> None:  # fmt: skip
         def several(number: Index, sums: list[Vector]) -> list[Vector]:
             for k in range(UNROLLED):
@@ -152,7 +152,7 @@ def product(
 
 
 def gathered(
-    code: Code, products: Place, at: Index, step: Index
+    code: Code, products: Pointer, at: Index, step: Index
 ) -> Iterator[tuple[int, int, Vector]]:
     """The pixels (y, x) of a patch, from products at the points, `step` apart."""
     rows = []

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.world import World
+from cosmodeep_hpc.parallel.world import World
 
 
 class Allreduce:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.calibration import Calibration
-from cosmodeep_hpc.learn.readings import SHARE, Readings
+from cosmodeep_hpc.learn.rules import SHARE, RuleCalibrations
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
 FORMAT = 3
@@ -18,7 +18,7 @@ READ = {1, 2, FORMAT}
 of format 2 no readings."""
 Point = Literal["accuracy", "completeness", "purity"]
 """An operating point: of the largest As, or the one that reaches SHARE of Ws or of purity."""
-Rule = tuple[float | None, int | None]
+AskedRule = tuple[float | None, int | None]
 """F_th [Jy/arcsec^2] and N_pix that are asked for; None: those of the model."""
 
 
@@ -52,7 +52,7 @@ class Card:
     completeness: float | None = None
     purity: float | None = None
     calibration: Calibration = field(default=Calibration(), repr=False)
-    readings: Readings | None = field(default=None, repr=False)
+    readings: RuleCalibrations | None = field(default=None, repr=False)
 
 
 def at(card: Card, point: Point, source: Path) -> Card:
@@ -72,7 +72,7 @@ def at(card: Card, point: Point, source: Path) -> Card:
     return replace(card, threshold=threshold)
 
 
-def read_by(card: Card, rule: Rule, source: Path) -> Card:
+def read_by(card: Card, rule: AskedRule, source: Path) -> Card:
     """The card of a counts network read by a rule: its labels, calibration and operating points.
 
     A network that knows one rule is read by that, whatever is asked for.
@@ -110,7 +110,7 @@ def from_dict(content: Any, source: Path) -> Card:
         content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
         content["calibration"] = Calibration(**content.get("calibration", {}))
         if content.get("readings") is not None:
-            content["readings"] = Readings.from_dict(content["readings"])
+            content["readings"] = RuleCalibrations.from_dict(content["readings"])
         return Card(**{**content, "trained_on": tuple(content["trained_on"])})
     except (KeyError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())  # names of a file's own may hold line breaks

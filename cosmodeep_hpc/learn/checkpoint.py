@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import link_kind, make_folder, replacing, replacing_hdf5
+from cosmodeep_hpc.io.files import link_kind, make_folder, replacing, replacing_hdf5
 from cosmodeep_hpc.learn.stopping import Standing
 
 logger = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.config.learn import levels
 from cosmodeep_hpc.engine.bykeras import in_parts
 from cosmodeep_hpc.learn import countsnetwork
 from cosmodeep_hpc.learn.lossscale import LossScale
-from cosmodeep_hpc.sections.learn import levels
 
 PIXELS = 4.0
 """Weight of the pixels' loss beside that of the counts."""

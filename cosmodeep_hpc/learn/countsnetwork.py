@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cosmodeep_hpc.sections.learn import Model, levels
-from cosmodeep_hpc.sections.tiles import Tiles
+from cosmodeep_hpc.config.learn import Model, levels
+from cosmodeep_hpc.config.tiles import Tiles
 
 NAME = "cosmodeep_counts"
 FEATURES = 32

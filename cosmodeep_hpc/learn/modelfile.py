@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cosmodeep_hpc import runtime
 from cosmodeep_hpc.engine import backend, network
 from cosmodeep_hpc.engine.archive import DAMAGES, member, reason
 from cosmodeep_hpc.engine.network import Network
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.learn import card
-from cosmodeep_hpc.learn.card import Card, Point, Rule
-from cosmodeep_hpc.world import World
+from cosmodeep_hpc.learn.card import AskedRule, Card, Point
+from cosmodeep_hpc.parallel import runtime
+from cosmodeep_hpc.parallel.world import World
 
 MODEL = "model.keras"
 CARD = "cosmodeep.json"  # our member of the archive; Keras reads past it
@@ -110,7 +110,7 @@ def find(name: str | Path) -> Path:
 
 
 def load(
-    name: str | Path, point: Point = "accuracy", rule: Rule = (None, None), *, threads: int = 1
+    name: str | Path, point: Point = "accuracy", rule: AskedRule = (None, None), *, threads: int = 1
 ) -> TrainedModel:
     """Load a model; nothing in its file is run as code.
 
@@ -133,7 +133,7 @@ def load(
 def load_on_ranks(
     name: str | Path,
     point: Point = "accuracy",
-    rule: Rule = (None, None),
+    rule: AskedRule = (None, None),
     *,
     world: World,
 ) -> TrainedModel:
@@ -204,7 +204,7 @@ def _parts(config: Any) -> Iterator[tuple[Any, Any]]:
             yield from _parts(value)
 
 
-def read_card(path: Path, point: Point = "accuracy", rule: Rule = (None, None)) -> Card:
+def read_card(path: Path, point: Point = "accuracy", rule: AskedRule = (None, None)) -> Card:
     """The card of a model file, read by a rule, with the threshold of an operating point.
 
     Raises:

@@ -11,17 +11,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from cosmodeep_hpc import claim
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import make_folder
+from cosmodeep_hpc.io.files import make_folder
 from cosmodeep_hpc.learn import checkpoint, modelfile
 from cosmodeep_hpc.learn.checkpoint import State
 from cosmodeep_hpc.learn.runlog import BOARD, METRICS
 from cosmodeep_hpc.learn.stopping import Standing
-from cosmodeep_hpc.learn.tuneresults import TILES as SEARCH
+from cosmodeep_hpc.learn.tune.results import TILES as SEARCH
+from cosmodeep_hpc.parallel import locks
+from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.tiles.tileset import INDEX, TileSet
-from cosmodeep_hpc.world import World
 
 logger = logging.getLogger(__name__)
 
@@ -57,19 +57,19 @@ def _claimed(out: Path) -> Iterator[None]:
     make_folder(out)
     until = time.monotonic() + DYING
     while True:
-        with claim.claimed(out / LOCK) as mine:
+        with locks.claimed(out / LOCK) as mine:
             if mine:
                 yield
                 return
         if time.monotonic() > until:
             break
         time.sleep(DYING / 20)
-    holder = claim.holder_of(out / LOCK)
+    holder = locks.holder_of(out / LOCK)
     who = f"{holder}, since {holder.since}" if holder else "by a process that cannot be told"
     raise InputError(
         f"{out}: another job trains in it ({who}); wait for its end or choose another "
-        f"--out ({claim.claim_of(out / LOCK).name} of a lost node counts for nothing "
-        f"after {claim.STALE / 60:.0f} minutes)"
+        f"--out ({locks.claim_of(out / LOCK).name} of a lost node counts for nothing "
+        f"after {locks.STALE / 60:.0f} minutes)"
     )
 
 
@@ -79,9 +79,9 @@ def save(out: Path, state: State, keep: int) -> None:
     Raises:
         InputError: it cannot be written, or another job took the folder over.
     """
-    if taker := claim.taken_by(out / LOCK):
+    if taker := locks.taken_by(out / LOCK):
         raise InputError(
-            f"{out}: this job was silent for more than {claim.STALE / 60:.0f} minutes, and "
+            f"{out}: this job was silent for more than {locks.STALE / 60:.0f} minutes, and "
             f"{taker} trains in it since {taker.since}; this job ends, nothing is lost"
         )
     checkpoint.write(out, state, keep)
@@ -105,7 +105,7 @@ def prepare(
     Raises:
         InputError: a finished run, one of another recipe, or no checkpoint that loads.
     """
-    if restart and claim.restarts():
+    if restart and locks.restarts():
         logger.info("Slurm started this job again: it goes on, --restart was done the first time")
     elif restart:
         _remove(out)
@@ -133,7 +133,7 @@ def prepare(
 
 def is_finished(out: Path, recipe: str) -> bool:
     """Whether this job ended its run before it was killed: Slurm started it again for nothing."""
-    if not claim.restarts() or not (out / modelfile.MODEL).exists():
+    if not locks.restarts() or not (out / modelfile.MODEL).exists():
         return False
     found = checkpoint.latest(out)
     return found is not None and found[1].recipe == recipe

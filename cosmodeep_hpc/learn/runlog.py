@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.io.files import replacing
 
 METRICS = "metrics.jsonl"
 BOARD = "log"  # folder of the TensorBoard scalars

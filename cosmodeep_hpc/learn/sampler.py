@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.world import rank_range
+from cosmodeep_hpc.parallel.world import rank_range
 
 # First word of the Philox key of each kind of draw, so that no two share their random numbers.
 _POOL, _EPOCH, _DROPOUT, SYMMETRY = 1, 2, 3, 4

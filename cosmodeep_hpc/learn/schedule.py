@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from cosmodeep_hpc.config import Train
+from cosmodeep_hpc.config.configuration import Train
 
 
 def peak_rate(train: Train) -> float:

@@ -11,17 +11,17 @@ from itertools import groupby, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc import runtime
-from cosmodeep_hpc.config import Label, Train
+from cosmodeep_hpc.config.configuration import Label, Train
+from cosmodeep_hpc.config.learn import levels
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.learn.readings import Rules
+from cosmodeep_hpc.io.checksum import BLOCK
+from cosmodeep_hpc.learn.rules import Rules
 from cosmodeep_hpc.learn.sampler import Sampler, noise_pool
-from cosmodeep_hpc.sections.learn import levels
-from cosmodeep_hpc.tiles.checksum import BLOCK
+from cosmodeep_hpc.parallel import runtime
+from cosmodeep_hpc.parallel.world import World, collective, rank_range
 from cosmodeep_hpc.tiles.labels import exceeded, is_signal
-from cosmodeep_hpc.tiles.shard import Layout, Shard, open_shard
+from cosmodeep_hpc.tiles.shard import DatasetLocation, Shard, open_shard
 from cosmodeep_hpc.tiles.tileset import ShardEntry, TileSet
-from cosmodeep_hpc.world import World, known, rank_range
 
 JOB = 32  # blocks that a thread reads before it takes the next: some 50 MB
 READERS = 4  # threads of a rank, at most: a few requests keep a parallel file system busy
@@ -113,7 +113,7 @@ def fill(
                 f"F_th = {of.f_th:g} Jy/arcsec^2, N_pix = {of.n_pix}; expected both kinds: "
                 "make more images, or change label.f_th or label.n_pix"
             )
-            raise known(InputError(text))
+            raise collective(InputError(text))
     noise_rows = noise_pool(noise_rows, len(signal_rows), train.noise_pool, train.seed)
     validation_rows = np.flatnonzero(for_validation)
     kept = np.sort(np.concatenate([signal_rows, noise_rows, validation_rows]))
@@ -138,7 +138,7 @@ def fill(
 def _counted(
     tileset: TileSet,
     label: Label,
-    layouts: list[Layout],
+    layouts: list[DatasetLocation],
     counts: NDArray[np.uint16],
     kept: NDArray[np.int64],
     world: World,
@@ -185,7 +185,7 @@ def _check_belongs(shard: Shard, tileset: TileSet, entry: ShardEntry, names: Seq
 
 def _survey(
     tileset: TileSet, names: Sequence[str], columns: Sequence[int], world: World
-) -> tuple[NDArray[np.uint16], dict[str, list[Layout]]]:
+) -> tuple[NDArray[np.uint16], dict[str, list[DatasetLocation]]]:
     """What is known of each shard before its tiles are read; a collective call.
 
     Each shard is opened by one rank of the job: thousands that ask a parallel file system for
@@ -205,8 +205,8 @@ def _survey(
                 f"{tileset.folder / entry.file}: no Sky tiles in it; a counts network learns from "
                 "them: make the tile set again with tiles.keep_sky = true"
             )
-            raise known(InputError(text))
-    found: list[tuple[int, NDArray[np.uint16], list[Layout]]] = []
+            raise collective(InputError(text))
+    found: list[tuple[int, NDArray[np.uint16], list[DatasetLocation]]] = []
     failure = None
     try:
         for number in world.share(len(tileset.shards)):
@@ -226,7 +226,7 @@ def _survey(
 
 
 def _read_tiles(
-    tileset: TileSet, layouts: list[Layout], kept: NDArray[np.int64], world: World
+    tileset: TileSet, layouts: list[DatasetLocation], kept: NDArray[np.int64], world: World
 ) -> NDArray[np.float32]:
     """The tiles of the rows `kept` (ascending) in the node's memory; a collective call."""
     side = tileset.preprocessing.window
@@ -237,7 +237,7 @@ def _read_tiles(
 
 
 def _read_exceeded(
-    tileset: TileSet, layouts: list[Layout], kept: NDArray[np.int64], world: World
+    tileset: TileSet, layouts: list[DatasetLocation], kept: NDArray[np.int64], world: World
 ) -> NDArray[np.uint8]:
     """Which thresholds the Sky pixels of the rows `kept` exceed, as `_read_tiles`."""
     side = tileset.preprocessing.tile_size
@@ -298,7 +298,9 @@ def _pieces(tileset: TileSet, kept: NDArray[np.int64]) -> list[_Piece]:
     ]
 
 
-def _read_job(job: list[_Piece], layouts: list[Layout], tiles: NDArray[np.float32]) -> None:
+def _read_job(
+    job: list[_Piece], layouts: list[DatasetLocation], tiles: NDArray[np.float32]
+) -> None:
     """Read blocks of one shard and put what is kept into `tiles`."""
     layout = layouts[job[0].shard]
     scratch = np.empty((BLOCK, *tiles.shape[1:]), tiles.dtype)
@@ -323,7 +325,7 @@ def _read_job(job: list[_Piece], layouts: list[Layout], tiles: NDArray[np.float3
 
 def _read_sky_job(
     job: list[_Piece],
-    layouts: list[Layout],
+    layouts: list[DatasetLocation],
     thresholds: Sequence[float],
     exceeded_by: NDArray[np.uint8],
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc import runtime
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.learn import modelfile, network, runfolder, symmetries
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.checkpoint import State
 from cosmodeep_hpc.learn.meter import Meter
-from cosmodeep_hpc.learn.notice import Notice, Timer
-from cosmodeep_hpc.learn.readings import OperatingPoints, Readings
+from cosmodeep_hpc.learn.rules import OperatingPoints, RuleCalibrations
 from cosmodeep_hpc.learn.runlog import RunLog
 from cosmodeep_hpc.learn.sampler import keep_mask
 from cosmodeep_hpc.learn.schedule import learning_rate
@@ -28,13 +27,12 @@ from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.learn.stopping import Standing
 from cosmodeep_hpc.learn.store import Store, fill
 from cosmodeep_hpc.learn.validation import operating_points, validate
+from cosmodeep_hpc.parallel import runtime
+from cosmodeep_hpc.parallel.signals import StopRequest, Timer
+from cosmodeep_hpc.parallel.world import World, collective
 from cosmodeep_hpc.tiles.tileset import TileSet, read_tileset
-from cosmodeep_hpc.world import World, known
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[..., None]
-"""Called with (steps done, steps in all, a short note)."""
 
 
 def run(
@@ -45,7 +43,7 @@ def run(
     *,
     restart: bool = False,
     accept_changes: bool = False,
-    progress: Progress = lambda done, total, note="": None,
+    progress: Progress = silent,
 ) -> Path | None:
     """Train on a tile set; a collective call.
 
@@ -68,9 +66,9 @@ def run(
     config = world.on_root(lambda: runfolder.as_tiled(config, tileset))
     if config.train.batch < world.size:
         text = f"expected at least one tile for each of the {world.size} ranks"
-        raise known(InputError(f"train.batch = {config.train.batch}: {text}"))
+        raise collective(InputError(f"train.batch = {config.train.batch}: {text}"))
     recipe = runfolder.recipe_of(config, tileset)
-    with Notice() as notice, runfolder.held(out, world):
+    with StopRequest() as notice, runfolder.held(out, world):
         if world.on_root(lambda: runfolder.is_finished(out, recipe)):
             return out / modelfile.MODEL
         state = world.on_root(
@@ -126,7 +124,7 @@ class Job:
     net: Any
     step: Step
     log: RunLog | None
-    notice: Notice
+    notice: StopRequest
     progress: Progress
 
     def save(self, epoch: int, step: int, total: int, standing: Standing) -> None:
@@ -262,7 +260,7 @@ def _not_finite(loss: float, epoch: int, k: int) -> Exception:
         "last checkpoint is good: lower train.learning_rate, or look for odd pixel values in the "
         "images"
     )
-    return known(InputError(text))
+    return collective(InputError(text))
 
 
 def _check_validation(config: Config, store: Store) -> None:
@@ -274,7 +272,7 @@ def _check_validation(config: Config, store: Store) -> None:
             f"{chosen}: no signal tile among {len(store.validation)} validation tiles to measure "
             "As by; raise tiles.validation and make the tiles anew, or leave it out"
         )
-        raise known(InputError(text))
+        raise collective(InputError(text))
 
 
 def _check_fits(state: State, net: Any) -> None:
@@ -286,11 +284,11 @@ def _check_fits(state: State, net: Any) -> None:
             "the checkpoint is of a network of other shapes than [model] and the tile size ask "
             "for; choose another --out, or add --restart to begin anew"
         )
-        raise known(InputError(text))
+        raise collective(InputError(text))
 
 
 def _card(
-    config: Config, tileset: TileSet, points: OperatingPoints, readings: Readings | None
+    config: Config, tileset: TileSet, points: OperatingPoints, readings: RuleCalibrations | None
 ) -> Card:
     return Card(
         preprocessing=tileset.preprocessing,

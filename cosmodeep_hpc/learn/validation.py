@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.metrics import Accuracy, curve
-from cosmodeep_hpc.learn.readings import OperatingPoints, Readings, mean_as
+from cosmodeep_hpc.learn.rules import OperatingPoints, RuleCalibrations, mean_as
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.learn.store import Store
-from cosmodeep_hpc.world import World
+from cosmodeep_hpc.parallel.world import World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def validate(store: Store, step: Step, world: World, batch: int) -> Validation |
 
 def operating_points(
     store: Store, step: Step, world: World, batch: int
-) -> tuple[OperatingPoints, Readings | None]:
+) -> tuple[OperatingPoints, RuleCalibrations | None]:
     """Calibrate the network as it is now, and choose its thresholds. A collective call.
 
     Without a signal tile to validate on there is nothing to choose by.
@@ -74,7 +74,7 @@ def operating_points(
     given = _given(store, step, world, batch)
     if counted is None:
         return OperatingPoints.fitted(signal, given), None
-    readings = Readings.fitted(counted.rules, counted.bright[store.validation], given)
+    readings = RuleCalibrations.fitted(counted.rules, counted.bright[store.validation], given)
     try:
         return readings.at(counted.label.f_th, counted.label.n_pix, Path()), readings
     except InputError:  # no signal tile: said to who asks the model for this rule

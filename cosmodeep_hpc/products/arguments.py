@@ -14,15 +14,15 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from cosmodeep_hpc import config as configuration
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config import configuration
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.section import nearest
+from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.images.array import ImageArray
+from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.learn.modelfile import TrainedModel
-from cosmodeep_hpc.options import nearest
-from cosmodeep_hpc.sections.survey import Classify
-from cosmodeep_hpc.sky.beam import Beam
 from cosmodeep_hpc.survey.plan import Source
-from cosmodeep_hpc.tiles.fits.array import ImageArray
 
 RULE = ("f_th", "n_pix")
 OPTIONS = tuple(field.name for field in dataclasses.fields(Classify))

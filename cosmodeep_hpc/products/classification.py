@@ -16,7 +16,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import make_folder
+from cosmodeep_hpc.io.files import make_folder
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.products import catalogue, picture, provenance, quicklook, writing
 from cosmodeep_hpc.products.findings import Findings

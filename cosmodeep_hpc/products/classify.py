@@ -17,18 +17,18 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import ArrayLike
 
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.parallel.world import alone
 from cosmodeep_hpc.products import arguments
 from cosmodeep_hpc.products.classification import Classification
 from cosmodeep_hpc.products.findings import Findings
-from cosmodeep_hpc.sky.beam import Beam
-from cosmodeep_hpc.survey.plan import Request, SweepPlan
+from cosmodeep_hpc.survey.plan import SweepPlan, SweepRequest
+from cosmodeep_hpc.survey.result import MosaicResult
 from cosmodeep_hpc.survey.scheduler import SweepOptions
 from cosmodeep_hpc.survey.sweep import sweep
-from cosmodeep_hpc.survey.swept import Swept
-from cosmodeep_hpc.survey.task import Outcome
-from cosmodeep_hpc.world import alone
+from cosmodeep_hpc.survey.task import MosaicOutcome
 
 
 def classify(
@@ -82,7 +82,7 @@ def classify(
     known = (*_KEYWORDS, *arguments.OPTIONS, *arguments.RULE)
     arguments.refuse_unknown("classify", options, known)
     source = arguments.image_of(image, about, unit, hdu, name)
-    request = Request(
+    request = SweepRequest(
         model=arguments.model_of(model),
         hdu=hdu,
         planes=arguments.planes_of(planes),
@@ -153,7 +153,7 @@ class Memory:
 
     def __init__(self) -> None:
         """Keep nothing yet."""
-        self.swept: Swept | None = None
+        self.swept: MosaicResult | None = None
         self.scratch = Scratch()
 
     def claimed(self, image: Path) -> AbstractContextManager[None]:
@@ -177,10 +177,10 @@ class Memory:
         """A temporary file: a packed one can only be read from its beginning."""
         return self.scratch.path / "unpacked"
 
-    def take(self, swept: Swept) -> Outcome:
+    def take(self, swept: MosaicResult) -> MosaicOutcome:
         """Keep it."""
         self.swept = swept
-        return Outcome(path=swept.path, state="done")
+        return MosaicOutcome(path=swept.path, state="done")
 
     def leave(self, image: Path) -> None:
         """What was unpacked is needed by the result."""

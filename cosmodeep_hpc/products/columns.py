@@ -10,9 +10,9 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import Angle
 
+from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.products.islands import Island, name
 from cosmodeep_hpc.products.refine import Refined
-from cosmodeep_hpc.tiles.fits.image import Image
 
 MJY = 1e3  # of a Jy
 ARCSEC2_PER_ARCMIN2 = 3600.0
@@ -75,7 +75,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Place:
+class IslandPlane:
     """Where islands of a plane belong: the image, its number in the file, its frequency [Hz]."""
 
     image: Image
@@ -84,7 +84,7 @@ class Place:
 
 
 def columns(
-    stem: str, islands: Sequence[Island], places: Sequence[Place], refined: Refined | None
+    stem: str, islands: Sequence[Island], places: Sequence[IslandPlane], refined: Refined | None
 ) -> list[Column]:
     """The catalogue, column by column.
 
@@ -106,7 +106,7 @@ def columns(
     ]
 
 
-def _row(stem: str, island: Island, place: Place, refined: Refined | None) -> dict[str, Any]:
+def _row(stem: str, island: Island, place: IslandPlane, refined: Refined | None) -> dict[str, Any]:
     """The values of a row by the names of its columns."""
     beam = place.image.beam.area if place.image.beam else float("nan")
     row: dict[str, Any] = {

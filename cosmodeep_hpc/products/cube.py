@@ -12,10 +12,10 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.survey.swept import NO_DATA, Swept
-from cosmodeep_hpc.tiles.fits import axes as fits_axes
-from cosmodeep_hpc.tiles.fits.cards import value
-from cosmodeep_hpc.tiles.fits.image import Image
+from cosmodeep_hpc.images import axes as fits_axes
+from cosmodeep_hpc.images.cards import value
+from cosmodeep_hpc.images.image import Image
+from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult
 from cosmodeep_hpc.tiles.tiling import tile_wcs
 
 Paint = Callable[[int, int, int], NDArray[np.uint8]]
@@ -25,7 +25,7 @@ KEPT = ("OBJECT", "TELESCOP", "INSTRUME", "OBSERVER", "RESTFRQ", "RESTFREQ", "BM
 
 
 @dataclass(frozen=True)
-class Cube:
+class PlaneBox:
     """The smallest box of the file's axes that holds the planes swept.
 
     Attributes:
@@ -46,7 +46,7 @@ class Cube:
     image: Image
 
     @classmethod
-    def of(cls, swept: Swept) -> Cube:
+    def of(cls, swept: MosaicResult) -> PlaneBox:
         """The box of a mosaic: its file's axes, of length 1 where one plane of many was asked."""
         image, axes = swept.planes[0].image, swept.axes
         found = fits_axes.find_celestial(image.header, len(axes))

@@ -9,15 +9,15 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.products import islands, provenance, streaming
-from cosmodeep_hpc.products.columns import Column, Place, columns
-from cosmodeep_hpc.products.cube import Cube, Paint
+from cosmodeep_hpc.products.columns import Column, IslandPlane, columns
+from cosmodeep_hpc.products.cube import Paint, PlaneBox
 from cosmodeep_hpc.products.islands import Islands
 from cosmodeep_hpc.products.names import stem
 from cosmodeep_hpc.products.refine import Refined, Refinement
-from cosmodeep_hpc.products.regionfiles import Region, regions
-from cosmodeep_hpc.survey.swept import NO_DATA, Swept, printable
+from cosmodeep_hpc.products.regionfiles import IslandRegion, regions
+from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult, printable
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Findings:
         measures: of the refined mask, once it was painted.
     """
 
-    swept: Swept
+    swept: MosaicResult
     config: Config
     refine: bool = False
     measures: Refined | None = field(default=None, repr=False)
@@ -40,9 +40,9 @@ class Findings:
         return {name: value for name, value in vars(self).items() if name != "of_tiles"}
 
     @cached_property
-    def cube(self) -> Cube:
+    def cube(self) -> PlaneBox:
         """The axes of its file."""
-        return Cube.of(self.swept)
+        return PlaneBox.of(self.swept)
 
     @cached_property
     def islands(self) -> Islands:
@@ -73,7 +73,7 @@ class Findings:
         return header
 
     @cached_property
-    def regions(self) -> list[Region]:
+    def regions(self) -> list[IslandRegion]:
         """The outlines of its islands."""
         return regions(self.swept, self.islands, self.cube.numbers)
 
@@ -83,10 +83,10 @@ class Findings:
         name = printable(stem(self.swept.path))
         return columns(name, self.islands.islands, self._places(), self.refined)
 
-    def _places(self) -> list[Place]:
+    def _places(self) -> list[IslandPlane]:
         numbers, frequencies = self.cube.numbers, self.cube.frequencies()
         return [
-            Place(plane.image, number, frequency)
+            IslandPlane(plane.image, number, frequency)
             for plane, number, frequency in zip(
                 self.swept.planes, numbers, frequencies, strict=True
             )

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cosmodeep_hpc.claim import claimed, holder_of
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import left_beside, make_folder, read_json, replacing
+from cosmodeep_hpc.io.files import left_beside, make_folder, read_json, replacing
+from cosmodeep_hpc.parallel.locks import claimed, holder_of
+from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.products import summary
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.products.names import record_of, stem
 from cosmodeep_hpc.products.writing import of_config, product_names, write
-from cosmodeep_hpc.survey.plan import Request, SweepPlan, stamp
+from cosmodeep_hpc.survey.plan import SweepPlan, SweepRequest, stamp
+from cosmodeep_hpc.survey.result import MosaicResult
 from cosmodeep_hpc.survey.scheduler import SweepOptions
 from cosmodeep_hpc.survey.sweep import sweep
-from cosmodeep_hpc.survey.swept import Swept
-from cosmodeep_hpc.survey.task import Outcome
-from cosmodeep_hpc.world import World
+from cosmodeep_hpc.survey.task import MosaicOutcome
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class ProductFolder:
         """Whether there is a record."""
         return not self.restart and record_of(image, self.path).exists()
 
-    def kept(self, image: Path, key: str) -> Outcome | None:
+    def kept(self, image: Path, key: str) -> MosaicOutcome | None:
         """What the record says, if it is of this key and all products that are wanted are there."""
         content = _finished(record_of(image, self.path))
         files = content.get("products", {})
@@ -139,7 +139,7 @@ class ProductFolder:
         digest = hashlib.sha256(repr(stamp(image)).encode()).hexdigest()
         return self.path / f".{image.name}.{digest[:16]}.unpacked"
 
-    def take(self, swept: Swept) -> Outcome:
+    def take(self, swept: MosaicResult) -> MosaicOutcome:
         """Write the products."""
         record = write(Findings(swept, self.config, self.refine), self.config, self.path)
         return self._outcome(swept.path, record, "done")
@@ -152,10 +152,10 @@ class ProductFolder:
 
     def _outcome(
         self, image: Path, record: dict[str, Any], state: Literal["done", "kept"]
-    ) -> Outcome:
+    ) -> MosaicOutcome:
         """What is told of a mosaic, from the record of its products."""
         tiles, mask = record["tiles"], record["products"].get("mask")
-        return Outcome(
+        return MosaicOutcome(
             path=image,
             state=state,
             cells=tiles["signal"] + tiles["noise"] + tiles["no_data"],
@@ -170,10 +170,10 @@ class ProductFolder:
 def classify_into(
     folder: ProductFolder,
     images: Sequence[Path],
-    request: Request,
+    request: SweepRequest,
     world: World,
     options: SweepOptions | None = None,
-) -> list[Outcome] | None:
+) -> list[MosaicOutcome] | None:
     """Classify mosaics and write their products and a summary; a collective call.
 
     Returns:

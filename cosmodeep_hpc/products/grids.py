@@ -6,12 +6,12 @@ from pathlib import Path
 
 from astropy.io import fits
 
-from cosmodeep_hpc.products.cube import Cube
+from cosmodeep_hpc.products.cube import PlaneBox
 from cosmodeep_hpc.products.fitsfile import image_header, write_data, write_header
-from cosmodeep_hpc.survey.swept import NO_DATA, Swept
+from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult
 
 
-def probability(swept: Swept, cube: Cube, cards: fits.Header, path: Path) -> None:
+def probability(swept: MosaicResult, cube: PlaneBox, cards: fits.Header, path: Path) -> None:
     """Write the probability, NaN where there is no data, and the coverage as an extension."""
     values = cube.grids([plane.probability for plane in swept.planes], float("nan"))
     coverage = cube.grids([plane.coverage for plane in swept.planes], 0)
@@ -24,7 +24,7 @@ def probability(swept: Swept, cube: Cube, cards: fits.Header, path: Path) -> Non
         write_data(file, coverage)
 
 
-def tiles(swept: Swept, cube: Cube, cards: fits.Header, path: Path) -> None:
+def tiles(swept: MosaicResult, cube: PlaneBox, cards: fits.Header, path: Path) -> None:
     """Write the mask on the grid of cells: 1 signal, 0 noise, 255 no data."""
     values = cube.grids([plane.tile_mask(swept.threshold) for plane in swept.planes], NO_DATA)
     kind = ("BTYPE", "tile mask", "1 signal, 0 noise, 255 no data")

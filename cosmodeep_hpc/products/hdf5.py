@@ -11,9 +11,9 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.files import hdf5_content
+from cosmodeep_hpc.io.files import hdf5_content
 from cosmodeep_hpc.products.islands import Islands
-from cosmodeep_hpc.survey.swept import Swept
+from cosmodeep_hpc.survey.result import MosaicResult
 
 if TYPE_CHECKING:
     import h5py
@@ -27,7 +27,7 @@ ABOUT = {
 }
 
 
-def write(swept: Swept, islands: Islands, header: fits.Header, path: Path) -> None:
+def write(swept: MosaicResult, islands: Islands, header: fits.Header, path: Path) -> None:
     """Write `probability[ny, nx]` and its like; [plane, ny, nx] where there are several planes.
 
     One process writes it: a grid is 1/1600 of its image, 25 MB for 100,000 x 100,000 pixels, and

@@ -14,9 +14,9 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import ArrayLike, NDArray
 
-from cosmodeep_hpc.survey.swept import Swept, SweptPlane
-from cosmodeep_hpc.tiles.fits.image import Image
-from cosmodeep_hpc.tiles.fits.unit import unit_of
+from cosmodeep_hpc.images.image import Image
+from cosmodeep_hpc.images.unit import unit_of
+from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
 
 EIGHT = np.ones((3, 3), dtype=np.int8)  # cells that touch at a corner are connected
 PIXELS_AT_ONCE = 2**23  # read at most: 32 MiB
@@ -85,7 +85,7 @@ class Islands:
     islands: tuple[Island, ...]
 
 
-def find(swept: Swept) -> Islands:
+def find(swept: MosaicResult) -> Islands:
     """Number and measure the islands of all planes, each plane for itself.
 
     Numbers go up with the lowest row of an island, then with its first column there.
@@ -110,7 +110,7 @@ def label(signal: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
 
 
 def measure(
-    plane: SweptPlane, labels: NDArray[np.int32], cell: int, index: int = 0, first: int = 0
+    plane: PlaneResult, labels: NDArray[np.int32], cell: int, index: int = 0, first: int = 0
 ) -> list[Island]:
     """Measure the islands of a plane; its pixels are read only in rows of cells with islands.
 

@@ -10,8 +10,8 @@ import numpy as np
 from astropy.stats import mad_std
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.products.drawing.graticule import axis_name
-from cosmodeep_hpc.tiles.fits.image import Image
 
 MAX_SIDE = 1500  # pixels of the picture's image at most: screens have no more
 
@@ -49,12 +49,12 @@ def canvas(image: Image, title: str, sigma: float) -> tuple[Any, Any]:
         the matplotlib figure and its axes.
     """
     small, block = thumbnail(image)
-    sheet = Sheet(image)
+    sheet = PlaneSheet(image)
     # of averaged blocks, where the noise is white
     return sheet.figure, sheet.draw(small, block, title, sigma / block)
 
 
-class Sheet:
+class PlaneSheet:
     """A figure of several planes of an image, side by side."""
 
     def __init__(self, image: Image, panels: int = 1) -> None:
@@ -105,7 +105,7 @@ def draw(
 
     Args:
         axes: with or without sky coordinates.
-        small, block, noise: as of `Sheet.draw`.
+        small, block, noise: as of `PlaneSheet.draw`.
     """
     ny, nx = image.shape
     norm = brightness(_noise(small) if noise is None else noise)

@@ -11,13 +11,13 @@ import numpy as np
 from astropy.io import fits
 
 from cosmodeep_hpc import __version__
-from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.products.cube import Cube
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.products.cube import PlaneBox
 from cosmodeep_hpc.products.islands import Island
-from cosmodeep_hpc.survey.swept import NO_DATA, Swept, SweptPlane
+from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult, PlaneResult
 
 
-def cards(swept: Swept) -> fits.Header:
+def cards(swept: MosaicResult) -> fits.Header:
     """The provenance as FITS cards: no date in it, so that a product is the same every time."""
     card = swept.model.card
     header = fits.Header()
@@ -37,14 +37,14 @@ def cards(swept: Swept) -> fits.Header:
     return header
 
 
-def notes(swept: Swept) -> list[str]:
+def notes(swept: MosaicResult) -> list[str]:
     """The notes of all planes, each said once."""
     return list(dict.fromkeys(note for plane in swept.planes for note in plane.notes))
 
 
 def record(
-    swept: Swept,
-    cube: Cube,
+    swept: MosaicResult,
+    cube: PlaneBox,
     islands: Sequence[Island],
     config: Config,
     files: dict[str, str],
@@ -109,7 +109,9 @@ def record(
     }
 
 
-def _plane(plane: SweptPlane, swept: Swept, frequency: float, islands: int) -> dict[str, Any]:
+def _plane(
+    plane: PlaneResult, swept: MosaicResult, frequency: float, islands: int
+) -> dict[str, Any]:
     mask, image = plane.tile_mask(swept.threshold), plane.image
     noise = plane.noise[np.isfinite(plane.noise)]
     return {

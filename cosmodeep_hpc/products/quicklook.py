@@ -9,18 +9,18 @@ import numpy as np
 
 from cosmodeep_hpc.products.drawing import png
 from cosmodeep_hpc.products.drawing.panel import BLUE, RED, Outline, palette, panel
-from cosmodeep_hpc.survey.swept import Swept, SweptPlane
+from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
 
 MOST = 9  # planes drawn: those of a large cube are picked evenly
 SIDE, SIDE_OF_MANY = 900, 560  # of a plane in the picture [pixel], about
 
 
-def write(swept: Swept, path: Path) -> None:
+def write(swept: MosaicResult, path: Path) -> None:
     """Write the picture."""
     path.write_bytes(drawn(swept))
 
 
-def drawn(swept: Swept) -> bytes:
+def drawn(swept: MosaicResult) -> bytes:
     """The planes drawn from their thumbnails, signal and missing data outlined: a PNG file."""
     count = len(swept.planes)
     picked = np.unique(np.linspace(0, count - 1, min(count, MOST)).astype(int))
@@ -34,7 +34,7 @@ def drawn(swept: Swept) -> bytes:
     return png.packed(sheet, palette())
 
 
-def _panel(swept: Swept, plane: SweptPlane, panels: int) -> np.ndarray:
+def _panel(swept: MosaicResult, plane: PlaneResult, panels: int) -> np.ndarray:
     signal, blank = plane.signal(swept.threshold), np.isnan(plane.probability)
     outlines = [Outline(signal, swept.cell, RED, "signal")]
     if blank.any():
@@ -43,7 +43,7 @@ def _panel(swept: Swept, plane: SweptPlane, panels: int) -> np.ndarray:
     return panel(plane.image, plane.thumbnail, plane.block, title(swept, plane), outlines, side)
 
 
-def title(swept: Swept, plane: SweptPlane) -> str:
+def title(swept: MosaicResult, plane: PlaneResult) -> str:
     """What stands above a plane."""
     signal = plane.signal(swept.threshold)
     where = f" {list(plane.image.plane)}" if len(swept.planes) > 1 else ""

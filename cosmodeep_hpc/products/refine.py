@@ -11,10 +11,10 @@ import scipy.ndimage
 from astropy.stats import mad_std
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.images.beam import FWHM
+from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.products.islands import EIGHT, Islands, flux_areas, pixel_areas
-from cosmodeep_hpc.sky.beam import FWHM
-from cosmodeep_hpc.survey.swept import Swept, SweptPlane
-from cosmodeep_hpc.tiles.fits.image import Image
+from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
 
 SCALES = (1, 2, 4, 8)  # beams, or pixels where there is no beam
 REACH = 3.0  # sigmas at which a smoothing kernel ends
@@ -102,7 +102,7 @@ def detected(
     return found
 
 
-def measured(plane: SweptPlane, signal: NDArray[np.bool_], cell: int, tile: int) -> Kernels:
+def measured(plane: PlaneResult, signal: NDArray[np.bool_], cell: int, tile: int) -> Kernels:
     """The kernels of a plane, their gains measured in cells far from signal.
 
     How noise averages depends on how it is correlated, which the beam tells of only in part.
@@ -200,7 +200,7 @@ class Refinement:
     Every pixel must be asked for once. The mask does not depend on the strips.
     """
 
-    def __init__(self, swept: Swept, islands: Islands, threshold: float) -> None:
+    def __init__(self, swept: MosaicResult, islands: Islands, threshold: float) -> None:
         """Measure the noise of each plane's smoothed maps.
 
         Args:
@@ -213,7 +213,7 @@ class Refinement:
         self.refined = Refined(np.zeros(count), np.zeros(count), np.zeros(count))
         self._swept, self._threshold = swept, threshold
         self._planes = [
-            _Plane(plane, labels, swept)
+            _RefinedPlane(plane, labels, swept)
             for plane, labels in zip(swept.planes, islands.labels, strict=True)
         ]
 
@@ -238,7 +238,7 @@ class Refinement:
 
     def _add(
         self,
-        plane: _Plane,
+        plane: _RefinedPlane,
         window: Window,
         found: NDArray[np.bool_],
         owner: NDArray[np.int32],
@@ -254,7 +254,7 @@ class Refinement:
         self.refined.flux[:] += np.bincount(own, pixels[found] * per_flux, count)[1:]
 
 
-class _Plane:
+class _RefinedPlane:
     """What the refinement of a plane needs.
 
     Attributes:
@@ -262,7 +262,7 @@ class _Plane:
         owner: number of the island that a pixel found in a cell belongs to; 0: not looked at.
     """
 
-    def __init__(self, plane: SweptPlane, labels: NDArray[np.int32], swept: Swept) -> None:
+    def __init__(self, plane: PlaneResult, labels: NDArray[np.int32], swept: MosaicResult) -> None:
         signal = labels > 0
         self.image = plane.image
         self.noise = np.where(plane.noise > 0, plane.noise, np.float32(np.nan))

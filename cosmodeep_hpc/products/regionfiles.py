@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.products.islands import Island, Islands, icrs, name
 from cosmodeep_hpc.products.outlines import outlines
-from cosmodeep_hpc.survey.swept import Swept
+from cosmodeep_hpc.survey.result import MosaicResult
 
 # CARTA tells the two formats apart by how the first line begins, and leaves out lines it does not
 # know; DS9 takes its first line for a comment.
@@ -24,7 +24,7 @@ CASA_FIRST = "#CRTFv0 CASA Region Text Format version 0"
 
 
 @dataclass(frozen=True)
-class Region:
+class IslandRegion:
     """An island to be drawn.
 
     Attributes:
@@ -38,7 +38,7 @@ class Region:
     on_sky: bool
 
 
-def regions(swept: Swept, islands: Islands, numbers: Sequence[int]) -> list[Region]:
+def regions(swept: MosaicResult, islands: Islands, numbers: Sequence[int]) -> list[IslandRegion]:
     """The outlines of all islands, in the order of their numbers.
 
     Args:
@@ -56,7 +56,7 @@ def regions(swept: Swept, islands: Islands, numbers: Sequence[int]) -> list[Regi
         for outline, corners in zip(found, np.split(sky, ends[:-1]), strict=True):
             on_sky = bool(np.isfinite(corners).all())
             label = _label(by_number[outline.number], numbers)
-            drawn.append(Region(label, corners if on_sky else outline.corners, on_sky))
+            drawn.append(IslandRegion(label, corners if on_sky else outline.corners, on_sky))
     return drawn
 
 
@@ -65,7 +65,7 @@ def _label(island: Island, numbers: Sequence[int]) -> str:
     return f"{island.number} {name(island.ra, island.dec)}".rstrip() + where
 
 
-def write_ds9(regions: Sequence[Region], path: Path) -> None:
+def write_ds9(regions: Sequence[IslandRegion], path: Path) -> None:
     """Write DS9 polygons: on the sky (icrs); in pixels from 1 (image) only where there is none."""
     lines = [DS9_FIRST, DS9_STYLE]
     for frame, on_sky, point in (
@@ -81,7 +81,7 @@ def write_ds9(regions: Sequence[Region], path: Path) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
-def write_casa(regions: Sequence[Region], path: Path) -> None:
+def write_casa(regions: Sequence[IslandRegion], path: Path) -> None:
     """Write CASA polygons: on the sky (ICRS), in pixels from 0 where there is none."""
     lines = [CASA_FIRST]
     for region in regions:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.products.islands import icrs
-from cosmodeep_hpc.survey.swept import Swept
-from cosmodeep_hpc.tiles.fits.image import Image
+from cosmodeep_hpc.survey.result import MosaicResult
 
 if TYPE_CHECKING:
     from mocpy import MOC
@@ -31,7 +31,7 @@ def order(image: Image, cell: int) -> int:
     return min(MAX_ORDER, max(0, math.ceil(math.log2(HEALPIX_SIDE / wanted))))
 
 
-def moc(swept: Swept) -> MOC:
+def moc(swept: MosaicResult) -> MOC:
     """The MOC of the signal cells of all planes; empty where there are none.
 
     All of its pixels that a cell overlaps are in it: it reaches beyond the outlines by less than
@@ -70,6 +70,6 @@ def _perimeter() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     )
 
 
-def write(swept: Swept, path: Path) -> None:
+def write(swept: MosaicResult, path: Path) -> None:
     """Write the MOC as FITS."""
     moc(swept).save(path, format="fits", overwrite=True)

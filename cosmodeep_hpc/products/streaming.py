@@ -9,7 +9,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.products.cube import Cube, Paint
+from cosmodeep_hpc.products.cube import Paint, PlaneBox
 from cosmodeep_hpc.products.fitsfile import image_header, pad, write_header
 
 STRIP = 2**22  # pixels of a strip, about
@@ -19,7 +19,7 @@ MOST_PACKED = 3  # axes of a packed image, if it can be
 ROW = np.dtype([("length", ">i8"), ("offset", ">i8")])  # a descriptor of 1QB
 
 
-def height(cube: Cube, cell: int, pixels: int = STRIP) -> int:
+def height(cube: PlaneBox, cell: int, pixels: int = STRIP) -> int:
     """Rows of an image in a strip of about `pixels`: whole cells, or less than one."""
     a_row = int(np.prod(cube.axes[cube.y + 1 :]))
     fitting = min(max(1, pixels // a_row), max(cell, TALLEST))
@@ -27,7 +27,7 @@ def height(cube: Cube, cell: int, pixels: int = STRIP) -> int:
     return min(rows, cube.axes[cube.y])
 
 
-def write_plain(path: Path, cube: Cube, cards: fits.Header, rows: int, paint: Paint) -> None:
+def write_plain(path: Path, cube: PlaneBox, cards: fits.Header, rows: int, paint: Paint) -> None:
     """Write a mask as the primary image of a FITS file."""
     written = 0
     with path.open("wb") as file:
@@ -38,7 +38,7 @@ def write_plain(path: Path, cube: Cube, cards: fits.Header, rows: int, paint: Pa
         pad(file, written)
 
 
-def write_packed(path: Path, cube: Cube, cards: fits.Header, rows: int, paint: Paint) -> None:
+def write_packed(path: Path, cube: PlaneBox, cards: fits.Header, rows: int, paint: Paint) -> None:
     """Write a mask tile-compressed (GZIP_1), a tile being `rows` rows of an image.
 
     astropy compresses an image that it holds whole; this one may be larger than the memory.
@@ -69,7 +69,7 @@ def write_packed(path: Path, cube: Cube, cards: fits.Header, rows: int, paint: P
 
 
 def _packed_header(
-    cube: Cube, cards: fits.Header, rows: int, table: NDArray[np.void], heap: int
+    cube: PlaneBox, cards: fits.Header, rows: int, table: NDArray[np.void], heap: int
 ) -> fits.Header:
     header = fits.Header()
     header["XTENSION"] = "BINTABLE"

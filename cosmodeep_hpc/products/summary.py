@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.survey.task import Outcome
+from cosmodeep_hpc.survey.task import MosaicOutcome
 
 NAME = "summary.csv"
 COLUMNS = ("image", "state", "cells", "signal", "no_data", "islands", "mask", "notes")
 
 
-def as_csv(outcomes: Sequence[Outcome]) -> str:
+def as_csv(outcomes: Sequence[MosaicOutcome]) -> str:
     """The outcomes as CSV, a line an image."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -26,7 +26,7 @@ def as_csv(outcomes: Sequence[Outcome]) -> str:
     return text.getvalue()
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
+def table(outcomes: Sequence[MosaicOutcome]) -> str:
     """The outcomes as a text table, with the path of each mask and the notes."""
     lines = [
         f"{'image':32} {'state':6} {'cells':>7} {'signal':>7} {'no data':>7} {'islands':>7}  mask"

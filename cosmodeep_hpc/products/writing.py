@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.section import nearest
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import replacing_together, write_json
-from cosmodeep_hpc.options import nearest
+from cosmodeep_hpc.io.files import replacing_together, write_json
 from cosmodeep_hpc.products import (
     catalogue,
     grids,

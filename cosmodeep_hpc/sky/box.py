@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import replacing_hdf5
+from cosmodeep_hpc.io.files import replacing_hdf5
 from cosmodeep_hpc.sky.halos import Halos
 from cosmodeep_hpc.sky.shocks import Elements
 

@@ -9,7 +9,7 @@ of the light inside R100.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config import Config
-from cosmodeep_hpc.files import replacing, write_json
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.io.files import replacing, write_json
+from cosmodeep_hpc.io.progress import Progress
+from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.sky import box, clusters
 from cosmodeep_hpc.sky import occupancy as occupancies
 from cosmodeep_hpc.sky.box import Box
@@ -29,7 +31,6 @@ from cosmodeep_hpc.sky.occupancy import occupancy, tile_levels
 from cosmodeep_hpc.sky.paint import Painter
 from cosmodeep_hpc.sky.recipes import amplitude_of, particle_meshes
 from cosmodeep_hpc.sky.shocks import Elements
-from cosmodeep_hpc.world import World
 
 N_PIX = (40, 9)
 """Pixel thresholds of the paper's two models, Npix1 and Npix2."""
@@ -172,7 +173,7 @@ def run(
     out: Path,
     images: int,
     world: World,
-    progress: Callable[..., None],
+    progress: Progress,
 ) -> Trial:
     """Try the grid on a few fields, the best of it on all, and write what was found.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.sky.box import Box
 from cosmodeep_hpc.sky.emission import element_power, flux
 from cosmodeep_hpc.sky.recipes import amplitude_of, slabs_of

@@ -13,10 +13,10 @@ from astropy.table import Table, vstack
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.sky.cosmology import redshift_at
 from cosmodeep_hpc.sky.halos import Halos
-from cosmodeep_hpc.sky.lightcone import ARCSEC, Orientation, Slab, View, replicas
+from cosmodeep_hpc.sky.lightcone import ARCSEC, ImagePlane, Orientation, Slab, replicas
 
 COLUMNS = (
     ("RA", "f8", "deg", "pos.eq.ra;meta.main", "right ascension of the centre, ICRS"),
@@ -51,7 +51,7 @@ class Seen:
     angle: NDArray[np.float64]
 
 
-def seen(halos: Halos, slab: Slab, turned: Orientation, view: View) -> Seen:
+def seen(halos: Halos, slab: Slab, turned: Orientation, view: ImagePlane) -> Seen:
     """The halos of a box put into a slab as its shock elements are, as far as they can be seen.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.sky.massfunction import mass_above, radius_of
 from cosmodeep_hpc.sky.nbody import Snapshot
 from cosmodeep_hpc.sky.spheres import Spheres, spheres
@@ -87,7 +87,7 @@ def membership(
     return _member(positions, halos.position, radius, side, start, rows)  # type: ignore[no-any-return]
 
 
-@compiled
+@jit
 def _touched(position: Any, radius: Any, side: float, mesh: int) -> Any:
     """Which spheres may reach into each cell of a mesh: where its rows begin, and the rows."""
     start = np.zeros(mesh**3 + 1, np.int64)
@@ -117,7 +117,7 @@ def _touched(position: Any, radius: Any, side: float, mesh: int) -> Any:
     return start, rows
 
 
-@compiled
+@jit
 def _member(positions: Any, centre: Any, radius: Any, side: float, start: Any, rows: Any) -> Any:
     """The first of the spheres that holds each position, or -1."""
     mesh = round(np.cbrt(len(start) - 1))

@@ -7,8 +7,8 @@ import scipy.fft
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config import Instrument
-from cosmodeep_hpc.sky.beam import Beam
+from cosmodeep_hpc.config.configuration import Instrument
+from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky.draws import Purpose, draws
 
 DECLINATIONS = (-75.0, -5.0)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from cosmodeep_hpc.sky.beam import FWHM
+from cosmodeep_hpc.images.beam import FWHM
 from cosmodeep_hpc.sky.cosmology import comoving_distance, redshift_at
 from cosmodeep_hpc.sky.draws import Purpose, draws
 from cosmodeep_hpc.sky.nbody import Field
@@ -119,7 +119,7 @@ def orientation(seed: int, index: int, slab: Slab, boxes: int) -> Orientation:
 
 
 @dataclass(frozen=True)
-class View:
+class ImagePlane:
     """The image plane: orthographic (SIN) about the line of sight.
 
     Attributes:
@@ -142,7 +142,7 @@ class View:
         return sine * (1 / (self.scale * ARCSEC)) + 0.5 * (self.full - 1)
 
 
-def replicas(slab: Slab, view: View, beyond: float) -> Iterator[NDArray[np.float64]]:
+def replicas(slab: Slab, view: ImagePlane, beyond: float) -> Iterator[NDArray[np.float64]]:
     """Where the copies of a slab's box begin that can be seen in a view.
 
     Args:
@@ -162,7 +162,7 @@ def replicas(slab: Slab, view: View, beyond: float) -> Iterator[NDArray[np.float
             yield np.array([(i - 0.5) * slab.side, (j - 0.5) * slab.side, start])
 
 
-def blurred(image: NDArray[np.float64], view: View, fwhm: float) -> Field:
+def blurred(image: NDArray[np.float64], view: ImagePlane, fwhm: float) -> Field:
     """The image of fluxes [Jy] with its margin, as surface brightness seen through a Gaussian.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine.jit import jit
 
 Field = NDArray[np.float32]
 
@@ -60,7 +60,7 @@ def read(field: Field, position: Field, side: float) -> Field:
     return result
 
 
-@compiled
+@jit
 def _corner(place: float, mesh: int) -> Any:
     """The cells below and above a place, and the weight of the one above."""
     floor = np.floor(place)
@@ -71,7 +71,7 @@ def _corner(place: float, mesh: int) -> Any:
     return low, high, np.float32(place - floor)
 
 
-@compiled
+@jit
 def _deposit(displacement: Field, cells: float, ratio: float, values: Field, total: Field) -> None:
     one = np.float32(1)
     n, mesh = displacement.shape[1], total.shape[0]
@@ -96,7 +96,7 @@ def _deposit(displacement: Field, cells: float, ratio: float, values: Field, tot
                 total[x1, y1, z1] += high * v * w
 
 
-@compiled
+@jit
 def _interpolate(
     displacement: Field, cells: float, ratio: float, table: Field, result: Field
 ) -> None:
@@ -118,7 +118,7 @@ def _interpolate(
                     )
 
 
-@compiled
+@jit
 def _read(field: Field, position: Field, cells: float, result: Field) -> None:
     one = np.float32(1)
     mesh = field.shape[0]

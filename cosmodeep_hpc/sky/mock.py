@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
 from astropy.io import fits
 
-from cosmodeep_hpc import __version__, claim
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import make_folder, replacing
+from cosmodeep_hpc.io.files import make_folder, replacing
+from cosmodeep_hpc.io.progress import Progress, silent
+from cosmodeep_hpc.parallel import locks
+from cosmodeep_hpc.parallel.world import World, rank_range
 from cosmodeep_hpc.sky import box, halocatalog, instrument, statistics, summary
 from cosmodeep_hpc.sky.draws import TEST_IMAGES
 from cosmodeep_hpc.sky.effects import observation
@@ -23,14 +26,11 @@ from cosmodeep_hpc.sky.paint import Painter
 from cosmodeep_hpc.sky.recipes import Recipe, particle_meshes, simulations
 from cosmodeep_hpc.sky.simulation.loading import load
 from cosmodeep_hpc.sky.summary import paths_of as paths
-from cosmodeep_hpc.world import World, rank_range
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
 """Raise it when the same configuration would give other images."""
-Progress = Callable[..., None]
-"""Called with (images done, images in all, a short note); boxes where no image is made."""
 
 
 def run(
@@ -39,7 +39,7 @@ def run(
     images: int,
     world: World,
     first: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     *,
     test: bool = False,
     simulation: Sequence[Path] = (),
@@ -57,7 +57,7 @@ def run(
         images: number of pairs; with none, the boxes alone are made.
         world: the ranks, which draw boxes and pairs from a queue.
         first: index of the first pair.
-        progress: called on rank 0 as work goes on.
+        progress: called on rank 0 with images done, boxes where no image is made.
         test: whether it is a sky to test on: of the boxes of `sky.test_seeds`, or of the same
             `simulation`, with other noise, turned otherwise and elsewhere on the sky.
         simulation: outputs of another simulation, in place of the built-in one.
@@ -68,7 +68,7 @@ def run(
             another configuration, or `out` cannot be written.
     """
     workers = max(1, len(os.sched_getaffinity(0)) // world.local_size)
-    tell = progress if progress is not None and world.is_root else _silent
+    tell = progress if world.is_root else silent
     folder = out / "boxes"
     asked = range(first, first + images)
     own = [asked[i] for i in rank_range(images, *part)]
@@ -91,8 +91,8 @@ def run(
             i for i, r in enumerate(recipes) if not box.is_made(_box_path(folder, r), r.digest)
         ]
         for recipe in recipes:  # a claim on a made box outlives a process that was killed
-            if claim.claim_of(path := _box_path(folder, recipe)).exists():
-                with claim.claimed(path):
+            if locks.claim_of(path := _box_path(folder, recipe)).exists():
+                with locks.claimed(path):
                     pass
         return recipes, (missing if pairs or not images else []), pairs
 
@@ -111,7 +111,7 @@ def run(
 
     failure = None
     try:
-        claim.make_each_once(
+        locks.make_each_once(
             wanted,
             lambda number: box.is_made(wanted[number], recipes[missing[number]].digest),
             make_box,
@@ -128,9 +128,8 @@ def run(
 
         def make_pair(number: int) -> None:
             maker.make(pairs[number], workers)
-            tell(min(number + 1, total - 1), total)
 
-        _share(world, total, make_pair)
+        world.map(make_pair, total, lambda done, total: tell(min(done, total - 1), total))
     if own:
 
         def sum_up(done: int, count: int, text: str) -> None:
@@ -138,22 +137,6 @@ def run(
 
         summary.run(config, out, world, sum_up, own=None if part == (0, 1) else own)
     tell(total, total)
-
-
-def _share(world: World, count: int, work: Callable[[int], None]) -> None:
-    """Do parts 0 to `count - 1`, drawn from a queue by the ranks; a collective call.
-
-    Raises:
-        InputError: that of one rank, on all of them, which first end what they have begun.
-    """
-    failure = None
-    for number in world.queue(count):
-        if failure is None:  # else the rest is drawn, and left
-            try:
-                work(number)
-            except InputError as error:
-                failure = error
-    world.agree(failure)
 
 
 def _recipes(
@@ -172,10 +155,6 @@ def _recipes(
 
 def _box_path(folder: Path, recipe: Recipe) -> Path:
     return folder / f"{recipe.name}.h5"
-
-
-def _silent(done: int, total: int, note: str = "") -> None:
-    """Progress that nobody asked for."""
 
 
 def config_digest(config: Config, recipes: Sequence[Recipe]) -> str:
@@ -244,7 +223,7 @@ class _Maker:
             noise,
             index=index,
             config=self.mark,
-            rule=statistics.Rule.of(config.tiles),
+            rule=statistics.CountingRule.of(config.tiles),
             pixel_scale=settings.pixel_scale,
             halos=len(halos),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.sky.cosmology import H0, expansion, growth, growth_rate, linear_power
 from cosmodeep_hpc.sky.draws import Purpose, draws
 from cosmodeep_hpc.sky.mesh import Field, deposit, interpolate
@@ -130,7 +131,7 @@ def evolve(
     start: float = 49.0,
     steps: int = 32,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Iterator[Snapshot]:
     """Follow particles under their own gravity; yield them at `redshifts`, the highest first.
 
@@ -159,8 +160,7 @@ def evolve(
         displacement += momentum * np.float32(drift)
         force = _force(displacement, side, workers)
         momentum += force * np.float32((_momentum(end) - _momentum(middle)) / growth(end))
-        if progress is not None:
-            progress(done, len(edges) - 1)
+        progress(done, len(edges) - 1)
         redshift = by_scale.get(end)
         if redshift is not None:
             velocity = momentum * np.float32(H0 / end)

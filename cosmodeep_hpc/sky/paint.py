@@ -9,7 +9,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.sky import halocatalog, lightcone, spread
 from cosmodeep_hpc.sky.box import Box
 from cosmodeep_hpc.sky.draws import Purpose, draws
@@ -47,7 +47,9 @@ class Painter:
         self.slabs = slabs_of(sky, sorted(self.boxes))
         self.faintest = sky.faintest if faintest is None else faintest
         margin = int(np.ceil(5 * sky.blur / lightcone.FWHM / config.instrument.pixel_scale)) + 1
-        self.view = lightcone.View(config.instrument.pixels, config.instrument.pixel_scale, margin)
+        self.view = lightcone.ImagePlane(
+            config.instrument.pixels, config.instrument.pixel_scale, margin
+        )
         self._elements: dict[tuple[Box, float], Elements] = {}
         self._powers: dict[tuple[Box, int], Field] = {}
         self._halos: dict[tuple[Box, float], Halos] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cosmodeep_hpc.config import Sky
+from cosmodeep_hpc.config.configuration import Sky
+from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.sky import box, cosmology, gas, halos, nbody, shocks
 from cosmodeep_hpc.sky.emission import Amplitude, with_field
 from cosmodeep_hpc.sky.lightcone import Slab, stack
@@ -24,7 +25,6 @@ SAME_SIDE = 1e-3
 them, and the unit of a comoving length may go with the redshift."""
 FORMAT = 3
 """Raise it when the same recipe would give another table."""
-Progress = Callable[[int, int], None]
 
 
 class Recipe(Protocol):
@@ -42,7 +42,7 @@ class Recipe(Protocol):
     def digest(self) -> str:
         """What tells this recipe from every other."""
 
-    def make(self, path: Path, workers: int, progress: Progress | None) -> None:
+    def make(self, path: Path, workers: int, progress: Progress) -> None:
         """Write the box: the same bytes whatever the threads of the FFT.
 
         Args:
@@ -107,7 +107,7 @@ class ParticleMesh:
         del recipe["field"]
         return box.digest(recipe)
 
-    def make(self, path: Path, workers: int = 1, progress: Progress | None = None) -> None:
+    def make(self, path: Path, workers: int = 1, progress: Progress = silent) -> None:
         """Simulate, find shock elements and halos, write the box whole or not at all.
 
         Where only the magnetic field of a box that is there differs, that column alone is new.
@@ -123,7 +123,7 @@ class ParticleMesh:
             filled = with_field(known.elements(redshift), redshift, amplitude, anew=True)
             yield box.Content(redshift, filled, known.halos(redshift), known.density(redshift))
 
-    def _snapshots(self, workers: int, progress: Progress | None) -> Iterator[box.Content]:
+    def _snapshots(self, workers: int, progress: Progress) -> Iterator[box.Content]:
         amplitude = Amplitude(1.0, 1.0, *self.field)
         linear = nbody.initial_displacement(self.seed, self.mesh, self.side, workers)
         run = nbody.evolve(
@@ -197,16 +197,15 @@ class Simulation:
         marks = [output.mark for output in self.outputs]
         return box.digest([marks, self.field, "simulation", FORMAT])
 
-    def make(self, path: Path, workers: int = 1, progress: Progress | None = None) -> None:
+    def make(self, path: Path, workers: int = 1, progress: Progress = silent) -> None:
         """Find shock elements and halos, write the box whole or not at all."""
         sources = {"sources": [output.path.name for output in self.outputs]}
         box.write(path, self.digest, self.side, sources, self._snapshots(progress))
 
-    def _snapshots(self, progress: Progress | None) -> Iterator[box.Content]:
+    def _snapshots(self, progress: Progress) -> Iterator[box.Content]:
         amplitude = Amplitude(1.0, 1.0, *self.field)
         for number, output in enumerate(self.outputs):
-            if progress is not None:
-                progress(number, len(self.outputs))
+            progress(number, len(self.outputs))
             grid = opened(output.path)
             found = gridhalos.find(grid)
             elements = gridshocks.shock_elements(grid, halos=found)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.sky.cosmology import OMEGA_M
 from cosmodeep_hpc.sky.massfunction import OVERDENSITY, critical_density
 from cosmodeep_hpc.sky.mesh import deposit
@@ -105,7 +105,7 @@ def _outside_heavier(
     return kept
 
 
-@compiled
+@jit
 def _peaks(density: Any, rows: Any) -> Any:
     """Which of the cells `rows` are higher than the 26 around; of equal ones, the last."""
     n = density.shape[0]
@@ -122,7 +122,7 @@ def _peaks(density: Any, rows: Any) -> Any:
     return top
 
 
-@compiled
+@jit
 def _sorted(displacement: Any, side: float) -> Any:
     """Positions of the particles in the order of their cells, and where each cell begins."""
     n = displacement.shape[1]
@@ -154,7 +154,7 @@ def _sorted(displacement: Any, side: float) -> Any:
     return position, start
 
 
-@compiled
+@jit
 def _around(
     position: Any, start: Any, side: float, centre: Any, radius: float, squares: Any, moment: Any
 ) -> int:
@@ -188,7 +188,7 @@ def _around(
     return count
 
 
-@compiled
+@jit
 def _grow(position: Any, start: Any, side: float, centre: Any, numbers: Any, core: float) -> Any:
     """Particles in the spheres around centres, which are moved in place.
 
@@ -236,7 +236,7 @@ def _grow(position: Any, start: Any, side: float, centre: Any, numbers: Any, cor
     return counts
 
 
-@compiled
+@jit
 def _is_deep(centre: Any, radii: Any, row: int, side: float) -> bool:
     """Whether a centre lies within half the radius of an earlier sphere."""
     for other in range(row):

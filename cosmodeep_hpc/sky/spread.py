@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.sky.cosmology import redshift_at
 from cosmodeep_hpc.sky.emission import JANSKY, MPC_IN_CM, electron_slope
-from cosmodeep_hpc.sky.lightcone import ARCSEC, Orientation, Slab, View, replicas
+from cosmodeep_hpc.sky.lightcone import ARCSEC, ImagePlane, Orientation, Slab, replicas
 from cosmodeep_hpc.sky.mesh import Field
 from cosmodeep_hpc.sky.shocks import Elements
 
@@ -27,7 +27,7 @@ def paint(
     power: ArrayLike,
     slab: Slab,
     turned: Orientation,
-    view: View,
+    view: ImagePlane,
     seed: int,
 ) -> None:
     """Add the elements of one slab to an image of fluxes [Jy in a pixel].
@@ -77,7 +77,7 @@ def paint(
         )
 
 
-@compiled
+@jit
 def _longest(first: Field, second: Field) -> float:
     """The furthest that an element reaches from its centre, 0 without elements [Mpc]."""
     furthest = 0.0
@@ -90,7 +90,7 @@ def _longest(first: Field, second: Field) -> float:
     return furthest
 
 
-@compiled
+@jit
 def _random(state: Any) -> Any:
     """The next state of a generator of 64 bits, and a number in [0, 1) (SplitMix64)."""
     state += np.uint64(0x9E3779B97F4A7C15)
@@ -101,7 +101,7 @@ def _random(state: Any) -> Any:
     return state, float(z >> np.uint64(40)) / 16777216.0
 
 
-@compiled
+@jit
 def _paint(
     image: NDArray[np.float64],
     position: Field,

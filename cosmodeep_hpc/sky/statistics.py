@@ -12,9 +12,9 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config import Tiles
+from cosmodeep_hpc.config.configuration import Tiles
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import read_json, replacing
+from cosmodeep_hpc.io.files import read_json, replacing
 from cosmodeep_hpc.sky.occupancy import occupancy, tile_levels
 
 FORMAT = 1
@@ -32,7 +32,7 @@ MAD_TO_RMS = 1.482602218505602
 
 
 @dataclass(frozen=True)
-class Rule:
+class CountingRule:
     """How tiles are counted.
 
     Attributes:
@@ -46,7 +46,7 @@ class Rule:
     n_pix: tuple[int, ...] = N_PIX
 
     @classmethod
-    def of(cls, tiles: Tiles) -> Rule:
+    def of(cls, tiles: Tiles) -> CountingRule:
         """The rule of a configuration."""
         return cls(tiles.size, tiles.thresholds)
 
@@ -74,7 +74,7 @@ class Statistics:
 
     index: int
     config: str
-    rule: Rule
+    rule: CountingRule
     pixels: tuple[int, int]
     pixel_scale: float
     tiles: int
@@ -103,7 +103,7 @@ def measure(
     *,
     index: int,
     config: str,
-    rule: Rule,
+    rule: CountingRule,
     pixel_scale: float,
     halos: int | None,
 ) -> Statistics:
@@ -181,7 +181,7 @@ def write(out: Path, statistics: Statistics) -> None:
         temporary.write_text(json.dumps(content) + "\n")
 
 
-def read(out: Path, index: int, config: str, rule: Rule) -> Statistics | None:
+def read(out: Path, index: int, config: str, rule: CountingRule) -> Statistics | None:
     """The statistics of a pair, where they are there and of these images and this rule.
 
     Args:
@@ -197,7 +197,7 @@ def read(out: Path, index: int, config: str, rule: Rule) -> Statistics | None:
         content = read_json(path)
         if content.pop("format") != FORMAT:
             return None
-        content["rule"] = Rule(**_with_tuples(content["rule"]))
+        content["rule"] = CountingRule(**_with_tuples(content["rule"]))
         found = Statistics(**_with_tuples(content))
     except (InputError, KeyError, TypeError, AttributeError):
         return None  # of another version, or cut short: measured again
@@ -214,7 +214,7 @@ def _as_tuple(value: Any) -> Any:
     return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
-def measured(paths: tuple[Path, Path, Path], index: int, rule: Rule) -> Statistics:
+def measured(paths: tuple[Path, Path, Path], index: int, rule: CountingRule) -> Statistics:
     """The statistics of a pair that is read.
 
     Args:

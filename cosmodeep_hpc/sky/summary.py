@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,15 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import ArrayLike
 
-from cosmodeep_hpc.claim import in_turn
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import make_folder, read_json, replacing, write_json
+from cosmodeep_hpc.io.files import make_folder, read_json, replacing, write_json
+from cosmodeep_hpc.io.progress import Progress
+from cosmodeep_hpc.parallel.locks import in_turn
+from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.sky import statistics
 from cosmodeep_hpc.sky.occupancy import PAPER
-from cosmodeep_hpc.sky.statistics import Rule, Statistics
-from cosmodeep_hpc.world import World
+from cosmodeep_hpc.sky.statistics import CountingRule, Statistics
 
 PAPER_IMAGE = {"pixels": (2000, 2000), "pixel_scale": 9.6, "tile": 40}
 """The images and tiles that these numbers are for."""
@@ -35,7 +36,6 @@ QUANTITIES = {
 """Single numbers measured of each pair, and their units."""
 ASKED = "asked.json"
 SKY_NAME = re.compile(r"sky-(\d{5,})\.fits")
-Progress = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def run(
     Raises:
         InputError: there is no pair, one cannot be read, or the folder cannot be written.
     """
-    rule = Rule.of(config.tiles)
+    rule = CountingRule.of(config.tiles)
 
     def look() -> list[int]:
         make_folder(out / statistics.FOLDER)
@@ -101,11 +101,16 @@ def run(
         return [i for i in mine if i not in known]
 
     rest = world.on_root(look)
-    for number in world.queue(len(rest)):
+
+    def measure(number: int) -> None:
         paths = paths_of(out, rest[number])
         statistics.write(out, statistics.measured(paths, rest[number], rule))
-        progress(min(number, len(rest) - 1), len(rest), "measuring")
-    world.comm.Barrier()
+
+    world.map(
+        measure,
+        len(rest),
+        lambda done, total: progress(min(done, total - 1), total, "measuring"),
+    )
 
     def write() -> str:
         with in_turn(out / "summary.json", lambda note: progress(0, 1, note)):
@@ -143,7 +148,7 @@ def pairs_in(out: Path) -> list[int]:
     return sorted(int(match[1]) for match in found if f"noise-{match[1]}.fits" in names)
 
 
-def _statistics(out: Path, rule: Rule, indices: Sequence[int]) -> dict[int, Statistics]:
+def _statistics(out: Path, rule: CountingRule, indices: Sequence[int]) -> dict[int, Statistics]:
     """The statistics of those pairs that have them, by their index."""
     known = {}
     for index in indices:
@@ -212,7 +217,9 @@ def summary(found: Sequence[Statistics], asked: Collection[int] = ()) -> dict[st
     }
 
 
-def _is_paper_s(sizes: Sequence[tuple[int, int]], scales: Sequence[float], rule: Rule) -> bool:
+def _is_paper_s(
+    sizes: Sequence[tuple[int, int]], scales: Sequence[float], rule: CountingRule
+) -> bool:
     """Whether the paper's occupancies are for such images and tiles."""
     found = [{"pixels": p, "pixel_scale": s, "tile": rule.tile} for p in sizes for s in scales]
     return found == [PAPER_IMAGE]

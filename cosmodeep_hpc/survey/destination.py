@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from cosmodeep_hpc.survey.swept import Swept
-from cosmodeep_hpc.survey.task import Outcome
+from cosmodeep_hpc.survey.result import MosaicResult
+from cosmodeep_hpc.survey.task import MosaicOutcome
 
 
 class Destination(Protocol):
@@ -26,7 +26,7 @@ class Destination(Protocol):
     def may_be_kept(self, image: Path) -> bool:
         """Whether `kept` may find something: it is asked once the image's checksum is known."""
 
-    def kept(self, image: Path, key: str) -> Outcome | None:
+    def kept(self, image: Path, key: str) -> MosaicOutcome | None:
         """What an earlier sweep has left of an image, if it is of this key."""
 
     def journal(self, image: Path) -> Path | None:
@@ -38,7 +38,7 @@ class Destination(Protocol):
     def unpacked(self, image: Path) -> Path:
         """Where the content of a packed file is kept while it is needed."""
 
-    def take(self, swept: Swept) -> Outcome:
+    def take(self, swept: MosaicResult) -> MosaicOutcome:
         """Take a mosaic that is swept.
 
         Raises:

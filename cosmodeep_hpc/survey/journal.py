@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import naming
-from cosmodeep_hpc.tiles.checksum import crc32
+from cosmodeep_hpc.io.checksum import crc32
 
 FORMAT = 1
 """Raise it when entries hold other arrays, or in another order: an earlier journal is not read."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from cosmodeep_hpc.sky.beam import Beam
+from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.tiles.median import have_data
 
 MESH = 5  # tiles along the side of a cell of the mesh: 200 pixels, wider than most sources

@@ -11,23 +11,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.survey import DEFAULT_MODEL
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import sha256
+from cosmodeep_hpc.images.array import ImageArray
+from cosmodeep_hpc.images.beam import Beam
+from cosmodeep_hpc.io.files import sha256
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.modelfile import TrainedModel
-from cosmodeep_hpc.sections.survey import DEFAULT_MODEL
-from cosmodeep_hpc.sky.beam import Beam
-from cosmodeep_hpc.tiles.fits.array import ImageArray
-from cosmodeep_hpc.world import World
+from cosmodeep_hpc.parallel.world import World
 
 Source = Path | ImageArray
 """A file, or an image in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class SweepRequest:
     """What a user says of model and images, beside the configuration.
 
     Attributes:
@@ -69,11 +69,11 @@ class SweepPlan:
     model: TrainedModel
     model_sha256: str
     config: Config
-    request: Request
+    request: SweepRequest
 
     @classmethod
     def of(
-        cls, images: Sequence[Source], config: Config, request: Request, world: World
+        cls, images: Sequence[Source], config: Config, request: SweepRequest, world: World
     ) -> SweepPlan:
         """Check what is asked for, and load the model; a collective call.
 
@@ -129,7 +129,7 @@ class SweepPlan:
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
 
-def _check(config: Config, request: Request) -> Path:
+def _check(config: Config, request: SweepRequest) -> Path:
     """Refuse bad usage before any work is done; the model's file."""
     threshold, rms, model = request.threshold, request.rms, request.model
     if threshold is not None and not 0 <= threshold <= 1:

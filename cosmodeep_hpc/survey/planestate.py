@@ -7,27 +7,27 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.survey import noise
-from cosmodeep_hpc.survey.layout import averaged
+from cosmodeep_hpc.survey.grid import averaged
+from cosmodeep_hpc.survey.matching import NoiseMatching, decide, needs_mesh
 from cosmodeep_hpc.survey.noise import Mesh, mesh_of
-from cosmodeep_hpc.survey.scaling import Scaling, decide, needs_mesh
 from cosmodeep_hpc.survey.stripe import StripeResult
-from cosmodeep_hpc.survey.task import Grids, PlaneFacts
+from cosmodeep_hpc.survey.task import Grids, PlaneInfo
 from cosmodeep_hpc.tiles.preprocessing import Level
 
 
 class PlaneState:
     """The stripes of a plane: what was measured and classified so far."""
 
-    def __init__(self, facts: PlaneFacts, config: Config, card: Card, *, mapped: bool) -> None:
+    def __init__(self, facts: PlaneInfo, config: Config, card: Card, *, mapped: bool) -> None:
         """Begin with nothing done."""
         self.facts = facts
         self.stripes = facts.layout.stripes(config.classify.batch)
         self.measured: dict[int, NDArray[np.float32]] = {}
         self.classified: dict[int, StripeResult] = {}
-        self.scaling: Scaling | None = None
+        self.scaling: NoiseMatching | None = None
         self.notes: tuple[str, ...] = ()
         self.failure = ""
         self._config, self._card, self._mapped = config, card, mapped

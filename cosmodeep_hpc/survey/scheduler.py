@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.io.progress import Progress, silent
+from cosmodeep_hpc.parallel.workpool import Idle
 from cosmodeep_hpc.survey.destination import Destination
 from cosmodeep_hpc.survey.journal import Journal, is_of
 from cosmodeep_hpc.survey.noise import mesh_of
@@ -25,13 +27,12 @@ from cosmodeep_hpc.survey.task import (
     ClassifyStripe,
     HandOver,
     MeasureStripe,
-    Opened,
+    MosaicInfo,
+    MosaicOutcome,
     OpenMosaic,
-    Outcome,
     ReadChecksum,
     Task,
 )
-from cosmodeep_hpc.workpool import Idle
 
 AHEAD = 2  # mosaics begun beside those that the ranks work on
 
@@ -50,7 +51,7 @@ class SweepOptions:
 
     strict: bool = False
     is_stopped: Callable[[], bool] = lambda: False
-    progress: Callable[..., None] = lambda done, total, note="": None
+    progress: Progress = silent
 
 
 class MosaicState:
@@ -63,10 +64,10 @@ class MosaicState:
         self.drawn = 0
         self.sha256 = ""
         self.key = ""
-        self.opened: Opened | None = None
+        self.opened: MosaicInfo | None = None
         self.planes: list[PlaneState] = []
         self.journal: Journal | None = None
-        self.outcome: Outcome | None = None
+        self.outcome: MosaicOutcome | None = None
         self.open_until_done = ExitStack()
 
     def progress(self) -> tuple[int, int]:
@@ -87,7 +88,7 @@ class Scheduler:
         self, plan: SweepPlan, destination: Destination, options: SweepOptions, ranks: int
     ) -> None:
         """Begin with nothing done; a few mosaics more than `ranks` are on their way at a time."""
-        self.outcomes: dict[int, Outcome] = {}
+        self.outcomes: dict[int, MosaicOutcome] = {}
         self.stopped = False
         self._plan, self._destination, self._options = plan, destination, options
         self._waiting = deque(MosaicState(n, image) for n, image in enumerate(plan.images))
@@ -190,7 +191,7 @@ class Scheduler:
         if journal is not None and is_of(journal, self._journal_key(mosaic)):
             journal.unlink()  # its process was killed just after the record
 
-    def _open(self, mosaic: MosaicState, opened: Opened) -> None:
+    def _open(self, mosaic: MosaicState, opened: MosaicInfo) -> None:
         """Plan a mosaic's stripes."""
         mosaic.opened = opened
         mapped = self._plan.request.has_map
@@ -261,7 +262,7 @@ class Scheduler:
             )
         )
 
-    def _end(self, mosaic: MosaicState, outcome: Outcome) -> None:
+    def _end(self, mosaic: MosaicState, outcome: MosaicOutcome) -> None:
         """Leave a mosaic; the journal of one that is done goes."""
         self._active.remove(mosaic)
         self.outcomes[mosaic.number] = outcome
@@ -273,13 +274,13 @@ class Scheduler:
         self._destination.leave(mosaic.path)
         mosaic.open_until_done.close()
 
-    def _fail(self, mosaic: MosaicState, error: InputError) -> Outcome:
+    def _fail(self, mosaic: MosaicState, error: InputError) -> MosaicOutcome:
         """Give a mosaic up, or all where the sweep is strict."""
         if self._options.strict:
             raise error
         logger.warning("%s", error)
         mosaic.ready.clear()
-        mosaic.outcome = Outcome(path=mosaic.path, state="failed", notes=(str(error),))
+        mosaic.outcome = MosaicOutcome(path=mosaic.path, state="failed", notes=(str(error),))
         return mosaic.outcome
 
     def _tell(self, mosaic: MosaicState) -> None:

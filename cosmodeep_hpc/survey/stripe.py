@@ -8,13 +8,13 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config import Classify
+from cosmodeep_hpc.config.configuration import Classify
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.survey import noise
-from cosmodeep_hpc.survey.layout import Layout, Stripe
+from cosmodeep_hpc.survey.grid import CellGrid, Stripe
+from cosmodeep_hpc.survey.matching import NoiseMatching, RmsMap
 from cosmodeep_hpc.survey.noise import Mesh
-from cosmodeep_hpc.survey.scaling import RmsMap, Scaling
 from cosmodeep_hpc.survey.view import View, averaged
 from cosmodeep_hpc.tiles.median import have_data
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
@@ -23,7 +23,7 @@ TILES_AT_ONCE = 16384  # cut out of a stripe at a time: 100 MB
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedStripe:
     """A stripe that is ready for the network.
 
     Attributes:
@@ -46,7 +46,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class StripeResult:
-    """What is left of a stripe: see `Ready`.
+    """What is left of a stripe: see `PreparedStripe`.
 
     Attributes:
         probability: of the tiles that begin in it: float32 (rows, cols); NaN: no data.
@@ -59,7 +59,7 @@ class StripeResult:
     mesh: Mesh | None
 
 
-def measure(view: View, layout: Layout, stripe: Stripe, rms_map: RmsMap | None) -> Mesh:
+def measure(view: View, layout: CellGrid, stripe: Stripe, rms_map: RmsMap | None) -> Mesh:
     """Noise and extremes of the rows that a stripe alone has."""
     *_, owned = layout.pixel_rows(stripe)
     pixels, unaveraged = view.both(owned.start, owned.stop)
@@ -70,15 +70,15 @@ def measure(view: View, layout: Layout, stripe: Stripe, rms_map: RmsMap | None) 
 
 def prepare(
     view: View,
-    layout: Layout,
+    layout: CellGrid,
     stripe: Stripe,
-    scaling: Scaling,
+    scaling: NoiseMatching,
     rms_map: RmsMap | None,
     preprocessing: Preprocessing,
     min_coverage: float,
     *,
     measured: bool,
-) -> Ready:
+) -> PreparedStripe:
     """Read a stripe and make it what the network sees.
 
     Pixels that are exactly 0 are padding: they are no data, and become what an empty sky becomes.
@@ -111,11 +111,11 @@ def prepare(
     needed = layout.stride * (shape[0] - 1) + side, layout.stride * (shape[1] - 1) + side
     filled = _filled(pixels, (max(needed[0], 0), needed[1]), layout.margin - below, layout.margin)
     preprocessing.apply(filled, scaling.level)
-    return Ready(filled, enough, coverage, thumbnail, rms, mesh)
+    return PreparedStripe(filled, enough, coverage, thumbnail, rms, mesh)
 
 
 def classify(
-    model: TrainedModel, layout: Layout, ready: Ready, options: Classify
+    model: TrainedModel, layout: CellGrid, ready: PreparedStripe, options: Classify
 ) -> NDArray[np.float32]:
     """The probability of signal of the tiles of a stripe: float32 (rows, cols); NaN: no data."""
     probability = np.full(ready.with_data.shape, np.nan, dtype=np.float32)
@@ -129,7 +129,7 @@ def classify(
     return probability
 
 
-def tiles_of(pixels: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
+def tiles_of(pixels: NDArray[np.float32], layout: CellGrid) -> NDArray[np.float32]:
     """A view of contiguous pixels as tiles with their margins: (rows, cols, side, side)."""
     side, stride = layout.size + 2 * layout.margin, layout.stride
     ny, nx = pixels.shape

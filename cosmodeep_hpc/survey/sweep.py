@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from cosmodeep_hpc import workpool
-from cosmodeep_hpc.claim import on_sigterm
+from cosmodeep_hpc.parallel import workpool
+from cosmodeep_hpc.parallel.locks import on_sigterm
+from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.survey.destination import Destination
 from cosmodeep_hpc.survey.plan import SweepPlan
 from cosmodeep_hpc.survey.scheduler import Scheduler, SweepOptions
-from cosmodeep_hpc.survey.task import Outcome
+from cosmodeep_hpc.survey.task import MosaicOutcome
 from cosmodeep_hpc.survey.worker import Worker
-from cosmodeep_hpc.world import World
 
 
 def sweep(
@@ -19,7 +19,7 @@ def sweep(
     options: SweepOptions | None = None,
     *,
     listens: bool = False,
-) -> list[Outcome] | None:
+) -> list[MosaicOutcome] | None:
     """Classify mosaics, and hand each over to where it goes; a collective call.
 
     The same bits for any number of ranks, and for a sweep that was ended at any moment and goes

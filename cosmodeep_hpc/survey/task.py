@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.survey.layout import Layout, Stripe
-from cosmodeep_hpc.survey.scaling import Scaling
+from cosmodeep_hpc.survey.grid import CellGrid, Stripe
+from cosmodeep_hpc.survey.matching import NoiseMatching
 from cosmodeep_hpc.tiles.preprocessing import Level
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlaneFacts:
+class PlaneInfo:
     """What must be known of a plane to plan its sweep.
 
     Attributes:
@@ -29,7 +29,7 @@ class PlaneFacts:
     """
 
     name: str
-    layout: Layout
+    layout: CellGrid
     sigma: float | None
     given_rms: float | None
     gain: float
@@ -38,12 +38,12 @@ class PlaneFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
+class MosaicInfo:
     """What must be known of a mosaic to plan its sweep."""
 
     axes: tuple[int, ...]
     rebin: int
-    planes: tuple[PlaneFacts, ...]
+    planes: tuple[PlaneInfo, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class ReadChecksum:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenMosaic:
-    """Open a mosaic, and say what its sweep is planned by: `Opened`."""
+    """Open a mosaic, and say what its sweep is planned by: `MosaicInfo`."""
 
     mosaic: int
 
@@ -105,13 +105,13 @@ class ClassifyStripe:
     plane: int
     number: int
     stripe: Stripe
-    scaling: Scaling
+    scaling: NoiseMatching
     measured: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class HandOver:
-    """Hand a swept mosaic over to its destination: `Outcome`.
+    """Hand a swept mosaic over to its destination: `MosaicOutcome`.
 
     Attributes:
         grids: of all planes.
@@ -120,7 +120,7 @@ class HandOver:
 
     mosaic: int
     grids: tuple[Grids, ...]
-    opened: Opened
+    opened: MosaicInfo
     sha256: str
     key: str
 
@@ -129,7 +129,7 @@ Task = ReadChecksum | OpenMosaic | MeasureStripe | ClassifyStripe | HandOver
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class MosaicOutcome:
     """What became of a mosaic.
 
     Attributes:

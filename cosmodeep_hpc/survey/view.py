@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.sky.beam import Beam
-from cosmodeep_hpc.tiles.fits.image import Image
+from cosmodeep_hpc.images.beam import Beam
+from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.tiles.median import have_data
 
 # Pixels this much larger or smaller than those of the training, after rebinning, are worth a note.
@@ -118,7 +118,7 @@ def averaged(pixels: NDArray[np.float32], block: int) -> NDArray[np.float32]:
     return mean
 
 
-@compiled
+@jit
 def _average(pixels, block, factor, mean) -> None:  # type: ignore[no-untyped-def]
     """The sum of each block times a factor: first along columns, then along the row of sums."""
     line = np.empty(pixels.shape[1], dtype=np.float32)

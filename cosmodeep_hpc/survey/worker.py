@@ -10,45 +10,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import sha256
-from cosmodeep_hpc.sky.beam import Beam
+from cosmodeep_hpc.images.array import ArrayPixels, ImageArray
+from cosmodeep_hpc.images.beam import Beam
+from cosmodeep_hpc.images.cards import value
+from cosmodeep_hpc.images.image import Image
+from cosmodeep_hpc.images.mosaic import Mosaic, open_mosaic
+from cosmodeep_hpc.images.unit import Unit
+from cosmodeep_hpc.images.unpack import is_packed, unpack
+from cosmodeep_hpc.io.files import sha256
 from cosmodeep_hpc.survey import stripe, view
 from cosmodeep_hpc.survey.destination import Destination
-from cosmodeep_hpc.survey.layout import Layout
+from cosmodeep_hpc.survey.grid import CellGrid
+from cosmodeep_hpc.survey.matching import RmsMap
 from cosmodeep_hpc.survey.plan import SweepPlan, path_of
-from cosmodeep_hpc.survey.scaling import RmsMap
+from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
 from cosmodeep_hpc.survey.stripe import StripeResult
-from cosmodeep_hpc.survey.swept import Swept, SweptPlane
 from cosmodeep_hpc.survey.task import (
     ClassifyStripe,
     Grids,
     HandOver,
     MeasureStripe,
-    Opened,
+    MosaicInfo,
+    MosaicOutcome,
     OpenMosaic,
-    Outcome,
-    PlaneFacts,
+    PlaneInfo,
     ReadChecksum,
     Task,
 )
 from cosmodeep_hpc.survey.view import View
-from cosmodeep_hpc.tiles.fits.array import ArrayPixels, ImageArray
-from cosmodeep_hpc.tiles.fits.cards import value
-from cosmodeep_hpc.tiles.fits.image import Image
-from cosmodeep_hpc.tiles.fits.mosaic import Mosaic, open_mosaic
-from cosmodeep_hpc.tiles.fits.unit import Unit
-from cosmodeep_hpc.tiles.fits.unpack import is_packed, unpack
 from cosmodeep_hpc.tiles.preprocessing import robust_noise
 
 KEPT_OPEN = 2  # mosaics a rank keeps open: one's last stripes are drawn beside the next one's first
 
 
 @dataclass(frozen=True)
-class Plane:
+class OpenPlane:
     """A plane that is open on this rank."""
 
     view: View
-    layout: Layout
+    layout: CellGrid
     rms_map: RmsMap | None
 
 
@@ -58,7 +58,7 @@ class Worker:
     def __init__(self, plan: SweepPlan, destination: Destination) -> None:
         """Take what the sweep is about; no file is touched."""
         self._plan, self._destination = plan, destination
-        self._open: OrderedDict[int, tuple[Mosaic, list[Plane]]] = OrderedDict()
+        self._open: OrderedDict[int, tuple[Mosaic, list[OpenPlane]]] = OrderedDict()
 
     def prepare(self, task: Task) -> Any:
         """Do a task, as far as the network is not needed.
@@ -102,9 +102,9 @@ class Worker:
             is_packed(image)  # refuses what has no end
         return sha256(image)
 
-    def _facts(self, task: OpenMosaic) -> Opened:
+    def _facts(self, task: OpenMosaic) -> MosaicInfo:
         mosaic, planes = self._opened(task.mosaic)
-        return Opened(
+        return MosaicInfo(
             axes=mosaic.axes,
             rebin=planes[0].view.rebin,
             planes=tuple(
@@ -113,14 +113,14 @@ class Worker:
             ),
         )
 
-    def _plane_facts(self, image: Image, plane: Plane) -> PlaneFacts:
+    def _plane_facts(self, image: Image, plane: OpenPlane) -> PlaneInfo:
         rms, sigma, failure = self._plan.request.rms, None, ""
         try:
             if self._plan.card.preprocessing.scaling == "asinh":
                 sigma = robust_noise(image)
         except InputError as error:
             failure = _name(image) + str(error).removeprefix(str(image.path))
-        return PlaneFacts(
+        return PlaneInfo(
             name=_name(image),
             layout=plane.layout,
             sigma=sigma,
@@ -134,7 +134,7 @@ class Worker:
         plane = self._opened(task.mosaic)[1][task.plane]
         return stripe.measure(plane.view, plane.layout, task.stripe, plane.rms_map).grids
 
-    def _read(self, task: ClassifyStripe) -> tuple[Layout, stripe.Ready]:
+    def _read(self, task: ClassifyStripe) -> tuple[CellGrid, stripe.PreparedStripe]:
         plane = self._opened(task.mosaic)[1][task.plane]
         return plane.layout, stripe.prepare(
             plane.view,
@@ -147,9 +147,9 @@ class Worker:
             measured=task.measured,
         )
 
-    def _hand_over(self, task: HandOver) -> Outcome:
+    def _hand_over(self, task: HandOver) -> MosaicOutcome:
         mosaic, planes = self._opened(task.mosaic)
-        swept = Swept(
+        swept = MosaicResult(
             path=mosaic.path,
             sha256=task.sha256,
             key=task.key,
@@ -171,7 +171,7 @@ class Worker:
 
     # --- files ---
 
-    def _opened(self, number: int) -> tuple[Mosaic, list[Plane]]:
+    def _opened(self, number: int) -> tuple[Mosaic, list[OpenPlane]]:
         """A mosaic and its planes, opened where it is not yet."""
         if number in self._open:
             self._open.move_to_end(number)
@@ -198,7 +198,7 @@ class Worker:
             self._open.popitem(last=False)
         return mosaic, planes
 
-    def _plane(self, mosaic: Mosaic, image: Image, maps: dict[Beam | None, Mosaic]) -> Plane:
+    def _plane(self, mosaic: Mosaic, image: Image, maps: dict[Beam | None, Mosaic]) -> OpenPlane:
         """A plane with its layout, and the map of its noise where the user gives one.
 
         Args:
@@ -207,9 +207,9 @@ class Worker:
         card, rms = self._plan.card, self._plan.request.rms
         seen = View(image, self._rebinning(image)[0])
         size, margin = card.preprocessing.tile_size, card.preprocessing.margin
-        layout = Layout(seen.shape, size, self._plan.config.classify.stride or size, margin)
+        layout = CellGrid(seen.shape, size, self._plan.config.classify.stride or size, margin)
         if rms is None or isinstance(rms, float):
-            return Plane(seen, layout, None)
+            return OpenPlane(seen, layout, None)
         if isinstance(rms, ImageArray):
             chosen = _map_in_memory(mosaic, image, rms)
         else:
@@ -222,7 +222,7 @@ class Worker:
                 f"{path_of(rms)}: a map of {chosen.shape[1]} x {chosen.shape[0]} pixels; "
                 f"expected those of {image.path.name}, {image.shape[1]} x {image.shape[0]}"
             )
-        return Plane(seen, layout, RmsMap(View(chosen, seen.rebin), card.noise_rms))
+        return OpenPlane(seen, layout, RmsMap(View(chosen, seen.rebin), card.noise_rms))
 
     def _rebinning(self, image: Image) -> tuple[int, tuple[str, ...]]:
         scale, any_scale = self._plan.card.pixel_scale, self._plan.config.classify.any_scale
@@ -254,8 +254,8 @@ def _name(image: Image) -> str:
     return f"{image.path}{plane}"
 
 
-def _swept_plane(image: Image, block: int, facts: PlaneFacts, grids: Grids) -> SweptPlane:
-    return SweptPlane(
+def _swept_plane(image: Image, block: int, facts: PlaneInfo, grids: Grids) -> PlaneResult:
+    return PlaneResult(
         image=image,
         probability=grids.probability,
         coverage=grids.coverage,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,18 @@ from typing import Any
 import numpy as np
 
 from cosmodeep_hpc import __version__
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.files import make_folder
-from cosmodeep_hpc.tiles.fits.image import Image
+from cosmodeep_hpc.images.image import Image
+from cosmodeep_hpc.io.files import make_folder
+from cosmodeep_hpc.io.progress import Progress, silent
+from cosmodeep_hpc.parallel.world import World, collective
 from cosmodeep_hpc.tiles.labels import count_bright
 from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
 from cosmodeep_hpc.tiles.shard import Rows, write_shard
 from cosmodeep_hpc.tiles.tileset import INDEX, ShardEntry, TiledImage, TileSet
 from cosmodeep_hpc.tiles.tiling import coverage, cut, grid_shape
-from cosmodeep_hpc.world import World, known
 
 
 def run(
@@ -32,7 +32,7 @@ def run(
     world: World,
     *,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> TileSet:
     """Cut every pair of the folder `images` into labelled tiles, in parallel over shards.
 
@@ -45,24 +45,15 @@ def run(
     step = config.tiles.images_per_shard
     shards = math.ceil(len(pairs) / step)
     validation = split(len(pairs), config.tiles.validation, config.tiles.seed)
-    made: dict[int, tuple[ShardEntry, list[TiledImage]]] = {}
-    failure: InputError | None = None
-    for number in world.queue(shards):
-        progress(number, shards)  # those before it are done, or under way on other ranks
-        if failure is None:
-            members = range(number * step, min((number + 1) * step, len(pairs)))
-            try:
-                made[number] = make_shard(config, out, number, members, pairs, validation)
-            except InputError as error:
-                failure = error  # the others hear of it below, when the queue is empty
-    world.agree(failure)
-    progress(shards, shards)
-    everything: dict[int, Any] = {}
-    for part in world.comm.allgather(made):
-        everything.update(part)
-    if not any(entry.rows for entry, _ in everything.values()):
+
+    def make_one(number: int) -> tuple[ShardEntry, list[TiledImage]]:
+        members = range(number * step, min((number + 1) * step, len(pairs)))
+        return make_shard(config, out, number, members, pairs, validation)
+
+    made = world.map(make_one, shards, progress)
+    if not any(entry.rows for entry, _ in made):
         size = config.tiles.size
-        raise known(
+        raise collective(
             InputError(
                 f"{images}: no tile of {size} x {size} pixels that all have data, in {len(pairs)} "
                 "images; expected larger images, or a smaller tiles.size"
@@ -72,8 +63,8 @@ def run(
         folder=out,
         preprocessing=Preprocessing.of(config.tiles),
         thresholds=config.tiles.thresholds,
-        images=tuple(image for n in sorted(everything) for image in everything[n][1]),
-        shards=tuple(everything[n][0] for n in sorted(everything)),
+        images=tuple(image for _, images in made for image in images),
+        shards=tuple(entry for entry, _ in made),
         seed=config.tiles.seed,
     )
 

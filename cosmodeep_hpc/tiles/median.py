@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine.jit import jit
 
 SMALL = 2**16  # numbers that are parted as they are
 SAMPLE = 2**17  # of them, that say about where the median lies
@@ -59,13 +59,13 @@ def _deviations(values: NDArray[np.float32], centre: np.float32 | None) -> NDArr
     return values if centre is None else np.abs(values - centre)
 
 
-@compiled
+@jit
 def _seen(value, origin, bits):  # type: ignore[no-untyped-def]
     """A value from an origin, with some of its bits: without that of the sign its size."""
     return np.int32(np.float32(value - origin).view(np.int32) & bits).view(np.float32)
 
 
-@compiled
+@jit
 def _near(values, origin, bits, first, last, near):  # type: ignore[no-untyped-def]
     """Collect the values from `first` to `last`; how many are below, and how many there are.
 
@@ -99,7 +99,7 @@ def _near(values, origin, bits, first, last, near):  # type: ignore[no-untyped-d
     return below, found
 
 
-@compiled
+@jit
 def have_data(pixels):  # type: ignore[no-untyped-def]
     """Whether all of contiguous pixels (n,) have data: none is NaN, infinite or exactly 0."""
     good = True

@@ -9,11 +9,11 @@ from typing import Any, Literal, get_args, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config import Tiles
+from cosmodeep_hpc.config.configuration import Tiles
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.tiles.fits.image import Image
+from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.tiles.median import have_data, median, median_deviation
-from cosmodeep_hpc.tiles.scaling import scale_asinh, scale_log
+from cosmodeep_hpc.tiles.stretch import scale_asinh, scale_log
 
 # Rows read at once, and pixels at most that the noise of an image is measured on.
 ROWS = 256

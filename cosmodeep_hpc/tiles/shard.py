@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import link_kind, replacing_hdf5
-from cosmodeep_hpc.tiles.checksum import BLOCK, checksums, crc32, joined
+from cosmodeep_hpc.io.checksum import BLOCK, checksums, crc32, joined
+from cosmodeep_hpc.io.files import link_kind, replacing_hdf5
 
 FORMAT = 1
 # The datasets that are checked, and where their checksums are.
@@ -81,7 +81,7 @@ ReadBlock = Callable[[int, NDArray[Any]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class DatasetLocation:
     """Where the rows of a dataset lie and what their checksums are.
 
     All that is needed to read it: a rank that is given it need not open the file with HDF5.
@@ -188,7 +188,7 @@ class Shard:
         self.path = path
         self._file = file
         self._datasets: dict[str, h5py.Dataset] = {}
-        self._layouts: dict[str, Layout] = {}
+        self._layouts: dict[str, DatasetLocation] = {}
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -230,7 +230,7 @@ class Shard:
             self._datasets[name] = found
         return self._datasets[name]
 
-    def layout(self, name: str) -> Layout:
+    def layout(self, name: str) -> DatasetLocation:
         """Where a dataset's rows and checksums are.
 
         Raises:
@@ -245,7 +245,7 @@ class Shard:
                 ) from error
         return self._layouts[name]
 
-    def _layout(self, name: str) -> Layout:
+    def _layout(self, name: str) -> DatasetLocation:
         dataset, stored = self.dataset(name), self.dataset(CHECKED[name])
         rows, *row_shape = dataset.shape
         if rows != self.n_rows:
@@ -253,7 +253,7 @@ class Shard:
         blocks = -(-rows // BLOCK)
         if stored.shape != (blocks,) or stored.dtype != np.uint32:
             raise ValueError(f"checksums {stored.dtype} {stored.shape}, not uint32 ({blocks},)")
-        return Layout(
+        return DatasetLocation(
             path=self.path,
             name=name,
             rows=rows,

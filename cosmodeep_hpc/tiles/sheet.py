@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmodeep_hpc.config import Label
+from cosmodeep_hpc.config.configuration import Label
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import replacing
+from cosmodeep_hpc.io.checksum import BLOCK
+from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.tiles import labels
-from cosmodeep_hpc.tiles.checksum import BLOCK
 from cosmodeep_hpc.tiles.shard import open_shard
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import read_json, write_json
+from cosmodeep_hpc.io.files import read_json, write_json
 from cosmodeep_hpc.tiles import labels
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
 from cosmodeep_hpc.tiles.shard import FORMAT

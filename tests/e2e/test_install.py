@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
-from fields import write_pairs
-from launch import unlaunched
+from support.fields import write_pairs
+from support.launch import unlaunched
 
 PROJECT = Path(__file__).parents[2]
 MINUTES = 15  # 2 to 4 on a quiet machine, nearly all of it pip's

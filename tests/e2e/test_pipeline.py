@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from launch import mpirun
+from support.launch import mpirun
 
 OPTIONS = {
     "sky.mesh": 48,

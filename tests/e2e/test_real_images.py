@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
-from launch import mpirun
-from models import write_untrained
+from support.launch import mpirun
+from support.models import write_untrained
 
 from benchmarks.abell2744 import COLUMNS, shares
 

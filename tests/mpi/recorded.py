@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmodeep_hpc import cli
+from cosmodeep_hpc.cli.main import main as cli
 from cosmodeep_hpc.learn.step import Step
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.parallel.world import open_world
 
 world = open_world()
 seen, parts, losses, steps = [], [], [], []

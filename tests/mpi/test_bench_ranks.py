@@ -2,7 +2,7 @@
 
 import json
 
-from launch import mpirun
+from support.launch import mpirun
 
 SMALL = ["--steps", 2, "--train.batch", 5, "--classify.batch", 8, "--tiles.size", 9]
 
@@ -35,14 +35,15 @@ def test_a_rank_without_a_tile_is_refused_once():
 
 FAILING = """
 import sys
-from cosmodeep_hpc import cli
-from cosmodeep_hpc.learn import bench
+from cosmodeep_hpc.cli import main as cli
+from cosmodeep_hpc.bench import measurement
 
 def broken(trial, count):
     raise RuntimeError("a broken core")
 
-bench.runtime.start_tensorflow = bench._place = bench._Trial = lambda *words: None
-bench._steps = broken
+nothing = lambda *words: None
+measurement.runtime.start_tensorflow = measurement._place = measurement._StepTrial = nothing
+measurement._steps = broken
 sys.exit(cli.main(["bench", "--steps", "2", "--train.batch", "4"]))
 """
 
@@ -56,8 +57,8 @@ def test_the_rank_that_is_timed_alone_fails():
 
 WAITING = """
 import time
-from cosmodeep_hpc.learn import bench
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.bench import measurement
+from cosmodeep_hpc.parallel.world import open_world
 
 asleep, sleep = 0.0, time.sleep
 
@@ -72,8 +73,8 @@ world.comm.Barrier()
 start = time.monotonic()
 if world.is_root:
     sleep(2)
-bench.time.sleep = counted
-bench._wait(world)
+measurement.time.sleep = counted
+measurement._wait(world)
 waited = time.monotonic() - start
 if not world.is_root:
     print(f"waited {waited > 1.9} asleep {asleep > 0.7 * waited}", flush=True)

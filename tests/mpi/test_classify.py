@@ -11,9 +11,9 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from fields import NOISE, blobs, write, write_pairs
-from launch import end, finish, mpirun, ranks_of, start
-from models import write_untrained
+from support.fields import NOISE, blobs, write, write_pairs
+from support.launch import end, finish, mpirun, ranks_of, start
+from support.models import write_untrained
 
 SUFFIXES = {
     ".probability.fits",
@@ -87,7 +87,7 @@ def test_products_are_the_same_bytes(ranks, model, mosaics, alone, tmp_path):
 
 SLOW = """
 import sys, time
-from cosmodeep_hpc import cli
+from cosmodeep_hpc.cli import main as cli
 from cosmodeep_hpc.survey.worker import Worker
 
 finish = Worker.finish

@@ -4,9 +4,9 @@ import hashlib
 import json
 
 import pytest
-from fields import write_pairs
-from launch import mpirun
-from models import write_untrained
+from support.fields import write_pairs
+from support.launch import mpirun
+from support.models import write_untrained
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from launch import mpirun
+from support.launch import mpirun
 
-from cosmodeep_hpc import config
+from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.tiles import make
 
@@ -23,7 +23,7 @@ def counted(pairs, world, tmp_path_factory):
     """The tile set of `pairs` with margins and Sky tiles."""
     folder = tmp_path_factory.mktemp("counted")
     options = {"margin": "4", "keep_sky": "true", "images_per_shard": "2", "validation": "0.2"}
-    made = config.load(None, [(f"tiles.{name}", value) for name, value in options.items()])
+    made = configuration.load(None, [(f"tiles.{name}", value) for name, value in options.items()])
     make.run(made, pairs, folder, world)
     return folder
 

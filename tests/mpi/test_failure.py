@@ -5,7 +5,7 @@ import time
 
 import h5py
 import pytest
-from launch import mpirun
+from support.launch import mpirun
 
 from cosmodeep_hpc.learn import checkpoint
 
@@ -63,9 +63,9 @@ def test_what_every_rank_finds_is_told_once(tiles, tmp_path):
 
 FAULT = """
 import sys, time
-from cosmodeep_hpc import cli
+from cosmodeep_hpc.cli import main as cli
 from cosmodeep_hpc.tiles import make
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.parallel.world import open_world
 
 make_shard = make.make_shard
 
@@ -93,9 +93,9 @@ def test_a_fault_on_one_rank_ends_the_job(pairs, tmp_path):
 
 BACKWARD = """
 import sys
-from cosmodeep_hpc import cli
+from cosmodeep_hpc.cli import main as cli
 from cosmodeep_hpc.engine.convolutions import Convolutions
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.parallel.world import open_world
 
 gradients, done = Convolutions.gradients, []
 
@@ -123,9 +123,9 @@ def test_a_fault_while_a_gradient_is_summed_ends_the_job(tiles, tmp_path):
 NAN = """
 import sys
 import numpy as np
-from cosmodeep_hpc import cli
+from cosmodeep_hpc.cli import main as cli
 from cosmodeep_hpc.learn.step import Step
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.parallel.world import open_world
 
 train, done = Step.train, []
 
@@ -154,7 +154,7 @@ def test_a_loss_that_is_not_finite(tiles, tmp_path):
 
 
 STUCK = """
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.parallel.world import open_world
 world = open_world()
 if world.rank == 0:
     world.comm.recv(source=1)
@@ -165,7 +165,7 @@ time.sleep(1000)
 
 def test_a_job_that_hangs_fails_its_test_and_leaves_nothing():
     """The launcher of these tests, tested."""
-    from launch import finish, session, start
+    from support.launch import finish, session, start
 
     job = start(2, "-c", STUCK)
     with pytest.raises(pytest.fail.Exception, match="still running after 5 s"):

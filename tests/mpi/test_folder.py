@@ -5,9 +5,9 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from fields import contents
-from launch import mpirun
-from models import CARD, write_untrained
+from support.fields import contents
+from support.launch import mpirun
+from support.models import CARD, write_untrained
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import checkpoint, modelfile
@@ -15,7 +15,7 @@ from cosmodeep_hpc.learn import checkpoint, modelfile
 WORDS = ["--train.epochs", 4, "--train.batch", 25, "--train.checkpoint_steps", 2]
 LIMITED = """
 import resource, sys
-from cosmodeep_hpc import cli
+from cosmodeep_hpc.cli import main as cli
 from cosmodeep_hpc.learn.step import Step
 
 train, done = Step.train, []

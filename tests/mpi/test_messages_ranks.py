@@ -1,10 +1,10 @@
 """Of several ranks the first one speaks, and one that fails alone; the log is that of the job."""
 
-from launch import mpirun
+from support.launch import mpirun
 
 TALKING = """
 import logging, sys, time
-from cosmodeep_hpc import cli, stages
+from cosmodeep_hpc.cli import main as cli, stages
 
 def stage(args, settings, world):
     logging.getLogger("cosmodeep_hpc.a.module").warning("a warning")

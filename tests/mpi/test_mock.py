@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from fields import contents
-from grids import cube
-from launch import end, mpirun, start
+from support.fields import contents
+from support.launch import end, mpirun, start
+from support.simulations import cube
 
 OPTIONS = {
     "sky.mesh": 24,

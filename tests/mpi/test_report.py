@@ -2,9 +2,9 @@
 
 import pytest
 from astropy.table import Table
-from fields import contents, write_pairs
-from launch import mpirun
-from models import write_untrained
+from support.fields import contents, write_pairs
+from support.launch import mpirun
+from support.models import write_untrained
 
 
 @pytest.fixture(scope="module")

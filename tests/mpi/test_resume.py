@@ -14,8 +14,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from heard import heard
-from launch import end, finish, mpirun, ranks_of, start
+from support.heard import heard
+from support.launch import end, finish, mpirun, ranks_of, start
 
 from cosmodeep_hpc.learn import checkpoint
 
@@ -67,7 +67,7 @@ def steps_told(run):
 
 SLOW = """
 import sys, time
-from cosmodeep_hpc import cli
+from cosmodeep_hpc.cli import main as cli
 from cosmodeep_hpc.learn.step import Step
 
 train = Step.train

@@ -5,8 +5,8 @@ import shutil
 
 import h5py
 import pytest
-from launch import mpirun
-from tilesets import write_tileset
+from support.launch import mpirun
+from support.tilesets import write_tileset
 
 SHARDS = ((2560, 300), (1000,), (512, 1, 2560))
 FAULTS = (("shard-00000.h5", 5), ("shard-00002.h5", 3000))  # the first rank's part, the last's
@@ -15,11 +15,11 @@ FAULTS = (("shard-00000.h5", 5), ("shard-00002.h5", 3000))  # the first rank's p
 HOSTS = """
 import hashlib, json, os, sys
 from pathlib import Path
-from cosmodeep_hpc.config import Label, Train
+from cosmodeep_hpc.config.configuration import Label, Train
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.store import fill
 from cosmodeep_hpc.tiles.tileset import read_tileset
-from cosmodeep_hpc.world import World, open_world
+from cosmodeep_hpc.parallel.world import World, open_world
 
 everyone = open_world().comm
 world = World(everyone, everyone.Split(everyone.rank // 2))

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from fields import NOISE, blobs, write
-from launch import mpirun
+from support.fields import NOISE, blobs, write
+from support.launch import mpirun
 
 from cosmodeep_hpc.tiles.tileset import read_tileset
 

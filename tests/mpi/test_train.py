@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from launch import mpirun
+from support.launch import mpirun
 
 RECORDED = Path(__file__).with_name("recorded.py")
 EPOCHS, BATCH = 9, 19
@@ -65,13 +65,13 @@ def test_the_loss_falls(runs):
 
 GRADIENTS = """
 import numpy as np
-from cosmodeep_hpc import runtime
-from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.parallel import runtime
+from cosmodeep_hpc.config.configuration import Model
 from cosmodeep_hpc.learn import network
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.sampler import keep_mask
 from cosmodeep_hpc.learn.step import Step
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.parallel.world import open_world
 
 world = open_world()
 tf = runtime.start_tensorflow(world)

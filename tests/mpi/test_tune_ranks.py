@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from launch import mpirun
+from support.launch import mpirun
 
 SEARCH = ["--tune.learning_rates", "[1e-4, 1e30]", "--tune.batches", "[1, 20]"]
 SEARCH += ["--tune.epochs", "[1, 2]", "--train.log_steps", "5"]
@@ -11,8 +11,8 @@ SEARCH += ["--tune.epochs", "[1, 2]", "--train.log_steps", "5"]
 COUNTED = """
 import json, sys
 from pathlib import Path
-from cosmodeep_hpc import cli
-from cosmodeep_hpc.world import World, open_world
+from cosmodeep_hpc.cli import main as cli
+from cosmodeep_hpc.parallel.world import World, open_world
 
 world, made = open_world(), []
 node_array = World.node_array

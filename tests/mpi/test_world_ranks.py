@@ -1,10 +1,10 @@
 """The queue and the shared memory of several ranks."""
 
-from launch import mpirun
+from support.launch import mpirun
 
 QUEUE = """
 import time
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.parallel.world import open_world
 
 world = open_world()
 for n in (20, 1, 0, 7):  # more and fewer than ranks; one queue after the other
@@ -27,7 +27,7 @@ print("queue ok")
 MEMORY = """
 import gc
 import numpy as np
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.parallel.world import open_world
 
 world = open_world()
 shared = world.node_array((5, 3), np.float32)

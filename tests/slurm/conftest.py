@@ -2,9 +2,9 @@
 
 import pytest
 from cluster import Cluster
-from fields import write_pairs
 from installation import install, missing
 from scripts import bash
+from support.fields import write_pairs
 
 
 @pytest.fixture(scope="session")

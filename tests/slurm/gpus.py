@@ -4,8 +4,8 @@ import os
 import sys
 from unittest.mock import MagicMock
 
-from cosmodeep_hpc.runtime import start_tensorflow
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.parallel.runtime import start_tensorflow
+from cosmodeep_hpc.parallel.world import open_world
 
 tf = MagicMock()
 tf.config.list_physical_devices.side_effect = lambda kind: (

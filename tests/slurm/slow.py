@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from cosmodeep_hpc.cli import main
+from cosmodeep_hpc.cli.main import main
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.survey.worker import Worker
 

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from fields import contents
+from support.fields import contents
 
-from cosmodeep_hpc.claim import claim_of, holder_of
-from cosmodeep_hpc.world import rank_range
+from cosmodeep_hpc.parallel.locks import claim_of, holder_of
+from cosmodeep_hpc.parallel.world import rank_range
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = PROJECT / "slurm/mock.sh"

@@ -3,8 +3,8 @@
 import csv
 
 import pytest
-from models import write_untrained
 from scripts import bash, slow, submit, until
+from support.models import write_untrained
 
 
 @pytest.mark.timeout(600)

@@ -115,11 +115,11 @@ def test_the_loss_of_a_node_is_survived_bit_for_bit(cluster, whole, tiles, tmp_p
 def test_a_warning_is_not_lost_while_ranks_start(cluster, tmp_path):
     """The signal comes to each rank's shell, long before training listens."""
     words = f"""kill -USR1 $$; exec {sys.executable} -c '
-from cosmodeep_hpc.learn.notice import Notice
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.parallel.signals import StopRequest
+from cosmodeep_hpc.parallel.world import open_world
 import os, signal
 world = open_world()
-with Notice() as notice:
+with StopRequest() as notice:
     print("heard", world.any(notice.given), flush=True)
 os.kill(os.getpid(), signal.SIGUSR1)  # late: the run is over
 print("alive", flush=True)'"""

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fields import write_pairs
+from support.fields import write_pairs
 
 from cosmodeep_hpc.learn.runfolder import LOCK
 

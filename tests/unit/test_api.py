@@ -8,13 +8,13 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS, Sip
-from fields import NOISE, header, two_sources, write
-from models import model_in_file
-from sweeping import same
+from support.fields import NOISE, header, two_sources, write
+from support.models import model_in_file
+from support.sweeping import same
 
 import cosmodeep_hpc as cd
-from cosmodeep_hpc.cli import main
-from cosmodeep_hpc.sky.beam import Beam
+from cosmodeep_hpc.cli.main import main
+from cosmodeep_hpc.images.beam import Beam
 
 SHAPE = (200, 280)
 

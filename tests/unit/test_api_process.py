@@ -16,9 +16,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from astropy.io import fits
-from fields import header, two_sources, write
-from models import BrightestPixel, model_in_file
-from sweeping import same
+from support.fields import header, two_sources, write
+from support.models import BrightestPixel, model_in_file
+from support.sweeping import same
 
 import cosmodeep_hpc as cd
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
-from fields import NOISE, header, two_sources, write
-from models import model_in_file
-from sweeping import sweep_with
+from support.fields import NOISE, header, two_sources, write
+from support.models import model_in_file
+from support.sweeping import sweep_with
 
 import cosmodeep_hpc as cd
-from cosmodeep_hpc.cli import main
+from cosmodeep_hpc.cli.main import main
+from cosmodeep_hpc.config import survey
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.products.writing import PRODUCTS
-from cosmodeep_hpc.sections import survey
 
 SHAPE = (200, 280)
 

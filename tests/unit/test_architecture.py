@@ -1,13 +1,13 @@
 """Figure 1 is drawn from the model itself: its layers, shapes, parameters and connections."""
 
 import pytest
-from pictures import has_colour, look
+from support.pictures import has_colour, look
 
-from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.config.configuration import Model
 from cosmodeep_hpc.engine import archive
 from cosmodeep_hpc.engine.graph import Layer
-from cosmodeep_hpc.report import architecture
-from cosmodeep_hpc.report.architecture import depths, detail, parameters
+from cosmodeep_hpc.paper import architecture
+from cosmodeep_hpc.paper.architecture import depths, detail, parameters
 
 
 def described(folder, head):

@@ -5,10 +5,10 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from heard import heard
+from support.heard import heard
 
-from cosmodeep_hpc import files
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.io import files
 from cosmodeep_hpc.learn import checkpoint
 from cosmodeep_hpc.learn.checkpoint import State
 from cosmodeep_hpc.learn.stopping import Standing

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fields import NOISE, write
-from models import CARD
-from pictures import has_colour, look
+from support.fields import NOISE, write
+from support.models import CARD
+from support.pictures import has_colour, look
 
-from cosmodeep_hpc.report import classifiedimage, skypanel, tilegallery
-from cosmodeep_hpc.report.classifiedimage import Classified
-from cosmodeep_hpc.report.evaluate import Evaluated
-from cosmodeep_hpc.report.overlay import KINDS, kinds
-from cosmodeep_hpc.report.regions import Region
-from cosmodeep_hpc.report.skypanel import Sheet, Window
+from cosmodeep_hpc.evaluation.evaluate import Evaluated
+from cosmodeep_hpc.evaluation.overlay import KINDS, kinds
+from cosmodeep_hpc.paper import classifiedimage, skypanel, tilegallery
+from cosmodeep_hpc.paper.classifiedimage import Classified
+from cosmodeep_hpc.paper.regions import FieldRegion
+from cosmodeep_hpc.paper.skypanel import ImagePart, PanelSheet
 from cosmodeep_hpc.tiles.pairs import find_pairs
 
 SIGNAL = [[1, 1, 0], [0, 1, 0]]
@@ -56,13 +56,13 @@ def test_an_image_without_signal_has_no_accuracy_of_it(image):
 @pytest.mark.parametrize(
     "window, expected",
     [
-        (Window((0, 80), (0, 120)), DRAWN),
-        (Window((0, 40), (40, 120)), {k: v for k, v in DRAWN.items() if k in {(0, 1), (0, 2)}}),
+        (ImagePart((0, 80), (0, 120)), DRAWN),
+        (ImagePart((0, 40), (40, 120)), {k: v for k, v in DRAWN.items() if k in {(0, 1), (0, 2)}}),
     ],
 )
 def test_each_tile_bears_what_became_of_it(pair, image, window, expected):
     _, noise = pair.open()
-    axes, _ = skypanel.draw(Sheet((5, 3)), noise, "noise", window=window, sigma=NOISE)
+    axes, _ = skypanel.draw(PanelSheet((5, 3)), noise, "noise", window=window, sigma=NOISE)
     one = Classified("m", CARD, image)
     classifiedimage.mark_kinds(axes, one, window, noise.shape, fontsize=8)
     drawn = {}
@@ -83,7 +83,7 @@ def test_whole_image(pair, image, tmp_path):
 
 def test_regions_of_several_models(pair, image, tmp_path):
     models = [Classified(name, CARD, image) for name in ("m", "n")]
-    regions = [Region("left", 0, 0, 2), Region("right", 0, 1, 2)]
+    regions = [FieldRegion("left", 0, 0, 2), FieldRegion("right", 0, 1, 2)]
     words = classifiedimage.draw_regions(pair, models, regions, tmp_path / "p.png")
     assert words == "sky-a.fits, 2 regions by 2 models"
     assert has_colour(look(tmp_path / "p.png"), KINDS["1C"])

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from launch import environment
-from models import brightest_pixel_model, write_untrained
+from support.launch import environment
+from support.models import brightest_pixel_model, write_untrained
 
-from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.config.configuration import Model
 from cosmodeep_hpc.engine import backend, bykeras, network
 from cosmodeep_hpc.engine.network import OnCores
 from cosmodeep_hpc.errors import InputError
@@ -188,7 +188,7 @@ import os, sys
 import numpy as np
 sys.modules["tensorflow"] = None  # an import of it is an error
 from cosmodeep_hpc.engine import backend
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.parallel.world import open_world
 backend.start(open_world())
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.classifier import probabilities

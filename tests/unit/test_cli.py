@@ -11,12 +11,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from fields import two_sources, write, write_pairs
-from grids import cube
-from launch import environment, unlaunched
+from support.fields import two_sources, write, write_pairs
+from support.launch import environment, unlaunched
+from support.simulations import cube
 
-from cosmodeep_hpc import cli, config
-from cosmodeep_hpc.cli import main, overrides
+from cosmodeep_hpc.cli.main import main, overrides
+from cosmodeep_hpc.cli.main import main as cli
+from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 
 
@@ -251,7 +252,7 @@ def test_config_prints_what_a_file_may_hold(tmp_path, capsys):
     path = tmp_path / "c.toml"
     path.write_text(capsys.readouterr().out)
     assert tomllib.loads(path.read_text())["train"]["epochs"] == 7
-    assert config.load(path) == config.load(None, [("train.epochs", "7")])
+    assert configuration.load(path) == configuration.load(None, [("train.epochs", "7")])
 
 
 def test_a_sheet_of_tiles(tiles, tmp_path, capfd, refused):
@@ -314,7 +315,7 @@ LIGHT = """
 import sys, time
 import cosmodeep_hpc
 imported = time.process_time()
-from cosmodeep_hpc.cli import main
+from cosmodeep_hpc.cli.main import main
 try:
     main({words!r})
 except SystemExit as end:

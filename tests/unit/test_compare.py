@@ -6,23 +6,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fields import NOISE, blobs, write, write_pairs
-from heard import heard
-from models import CARD, write_untrained
+from support.fields import NOISE, blobs, write, write_pairs
+from support.heard import heard
+from support.models import CARD, write_untrained
 
-from cosmodeep_hpc import config
+from cosmodeep_hpc.comparison import compare, finders, table
+from cosmodeep_hpc.comparison.closeup import busiest
+from cosmodeep_hpc.comparison.scoring import sigma_of
+from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.evaluation import evaluate
+from cosmodeep_hpc.images.image import open_image
 from cosmodeep_hpc.learn import modelfile
-from cosmodeep_hpc.report import compare, comparisontable, evaluate, finders
-from cosmodeep_hpc.report.closeup import busiest
-from cosmodeep_hpc.report.judge import sigma_of
-from cosmodeep_hpc.tiles.fits.image import open_image
 from cosmodeep_hpc.tiles.make import fingerprint_of
 
 PRETENDED = """
 import sys, numpy as np
 from astropy.io import fits
-from cosmodeep_hpc.report.finders import work
+from cosmodeep_hpc.comparison.finders import work
 
 def islands(image, task):
     yield "0.0"
@@ -51,7 +52,7 @@ def pretended(monkeypatch):
 
 
 def settings(**changes):
-    return config.load(None, [(f"compare.{name}", word) for name, word in changes.items()])
+    return configuration.load(None, [(f"compare.{name}", word) for name, word in changes.items()])
 
 
 def run(model, images, out, world, **options):
@@ -72,18 +73,18 @@ def test_all_detectors_by_all_rules(tmp_path, model, pretended, world):
     assert result["chosen_on"] == "1 other images" and result["tiles"] == 2 * 20
     names = {"smoothed", "matched", "pybdsf", "pybdsf peak", "aegean"}
     assert len(result["rules"]) == 8  # the model's is one of them
-    for number, table in enumerate(result["rules"]):
-        assert set(table["detectors"]) == names | ({"cosmodeep"} if number == 0 else set())
-        assert set(table["limits"]) == {"tile alone", "tile and around"}
-        for row in table["detectors"].values():
-            assert row["Ns"] == table["signal_tiles"] and row["Ns"] + row["Nv"] == 40
+    for number, entry in enumerate(result["rules"]):
+        assert set(entry["detectors"]) == names | ({"cosmodeep"} if number == 0 else set())
+        assert set(entry["limits"]) == {"tile alone", "tile and around"}
+        for row in entry["detectors"].values():
+            assert row["Ns"] == entry["signal_tiles"] and row["Ns"] + row["Nv"] == 40
     assert result["finders"] == {"pybdsf": "0.0", "aegean": "0.0"}
     assert result["seconds_an_image"]["pybdsf"] == 0.5
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "compare.json", "compare.png", "config.json", "closeup-00000.png",
     }  # fmt: skip
-    table = comparisontable.text(result)
-    assert "pybdsf peak" in table and "N_pix" in table
+    said = table.text(result)
+    assert "pybdsf peak" in said and "N_pix" in said
 
 
 def test_bright_wide_sources_are_found_by_all_and_islands_counted(
@@ -136,7 +137,7 @@ def test_finders_that_are_missing_leave_their_columns_out(tmp_path, model, monke
     assert result["missing"] == ["pybdsf", "aegean"] and result["at_equal_purity"] == []
     assert result["chosen_on"] == "the same images"
     assert (tmp_path / "out" / "closeup-00000.png").exists()  # of tiles alone
-    assert comparisontable.text(result)
+    assert table.text(result)
 
 
 def test_images_that_must_not_be_used(tmp_path, monkeypatch, world):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cosmodeep_hpc.report import detectors, islandtiles
-from cosmodeep_hpc.report.judged import IslandCount, Way
+from cosmodeep_hpc.comparison import detectors, islandtiles
+from cosmodeep_hpc.comparison.scores import IslandCount, Scoring
+from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky import instrument
-from cosmodeep_hpc.sky.beam import Beam
 
 SCALE, BEAM = 9.6, Beam(10.0, 10.0)
 
@@ -25,11 +25,11 @@ def test_smoothing_a_planted_gaussian(sigma):
     scores = detectors.plain(planted(side, width, peak), side, [sigma], [0, 40])
     wide = width**2 + sigma**2
     top = peak * width**2 / wide
-    assert scores[Way("smoothed", f"sigma {sigma:g}, pixel 1", 0)][1] == pytest.approx(
+    assert scores[Scoring("smoothed", f"sigma {sigma:g}, pixel 1", 0)][1] == pytest.approx(
         top, rel=0.01
     )
     at_41 = top * np.exp(-41 / np.pi / (2 * wide))
-    found = scores[Way("smoothed", f"sigma {sigma:g}, pixel 41", 40)]
+    found = scores[Scoring("smoothed", f"sigma {sigma:g}, pixel 41", 40)]
     assert found[1] == pytest.approx(at_41, rel=0.02)
     assert found[2] == pytest.approx(0, abs=1e-4 * top)
 
@@ -38,13 +38,13 @@ def test_a_matched_filter_takes_the_scale_of_the_source():
     """In white noise it sees a Gaussian of peak a and width s with sqrt(pi) a s sigma."""
     side, width, peak = 100, 4.0, 2.0
     scores = detectors.matched(planted(side, width, peak), side, [2.0, 4.0, 8.0], [40], None, SCALE)
-    found = scores[Way("matched", "scales up to 8, brightest pixel")]
+    found = scores[Scoring("matched", "scales up to 8, brightest pixel")]
     assert found[1] == pytest.approx(np.sqrt(np.pi) * peak * width, rel=0.01)
-    to_4 = scores[Way("matched", "scales up to 4, brightest pixel")]
+    to_4 = scores[Scoring("matched", "scales up to 4, brightest pixel")]
     assert to_4[1] == found[1]  # the largest scale adds nothing to it
     alone = detectors.matched(planted(side, width, peak), side, [8.0], [40], None, SCALE)
     # another width r is worse by 2 r s / (r^2 + s^2)
-    ratio = alone[Way("matched", "scales up to 8, brightest pixel")][1] / found[1]
+    ratio = alone[Scoring("matched", "scales up to 8, brightest pixel")][1] / found[1]
     assert ratio == pytest.approx(2 * 8 * 4 / (8**2 + 4**2), rel=0.01)
 
 
@@ -75,11 +75,11 @@ def masks():
 def test_tiles_found_by_islands():
     found = masks()
     scores = islandtiles.tile_scores("pybdsf", [2.0, 1.0], found.get, 4, [3, 4])
-    any_ = scores[Way("pybdsf", islandtiles.ANY)]
+    any_ = scores[Scoring("pybdsf", islandtiles.ANY)]
     np.testing.assert_array_equal(any_, np.float32([2, 1]))
-    more = scores[Way("pybdsf", "more than 3 island pixels", 3)]
+    more = scores[Scoring("pybdsf", "more than 3 island pixels", 3)]
     np.testing.assert_array_equal(more, np.float32([2, np.nan]))  # 3 pixels are not more than 3
-    more = scores[Way("pybdsf", "more than 4 island pixels", 4)]
+    more = scores[Scoring("pybdsf", "more than 4 island pixels", 4)]
     np.testing.assert_array_equal(more, np.float32([1, np.nan]))
 
 

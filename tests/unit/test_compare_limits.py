@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from cosmodeep_hpc.report import limits
+from cosmodeep_hpc.comparison import limits
+from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky import instrument
-from cosmodeep_hpc.sky.beam import Beam
 
 SCALE, BEAM = 9.6, Beam(10.0, 10.0)  # the paper's
 ORIGIN = np.zeros(1, np.int32)

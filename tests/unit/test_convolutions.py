@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from launch import environment
 from llvmlite import binding
+from support.launch import environment
 
 from cosmodeep_hpc.engine import fastbackward, firstlayer, secondlayer, winograd
 from cosmodeep_hpc.engine.convolutions import BLOCK, Convolutions, Weights

@@ -5,16 +5,16 @@ import pytest
 from astropy import units
 from astropy.cosmology import FlatLambdaCDM
 
-from cosmodeep_hpc.config import Sky
+from cosmodeep_hpc.config.configuration import Sky
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.report.cosmicweb import boxes_in, gas_column
+from cosmodeep_hpc.paper.cosmicweb import boxes_in, gas_column
 from cosmodeep_hpc.sky import box, spread
-from cosmodeep_hpc.sky.lightcone import Orientation, Slab, View
+from cosmodeep_hpc.sky.lightcone import ImagePlane, Orientation, Slab
 from cosmodeep_hpc.sky.recipes import particle_meshes
 from cosmodeep_hpc.sky.shocks import Elements
 
 SLAB = Slab(0, 0, 800.0, 64.0, 64.0)
-VIEW = View(pixels=128, scale=150.0)
+VIEW = ImagePlane(pixels=128, scale=150.0)
 TURNS = [
     Orientation(0, (0, 1, 2), (False, False, False), (0.0, 0.0, 0.0)),
     Orientation(0, (2, 0, 1), (False, True, False), (0.2, 0.9, 0.4)),

@@ -8,11 +8,11 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from fields import write_pairs
-from models import weights_of
+from support.fields import write_pairs
+from support.models import weights_of
 
-from cosmodeep_hpc import config
-from cosmodeep_hpc.cli import main
+from cosmodeep_hpc.cli.main import main
+from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import modelfile, trainer
 from cosmodeep_hpc.learn.classifier import probabilities
@@ -37,7 +37,7 @@ TRAIN = {
 
 
 def settings(**changes):
-    return config.load(None, [(k, json.dumps(v)) for k, v in {**TRAIN, **changes}.items()])
+    return configuration.load(None, [(k, json.dumps(v)) for k, v in {**TRAIN, **changes}.items()])
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,9 @@ def counted(pairs, world, tmp_path_factory):
     """The tile set of `pairs` with margins and Sky tiles; do not write in it."""
     folder = tmp_path_factory.mktemp("counted")
     words = dict(zip(TILES[::2], TILES[1::2], strict=True))
-    made = config.load(None, [(name.removeprefix("--"), word) for name, word in words.items()])
+    made = configuration.load(
+        None, [(name.removeprefix("--"), word) for name, word in words.items()]
+    )
     make.run(made, pairs, folder, world)
     return folder
 

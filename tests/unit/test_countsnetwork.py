@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from cosmodeep_hpc.config.learn import LEVELS, Model, levels
+from cosmodeep_hpc.config.tiles import Tiles
 from cosmodeep_hpc.engine import archive
 from cosmodeep_hpc.learn import countsnetwork
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.countsgradient import PIXELS, TOGETHER, of_pixels
 from cosmodeep_hpc.learn.step import Step
-from cosmodeep_hpc.report import architecture
-from cosmodeep_hpc.sections.learn import LEVELS, Model, levels
-from cosmodeep_hpc.sections.tiles import Tiles
+from cosmodeep_hpc.paper import architecture
 
 pytestmark = pytest.mark.usefixtures("tf")
 TILES = Tiles(size=12, margin=4, thresholds=(1e-7, 1e-8))

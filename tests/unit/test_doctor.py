@@ -6,13 +6,22 @@ import sys
 from dataclasses import replace
 
 import pytest
-from launch import environment, unlaunched
+from support.launch import environment, unlaunched
 
-from cosmodeep_hpc.doctor import examine, table
-from cosmodeep_hpc.facts import Facts, Hdf5, Horovod, Loops, Mpi, Rank, TensorFlow, visible_gpus
+from cosmodeep_hpc.doctor.checks import examine, table
+from cosmodeep_hpc.doctor.probe import (
+    Environment,
+    Hdf5,
+    Horovod,
+    Loops,
+    Mpi,
+    Rank,
+    TensorFlow,
+    visible_gpus,
+)
 
 A, B = "H100 (GPU-aaaa)", "H100 (GPU-bbbb)"
-HEALTHY = Facts(
+HEALTHY = Environment(
     environ={},
     is_root=False,
     ranks=(Rank(rank=0, host="node1", local_rank=0), Rank(rank=1, host="node1", local_rank=1)),
@@ -271,8 +280,8 @@ def test_a_numba_that_cannot_be_imported_is_a_fault_and_stops_no_other_check():
     """As an installation may be broken: the doctor itself must run in it."""
     code = (
         "import sys; sys.modules['numba'] = None\n"
-        "from cosmodeep_hpc import facts, doctor\n"
-        "print([f.subject for f in doctor.examine(facts.gather()) if f.level == 'fault'])"
+        "from cosmodeep_hpc.doctor import probe, checks\n"
+        "print([f.subject for f in checks.examine(probe.gather()) if f.level == 'fault'])"
     )
     job = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True

@@ -7,16 +7,16 @@ import pytest
 from astropy.coordinates import Angle
 from astropy.io import fits
 from astropy.wcs import WCS
-from mosaics import write
 from PIL import Image as Picture
-from sweeps import sky, swept, write_mosaic
+from support.findings import sky, swept, write_mosaic
+from support.mosaics import write
 
+from cosmodeep_hpc.images.image import open_image
 from cosmodeep_hpc.products import quicklook
 from cosmodeep_hpc.products.drawing import png
 from cosmodeep_hpc.products.drawing.graticule import ticks
 from cosmodeep_hpc.products.drawing.lettering import lettered, shortened
 from cosmodeep_hpc.products.drawing.panel import BLACK, LEFT, RED, TOP, Outline, palette, panel
-from cosmodeep_hpc.tiles.fits.image import open_image
 
 
 def test_a_png_is_what_pillow_reads(tmp_path):

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 import h5py
 import numpy as np
 import pytest
-from launch import environment
+from support.launch import environment
 
+from cosmodeep_hpc.config.learn import Model
+from cosmodeep_hpc.config.tiles import Tiles
 from cosmodeep_hpc.engine import archive, elementwise, network, winograd
 from cosmodeep_hpc.engine.network import OnCores
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import countsnetwork
-from cosmodeep_hpc.sections.learn import Model
-from cosmodeep_hpc.sections.tiles import Tiles
 
 pytestmark = pytest.mark.usefixtures("tf")
 

@@ -5,17 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fields import NOISE, write
-from models import brightest_pixel_model, write_untrained
+from support.fields import NOISE, write
+from support.models import brightest_pixel_model, write_untrained
 
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.report import evaluate, evaluations
-from cosmodeep_hpc.report.overlay import on_grid
-from cosmodeep_hpc.tiles.fits.image import open_image
+from cosmodeep_hpc.evaluation import evaluate
+from cosmodeep_hpc.evaluation.overlay import on_grid
+from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.paper import evaluations
+from cosmodeep_hpc.parallel.world import open_world
 from cosmodeep_hpc.tiles.make import fingerprint_of
 from cosmodeep_hpc.tiles.pairs import find_pairs
-from cosmodeep_hpc.world import open_world
 
 
 def evaluated(signal, probability, name="a"):
@@ -94,7 +95,7 @@ def test_an_image_the_model_has_seen_is_refused(tmp_path):
 
 
 def test_images_without_a_whole_tile_are_named(tmp_path, world):
-    from fields import write_pairs
+    from support.fields import write_pairs
 
     write_pairs(tmp_path / "small", 1, (30, 30))
     model = write_untrained(tmp_path / "model.keras")
@@ -103,7 +104,7 @@ def test_images_without_a_whole_tile_are_named(tmp_path, world):
 
 
 def test_run_writes_metrics_and_overlays(tmp_path):
-    from fields import write_pairs
+    from support.fields import write_pairs
 
     write_pairs(tmp_path / "images", 2, (120, 160))
     model = write_untrained(tmp_path / "model.keras")
@@ -117,7 +118,7 @@ def test_run_writes_metrics_and_overlays(tmp_path):
 
 @pytest.mark.parametrize("point, threshold", [("accuracy", 0.5), ("purity", 0.97)])
 def test_judged_at_the_operating_point_that_is_asked_for(tmp_path, point, threshold):
-    from fields import write_pairs
+    from support.fields import write_pairs
 
     write_pairs(tmp_path / "images", 1, (120, 160))
     model = write_untrained(tmp_path / "model.keras", purity=0.97)

@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import Table
-from fields import write_pairs
-from models import CARD, brightest_pixel_model, write_untrained
-from pictures import look
+from support.fields import write_pairs
+from support.models import CARD, brightest_pixel_model, write_untrained
+from support.pictures import look
 
-from cosmodeep_hpc.cli import main
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.cli.main import main
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.report import evaluate, figures
-from cosmodeep_hpc.report.figures import Request
-from cosmodeep_hpc.tiles.fits.image import open_image
+from cosmodeep_hpc.evaluation import evaluate
+from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.paper import figures
+from cosmodeep_hpc.paper.figures import FigureRequest
 from cosmodeep_hpc.tiles.make import fingerprint_of
 
 IMAGES = {
@@ -55,7 +56,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_without_anything_the_network_is_drawn_and_the_rest_is_asked_for(tmp_path, model, world):
-    said = figures.run(Config(), Request(models=(str(model),)), tmp_path, world)
+    said = figures.run(Config(), FigureRequest(models=(str(model),)), tmp_path, world)
     assert names(tmp_path) == {"network.png"}
     assert "mine: 677,250 parameters" in said
     for option in ("--sky", "--images", "--evaluations"):
@@ -63,7 +64,7 @@ def test_without_anything_the_network_is_drawn_and_the_rest_is_asked_for(tmp_pat
 
 
 def test_all_figures_of_images_with_halos(tmp_path, images, model, world):
-    request = Request(models=(str(model),), images=images, image="00001")
+    request = FigureRequest(models=(str(model),), images=images, image="00001")
     said = figures.run(Config(), request, tmp_path, world)
     assert names(tmp_path) == IMAGES | {"flux-distribution.png", "flux-distribution.json"}
     for path in tmp_path.glob("*.png"):
@@ -74,14 +75,16 @@ def test_all_figures_of_images_with_halos(tmp_path, images, model, world):
 
 
 def test_an_image_without_halos_has_no_figure_11(tmp_path, images, model, world):
-    said = figures.run(Config(), Request(models=(str(model),), images=images), tmp_path, world)
+    said = figures.run(
+        Config(), FigureRequest(models=(str(model),), images=images), tmp_path, world
+    )
     assert names(tmp_path) == IMAGES
     assert f"skipped: no halos of the field in {images / 'halos-00000.fits'}" in said
 
 
 def test_the_same_regions_by_several_models(tmp_path, images, model, world):
     other = write_untrained(tmp_path / "other.keras", seed=2, n_pix=9, f_th=5e-8, threshold=0.3)
-    request = Request(models=(str(model), str(other)), images=images)
+    request = FigureRequest(models=(str(model), str(other)), images=images)
     said = figures.run(Config(), request, tmp_path / "out", world)
     assert "sky-00000.fits, 1 region by 2 models" in said  # its 5 x 6 tiles are one region
     made = {name for name in names(tmp_path / "out") if name.startswith("classified")}
@@ -89,7 +92,7 @@ def test_the_same_regions_by_several_models(tmp_path, images, model, world):
 
 
 def test_table_and_reliability_of_an_evaluation(tmp_path, evaluations, model, world):
-    request = Request(models=(str(model),), evaluations=evaluations)
+    request = FigureRequest(models=(str(model),), evaluations=evaluations)
     said = figures.run(Config(), request, tmp_path, world)
     assert names(tmp_path) == {
         "network.png", "reliability.png", "table2.txt", "table2.md", "table2.json"
@@ -105,7 +108,7 @@ def test_an_evaluation_of_an_older_version_has_no_reliability(tmp_path, evaluati
     content = json.loads((evaluations / "one" / "metrics.json").read_text())
     del content["reliability"]
     (tmp_path / "metrics.json").write_text(json.dumps(content))
-    request = Request(models=(str(model),), evaluations=tmp_path)
+    request = FigureRequest(models=(str(model),), evaluations=tmp_path)
     said = figures.run(Config(), request, tmp_path / "out", world)
     assert "evaluate again" in said and not (tmp_path / "out" / "reliability.png").exists()
 
@@ -113,7 +116,7 @@ def test_an_evaluation_of_an_older_version_has_no_reliability(tmp_path, evaluati
 def test_images_that_a_model_has_seen_are_refused(tmp_path, images, world):
     seen = fingerprint_of(open_image(images / "noise-00002.fits").pixels())
     model = write_untrained(tmp_path / "seen.keras", trained_on=(seen,))
-    request = Request(models=(str(model),), images=images)
+    request = FigureRequest(models=(str(model),), images=images)
     with pytest.raises(InputError, match="noise-00002.fits: the model was trained on this image"):
         figures.run(Config(), request, tmp_path / "out", world)
 
@@ -125,7 +128,7 @@ def test_an_unknown_image_is_named(images):
 
 def test_an_image_of_no_folder_is_refused(tmp_path, model, world):
     with pytest.raises(InputError, match="expected --images DIR with it"):
-        figures.run(Config(), Request(models=(str(model),), image="a"), tmp_path, world)
+        figures.run(Config(), FigureRequest(models=(str(model),), image="a"), tmp_path, world)
 
 
 def test_a_sample_begins_with_the_image_that_is_drawn(images):
@@ -172,7 +175,7 @@ def test_the_command_draws_with_the_model_that_ships(tmp_path, capsys):
 def test_kinds_are_those_of_evaluate(images, model, world, tmp_path):
     """The counts of the gallery are the paper's Nsc, Nsw, Nvw and Nvc of the same images."""
     result = evaluate.run(Config(), str(model), images, tmp_path / "acc", world)
-    request = Request(models=(str(model),), images=images)
+    request = FigureRequest(models=(str(model),), images=images)
     said = figures.run(Config(), request, tmp_path / "out", world)
     total = result["total"]
     assert f"{total['Nsc']} 1C, {total['Nsw']} 1F, {total['Nvw']} 0F, {total['Nvc']} 0C" in said

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.files import (
+from cosmodeep_hpc.io.files import (
     left_beside,
     make_folder,
     read_json,

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fields import NOISE, write
 from scipy.ndimage import label
+from support.fields import NOISE, write
 
-from cosmodeep_hpc.report import finders
-from cosmodeep_hpc.report.finders import FinderError, Task
+from cosmodeep_hpc.comparison import finders
+from cosmodeep_hpc.comparison.finders import FinderError, FinderTask
+from cosmodeep_hpc.images.beam import Beam
+from cosmodeep_hpc.images.image import open_image
 from cosmodeep_hpc.sky import instrument
-from cosmodeep_hpc.sky.beam import Beam
-from cosmodeep_hpc.tiles.fits.image import open_image
 
 BEAM = Beam(10.0, 10.0)
 RMS = float(BEAM.per_beam(NOISE))  # Jy/beam: about 10 uJy
@@ -48,7 +48,7 @@ def test_pybdsf_finds_islands_of_nine_pixels(planted):
     image, pixels = planted
     thresholds = (1.5, 3.0)
     found = finders.find(
-        "pybdsf", image, pixels, Task(thresholds=thresholds, rms=RMS, min_pixels=9)
+        "pybdsf", image, pixels, FinderTask(thresholds=thresholds, rms=RMS, min_pixels=9)
     )
     for threshold in thresholds:
         labels, _ = label(np.nan_to_num(pixels) / threshold >= RMS, EIGHT)
@@ -68,7 +68,9 @@ def test_pybdsf_finds_nothing_in_pure_noise(tmp_path):
     noise = instrument.noise(np.random.default_rng(9), 160, 9.6, BEAM) * np.float32(NOISE)
     image = open_image(write(tmp_path / "noise.fits", noise))
     pixels = np.asarray(BEAM.per_beam(noise), np.float32)
-    found = finders.find("pybdsf", image, pixels, Task(thresholds=(3.0,), rms=RMS, min_pixels=9))
+    found = finders.find(
+        "pybdsf", image, pixels, FinderTask(thresholds=(3.0,), rms=RMS, min_pixels=9)
+    )
     assert not found.mask(3.0).any()
 
 
@@ -77,7 +79,7 @@ def test_pybdsf_refuses_an_image_without_noise_in_one_line(tmp_path):
     blank = np.zeros((80, 80), np.float32)
     image = open_image(write(tmp_path / "blank.fits", blank))
     with pytest.raises(FinderError, match="pybdsf: .*rms") as caught:
-        finders.find("pybdsf", image, blank, Task(thresholds=(3.0,), rms=RMS))
+        finders.find("pybdsf", image, blank, FinderTask(thresholds=(3.0,), rms=RMS))
     assert "\n" not in str(caught.value)
 
 
@@ -90,7 +92,9 @@ def test_aegean_finds_a_compact_source(tmp_path):
     noise = instrument.noise(np.random.default_rng(4), 200, 9.6, BEAM)[:, :150]
     pixels = ((sky + noise) * RMS).astype(np.float32)
     image = open_image(write(tmp_path / "planted.fits", pixels))
-    found = finders.find("aegean", image, pixels, Task(thresholds=(6.0, 3.0), rms=RMS, flood=0.8))
+    found = finders.find(
+        "aegean", image, pixels, FinderTask(thresholds=(6.0, 3.0), rms=RMS, flood=0.8)
+    )
     high, low = found.mask(6.0), found.mask(3.0)
     assert high[150, 40] and not high[50, 90]
     assert label(high, EIGHT)[1] == 1
@@ -106,7 +110,7 @@ def pretending(monkeypatch, code):
 
 def asked(planted, **task):
     image, pixels = planted
-    return finders.find("pybdsf", image, pixels, Task(thresholds=(3.0,), rms=RMS, **task))
+    return finders.find("pybdsf", image, pixels, FinderTask(thresholds=(3.0,), rms=RMS, **task))
 
 
 def test_a_finder_that_hangs_is_ended_with_all_it_started(monkeypatch, planted, tmp_path):
@@ -130,7 +134,7 @@ def test_a_finder_whose_parent_is_gone_ends_by_itself(planted, tmp_path):
     """An alarm of the system, which no library's loop can miss."""
     (tmp_path / finders.TASK).write_text('{"thresholds": [3], "rms": 1, "seconds": 0}')
     code = (
-        "import sys, time\nfrom cosmodeep_hpc.report.finders import work\n"
+        "import sys, time\nfrom cosmodeep_hpc.comparison.finders import work\n"
         "work(sys.argv[1:], lambda image, task: time.sleep(1000))"
     )
     ended = os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code, str(tmp_path)])

@@ -7,25 +7,25 @@ import pytest
 from astropy import units
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
-from fields import NOISE, write
-from models import CARD
-from pictures import has_colour, look
+from support.fields import NOISE, write
+from support.models import CARD
+from support.pictures import has_colour, look
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.report import fluxdistribution
-from cosmodeep_hpc.report.classifiedimage import Classified
-from cosmodeep_hpc.report.clustermask import Halos, catalogue_of, inside, read
-from cosmodeep_hpc.report.evaluate import Evaluated
-from cosmodeep_hpc.report.fluxdistribution import distribution
+from cosmodeep_hpc.evaluation.evaluate import Evaluated
+from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.paper import fluxdistribution
+from cosmodeep_hpc.paper.classifiedimage import Classified
+from cosmodeep_hpc.paper.clustermask import HaloCircles, catalogue_of, inside, read
+from cosmodeep_hpc.paper.fluxdistribution import distribution
 from cosmodeep_hpc.sky.statistics import edges
-from cosmodeep_hpc.tiles.fits.image import open_image
 from cosmodeep_hpc.tiles.pairs import find_pairs
 
 
 def halos(*rows):
     """Halos of (row, column, radius [pixel], mass)."""
     columns = np.array(rows, float).reshape(-1, 4).T
-    return Halos(*columns)
+    return HaloCircles(*columns)
 
 
 def bin_of(flux):

@@ -7,7 +7,7 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
-from sweeps import sky, swept, write_mosaic
+from support.findings import sky, swept, write_mosaic
 
 from cosmodeep_hpc.products import islands
 from cosmodeep_hpc.products.islands import label, name, pixel_areas

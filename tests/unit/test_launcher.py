@@ -2,7 +2,7 @@
 
 import pytest
 
-from cosmodeep_hpc.launcher import Launch, launched
+from cosmodeep_hpc.parallel.launcher import Launch, launched
 
 JOB = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}
 STEP = JOB | {"SLURM_STEP_ID": "0", "SLURM_PROCID": "3"}

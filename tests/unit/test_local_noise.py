@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from cosmodeep_hpc.sky.beam import FWHM, Beam
+from cosmodeep_hpc.images.beam import FWHM, Beam
 from cosmodeep_hpc.survey import noise
 from cosmodeep_hpc.survey.noise import interpolated, is_as_trained, measure, smoothed
 

@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
-from fields import NOISE, write, write_pairs
+from support.fields import NOISE, write, write_pairs
 
-from cosmodeep_hpc import config
+from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.tiles import make
 from cosmodeep_hpc.tiles.make import fingerprint_of, split
@@ -49,7 +49,7 @@ def test_tiles_of_a_pair_by_hand(tmp_path, world):
     noise = random.normal(0, NOISE, sky.shape).astype(np.float32)
     write(tmp_path / "sky-a.fits", sky)
     write(tmp_path / "noise-a.fits", noise)
-    settings = config.load(None, [("tiles.keep_sky", "true")])
+    settings = configuration.load(None, [("tiles.keep_sky", "true")])
     tileset = make.run(settings, tmp_path, tmp_path / "out", world)
     (image,) = tileset.images
     assert (image.tiles, image.left_out, image.shape) == (1, 5, (100, 70))  # of 3 x 2
@@ -71,7 +71,7 @@ def test_tiles_with_their_surroundings(tmp_path, world):
     noise = np.random.default_rng(1).normal(0, NOISE, sky.shape).astype(np.float32)
     write(tmp_path / "sky-a.fits", sky)
     write(tmp_path / "noise-a.fits", noise)
-    settings = config.load(None, [("tiles.margin", "8"), ("tiles.keep_sky", "true")])
+    settings = configuration.load(None, [("tiles.margin", "8"), ("tiles.keep_sky", "true")])
     tileset = make.run(settings, tmp_path, tmp_path / "out", world)
     assert (tileset.preprocessing.margin, tileset.preprocessing.window) == (8, 56)
     with open_shard(tmp_path / "out" / "shard-00000.h5") as shard:
@@ -115,7 +115,7 @@ def test_index_says_what_the_shards_hold(tiles, settings):
             assert file.attrs["beam_arcsec"] == pytest.approx(
                 np.full((len(entry["images"]), 2), 10)
             )
-    assert config.load(tiles / "config.json") == settings
+    assert configuration.load(tiles / "config.json") == settings
 
 
 def test_an_index_reads_back(pairs, settings, world, tmp_path):
@@ -125,7 +125,7 @@ def test_an_index_reads_back(pairs, settings, world, tmp_path):
 
 @pytest.mark.parametrize("scaling", ["minmax", "range"])
 def test_log_scalings_are_within_0_and_1(pairs, world, tmp_path, scaling):
-    settings = config.load(None, [("tiles.scaling", scaling)])
+    settings = configuration.load(None, [("tiles.scaling", scaling)])
     make.run(settings, pairs, tmp_path, world)
     with open_shard(tmp_path / "shard-00000.h5") as shard:
         found = shard.read("tiles", 0, shard.n_rows)
@@ -142,7 +142,7 @@ def test_a_tile_set_is_not_overwritten_unasked(pairs, settings, world, tmp_path)
 
 def test_overwriting_leaves_nothing_of_the_earlier_set(pairs, settings, world, tmp_path):
     make.run(settings, pairs, tmp_path, world)
-    fewer = config.load(None, [("tiles.images_per_shard", "5")])
+    fewer = configuration.load(None, [("tiles.images_per_shard", "5")])
     make.run(fewer, pairs, tmp_path, world, overwrite=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "config.json",

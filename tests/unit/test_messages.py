@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from launch import unlaunched
+from support.launch import unlaunched
 
-from cosmodeep_hpc import stages
-from cosmodeep_hpc.cli import main
+from cosmodeep_hpc.cli import stages
+from cosmodeep_hpc.cli.main import main
 
 LOGGER = logging.getLogger("cosmodeep_hpc.a.module")
 
@@ -102,7 +102,7 @@ def test_the_command_leaves_the_loggers_as_it_found_them(talking, tmp_path):
 LIBRARY = """
 import logging
 import cosmodeep_hpc
-from cosmodeep_hpc import messages
+from cosmodeep_hpc.io import messages
 logging.getLogger("cosmodeep_hpc.a.module").warning("a warning")
 assert not logging.getLogger().handlers
 """
@@ -116,7 +116,7 @@ def test_a_library_says_nothing_by_itself():
 
 
 def test_a_name_that_the_terminal_cannot_print_is_no_fault():
-    program = "from cosmodeep_hpc.messages import print_result; print_result('f\\xe9ld \\udcff')"
+    program = "from cosmodeep_hpc.io.messages import print_result; print_result('f\\xe9ld \\udcff')"
     for code, said in (("ascii", b"f\\xe9ld \\udcff\n"), ("utf-8", b"f\xc3\xa9ld \\udcff\n")):
         ended = subprocess.run(
             [sys.executable, "-c", program],

@@ -5,13 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cosmodeep_hpc.learn.metrics import (
-    Accuracy,
-    accuracy,
-    curve,
-    expected_best_threshold,
-    is_found,
-)
+from cosmodeep_hpc.learn.metrics import Accuracy, accuracy, curve, expected_best_threshold, is_found
 
 
 def test_equation_2_by_hand():

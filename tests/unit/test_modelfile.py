@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from models import CARD, weights_of, write_untrained
+from support.models import CARD, weights_of, write_untrained
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import modelfile
@@ -93,7 +93,7 @@ def test_a_folder_of_a_shipped_name_counts_if_it_is_a_run(tmp_path, monkeypatch)
 
 
 def test_the_network_comes_back_bit_for_bit(path):
-    from cosmodeep_hpc.config import Model
+    from cosmodeep_hpc.config.configuration import Model
     from cosmodeep_hpc.learn.network import build
 
     assert modelfile.load(path).card == OURS

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fields import header, write, write_pairs
+from support.fields import header, write, write_pairs
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.tiles.pairs import Pair, find_pairs

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 from astropy.stats import mad_std
-from fields import NOISE, blobs, write
+from support.fields import NOISE, blobs, write
 
+from cosmodeep_hpc.engine.logarithm import logarithm
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.images.image import open_image
 from cosmodeep_hpc.tiles import preprocessing as module
-from cosmodeep_hpc.tiles.fits.image import open_image
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing, robust_noise
-from cosmodeep_hpc.tiles.scaling import logarithm
 
 
 def scaling(kind, **changes):

@@ -13,13 +13,13 @@ from astropy.io import fits
 from astropy.io.votable import parse
 from astropy.io.votable.ucd import check_ucd
 from astropy.wcs import WCS
-from fields import NOISE, contents
 from mocpy import MOC
 from regions import Regions
-from sweeps import sky, swept, write_mosaic
-from sweeps import written as write_products
+from support.fields import NOISE, contents
+from support.findings import sky, swept, write_mosaic
+from support.findings import written as write_products
 
-from cosmodeep_hpc.config import Classify, Config
+from cosmodeep_hpc.config.configuration import Classify, Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.products import streaming
 from cosmodeep_hpc.products.names import stem

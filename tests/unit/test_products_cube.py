@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from sweeps import sky, swept, write_mosaic, written
+from support.findings import sky, swept, write_mosaic, written
 
 from cosmodeep_hpc.products import streaming
-from cosmodeep_hpc.products.cube import Cube
-from cosmodeep_hpc.survey.swept import NO_DATA
+from cosmodeep_hpc.products.cube import PlaneBox
+from cosmodeep_hpc.survey.result import NO_DATA
 from cosmodeep_hpc.tiles.preprocessing import Level
 
 LENGTHS = {"x": 110, "y": 70, "f": 3, "s": 2}
@@ -46,7 +46,7 @@ def swept_cube(folder, order, planes=None, **cards):
     signal = np.zeros((len(picked), 6), bool)
     signal[np.arange(len(picked)), picked] = True
     made = swept(path, signal.reshape(-1, rows, cols), planes=planes)
-    return made, Cube.of(made)
+    return made, PlaneBox.of(made)
 
 
 @pytest.mark.parametrize("order", ["sfyx", "fyx", "yxsf", "ysxf", "fxsy", "sxyf", "syxf"])
@@ -88,7 +88,7 @@ def test_packed_masks_have_three_axes_where_they_can(tmp_path, axes, packed):
     y = axes.index(70)
     others = [n for axis, n in enumerate(axes) if axis not in (y, y + 1)]
     places = tuple(np.ndindex(*others))
-    cube = Cube(axes, y, y + 1, (0,) * len(others), places, tuple(range(len(places))), None)
+    cube = PlaneBox(axes, y, y + 1, (0,) * len(others), places, tuple(range(len(places))), None)
     grids = [np.full((2, 3), n, np.uint8) for n in range(len(places))]
     painted = streaming.painter(grids, 110, 40, NO_DATA)
     streaming.write_packed(tmp_path / "a.fits.fz", cube, fits.Header(), 40, painted)

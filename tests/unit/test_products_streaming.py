@@ -7,14 +7,14 @@ import pytest
 from astropy.io import fits
 
 from cosmodeep_hpc.products import streaming
-from cosmodeep_hpc.products.cube import Cube
-from cosmodeep_hpc.survey.swept import NO_DATA
+from cosmodeep_hpc.products.cube import PlaneBox
+from cosmodeep_hpc.survey.result import NO_DATA
 
 WRITERS = {"plain": streaming.write_plain, "packed": streaming.write_packed}
 
 
 def cube(ny, nx):
-    return Cube(axes=(ny, nx), y=0, x=1, first=(), places=((),), numbers=(0,), image=None)
+    return PlaneBox(axes=(ny, nx), y=0, x=1, first=(), places=((),), numbers=(0,), image=None)
 
 
 @pytest.mark.parametrize("writer", WRITERS)

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from cosmodeep_hpc import progress
-from cosmodeep_hpc.progress import LINE_SECONDS, Progress
+from cosmodeep_hpc.io import progress
+from cosmodeep_hpc.io.progress import LINE_SECONDS, Progress
 
 
 class Terminal(io.StringIO):

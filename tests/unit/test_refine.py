@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import scipy.ndimage
 from astropy.io import fits
-from fields import NOISE
-from sweeps import sky, swept, write_mosaic, written
+from support.fields import NOISE
+from support.findings import sky, swept, write_mosaic, written
 
-from cosmodeep_hpc.config import Classify, Config
+from cosmodeep_hpc.config.configuration import Classify, Config
+from cosmodeep_hpc.images.beam import FWHM
 from cosmodeep_hpc.products import islands, refine
 from cosmodeep_hpc.products.refine import Kernels, Refinement, detected, expected_gain, widths
-from cosmodeep_hpc.sky.beam import FWHM
 
 BEAM_AREA = np.pi / (4 * np.log(2)) * 20.0**2  # [arcsec^2]
 SIDE = 400

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cosmodeep_hpc.report.regions import chosen, elongation, groups
-from cosmodeep_hpc.report.skypanel import Window
+from cosmodeep_hpc.paper.regions import chosen, elongation, groups
+from cosmodeep_hpc.paper.skypanel import ImagePart
 
 
 def grid(*parts, shape=(50, 50)):
@@ -67,11 +67,11 @@ def test_elongation_of_rectangles_is_the_ratio_of_their_sides(group, expected):
 
 def test_a_region_of_a_small_field_ends_with_it():
     [region] = chosen(grid((slice(2, 3), slice(2, 3)), shape=(4, 6)))
-    assert region.window(40, (160, 230)) == Window((0, 160), (0, 230))
+    assert region.window(40, (160, 230)) == ImagePart((0, 160), (0, 230))
 
 
 def test_tiles_lie_in_a_window_with_their_centres():
-    window = Window((40, 90), (0, 40))
+    window = ImagePart((40, 90), (0, 40))
     rows, cols = np.array([0, 1, 2, 1]), np.array([0, 0, 0, 1])
     # centres at y = 20, 60, 100, 60, x = 20, 20, 20, 60
     assert window.holds(rows, cols, 40).tolist() == [False, True, False, False]

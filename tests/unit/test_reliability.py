@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from pictures import has_colour, look
+from support.pictures import has_colour, look
 
-from cosmodeep_hpc.report import reliability
-from cosmodeep_hpc.report.reliability import EDGES, Reliability, prior_shifted
+from cosmodeep_hpc.evaluation import reliability
+from cosmodeep_hpc.evaluation.reliability import EDGES, Reliability, prior_shifted
 
 
 def counted(probability, signal):

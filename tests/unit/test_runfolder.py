@@ -7,13 +7,14 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from heard import heard
+from support.heard import heard
 
-from cosmodeep_hpc import claim, config
+from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import checkpoint, runfolder
 from cosmodeep_hpc.learn.checkpoint import State
 from cosmodeep_hpc.learn.stopping import Standing
+from cosmodeep_hpc.parallel import locks
 from cosmodeep_hpc.tiles.tileset import read_tileset
 
 RECIPE = json.dumps({"train.seed": 1, "label.n_pix": 40, "tile set": "aa"})
@@ -30,12 +31,12 @@ def prepare(out, recipe=RECIPE, restart=False, accept_changes=False):
     """What a run finds, and what its user was told."""
     changes = {"restart": restart, "accept_changes": accept_changes}
     with heard() as told:
-        return runfolder.prepare(config.Config(), out, recipe, **changes), told
+        return runfolder.prepare(configuration.Config(), out, recipe, **changes), told
 
 
 def test_a_new_run(tmp_path):
     assert prepare(tmp_path) == (None, [])
-    assert config.load(tmp_path / "config.json") == config.Config()
+    assert configuration.load(tmp_path / "config.json") == configuration.Config()
 
 
 def test_the_same_recipe_is_gone_on_with(tmp_path):
@@ -161,7 +162,7 @@ def test_differences(new, phrases):
 def test_what_counts_as_another_recipe(tiles, name, value, counts):
     tileset = read_tileset(tiles)
     before, after = (
-        runfolder.recipe_of(config.load(None, changes), tileset)
+        runfolder.recipe_of(configuration.load(None, changes), tileset)
         for changes in ([], [(name, value)])
     )
     assert (before != after) == counts
@@ -175,7 +176,7 @@ def test_validations_count_where_they_decide(tiles):
     for name, value in (("train.patience", "3"), ("train.keep", '"best"')):
         one, two = (
             runfolder.recipe_of(
-                config.load(None, [(name, value), ("train.validate_epochs", every)]), tileset
+                configuration.load(None, [(name, value), ("train.validate_epochs", every)]), tileset
             )
             for every in "12"
         )
@@ -185,7 +186,7 @@ def test_validations_count_where_they_decide(tiles):
 def test_another_tile_set_is_another_recipe(tiles):
     tileset = read_tileset(tiles)
     other = replace(tileset, shards=tileset.shards[:-1])
-    recipes = (runfolder.recipe_of(config.Config(), t) for t in (tileset, other))
+    recipes = (runfolder.recipe_of(configuration.Config(), t) for t in (tileset, other))
     assert [p.split(",")[0][:8] for p in runfolder.differences(*recipes)] == ["tile set"]
 
 
@@ -204,10 +205,10 @@ def test_a_job_waits_for_a_killed_one_to_die(tmp_path, world):
     """The rank that held the folder was told to end, and takes a second for it."""
     tmp_path.joinpath("run").mkdir()
     process = subprocess.Popen(["sleep", "1"])
-    holder = replace(claim._myself(), pid=process.pid, started=claim._started(process.pid))
-    claim.claim_of(tmp_path / "run" / "run").write_text(json.dumps(asdict(holder)))
+    holder = replace(locks._myself(), pid=process.pid, started=locks._started(process.pid))
+    locks.claim_of(tmp_path / "run" / "run").write_text(json.dumps(asdict(holder)))
     with runfolder.held(tmp_path / "run", world):
-        assert claim.holder_of(tmp_path / "run" / "run").pid == os.getpid()
+        assert locks.holder_of(tmp_path / "run" / "run").pid == os.getpid()
     process.wait()
 
 
@@ -215,8 +216,8 @@ def test_a_job_whose_folder_was_taken_over_writes_no_more(tmp_path, world):
     """It was stopped for longer than a claim lasts: another job goes on from its checkpoint."""
     with runfolder.held(tmp_path, world):
         runfolder.save(tmp_path, state(5), 3)
-        path = claim.claim_of(tmp_path / "run")
-        theirs = replace(claim.holder_of(tmp_path / "run"), host="elsewhere", token="other")
+        path = locks.claim_of(tmp_path / "run")
+        theirs = replace(locks.holder_of(tmp_path / "run"), host="elsewhere", token="other")
         path.write_text(json.dumps(asdict(theirs)))
         with pytest.raises(InputError, match="on elsewhere trains in it since"):
             runfolder.save(tmp_path, state(9), 3)

@@ -5,10 +5,10 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from launch import environment
+from support.launch import environment
 
-from cosmodeep_hpc import runtime
-from cosmodeep_hpc.world import alone
+from cosmodeep_hpc.parallel import runtime
+from cosmodeep_hpc.parallel.world import alone
 
 
 class Devices:
@@ -128,12 +128,12 @@ def test_a_rank_keeps_to_the_threads_it_is_given(monkeypatch, environ, cores):
 TWICE = """
 import os
 import numpy as np
-from cosmodeep_hpc import runtime
-from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.parallel import runtime
+from cosmodeep_hpc.config.configuration import Model
 from cosmodeep_hpc.learn import network
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.step import Step
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.parallel.world import open_world
 
 world = open_world()
 tf = runtime.start_tensorflow(world, deterministic=True)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from cosmodeep_hpc.config import Train
+from cosmodeep_hpc.config.configuration import Train
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.schedule import learning_rate, peak_rate
 

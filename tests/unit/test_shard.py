@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.tiles.checksum import BLOCK, checksums, crc32, joined
+from cosmodeep_hpc.io.checksum import BLOCK, checksums, crc32, joined
 from cosmodeep_hpc.tiles.shard import CHECKED, Rows, open_shard, write_shard
 
 N = 600  # two whole blocks and a part

@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from cosmodeep_hpc.config import Config, Instrument, Sky
+from cosmodeep_hpc.config.configuration import Config, Instrument, Sky
+from cosmodeep_hpc.parallel.world import open_world
 from cosmodeep_hpc.sky import box, calibrate, clusters, mock
 from cosmodeep_hpc.sky.emission import element_power
 from cosmodeep_hpc.sky.halos import Halos
 from cosmodeep_hpc.sky.shocks import Elements
-from cosmodeep_hpc.world import open_world
 
 SKY = Sky(
     mesh=24,

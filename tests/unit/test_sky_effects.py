@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from cosmodeep_hpc.config import Config, Effects, Instrument
+from cosmodeep_hpc.config.configuration import Config, Effects, Instrument
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky import instrument
-from cosmodeep_hpc.sky.beam import Beam
 from cosmodeep_hpc.sky.draws import Purpose, draws
 from cosmodeep_hpc.sky.effects import artefacts, observation, sidelobes, uvcoverage
 from cosmodeep_hpc.sky.effects.components import Components

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from cosmodeep_hpc.config import Effects, Instrument
-from cosmodeep_hpc.sky.beam import Beam
+from cosmodeep_hpc.config.configuration import Effects, Instrument
+from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky.draws import Purpose, draws
 from cosmodeep_hpc.sky.effects import pointsources, radiogalaxies
 from cosmodeep_hpc.sky.effects.components import Components

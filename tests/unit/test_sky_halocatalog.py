@@ -10,15 +10,13 @@ from astropy.wcs import WCS
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sky import halocatalog, instrument
-from cosmodeep_hpc.sky.cosmology import (
-    astropy_cosmology,
-)
+from cosmodeep_hpc.sky.cosmology import astropy_cosmology
 from cosmodeep_hpc.sky.halos import Halos
-from cosmodeep_hpc.sky.lightcone import ARCSEC, Orientation, Slab, View
+from cosmodeep_hpc.sky.lightcone import ARCSEC, ImagePlane, Orientation, Slab
 
 SIDE = 100.0
 SLAB = Slab(3, 1, 500.0, 100.0, SIDE)
-VIEW = View(pixels=400, scale=9.6, margin=20)
+VIEW = ImagePlane(pixels=400, scale=9.6, margin=20)
 UPRIGHT = Orientation(0, (0, 1, 2), (False,) * 3, (0.0, 0.0, 0.0))
 CENTRE = (40.0, -30.0)
 TURNS = list(product(permutations(range(3)), product([False, True], repeat=3)))
@@ -127,7 +125,7 @@ def test_a_halo_behind_the_slab_is_not_in_it():
 
 def test_a_wide_field_sees_a_halo_in_every_replica():
     # 40 Mpc box, field of 5.3 deg at 500 Mpc = 46.5 Mpc: twice, 40 Mpc apart.
-    view = View(pixels=2000, scale=9.6, margin=30)
+    view = ImagePlane(pixels=2000, scale=9.6, margin=30)
     table = catalogue(one_halo((38.5, 20, 20), 0.5), slab=Slab(0, 0, 500.0, 40.0, 40.0), view=view)
     assert list(table["HALO"]) == [0, 0]
     between = np.ptp(table["X"]) * view.scale * ARCSEC * 500
@@ -136,7 +134,7 @@ def test_a_wide_field_sees_a_halo_in_every_replica():
 
 def test_a_halo_of_a_replica_beyond_the_image_reaches_into_it():
     # The image ends 19.8 Mpc from the axis, within the first copy of the box, which ends at 20.
-    view = View(pixels=1640, scale=9.6)
+    view = ImagePlane(pixels=1640, scale=9.6)
     table = catalogue(one_halo((39.7, 20, 39)), slab=Slab(0, 0, 500.0, 40.0, 40.0), view=view)
     offset = (np.sort(table["X"]) - 820.5) * view.scale * ARCSEC
     line = np.array([-20.3, 19.7])

@@ -6,13 +6,7 @@ from astropy import constants, units
 from scipy.optimize import brentq
 
 from cosmodeep_hpc.sky import halos, nbody
-from cosmodeep_hpc.sky.cosmology import (
-    H0,
-    OMEGA_LAMBDA,
-    OMEGA_M,
-    growth,
-    linear_power,
-)
+from cosmodeep_hpc.sky.cosmology import H0, OMEGA_LAMBDA, OMEGA_M, growth, linear_power
 from cosmodeep_hpc.sky.halos import Halos
 from cosmodeep_hpc.sky.massfunction import mass_above, number_density, radius_of
 from cosmodeep_hpc.sky.spheres import Spheres, spheres

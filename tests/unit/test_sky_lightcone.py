@@ -8,7 +8,7 @@ import pytest
 from cosmodeep_hpc.sky import lightcone
 from cosmodeep_hpc.sky.cosmology import astropy_cosmology, redshift_at
 from cosmodeep_hpc.sky.draws import Purpose, draws
-from cosmodeep_hpc.sky.lightcone import ARCSEC, Orientation, Slab, View
+from cosmodeep_hpc.sky.lightcone import ARCSEC, ImagePlane, Orientation, Slab
 
 TURNS = list(product(permutations(range(3)), product([False, True], repeat=3)))
 
@@ -137,7 +137,9 @@ def test_places_are_turned_reflected_and_shifted_in_that_order(axes, flips):
         assert np.minimum(apart, 80 - apart).max() < 1e-4
 
 
-@pytest.mark.parametrize("view", [View(400, 9.6), View(401, 9.6, 7), View(600, 96.0, 3)])
+@pytest.mark.parametrize(
+    "view", [ImagePlane(400, 9.6), ImagePlane(401, 9.6, 7), ImagePlane(600, 96.0, 3)]
+)
 def test_pixels_of_the_view(view):
     assert view.full == view.pixels + 2 * view.margin
     middle = (view.full - 1) / 2
@@ -149,7 +151,7 @@ def test_pixels_of_the_view(view):
 @pytest.mark.parametrize("pixels, scale", [(400, 9.6), (600, 96.0), (6000, 9.6), (60, 0.5)])
 @pytest.mark.parametrize("slab", [*SLABS[::4], Slab(0, 0, 300.0, 40.0, 40.0)])
 def test_copies_of_the_box_cover_the_field_to_its_corners(pixels, scale, slab):
-    view = View(pixels, scale)
+    view = ImagePlane(pixels, scale)
     corners = np.array([copy for copy in lightcone.replicas(slab, view, 0.0)])
     assert corners[:, 2] == pytest.approx(slab.centre - slab.depth / 2)
     sine = pixels * scale * ARCSEC / 2
@@ -163,7 +165,7 @@ def test_copies_of_the_box_cover_the_field_to_its_corners(pixels, scale, slab):
 
 def test_brightness_is_flux_by_the_area_of_pixels():
     # 3e-6 Jy in every pixel of 4 arcsec: 3e-6 / 16 Jy/arcsec^2, whatever the blur.
-    view = View(pixels=60, scale=4.0, margin=20)
+    view = ImagePlane(pixels=60, scale=4.0, margin=20)
     image = np.full((view.full, view.full), 3e-6)
     for fwhm in (0.0, 12.0):
         brightness = lightcone.blurred(image, view, fwhm)
@@ -173,7 +175,7 @@ def test_brightness_is_flux_by_the_area_of_pixels():
 
 @pytest.mark.parametrize("scale, fwhm", [(9.6, 60.0), (9.6, 28.0), (3.0, 28.0)])
 def test_blur_is_a_gaussian_of_the_stated_width(scale, fwhm):
-    view = View(pixels=101, scale=scale, margin=10)
+    view = ImagePlane(pixels=101, scale=scale, margin=10)
     image = np.zeros((view.full, view.full))
     image[60, 60] = 5.0
     brightness = lightcone.blurred(image, view, fwhm)
@@ -188,7 +190,7 @@ def test_blur_is_a_gaussian_of_the_stated_width(scale, fwhm):
 
 
 def test_light_of_the_margin_reaches_into_the_image():
-    view = View(pixels=50, scale=10.0, margin=10)
+    view = ImagePlane(pixels=50, scale=10.0, margin=10)
     image = np.zeros((view.full, view.full))
     image[9, 30] = 1.0  # one pixel outside
     brightness = lightcone.blurred(image, view, 50.0)

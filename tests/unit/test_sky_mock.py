@@ -10,12 +10,12 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
-from fields import contents
+from support.fields import contents
 
-from cosmodeep_hpc.config import Config, Instrument, Sky
+from cosmodeep_hpc.config.configuration import Config, Instrument, Sky
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky import mock
-from cosmodeep_hpc.sky.beam import Beam
 
 SKY = Sky(
     mesh=24,
@@ -150,8 +150,8 @@ def test_a_stopped_run_goes_on_and_keeps_what_is_there(made, tmp_path, world):
 LEAVES_ITS_CLAIM = """
 import os, sys
 from pathlib import Path
-from cosmodeep_hpc import claim
-with claim.claimed(Path(sys.argv[1])) as mine:
+from cosmodeep_hpc.parallel import locks
+with locks.claimed(Path(sys.argv[1])) as mine:
     assert mine
     os._exit(0)
 """

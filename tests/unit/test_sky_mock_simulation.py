@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from fields import contents
-from grids import cube
-from heard import heard
+from support.fields import contents
+from support.heard import heard
+from support.simulations import cube
 
-from cosmodeep_hpc.config import Config, Instrument, Sky
+from cosmodeep_hpc.config.configuration import Config, Instrument, Sky
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky import mock
-from cosmodeep_hpc.sky.beam import Beam
 
 CONFIG = Config(
     sky=Sky(z_far=0.1, efficiency=0.05, faintest=0.0),

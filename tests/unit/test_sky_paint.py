@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cosmodeep_hpc.config import Config, Instrument, Sky
+from cosmodeep_hpc.config.configuration import Config, Instrument, Sky
 from cosmodeep_hpc.sky import box, instrument, recipes
 from cosmodeep_hpc.sky.cosmology import astropy_cosmology, redshift_at
 from cosmodeep_hpc.sky.draws import TEST_IMAGES

@@ -8,9 +8,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from grids import cube
+from support.simulations import cube
 
-from cosmodeep_hpc.config import Sky
+from cosmodeep_hpc.config.configuration import Sky
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sky import box, recipes
 from cosmodeep_hpc.sky.simulation.loading import load

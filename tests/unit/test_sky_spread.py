@@ -7,12 +7,12 @@ import pytest
 
 from cosmodeep_hpc.sky import lightcone, spread
 from cosmodeep_hpc.sky.cosmology import astropy_cosmology
-from cosmodeep_hpc.sky.lightcone import Orientation, Slab, View
+from cosmodeep_hpc.sky.lightcone import ImagePlane, Orientation, Slab
 from cosmodeep_hpc.sky.shocks import Elements
 
 SIDE = 100.0
 SLAB = Slab(3, 0, 500.0, 100.0, SIDE)
-VIEW = View(pixels=400, scale=9.6, margin=20)
+VIEW = ImagePlane(pixels=400, scale=9.6, margin=20)
 UPRIGHT = Orientation(0, (0, 1, 2), (False,) * 3, (0.0, 0.0, 0.0))
 TURNS = list(product(permutations(range(3)), product([False, True], repeat=3)))
 POWER = 1e30  # [erg/s/Hz]
@@ -100,7 +100,7 @@ def test_a_large_element_lies_as_its_sides_do(axes, flips):
     # off the middle, where what lies along the line of sight has parts along all axes.
     turned = Orientation(0, axes, flips, (0.3, 0.7, 0.2))
     middle, one, two = np.array([[92.0, 20.0, 40.0], [1.0, 0.4, 0.6], [-0.2, 0.3, -0.8]])
-    view = View(1200, 30.0)
+    view = ImagePlane(1200, 30.0)
     place = boxed(middle - SIDE * np.array(turned.shift), turned) % SIDE
     copies = np.repeat([place], 400, axis=0)  # each with a jitter of its own
     image = painted(table(copies, boxed(one, turned), boxed(two, turned)), turned, view=view)
@@ -131,7 +131,7 @@ def test_a_large_element_lies_as_its_sides_do(axes, flips):
     ],
 )
 def test_every_copy_in_the_field_is_in_its_pixel(pixels, scale, centre, line):
-    slab, view = Slab(0, 0, centre, 100.0, SIDE), View(pixels, scale, margin=3)
+    slab, view = Slab(0, 0, centre, 100.0, SIDE), ImagePlane(pixels, scale, margin=3)
     turned = Orientation(0, (2, 0, 1), (True, False, True), (0.25, 0.5, 0.125))
     from_corner = np.array(line) + [50, 50, 50 - centre]
     place = boxed(from_corner - SIDE * np.array(turned.shift), turned) % SIDE
@@ -153,10 +153,10 @@ def test_every_copy_in_the_field_is_in_its_pixel(pixels, scale, centre, line):
 @pytest.mark.parametrize(
     "slab, view",
     [
-        (Slab(0, 0, 420.0, 87.0, 100.0), View(600, 96.0)),  # 16 degrees, not all of the box
-        (Slab(1, 1, 200.0, 50.0, 50.0), View(600, 96.0, margin=7)),
-        (Slab(2, 0, 1800.0, 190.0, 200.0), View(2000, 9.6, margin=17)),
-        (Slab(3, 0, 1800.0, 190.0, 200.0), View(501, 3.1)),
+        (Slab(0, 0, 420.0, 87.0, 100.0), ImagePlane(600, 96.0)),  # 16 degrees, not all of the box
+        (Slab(1, 1, 200.0, 50.0, 50.0), ImagePlane(600, 96.0, margin=7)),
+        (Slab(2, 0, 1800.0, 190.0, 200.0), ImagePlane(2000, 9.6, margin=17)),
+        (Slab(3, 0, 1800.0, 190.0, 200.0), ImagePlane(501, 3.1)),
     ],
 )
 def test_the_image_has_the_light_of_all_elements_of_the_field(slab, view):
@@ -187,7 +187,7 @@ def large(n=300, size=0.3):
 @pytest.mark.parametrize("size", [0.001, 0.3, 1.5])
 def test_elements_keep_their_flux_however_large(size):
     elements = large(size=size)
-    view = View(pixels=1500, scale=9.6, margin=20)
+    view = ImagePlane(pixels=1500, scale=9.6, margin=20)
     image = painted(elements, view=view)
     line = elements.position - np.array([50, 50, -450], float)
     expected = flux_at(np.linalg.norm(line, axis=1)).sum()
@@ -232,8 +232,8 @@ def test_elements_across_the_edge_lose_what_is_outside_and_nothing_else(size, sc
     margin, reach = 400, 10 * scale / 9.6
     low, high = [50 - reach, 50 - reach, 0], [50 + reach, 50 + reach, 100]
     elements = table(stream.uniform(low, high, (3000, 3)), *stream.normal(0, size, (2, 3000, 3)))
-    whole = painted(elements, view=View(200, scale, margin=margin))
-    cut = painted(elements, view=View(200, scale))
+    whole = painted(elements, view=ImagePlane(200, scale, margin=margin))
+    cut = painted(elements, view=ImagePlane(200, scale))
     assert 0 < cut.sum() < 0.5 * whole.sum()
     inner = whole[margin:-margin, margin:-margin]
     np.testing.assert_allclose(cut, inner, rtol=1e-6, atol=1e-9 * cut.max())
@@ -314,7 +314,7 @@ def test_an_even_sheet_is_even_across_the_borders_of_copies(shift):
     side, z = 40.0, 300.0
     x, y = np.meshgrid(np.arange(40.0) + 0.5, np.arange(40.0) + 0.5)
     elements = table(np.stack([x, y, np.full_like(x, 20)], -1).reshape(-1, 3), (1, 0, 0), (0, 1, 0))
-    slab, view = Slab(0, 0, z, 40.0, side), View(600, 60.0)
+    slab, view = Slab(0, 0, z, 40.0, side), ImagePlane(600, 60.0)
     turned = Orientation(0, (0, 1, 2), (False,) * 3, (*shift, 0.0))
     image = sum(painted(elements, turned, slab, view, seed=i) for i in range(100)) / 100
 

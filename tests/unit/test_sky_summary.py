@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from fields import contents, write_pairs
+from support.fields import contents, write_pairs
 
-from cosmodeep_hpc import cli
-from cosmodeep_hpc.config import Config, Instrument, Sky, Tiles
+from cosmodeep_hpc.cli.main import main as cli
+from cosmodeep_hpc.config.configuration import Config, Instrument, Sky, Tiles
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.parallel.world import open_world
 from cosmodeep_hpc.sky import mock, pictures, statistics, summary
-from cosmodeep_hpc.sky.statistics import Rule
+from cosmodeep_hpc.sky.statistics import CountingRule
 from cosmodeep_hpc.sky.summary import Spread
-from cosmodeep_hpc.world import open_world
 
 CONFIG = Config(
     sky=Sky(
@@ -54,7 +54,7 @@ def silent(done, total, note=""):
     pass
 
 
-RULE = Rule(40, (0.5, 0.25))
+RULE = CountingRule(40, (0.5, 0.25))
 
 
 def measure(sky, noise=None, rule=RULE, **changes):
@@ -135,7 +135,7 @@ def test_mean_scatter_and_standard_error():
 
 def statistics_of(*counts, pixels=(2000, 2000), scale=9.6, tile=40):
     """Statistics of images with these signal tiles for N_pix 40 and 9 at F_th 1e-7."""
-    one = measure(np.zeros((40, 40), np.float32), rule=Rule(tile, (1e-7,)))
+    one = measure(np.zeros((40, 40), np.float32), rule=CountingRule(tile, (1e-7,)))
     return [
         dataclasses.replace(
             one, index=i, pixels=pixels, pixel_scale=scale, signal_tiles=((a,), (b,))

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from cosmodeep_hpc.config import Model
+from cosmodeep_hpc.config.configuration import Model
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.gradient import TOGETHER
 from cosmodeep_hpc.learn.network import HIDDEN_UNITS, build

@@ -7,9 +7,9 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from tilesets import write_tileset
+from support.tilesets import write_tileset
 
-from cosmodeep_hpc.config import Label, Train
+from cosmodeep_hpc.config.configuration import Label, Train
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.store import fill
 from cosmodeep_hpc.tiles.tileset import read_tileset

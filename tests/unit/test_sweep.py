@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.io.votable import parse_single_table
-from fields import NOISE, write
-from models import absolute_model, brightest_pixel_model
-from sweeping import noise, probability, sweep_with, swept
+from support.fields import NOISE, write
+from support.models import absolute_model, brightest_pixel_model
+from support.sweeping import noise, probability, sweep_with, swept
 
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.parallel.world import alone
 from cosmodeep_hpc.products.folder import ProductFolder, classify_into
-from cosmodeep_hpc.survey.plan import Request
-from cosmodeep_hpc.world import alone
+from cosmodeep_hpc.survey.plan import SweepRequest
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_cube_is_swept_plane_by_plane(tmp_path):
     found = swept(path, brightest_pixel_model())
     places = [np.argwhere(plane.signal(0.5)).tolist() for plane in found.planes]
     assert places == [[[1, 0]], [[1, 1]], [[1, 2]]]
-    one = swept(path, brightest_pixel_model(), Request(planes=(2,)))
+    one = swept(path, brightest_pixel_model(), SweepRequest(planes=(2,)))
     assert [plane.image.plane for plane in one.planes] == [(2,)]
     assert np.argwhere(one.planes[0].signal(0.5)).tolist() == [[1, 2]]
 
@@ -204,7 +204,7 @@ def test_two_images_of_one_name_are_refused(tmp_path):
         write(tmp_path / folder / "x.fits", noise((40, 40)))
     paths = [tmp_path / "a" / "x.fits", tmp_path / "b" / "x.fits"]
     with pytest.raises(InputError, match="named as those of"):
-        classify_into(ProductFolder(tmp_path / "out", Config()), paths, Request(), alone())
+        classify_into(ProductFolder(tmp_path / "out", Config()), paths, SweepRequest(), alone())
 
 
 def test_thousands_of_images_in_the_hands_of_another_job_are_each_told(tmp_path):
@@ -244,7 +244,7 @@ def test_a_plane_without_data_does_not_stop_the_others(tmp_path, scaling, pixel,
     (outcome,) = sweep_with(model, [path], tmp_path / "out")
     assert outcome.state == "done" and outcome.no_data == found.planes[1].probability.size
     with pytest.raises(InputError, match="plane 1: no (pixel with data|noise in it)"):
-        swept(path, model, Request(planes=(1,)))
+        swept(path, model, SweepRequest(planes=(1,)))
     assert not list((tmp_path / "out").glob(".*"))
 
 
@@ -283,4 +283,4 @@ def test_files_that_no_sweep_has_left_are_not_written_over(tmp_path):
 def test_an_image_is_not_written_over_by_a_product_of_another(tmp_path):
     paths = [write(tmp_path / name, noise((40, 40))) for name in ("a.fits", "a.mask.fits")]
     with pytest.raises(InputError, match=r"a\.mask\.fits: a product of .*a\.fits would be written"):
-        classify_into(ProductFolder(tmp_path, Config()), paths, Request(), alone())
+        classify_into(ProductFolder(tmp_path, Config()), paths, SweepRequest(), alone())

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import scipy.ndimage
-from fields import NOISE, write
-from models import absolute_model, brightest_pixel_model
-from sweeping import noise, swept
+from support.fields import NOISE, write
+from support.models import absolute_model, brightest_pixel_model
+from support.sweeping import noise, swept
 
-from cosmodeep_hpc.survey.plan import Request
+from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.survey.plan import SweepRequest
 from cosmodeep_hpc.survey.view import View
-from cosmodeep_hpc.tiles.fits.image import open_image
 
 
 @pytest.mark.parametrize("peak", [0, 10, 30])
@@ -86,7 +86,7 @@ def test_a_given_noise_is_used_in_the_images_unit(tmp_path, as_map):
         full = np.full((80, 120), rms, dtype=np.float32)
         full[:40, 80:] = np.nan
         rms = write(tmp_path / "rms.fits", full, BUNIT="mJy/arcsec2")
-    plane = swept(path, absolute_model(10 * NOISE), Request(rms=rms)).planes[0]
+    plane = swept(path, absolute_model(10 * NOISE), SweepRequest(rms=rms)).planes[0]
     assert np.argwhere(plane.signal(0.5)).tolist() == [[1, 1]]
     np.testing.assert_allclose(plane.noise[:, :2], 10 * NOISE, rtol=1e-5)
     assert np.isnan(plane.probability[0, 2]) == as_map
@@ -105,7 +105,7 @@ def test_a_given_noise_is_of_the_images_own_pixels(tmp_path, as_map):
         rms = write(tmp_path / "rms.fits", full, CDELT1=-4.8 / 3600, CDELT2=4.8 / 3600)
     view = View(open_image(path), 2)
     assert view.rows(0, 400).std() / pixels.std() == pytest.approx(view.gain, rel=0.01)
-    (plane,) = swept(path, absolute_model(4 * NOISE), Request(rms=rms)).planes
+    (plane,) = swept(path, absolute_model(4 * NOISE), SweepRequest(rms=rms)).planes
     np.testing.assert_allclose(plane.noise, 5 * NOISE, rtol=1e-5)
     found = plane.signal(0.5).mean()  # 1600 pixels: 4 sigma once in 20 tiles, 4 / 0.86 never
     assert 0.005 < found < 0.25

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from fields import write
-from models import brightest_pixel_model
-from sweeping import noise, sweep_with, swept
+from support.fields import write
+from support.models import brightest_pixel_model
+from support.sweeping import noise, sweep_with, swept
 
 from cosmodeep_hpc.survey.journal import Journal
 

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fields import NOISE, write
-from models import brightest_pixel_model
-from sweeping import sweep_with
+from support.fields import NOISE, write
+from support.models import brightest_pixel_model
+from support.sweeping import sweep_with
 
-from cosmodeep_hpc.commandline import build_parser
-from cosmodeep_hpc.config import Config, from_dict
+from cosmodeep_hpc.cli.arguments import build_parser
+from cosmodeep_hpc.cli.stages import request_of
+from cosmodeep_hpc.config.configuration import Config, from_dict
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.parallel.world import alone
 from cosmodeep_hpc.products import summary
 from cosmodeep_hpc.products.folder import ProductFolder, classify_into
-from cosmodeep_hpc.stages import request_of
 from cosmodeep_hpc.survey.imagelist import distinct, read_list
-from cosmodeep_hpc.survey.plan import Request, SweepPlan
-from cosmodeep_hpc.world import alone
+from cosmodeep_hpc.survey.plan import SweepPlan, SweepRequest
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_an_image_is_swept_once_however_it_is_spelled(image, tmp_path, monkeypat
 @pytest.mark.parametrize("rms", [0.0, -1.0, math.inf, math.nan])
 def test_a_noise_that_is_none_is_refused(image, tmp_path, rms):
     with pytest.raises(InputError, match=r"^rms .*: expected a noise above 0, or a map of it"):
-        SweepPlan.of([image], Config(), Request(rms=rms), alone())
+        SweepPlan.of([image], Config(), SweepRequest(rms=rms), alone())
 
 
 @pytest.mark.parametrize("beam", ["0 5 0", "nan 5 0", "inf inf 0", "5 5 nan", "5 -5 0"])
@@ -84,7 +84,7 @@ def test_a_record_that_no_sweep_has_left_is_not_written_over(image, tmp_path, co
 
 def test_a_table_that_no_sweep_has_left_is_not_written_over(image, tmp_path):
     own = tmp_path / summary.NAME
-    usual = [image], Request(model="paper-npix40"), alone()
+    usual = [image], SweepRequest(model="paper-npix40"), alone()
     own.write_text("source,flux\n")
     with pytest.raises(InputError, match=r"summary\.csv: there already, and not of a sweep"):
         classify_into(ProductFolder(tmp_path, Config()), *usual)
@@ -97,7 +97,7 @@ def test_a_table_that_no_sweep_has_left_is_not_written_over(image, tmp_path):
 
 def test_another_rule_than_that_of_the_model_is_refused(image, tmp_path):
     """A network of one rule would give the same for all."""
-    world, file = alone(), Request(model="paper-npix40")
+    world, file = alone(), SweepRequest(model="paper-npix40")
     for words, said in (({"n_pix": 9}, "n_pix = 9; it knows 40"), ({"f_th": 1e-8}, "f_th = 1e-08")):
         with pytest.raises(InputError, match=rf"paper-npix40\.keras: does not read label\.{said}"):
             SweepPlan.of([image], from_dict({"label": words}, "test"), file, world)
@@ -124,12 +124,14 @@ def test_pipes_and_devices_are_refused(image, tmp_path):
     assert [outcome.state for outcome in outcomes] == ["failed", "failed", "done"]
     for path, outcome in zip(odd, outcomes, strict=False):
         assert outcome.notes[0].startswith(f"{path}: cannot read it: not a file, but a pipe")
-    (outcome,) = sweep_with(model, [image], tmp_path / "out", Request(rms=odd[0]))
+    (outcome,) = sweep_with(model, [image], tmp_path / "out", SweepRequest(rms=odd[0]))
     assert outcome.notes[0].startswith(f"{odd[0]}: cannot read it: not a file, but a pipe")
 
 
 def test_a_map_of_the_noise_without_any_is_told(image, tmp_path):
     empty = write(tmp_path / "rms.fits", np.full((40, 40), np.nan, np.float32))
-    (outcome,) = sweep_with(brightest_pixel_model(), [image], tmp_path / "out", Request(rms=empty))
+    (outcome,) = sweep_with(
+        brightest_pixel_model(), [image], tmp_path / "out", SweepRequest(rms=empty)
+    )
     assert (outcome.state, outcome.cells, outcome.no_data) == ("done", 1, 1)
     assert outcome.notes[-1] == "no data taken from it: too few pixels with data in every tile"

@@ -5,15 +5,15 @@ import math
 
 import numpy as np
 import pytest
-import sweeping
 from astropy.io import fits
-from fields import NOISE, write
-from models import brightest_pixel_model
-from sweeping import sweep_with
-from zoo import BAD, GOOD
+from support import sweeping
+from support.fields import NOISE, write
+from support.models import brightest_pixel_model
+from support.sweeping import sweep_with
+from support.zoo import BAD, GOOD
 
-from cosmodeep_hpc.survey.plan import Request
-from cosmodeep_hpc.tiles.fits.mosaic import open_mosaic
+from cosmodeep_hpc.images.mosaic import open_mosaic
+from cosmodeep_hpc.survey.plan import SweepRequest
 
 PRODUCTS = 12
 # By what the products must follow: axes and their order, HDU, packing, the sky.
@@ -39,7 +39,7 @@ def model():
 def test_good_files_are_swept(name, model, tmp_path):
     case = GOOD[name]
     path = case.make(tmp_path)
-    swept = sweeping.swept(path, model, Request(hdu=case.hdu), any_scale=True)
+    swept = sweeping.swept(path, model, SweepRequest(hdu=case.hdu), any_scale=True)
     assert len(swept.planes) == case.planes
     for number, plane in enumerate(swept.planes):
         with_data = np.isfinite(case.expected(number)) & (case.expected(number) != 0)
@@ -54,7 +54,7 @@ def test_good_files_are_swept(name, model, tmp_path):
 def test_products_keep_the_axes_of_the_file(name, model, tmp_path):
     case, out = GOOD[name], tmp_path / "out"
     path = case.make(tmp_path)
-    (outcome,) = sweep_with(model, [path], out, Request(hdu=case.hdu), any_scale=True)
+    (outcome,) = sweep_with(model, [path], out, SweepRequest(hdu=case.hdu), any_scale=True)
     assert outcome.state == "done", outcome.notes
     assert len(list(out.iterdir())) == PRODUCTS and outcome.mask.exists()
     axes = open_mosaic(path, hdu=case.hdu).axes
@@ -81,7 +81,7 @@ def test_what_other_finders_fail_or_hang_on_simply_finishes(kind, model, tmp_pat
     else:
         pixels += 1e3 * NOISE * (np.sin(x / 3) * np.sin(y / 3)) ** 2
     path = write(tmp_path / "image.fits", pixels.astype(np.float32), **cards)
-    (outcome,) = sweep_with(model, [path], tmp_path / "out", Request(refine=True))
+    (outcome,) = sweep_with(model, [path], tmp_path / "out", SweepRequest(refine=True))
     assert outcome.state == "done", outcome.notes
     mask = fits.getdata(outcome.mask)
     assert (mask[280:320, 280:320] == 255).sum() == 0
@@ -92,7 +92,7 @@ def test_bad_files_are_refused_by_name_and_leave_nothing(model, tmp_path):
     paths = [case.make(tmp_path) for case in BAD.values()]
     for hdu in {case.hdu for case in BAD.values()}:
         chosen = [p for p, case in zip(paths, BAD.values(), strict=True) if case.hdu == hdu]
-        outcomes = sweep_with(model, chosen, tmp_path / "out", Request(hdu=hdu))
+        outcomes = sweep_with(model, chosen, tmp_path / "out", SweepRequest(hdu=hdu))
         for path, outcome in zip(chosen, outcomes, strict=True):
             assert outcome.state == "failed", path
             assert outcome.notes[0].startswith(str(path)), outcome.notes

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from fields import write
-from pictures import has_colour, look
+from support.fields import write
+from support.pictures import has_colour, look
 
-from cosmodeep_hpc.config import Label
+from cosmodeep_hpc.config.configuration import Label
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.report import skypanel, tilelabels
-from cosmodeep_hpc.report.skypanel import Sheet, Window
-from cosmodeep_hpc.report.tilelabels import Labelled
-from cosmodeep_hpc.tiles.fits.image import open_image
+from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.paper import skypanel, tilelabels
+from cosmodeep_hpc.paper.skypanel import ImagePart, PanelSheet
+from cosmodeep_hpc.paper.tilelabels import Labelled
 
 LABEL = Label(f_th=1e-7, n_pix=40)
 
@@ -35,14 +35,14 @@ def test_labels_by_hand(sky):
     "window, expected",
     [
         (None, {(r, c): "0" for r in range(3) for c in range(5) if (r, c) != (2, 4)}),
-        (Window((0, 80), (80, 160)), {(r, c): "0" for r in range(2) for c in (2, 3)}),
+        (ImagePart((0, 80), (80, 160)), {(r, c): "0" for r in range(2) for c in (2, 3)}),
     ],
 )
 def test_each_tile_shown_bears_its_label(sky, window, expected):
     tiles = Labelled.of(sky, 40, LABEL)
-    sheet = Sheet((5, 3))
+    sheet = PanelSheet((5, 3))
     axes, _ = skypanel.draw(sheet, sky, "sky", window=window)
-    tilelabels.write_labels(axes, tiles, window or Window.whole(sky), fontsize=8)
+    tilelabels.write_labels(axes, tiles, window or ImagePart.whole(sky), fontsize=8)
     places = [np.array(text.get_position()) + 0.5 for text in axes.texts]
     drawn = {
         (int(y // 40), int(x // 40)): t.get_text()
@@ -54,8 +54,8 @@ def test_each_tile_shown_bears_its_label(sky, window, expected):
 def test_labels_of_a_large_image_are_not_written(tmp_path):
     side = (tilelabels.MOST + 1) * 4
     sky = open_image(write(tmp_path / "sky-a.fits", np.zeros((8, side), np.float32)))
-    axes, _ = skypanel.draw(Sheet((5, 3)), sky, "sky")
-    tilelabels.write_labels(axes, Labelled.of(sky, 4, LABEL), Window.whole(sky), fontsize=8)
+    axes, _ = skypanel.draw(PanelSheet((5, 3)), sky, "sky")
+    tilelabels.write_labels(axes, Labelled.of(sky, 4, LABEL), ImagePart.whole(sky), fontsize=8)
     assert len(axes.texts) == 0
 
 
@@ -69,8 +69,8 @@ def test_pictures_show_the_signal_in_degrees(sky, tmp_path, zoom):
 
 def test_the_axes_of_a_panel_are_degrees_of_the_sky(sky):
     """The middle of the window; right ascension is written in degrees, not in hours."""
-    sheet = Sheet((5, 5))
-    axes, _ = skypanel.draw(sheet, sky, "sky", window=Window((0, 80), (40, 120)))
+    sheet = PanelSheet((5, 5))
+    axes, _ = skypanel.draw(sheet, sky, "sky", window=ImagePart((0, 80), (40, 120)))
     sheet.figure.canvas.draw()
     middle = axes.transData.inverted().transform(axes.transAxes.transform((0.5, 0.5)))
     assert middle == pytest.approx([79.5, 39.5])

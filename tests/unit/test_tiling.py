@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
-from fields import header
+from support.fields import header
 
 from cosmodeep_hpc.tiles.tiling import coverage, cut, grid_shape, paint, tile_wcs
 

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from heard import heard
-from models import weights_of
+from support.heard import heard
+from support.models import weights_of
 
-from cosmodeep_hpc import config
+from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import checkpoint, modelfile, trainer
 from cosmodeep_hpc.learn.classifier import probabilities
@@ -30,7 +30,7 @@ def train(tiles, world):
 
     def run(out, *, stop=None, accept_changes=False, restart=False, **options):
         own = {"epochs": 6, "batch": 60, "log_steps": 1, "learning_rate": 1e-3, **options}
-        settings = config.load(None, [(f"train.{k}", json.dumps(v)) for k, v in own.items()])
+        settings = configuration.load(None, [(f"train.{k}", json.dumps(v)) for k, v in own.items()])
 
         def progress(done, total, note=""):
             if done + 1 == stop:  # the next step tells it to all ranks
@@ -220,7 +220,7 @@ def test_a_changed_option_is_refused_or_accepted(train, tmp_path):
 
 def test_another_network_cannot_be_accepted(train, tmp_path, tiles, world):
     train(tmp_path, stop=2)
-    settings = config.load(None, [("train.batch", "60"), ("model.head", "flatten")])
+    settings = configuration.load(None, [("train.batch", "60"), ("model.head", "flatten")])
     with pytest.raises(InputError, match="of a network of other shapes"):
         trainer.run(settings, tiles, tmp_path, world, accept_changes=True)
 

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from heard import heard
+from support.heard import heard
 
-from cosmodeep_hpc import claim, config
-from cosmodeep_hpc.cli import main
+from cosmodeep_hpc.cli.main import main
+from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.learn import trainer, tuneresults, tuneruns
-from cosmodeep_hpc.learn.tunegrid import tune_run
+from cosmodeep_hpc.learn import trainer
+from cosmodeep_hpc.learn.tune import results, runs
+from cosmodeep_hpc.learn.tune.grid import tune_run
+from cosmodeep_hpc.parallel import locks
 from cosmodeep_hpc.tiles import make
 
 OPTIONS = {
@@ -23,7 +25,7 @@ OPTIONS = {
     "train.log_steps": "1",
 }
 WORDS = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
-SEARCH = config.load(None, list(OPTIONS.items()))
+SEARCH = configuration.load(None, list(OPTIONS.items()))
 GOOD = replace(SEARCH, tune=replace(SEARCH.tune, learning_rates=(1e-4, 3e-4)))
 
 
@@ -72,7 +74,7 @@ def test_fewer_epochs_are_the_beginning_of_more(searched, tiles, world, tmp_path
 def test_what_is_done_is_kept_and_what_failed_is_tried_again(searched, tiles, world):
     out, _ = searched
     before = (out / "results/0000.json").stat().st_mtime_ns
-    outcome = tuneruns.run(SEARCH, tiles, out, world, [0, 1])
+    outcome = runs.run(SEARCH, tiles, out, world, [0, 1])
     assert (outcome.kept, outcome.failed, outcome.done) == ([0], [1], [])
     assert (out / "results/0000.json").stat().st_mtime_ns == before
 
@@ -82,7 +84,7 @@ def test_a_result_that_was_lost_is_written_again_without_training(searched, tile
     model = out / "runs/0000/model.keras"
     earlier, trained = row(out, 0), model.stat().st_mtime_ns
     (out / "results/0000.json").unlink()
-    outcome = tuneruns.run(SEARCH, tiles, out, world, [0])
+    outcome = runs.run(SEARCH, tiles, out, world, [0])
     assert outcome.done == [0] and model.stat().st_mtime_ns == trained
     assert row(out, 0) == earlier
 
@@ -101,26 +103,26 @@ def test_another_search_in_its_folder_is_refused(
 ):
     other = replace(SEARCH, **{section: replace(getattr(SEARCH, section), **{name: value})})
     with pytest.raises(InputError) as error:
-        tuneruns.run(other, tiles, searched[0], world)
+        runs.run(other, tiles, searched[0], world)
     assert line in str(error.value) and str(searched[0]) in str(error.value)
 
 
 def test_options_that_change_no_result_may_change(searched, tiles, world):
     """Nor may those count that each run has its own of."""
     train = replace(SEARCH.train, checkpoint_steps=7, log_steps=9, batch=77)
-    assert tuneruns.run(replace(SEARCH, train=train), tiles, searched[0], world, [0]).kept == [0]
+    assert runs.run(replace(SEARCH, train=train), tiles, searched[0], world, [0]).kept == [0]
 
 
 def test_another_tile_set_is_refused(searched, pairs, settings, world, tmp_path):
     make.run(replace(settings, tiles=replace(settings.tiles, seed=5)), pairs, tmp_path, world)
     with pytest.raises(InputError, match="not that of"):
-        tuneruns.run(SEARCH, tmp_path, searched[0], world)
+        runs.run(SEARCH, tmp_path, searched[0], world)
 
 
 def test_a_folder_of_another_stage_is_refused(tiles, world, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(InputError, match="holds config.json of another stage"):
-        tuneruns.run(SEARCH, tiles, tmp_path, world)
+        runs.run(SEARCH, tiles, tmp_path, world)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
@@ -128,14 +130,14 @@ def test_a_folder_of_another_stage_is_refused(tiles, world, tmp_path):
 def test_a_damaged_record_of_the_tile_set_is_refused(tmp_path, content):
     (tmp_path / "tiles.json").write_text(content)
     with pytest.raises(InputError, match="tiles.json: damaged .*: choose another --out"):
-        tuneresults.tiles_of(tmp_path)
+        results.tiles_of(tmp_path)
 
 
 def test_tiles_without_validation_images_are_refused(pairs, settings, world, tmp_path):
     none = replace(settings, tiles=replace(settings.tiles, validation=0.0))
     make.run(none, pairs, tmp_path / "tiles", world)
     with pytest.raises(InputError, match="no validation image to judge runs by"):
-        tuneruns.run(SEARCH, tmp_path / "tiles", tmp_path / "out", world)
+        runs.run(SEARCH, tmp_path / "tiles", tmp_path / "out", world)
     assert not (tmp_path / "out").exists()
 
 
@@ -146,7 +148,7 @@ def test_a_falling_learning_rate_is_refused(tiles, world, tmp_path):
     with pytest.raises(
         InputError, match=r'train\.schedule = "cosine" with tune\.epochs = \(2, 4\)'
     ):
-        tuneruns.run(wrong, tiles, tmp_path / "out", world)
+        runs.run(wrong, tiles, tmp_path / "out", world)
     assert not (tmp_path / "out").exists()
 
 
@@ -155,7 +157,7 @@ def test_labels_that_the_tiles_do_not_have_are_refused(tiles, world, tmp_path):
     other = replace(SEARCH.tiles, thresholds=(2e-7,))
     wrong = replace(SEARCH, tiles=other, label=replace(SEARCH.label, f_th=2e-7))
     with pytest.raises(InputError, match="2e-07"):
-        tuneruns.run(wrong, tiles, tmp_path / "out", world)
+        runs.run(wrong, tiles, tmp_path / "out", world)
     assert not (tmp_path / "out").exists()
 
 
@@ -165,9 +167,9 @@ def test_a_part_of_the_runs_is_done(monkeypatch, tiles, tmp_path):
 
     def run(config, tiles, out, world, numbers, **others):
         asked.append(list(numbers))
-        return tuneruns.Outcome()
+        return runs.SearchOutcome()
 
-    monkeypatch.setattr(tuneruns, "run", run)
+    monkeypatch.setattr(runs, "run", run)
     for task in ("1", "1/2", "0/4"):
         words = ["--tiles", str(tiles), "--out", str(tmp_path), "--task", task]
         assert main(["tune", *words, *WORDS]) == 0
@@ -177,10 +179,10 @@ def test_a_part_of_the_runs_is_done(monkeypatch, tiles, tmp_path):
 
 def test_a_random_search_is_made_longer(tiles, world, tmp_path):
     tune = replace(GOOD.tune, search="random", runs=1, epochs=(1,))
-    tuneruns.run(replace(GOOD, tune=tune), tiles, tmp_path, world)
-    outcome = tuneruns.run(replace(GOOD, tune=replace(tune, runs=2)), tiles, tmp_path, world)
+    runs.run(replace(GOOD, tune=tune), tiles, tmp_path, world)
+    outcome = runs.run(replace(GOOD, tune=replace(tune, runs=2)), tiles, tmp_path, world)
     assert (outcome.kept, outcome.done) == ([0], [1])
-    assert config.load(tmp_path / "config.json").tune.runs == 2
+    assert configuration.load(tmp_path / "config.json").tune.runs == 2
 
 
 def interrupt(at):
@@ -202,11 +204,11 @@ def test_a_search_warned_of_its_end_goes_on_where_it_was(searched, tiles, world,
     def progress(label):
         return second if where == "in a run" else second() or (lambda *step: None)
 
-    outcome = tuneruns.run(asked, tiles, tmp_path, world, [2, 3], progress=progress)
+    outcome = runs.run(asked, tiles, tmp_path, world, [2, 3], progress=progress)
     assert outcome.stopped and outcome.done == ([] if where == "in a run" else [2])
     begun = sorted(path.name for path in (tmp_path / "runs").iterdir())
     assert begun == ["0002"]
-    outcome = tuneruns.run(asked, tiles, tmp_path, world, [2])
+    outcome = runs.run(asked, tiles, tmp_path, world, [2])
     assert not outcome.stopped and len(outcome.done + outcome.kept) == 1
     (point,) = accuracies(row(tmp_path, 2))
     assert point == {**accuracies(row(searched[0], 2))[1], "test": point["test"]}
@@ -217,23 +219,23 @@ def test_a_fault_of_one_run_is_its_result(tiles, world, tmp_path, monkeypatch):
     train = trainer.run
 
     def run(config, *args, **others):
-        if config.train.batch == 50:
+        if configuration.train.batch == 50:
             raise MemoryError("no room for 50")
         return train(config, *args, **others)
 
     monkeypatch.setattr(trainer, "run", run)
     asked = replace(GOOD, tune=replace(GOOD.tune, epochs=(1,), learning_rates=(1e-4,)))
-    outcome = tuneruns.run(asked, tiles, tmp_path, world)
+    outcome = runs.run(asked, tiles, tmp_path, world)
     assert (outcome.done, outcome.failed) == ([0], [1])
     assert row(tmp_path, 1)["error"] == "MemoryError: no room for 50"
 
 
 def test_a_run_that_another_job_trains_is_left_to_it(tiles, world, tmp_path, monkeypatch):
-    monkeypatch.setattr(claim, "BEAT", 0.3)
-    monkeypatch.setattr(claim, "POLL", 0.1)
+    monkeypatch.setattr(locks, "BEAT", 0.3)
+    monkeypatch.setattr(locks, "POLL", 0.1)
     (tmp_path / "runs/0001").mkdir(parents=True)
-    with claim.claimed(tmp_path / "runs/0001/run") as mine, heard() as said:
-        outcome = tuneruns.run(GOOD, tiles, tmp_path, world, [1])
+    with locks.claimed(tmp_path / "runs/0001/run") as mine, heard() as said:
+        outcome = runs.run(GOOD, tiles, tmp_path, world, [1])
     assert mine and outcome.elsewhere == [1] and not outcome.failed
     assert f"waiting to see whether process {os.getpid()}" in said[0] and len(said) == 2
     assert not (tmp_path / "results/0001.json").exists()
@@ -241,14 +243,14 @@ def test_a_run_that_another_job_trains_is_left_to_it(tiles, world, tmp_path, mon
 
 def test_a_run_whose_job_was_lost_is_taken_over(tiles, world, tmp_path, monkeypatch):
     """Its claim, of a process on another node, is never renewed."""
-    monkeypatch.setattr(claim, "STALE", 2.0)
-    monkeypatch.setattr(claim, "POLL", 0.1)
+    monkeypatch.setattr(locks, "STALE", 2.0)
+    monkeypatch.setattr(locks, "POLL", 0.1)
     (tmp_path / "runs/0000").mkdir(parents=True)
     lost = {"host": "lost", "processes": "", "pid": 1, "started": "1", "job": "7", "token": "1"}
     (tmp_path / "runs/0000/run.lock").write_text(json.dumps(lost))
     asked = replace(GOOD, tune=replace(GOOD.tune, epochs=(1,), batches=(50,)))
     with heard() as said:
-        outcome = tuneruns.run(asked, tiles, tmp_path, world, [0])
+        outcome = runs.run(asked, tiles, tmp_path, world, [0])
     assert outcome.done == [0] and "process 1 on lost, job 7" in said[0]
 
 
@@ -262,4 +264,4 @@ def test_the_results_of_a_search_are_summed_up(searched, capfd):
     rows = [p for k in (0, 2) for p in row(out, k)["points"]]
     assert best["As"] == max(p["As"] for p in rows)
     assert np.isfinite([p["tiles_per_second"] for p in rows]).all()
-    assert tuneresults.read(out, tune_run(SEARCH.tune, 0)).error is None
+    assert results.read(out, tune_run(SEARCH.tune, 0)).error is None

@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 import pytest
-from fields import write
+from support.fields import write
 
+from cosmodeep_hpc.images.image import open_image
 from cosmodeep_hpc.survey.view import View, averaged, rebinning
-from cosmodeep_hpc.tiles.fits.image import open_image
 
 
 def test_blocks_are_means_of_what_has_data():

@@ -5,17 +5,17 @@ import subprocess
 import sys
 
 import pytest
-from fields import write_pairs
-from launch import command, unlaunched
+from support.fields import write_pairs
+from support.launch import command, unlaunched
 
-from cosmodeep_hpc import cli
-from cosmodeep_hpc.cli import main
+from cosmodeep_hpc.cli.main import main
+from cosmodeep_hpc.cli.main import main as cli
 
 NO_MPI = """
 import sys
 for name in {missing!r}:
     sys.modules[name] = None  # an import of it fails
-from cosmodeep_hpc import cli
+from cosmodeep_hpc.cli import main as cli
 sys.exit(cli.main({words!r}))
 """
 STEP_OF_ONE = {
@@ -90,7 +90,7 @@ STAGES = """
 import sys
 for name in ("mpi4py", "horovod"):
     sys.modules[name] = None  # an import of it fails
-from cosmodeep_hpc import cli
+from cosmodeep_hpc.cli import main as cli
 
 out, pairs, tiles = sys.argv[1:]
 sky = "--sky.mesh 24 --sky.sides [40] --sky.seeds [1] --sky.snapshots [0.05,0.1] --sky.z_far 0.1"

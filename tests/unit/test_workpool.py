@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from cosmodeep_hpc import workpool
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.workpool import Idle
-from cosmodeep_hpc.world import open_world
+from cosmodeep_hpc.parallel import workpool
+from cosmodeep_hpc.parallel.workpool import Idle
+from cosmodeep_hpc.parallel.world import open_world
 
 
 class Chain:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.world import alone, rank_range
+from cosmodeep_hpc.parallel.world import alone, rank_range
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_world_alone_answers_every_call_by_itself():
 ALONE = """
 import sys
 sys.modules["mpi4py"] = None  # an import of it fails
-from cosmodeep_hpc import runtime, workpool, world
+from cosmodeep_hpc.parallel import runtime, workpool, world
 
 class Tasks:
     left, made = [1, 2, 3], []

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from cosmodeep_hpc.survey.swept import printable
+from cosmodeep_hpc.survey.result import printable
 
 FONT = "mpl-data/fonts/ttf/DejaVuSans.ttf"
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine.jit import jit
+from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.products.drawing.graticule import axis_name, ticks
 from cosmodeep_hpc.products.drawing.lettering import lettered, shortened
 from cosmodeep_hpc.survey.view import averaged
-from cosmodeep_hpc.tiles.fits.image import Image
 from cosmodeep_hpc.tiles.median import median
 from cosmodeep_hpc.tiles.preprocessing import GAUSSIAN
 
@@ -137,7 +137,7 @@ def _grey(small: NDArray[np.float32], noise: float) -> NDArray[np.uint8]:
     return colours
 
 
-@compiled
+@jit
 def _colour(pixels, faintest, step, stretch, colours) -> None:  # type: ignore[no-untyped-def]
     """The colour of each pixel (n,) into `colours`."""
     last = np.float32(len(stretch) - 1)

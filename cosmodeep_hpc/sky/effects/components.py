@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
-from cosmodeep_hpc.sky.beam import FWHM, Beam
+from cosmodeep_hpc.engine.jit import jit
+from cosmodeep_hpc.images.beam import FWHM, Beam
 
 REACH = 6.0
 """Sigmas of its longer axis at which a component ends: 1.5e-8 of its peak."""
@@ -104,7 +104,7 @@ class Components:
         _spread(image, place, peak, shape, REACH * largest)
 
 
-@compiled
+@jit
 def _spread(
     image: NDArray[np.float32],
     place: NDArray[np.float64],

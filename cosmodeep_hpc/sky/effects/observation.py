@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config import Config
+from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.sky import instrument
 from cosmodeep_hpc.sky.draws import Purpose, draws
 from cosmodeep_hpc.sky.effects import artefacts, pointsources, radiogalaxies, sidelobes, uvcoverage

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.sky.beam import FWHM, Beam
+from cosmodeep_hpc.images.beam import FWHM, Beam
 from cosmodeep_hpc.sky.effects.components import Components
 
 _BLOCK = 2048  # pixels along a side that are worked on at once: memory does not grow with the image

@@ -8,10 +8,10 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
-from cosmodeep_hpc.config import Effects, Instrument
+from cosmodeep_hpc.config.configuration import Effects, Instrument
+from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.sky.beam import FWHM
+from cosmodeep_hpc.images.beam import FWHM
 from cosmodeep_hpc.sky.effects import antennas
 
 LIGHT = 299792458.0
@@ -254,7 +254,7 @@ def _windowed(plane: NDArray[np.generic], coverage: Coverage) -> NDArray[np.floa
     return np.asarray(beam * window * window[:, None], np.float32)
 
 
-@compiled
+@jit
 def _count(
     grid: NDArray[np.float32],
     u: NDArray[np.float64],

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.sky.simulation.grid import Field
 
 REACH = 8
@@ -24,7 +24,7 @@ The jump at the weakest shock kept has 0.05.
 SCHARR = (np.float32(10 / 16), np.float32(3 / 16))
 
 
-@compiled
+@jit
 def add_derivative(velocity: Field, axis: int, divergence: Field) -> None:
     """Add the derivative of a velocity along its axis [its unit a cell], but in the end planes."""
     planes, n = velocity.shape[0], velocity.shape[1]
@@ -41,7 +41,7 @@ def add_derivative(velocity: Field, axis: int, divergence: Field) -> None:
                 divergence[i, j, k] += half * change
 
 
-@compiled
+@jit
 def _gradient(field: Field, i: int, j: int, k: int) -> Any:
     """Differences over two cells along the axes; j and k are periodic."""
     n = field.shape[1]
@@ -52,7 +52,7 @@ def _gradient(field: Field, i: int, j: int, k: int) -> Any:
     )
 
 
-@compiled
+@jit
 def _slope(field: Field, i: int, j: int, k: int) -> Any:
     """A gradient whose direction is right across a front of few cells, by the filter of Scharr.
 
@@ -74,7 +74,7 @@ def _slope(field: Field, i: int, j: int, k: int) -> Any:
     return x, y, z
 
 
-@compiled
+@jit
 def mark_zone(
     temperature: Field, entropy: Field, divergence: Field, zone: NDArray[np.bool_]
 ) -> None:
@@ -93,7 +93,7 @@ def mark_zone(
                 zone[i, j, k] = along > least
 
 
-@compiled
+@jit
 def find_centres(
     candidates: NDArray[np.bool_],
     divergence: Field,
@@ -146,7 +146,7 @@ def find_centres(
     return count
 
 
-@compiled
+@jit
 def walk_out(
     zone: NDArray[np.bool_],
     divergence: Field,

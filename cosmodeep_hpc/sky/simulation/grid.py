@@ -5,7 +5,7 @@ A cube of 1024^3 cells has 4 GiB a field: a grid holds no field, but reads the p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.sky import cosmology
 
 Field = NDArray[np.float32]
-Progress = Callable[[int, int], None]
 
 UNITS = {
     "density": "g/cm**3",
@@ -154,7 +154,7 @@ class Grid:
             raise InputError(f"{where}: all zero; expected the gas temperature [K]")
         return values
 
-    def check_density(self, progress: Progress | None = None) -> None:
+    def check_density(self, progress: Progress = silent) -> None:
         """Pass once through the density, of which a wrong unit shows in the mean.
 
         Args:
@@ -167,8 +167,7 @@ class Grid:
         for start in range(0, self.n, PIECE):
             stop = min(start + PIECE, self.n)
             total += float(self.planes("density", start, stop).sum(dtype=np.float64))
-            if progress is not None:
-                progress(stop, self.n)
+            progress(stop, self.n)
         ratio = total / self.n**3 / self.mean_density
         if not DENSITY_RANGE[0] <= ratio <= DENSITY_RANGE[1]:
             raise InputError(

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from cosmodeep_hpc.compiled import compiled
+from cosmodeep_hpc.engine.jit import jit
+from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.sky.cosmology import OMEGA_M
 from cosmodeep_hpc.sky.halos import Halos, matched
 from cosmodeep_hpc.sky.massfunction import OVERDENSITY
 from cosmodeep_hpc.sky.massfunction import critical_density as critical_mass
-from cosmodeep_hpc.sky.simulation.grid import PIECE, Field, Grid, Progress, critical_density
+from cosmodeep_hpc.sky.simulation.grid import PIECE, Field, Grid, critical_density
 from cosmodeep_hpc.sky.spheres import OUTER, Spheres, _outside_heavier, _peaks
 
 FINEST = 512
@@ -24,7 +25,7 @@ PEAK = 4.0
 """Least smoothed density of a peak [mean density of matter]."""
 
 
-def find(grid: Grid, progress: Progress | None = None) -> Halos:
+def find(grid: Grid, progress: Progress = silent) -> Halos:
     """The halos of a grid: `spheres` with the masses of `halos.matched`.
 
     Where cells are wide, masses are those of the abundance by rank; none where the grid has no
@@ -33,7 +34,7 @@ def find(grid: Grid, progress: Progress | None = None) -> Halos:
     return matched(spheres(grid, progress))
 
 
-def spheres(grid: Grid, progress: Progress | None = None) -> Spheres:
+def spheres(grid: Grid, progress: Progress = silent) -> Spheres:
     """What is around the density peaks of gas and dark matter, by falling outer mass.
 
     A sphere is the set of cells nearest to the peak's cell, and its volume theirs. Of two spheres,
@@ -72,7 +73,7 @@ def spheres(grid: Grid, progress: Progress | None = None) -> Spheres:
     return Spheres(position[alone], outer, inner, grid.side, cell, grid.redshift)
 
 
-def matter(grid: Grid, progress: Progress | None = None) -> Field:
+def matter(grid: Grid, progress: Progress = silent) -> Field:
     """Density of gas and dark matter [mean density of matter], on FINEST cells a side at most.
 
     Of a finer grid, blocks of cells are averaged, if their number divides that of the cells.
@@ -88,8 +89,7 @@ def matter(grid: Grid, progress: Progress | None = None) -> Field:
         piece += grid.planes("dark_matter_density", start, stop) / np.float32(mean)
         blocks = piece.reshape(-1, block, m, block, m, block)
         density[start // block : stop // block] = blocks.mean(axis=(1, 3, 5))
-        if progress is not None:
-            progress(stop, n)
+        progress(stop, n)
     return density
 
 
@@ -108,7 +108,7 @@ def _shells(reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return offsets[order], last + 1
 
 
-@compiled
+@jit
 def _grow(
     density: Field,
     peaks: NDArray[np.int64],

@@ -17,10 +17,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.sky.halos import Halos, membership
 from cosmodeep_hpc.sky.shocks import Elements
 from cosmodeep_hpc.sky.simulation import front, jump
-from cosmodeep_hpc.sky.simulation.grid import Field, Grid, Progress
+from cosmodeep_hpc.sky.simulation.grid import Field, Grid
 
 Method = Literal["temperature", "velocity"]
 
@@ -72,7 +73,7 @@ def find(
     method: Method = "temperature",
     stored: bool = True,
     floor: float = FLOOR,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Shocks:
     """The shocked cells of a grid.
 
@@ -93,8 +94,7 @@ def find(
     for start in range(0, grid.n, SLAB):
         stop = min(start + SLAB, grid.n)
         parts.append(_find_in_slab(grid, start, stop, method, stored, floor))
-        if progress is not None:
-            progress(stop, grid.n)
+        progress(stop, grid.n)
     return Shocks(
         **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Shocks)}
     )
@@ -209,7 +209,7 @@ def shock_elements(
     method: Method = "temperature",
     stored: bool = True,
     floor: float = FLOOR,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Elements:
     """The shock elements of a simulation on a grid: `elements` of what `find` finds.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.sky.simulation import cube, ytgrid
-from cosmodeep_hpc.sky.simulation.grid import Grid, Progress
+from cosmodeep_hpc.sky.simulation.grid import Grid
 
 __all__ = ["Grid", "load"]
 
 
-def load(path: Path | str, progress: Progress | None = None, level: int = 0) -> Grid:
+def load(path: Path | str, progress: Progress = silent, level: int = 0) -> Grid:
     """One snapshot of a simulation as a grid.
 
     Nothing is kept in memory: the density is passed through once, to check its unit by its mean,

@@ -1,0 +1,1 @@
+"""The command `cosmodeep`: a file for each of its commands."""

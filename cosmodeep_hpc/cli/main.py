@@ -1,0 +1,109 @@
+"""The command `cosmodeep`: reads the command line, runs a stage, and ends with its status."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.cli.arguments import build_parser, overrides
+from cosmodeep_hpc.config import configuration
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.io import messages
+from cosmodeep_hpc.parallel.launcher import launched
+from cosmodeep_hpc.parallel.world import World, open_world
+
+logger = logging.getLogger(__name__)
+
+FIRST_WORD_SECONDS = 5.0
+"""How long the other ranks leave the first one to say why all end."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a stage; the exit status: 0 done, 2 bad usage or input, 1 a fault, 75 stopped by USR1."""
+    # a notebook hands its backend on to the commands it starts, where it may not be installed; ours
+    # draw into files
+    os.environ.pop("MPLBACKEND", None)
+    try:
+        changes, rest = overrides(sys.argv[1:] if argv is None else argv)
+        args = build_parser().parse_args(rest)
+    except InputError as error:
+        print(f"cosmodeep: {error}", file=sys.stderr)
+        return 2
+    if args.command == "doctor":  # it must answer where MPI does not start
+        from cosmodeep_hpc.doctor.checks import run
+
+        return run()
+    try:
+        world = open_world()
+    except KeyboardInterrupt:
+        print("cosmodeep: interrupted", file=sys.stderr)
+        return 130
+    except InputError as error:
+        return stop_unjoined(str(error), 2)
+    except (ImportError, RuntimeError) as error:
+        return stop_unjoined(f"MPI does not start ({error}); run `cosmodeep doctor`", 1)
+    quiet, verbose, debug = args.quiet, args.verbose, args.debug
+    with messages.shown(world, quiet=quiet, verbose=verbose, debug=debug), ExitStack() as files:
+        try:
+            if args.log is not None:
+                files.enter_context(messages.kept(world, args.log))
+            ranks = f"{world.size} rank{'s' * (world.size > 1)}"
+            logger.debug("version %s, %s on %s, %s", __version__, args.command, ranks, changes)
+            settings = world.on_root(
+                lambda: configuration.load(args.config or written_in(args), changes)
+            )
+            return int(args.stage(args, settings, world))
+        except KeyboardInterrupt:
+            return stop(world, "interrupted", 130, everywhere=False)
+        except InputError as error:
+            return stop(world, str(error), 2, everywhere=hasattr(error, "known_to_all"))
+        except PermissionError as error:  # also of a folder that a user may not even look into
+            name = error.filename or "a file"
+            text = f"{name}: {error.strerror}; ask its owner, or choose another"
+            return stop(world, text, 2, everywhere=hasattr(error, "known_to_all"))
+        except Exception as error:
+            hint = "" if debug else " (add --debug for the traceback)"
+            text = f"fault: {type(error).__name__}: {error}{hint}"
+            return stop(world, text, 1, everywhere=hasattr(error, "known_to_all"))
+
+
+def written_in(args: argparse.Namespace) -> Path | None:
+    """The configuration of what the stage goes on with, where none is given."""
+    left: Path = args.out / "config.json" if getattr(args, "summary", False) else Path()
+    return left if left.is_file() else None
+
+
+def stop_unjoined(text: str, status: int) -> int:
+    """Say once why ranks that could not join end, by the one that its launcher calls the first.
+
+    The others wait for its word: some launchers end all ranks as soon as one has ended.
+    """
+    if launched(os.environ).task == 0:
+        print(f"cosmodeep: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    else:
+        time.sleep(FIRST_WORD_SECONDS)
+    return status
+
+
+def stop(world: World, text: str, status: int, *, everywhere: bool) -> int:
+    """Say why the job ends, in one line, and end it on all ranks.
+
+    Where every rank has the same error, rank 0 speaks and all return; a rank that fails alone
+    takes the others, which may be waiting for it, down with it. Call it where the error is
+    handled, whose traceback goes with it.
+    """
+    alone = world.size == 1
+    if alone or everywhere:
+        if world.is_root:
+            logger.error("%s", text, exc_info=True)
+        return status
+    logger.error("rank %d: %s", world.rank, text, exc_info=True)
+    world.abort(status)
+    return status

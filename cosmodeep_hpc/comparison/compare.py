@@ -1,0 +1,189 @@
+"""The stage `compare`: the network beside PyBDSF, Aegean, plain detectors and the ideal limit."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.comparison import accuracies, closeup, figure, finders
+from cosmodeep_hpc.comparison.scores import FAMILIES, PAPERS_RULES, LabelRule, ScoredTiles
+from cosmodeep_hpc.comparison.scoring import ScoringRequest, score_image
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.io.files import make_folder, sha256, write_json
+from cosmodeep_hpc.io.progress import Progress, silent
+from cosmodeep_hpc.learn import card, modelfile
+from cosmodeep_hpc.learn.card import Card, Point
+from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.parallel.world import World
+from cosmodeep_hpc.tiles.make import fingerprint_of
+from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
+
+logger = logging.getLogger(__name__)
+
+RESULT, FIGURE = "compare.json", "compare.png"
+
+
+def run(
+    config: Config,
+    model: str,
+    images: Path,
+    out: Path,
+    world: World,
+    *,
+    choose: Path | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Judge every detector by the tiles of every pair; a collective call.
+
+    Args:
+        config: `compare` and `classify` are used; labels and preprocessing are the model's.
+        model: run folder, file or name.
+        images: folder of pairs that the model has never seen.
+        out: folder of `compare.json`, `compare.png` and close-ups.
+        choose: folder of other pairs, by which settings and thresholds of all detectors but the
+            model, which has that of its operating point, are chosen; None: on `images`.
+        progress: called with (images done, images in all).
+
+    Returns:
+        the content of `compare.json`.
+
+    Raises:
+        InputError: bad input, an image that the model has seen, or one in both folders.
+    """
+    pairs = world.on_root(lambda: find_pairs(images))
+    others = world.on_root(lambda: find_pairs(choose)) if choose is not None else []
+    world.on_root(lambda: make_folder(out))
+    absent = world.on_root(lambda: finders.missing(config.compare.finders))
+    if world.is_root:
+        for line in absent.values():
+            logger.warning("%s", line)
+    trained = modelfile.load_on_ranks(model, config.classify.point, config.rule, world=world)
+    own = LabelRule(trained.card.n_pix, trained.card.f_th)
+    rules = tuple(dict.fromkeys((own, *(PAPERS_RULES if config.compare.rules == "paper" else ()))))
+    there = tuple(name for name in config.compare.finders if name not in absent)
+    request = ScoringRequest(
+        config, trained, rules, there, _cards(trained, rules, config.classify.point)
+    )
+
+    world.on_root(lambda: _refuse(pairs, others, trained))
+    work = [*pairs, *others]
+
+    def score(number: int) -> ScoredTiles:
+        one, islands = score_image(request, work[number])
+        if number < min(config.compare.closeups, len(pairs)):
+            closeup.draw(request, work[number], one, islands, out)
+        return one
+
+    ordered = world.map(score, len(work), progress)
+
+    def finish() -> dict[str, Any]:
+        judged, chosen_on = ordered[: len(pairs)], ordered[len(pairs) :]
+        if not any(len(one.row) for one in judged):
+            size = trained.card.preprocessing.tile_size
+            raise InputError(f"{images}: no tile of {size} x {size} pixels that all have data")
+        result = summary(request, judged, chosen_on, tuple(absent))
+        for line in result["failures"]:
+            logger.warning("%s", line)
+        write_json(out / RESULT, result)
+        figure.draw(result, out / FIGURE)
+        config.write(out / "config.json")
+        return result
+
+    return world.on_root(finish)
+
+
+def _cards(model: TrainedModel, rules: Sequence[LabelRule], point: Point) -> dict[LabelRule, Card]:
+    """The card for each rule that the model serves: its own, or all that a counts network reads."""
+    served = {rules[0]: model.card}
+    for rule in rules[1:] if model.card.readings is not None else ():
+        with suppress(InputError):  # it does not read this one
+            one = card.read_by(model.card, (rule.f_th, rule.n_pix), model.path)
+            served[rule] = card.at(one, point, model.path)
+    return served
+
+
+def _refuse(images: Sequence[Pair], others: Sequence[Pair], model: TrainedModel) -> None:
+    """Name what must not be used, or cannot be read, before the work, which may take hours."""
+    judged: dict[str, Path] = {}
+    for pair in images:
+        fingerprint = fingerprint_of(pair.open()[1].pixels())
+        if fingerprint in model.card.trained_on:
+            raise InputError(
+                f"{pair.noise}: the model was trained on this image; expected images it has never "
+                "seen"
+            )
+        judged[fingerprint] = pair.noise
+    for pair in others:
+        same = judged.get(fingerprint_of(pair.open()[1].pixels()))
+        if same is not None:
+            raise InputError(
+                f"{pair.noise}: the same image as {same} of --images; expected other images to "
+                "choose by"
+            )
+
+
+def summary(
+    request: ScoringRequest,
+    images: Sequence[ScoredTiles],
+    others: Sequence[ScoredTiles],
+    absent: Sequence[str],
+) -> dict[str, Any]:
+    """The content of `compare.json`.
+
+    Args:
+        images: that detectors are judged by.
+        others: that they are chosen by; empty: `images`.
+        absent: finders that are not installed.
+    """
+    own = {rule: one.threshold for rule, one in request.cards.items()}
+    tables: list[dict[str, Any]] = []
+    first: dict[str, accuracies.Choice] = {}
+    for rule in request.rules:
+        chosen = accuracies.choices(others or images, images, rule, own)
+        first = first or chosen
+        tables.append(
+            {
+                **dataclasses.asdict(rule),
+                "signal_tiles": int(sum(image.is_signal(rule).sum() for image in images)),
+                "detectors": accuracies.detector_rows(images, rule, chosen),
+                "limits": accuracies.limit_rows(images, rule),
+            }
+        )
+    rule = request.rules[0]
+    return {
+        "cosmodeep_hpc": __version__,
+        "model": {"name": request.model.path.name, "sha256": sha256(request.model.path)},
+        "images": len(images),
+        "tiles": sum(len(image.row) for image in images),
+        "chosen_on": f"{len(others)} other images" if others else "the same images",
+        "finders": _merged([image.versions for image in (*images, *others)]),
+        "missing": list(absent),
+        "failures": [
+            f"{image.name}: {reason}"
+            for image in (*images, *others)
+            for reason in image.failures.values()
+        ],
+        "rules": tables,
+        "curves": accuracies.curves(images, rule, first),
+        "by_flux": accuracies.by_flux(images, rule, first),
+        "faint_signal_tiles": accuracies.faint_tiles(images, rule),
+        "at_equal_purity": accuracies.at_equal_purity(images, rule, first),
+        "islands": accuracies.island_rows(images, rule),
+        "seconds_an_image": {
+            name: float(np.mean([i.seconds[name] for i in images if name in i.seconds]))
+            for name in FAMILIES
+            if any(name in image.seconds for image in images)
+        },
+    }
+
+
+def _merged(parts: Sequence[dict[str, str]]) -> dict[str, str]:
+    return {name: part[name] for part in parts for name in part}

@@ -1,0 +1,48 @@
+"""PyBDSF's islands: `python -m cosmodeep_hpc.comparison.pybdsf FOLDER`, a process of its own.
+
+The settings are those of the paper's section 5: constant noise, islands of at least so many pixels
+above one threshold, which is that of their peak too. No Gaussians are fitted.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosmodeep_hpc.comparison.finders import FinderTask, work
+
+FREQUENCY = 1.4e9  # [Hz] PyBDSF asks for one; islands do not depend on it
+
+
+def islands(image: Path, task: FinderTask) -> Iterator[Any]:
+    """PyBDSF's version, then a mask (ny, nx) of its islands and the seconds for each threshold."""
+    import bdsf
+
+    yield str(bdsf.__version__)
+    for threshold in task.thresholds:
+        start = time.perf_counter()
+        done = bdsf.process_image(
+            str(image),
+            frequency=FREQUENCY,
+            rms_map=False,
+            rms_value=task.rms,
+            mean_map="zero",
+            thresh="hard",
+            thresh_isl=threshold,
+            thresh_pix=threshold,
+            minpix_isl=task.min_pixels,
+            stop_at="isl",
+            ncores=1,
+            quiet=True,
+        )
+        mask = done.pyrank.T >= 0  # PyBDSF's first axis is x
+        yield np.ascontiguousarray(mask), time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    work(sys.argv[1:], islands)

@@ -1,0 +1,222 @@
+"""One image for the comparison: the truth of its tiles, and every detector's scores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.comparison import detectors, finders, islandtiles, limits
+from cosmodeep_hpc.comparison.finders import FinderError, FinderTask, Found, beam_of
+from cosmodeep_hpc.comparison.scores import MODEL, IslandCount, LabelRule, ScoredTiles, Scoring
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.images.image import Image
+from cosmodeep_hpc.learn.card import Card
+from cosmodeep_hpc.learn.classifier import outputs, read
+from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.sky.occupancy import PAPER, tile_levels
+from cosmodeep_hpc.tiles.pairs import Pair
+from cosmodeep_hpc.tiles.preprocessing import robust_noise
+from cosmodeep_hpc.tiles.tiling import coverage, cut
+
+MICRO = 1e-6
+FAINTEST = min(f_th for _, f_th in PAPER)
+"""An island that touches no Sky pixel above this is false [Jy/arcsec^2]."""
+BESIDE, INSIDE = "tile and around", "tile alone"
+"""The two ideal limits: of what the observer sees."""
+
+
+@dataclass(frozen=True)
+class ScoringRequest:
+    """What is done with each image.
+
+    Attributes:
+        config: the options.
+        model: classifies; its card has tile size, preprocessing and label.
+        rules: labels that tiles are judged by; the first is the model's own.
+        cards: the model's card read by each of the rules that it serves.
+        finders: source finders that are installed.
+    """
+
+    config: Config
+    model: TrainedModel
+    rules: tuple[LabelRule, ...]
+    finders: tuple[str, ...]
+    cards: Mapping[LabelRule, Card]
+
+    @property
+    def n_pix(self) -> tuple[int, ...]:
+        """The pixel thresholds of the rules."""
+        return tuple(sorted({rule.n_pix for rule in self.rules}))
+
+
+def sigma_of(image: Image, pixels: NDArray[np.float32], rms: float) -> float:
+    """The constant noise of an image [Jy/arcsec^2].
+
+    Args:
+        pixels: of the image.
+        rms: given [uJy/beam]; 0: what the header says (NOISERMS), else it is measured.
+
+    Raises:
+        InputError: it has none.
+    """
+    if rms > 0:
+        return float(beam_of(image).per_arcsec2(rms * MICRO))
+    said = image.header.get("NOISERMS")
+    if isinstance(said, int | float) and said > 0:
+        return float(said)
+    return robust_noise(image, pixels)
+
+
+def score_image(request: ScoringRequest, pair: Pair) -> tuple[ScoredTiles, Found | None]:
+    """Everything about the tiles of a pair; those count that have data in every pixel.
+
+    Returns:
+        what is kept of it, and PyBDSF's islands.
+
+    Raises:
+        InputError: a bad pair.
+    """
+    settings, size = request.config.compare, request.model.card.preprocessing.tile_size
+    sky_image, image = pair.open()
+    pixels, sky = image.pixels(), sky_image.pixels()
+    sigma = sigma_of(image, pixels, settings.rms)
+    whole = (coverage(cut(pixels, size)) == 1) & (coverage(cut(sky, size)) == 1)
+    row, col = (place.astype(np.int32) for place in np.nonzero(whole))
+    # detectors score the whole tiles of the image, row by row
+    place = row * (image.shape[1] // size) + col
+    seconds: dict[str, float] = {}
+    scores: dict[Scoring, NDArray[np.float32]] = {}
+
+    with _timed(seconds, MODEL):
+        scores |= _probabilities(request, image, pixels, whole)
+
+    beam, scale, n_pix = image.beam, image.pixel_scale, request.n_pix
+    filled = np.nan_to_num(pixels)
+    with _timed(seconds, "smoothed"):
+        plain = detectors.plain(filled, size, settings.kernels, n_pix)
+    significance = filled / np.float32(sigma)
+    with _timed(seconds, "matched"):
+        matched = detectors.matched(significance, size, settings.scales, n_pix, beam, scale)
+    islands = _FinderIslands(request, image, pixels, significance, np.nan_to_num(sky), sigma)
+    islands.run(seconds)
+    for way, score in {**plain, **matched, **islands.scores}.items():
+        scores[way] = score[place]
+
+    sky = np.nan_to_num(sky)
+    template = (sky if beam is None else beam.convolve(sky, scale)) / np.float32(sigma)
+    snr = {
+        name: limits.tile_snr(template, row, col, size, margin, beam, scale)
+        for name, margin in ((INSIDE, 0), (BESIDE, settings.margin))
+    }
+    area = scale**2
+    judged = ScoredTiles(
+        name=pair.name,
+        pixels=int(np.isfinite(pixels).sum()),
+        pixel_area=area,
+        row=row,
+        col=col,
+        n_pix=n_pix,
+        levels=tile_levels(sky, size, n_pix)[:, place],
+        flux=_tile_sums(sky, size)[place] * area,
+        peak=tile_levels(template, size, [0])[0, place],
+        snr=snr,
+        scores=scores,
+        counts=islands.counts,
+        failures=islands.failures,
+        seconds=seconds,
+        versions=islands.versions,
+    )
+    return judged, islands.found.get("pybdsf")
+
+
+def _probabilities(
+    request: ScoringRequest, image: Image, pixels: NDArray[np.float32], whole: NDArray[np.bool_]
+) -> dict[Scoring, NDArray[np.float32]]:
+    """What the network says of the tiles `whole` (rows, cols), by each rule float32 (n,)."""
+    preprocessing = request.model.card.preprocessing
+    level = preprocessing.measure(image, pixels)
+    tiles = cut(pixels, preprocessing.tile_size, preprocessing.margin)[whole]
+    prepared = preprocessing.apply(tiles, level)
+    given = outputs(request.model, prepared, request.config.classify.batch)
+    path = request.model.path
+    return {Scoring.of_model(rule): read(given, card, path) for rule, card in request.cards.items()}
+
+
+def _tile_sums(sky: NDArray[np.float32], size: int) -> NDArray[np.float64]:
+    """The sum of the pixels of each whole tile, row by row."""
+    rows, cols = sky.shape[0] // size, sky.shape[1] // size
+    blocks = sky[: rows * size, : cols * size].reshape(rows, size, cols, size)
+    return np.asarray(blocks.sum(axis=(1, 3), dtype=np.float64).ravel())
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - start
+
+
+class _FinderIslands:
+    """The source finders' part of an image."""
+
+    def __init__(
+        self,
+        request: ScoringRequest,
+        image: Image,
+        pixels: NDArray[np.float32],
+        significance: NDArray[np.float32],
+        sky: NDArray[np.float32],
+        sigma: float,
+    ) -> None:
+        self.found: dict[str, Found] = {}
+        self.scores: dict[Scoring, NDArray[np.float32]] = {}
+        self.counts: dict[str, dict[float, IslandCount]] = {}
+        self.failures: dict[str, str] = {}
+        self.versions: dict[str, str] = {}
+        self._request, self._image, self._significance = request, image, significance
+        self._truth = sky > np.float32(FAINTEST)
+        beam = beam_of(image)
+        self._per_beam = np.asarray(beam.per_beam(pixels), dtype=np.float32)
+        self._rms = float(beam.per_beam(sigma))
+
+    def run(self, seconds: dict[str, float]) -> None:
+        """Run each finder; one that fails on the image has no score for it."""
+        settings = self._request.config.compare
+        for name in self._request.finders:
+            task = FinderTask(
+                thresholds=settings.islands if name == "pybdsf" else settings.seeds,
+                rms=self._rms,
+                min_pixels=settings.min_pixels,
+                flood=settings.flood,
+                seconds=settings.seconds,
+            )
+            try:
+                found = finders.find(name, self._image, self._per_beam, task)
+            except FinderError as error:
+                self.failures[name] = str(error)
+                continue
+            self.found[name], self.versions[name] = found, found.version
+            # of one threshold, as a user would run it
+            seconds[name] = float(np.mean(found.seconds))
+            self._score(name, found, 0.0)
+            if name == "pybdsf":
+                self._score("pybdsf peak", found, settings.peak)
+
+    def _score(self, family: str, found: Found, peak: float) -> None:
+        size, n_pix = self._request.model.card.preprocessing.tile_size, self._request.n_pix
+        counts: dict[float, IslandCount] = {}
+
+        def mask(threshold: float) -> NDArray[np.bool_]:
+            islands = found.mask(threshold)
+            if peak > threshold:
+                islands = islandtiles.with_peak(islands, self._significance, peak)
+            counts[threshold] = islandtiles.counted(islands, self._truth)
+            return islands
+
+        self.scores |= islandtiles.tile_scores(family, found.thresholds, mask, size, n_pix)
+        self.counts[family] = counts

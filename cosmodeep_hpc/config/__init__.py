@@ -1,0 +1,1 @@
+"""The configuration: sections of options that know their unit, meaning and limits."""

@@ -1,0 +1,69 @@
+"""Options of the sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from cosmodeep_hpc.config.section import Section, option
+
+DEFAULT_MODEL = "robust"
+"""Of the models that ship with the package, the one that images are classified with."""
+
+ProductName = Literal[
+    "probability",
+    "tiles",
+    "mask",
+    "pixels",
+    "hdf5",
+    "islands",
+    "islands_fits",
+    "islands_csv",
+    "regions",
+    "regions_casa",
+    "moc",
+    "picture",
+]
+PRODUCTS: tuple[ProductName, ...] = get_args(ProductName)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classify(Section):
+    """The sweep of a mosaic."""
+
+    batch: int = option(500, "tiles given to the network at once", unit="tile", low=1)
+    min_coverage: float = option(
+        0.5, "share of a tile's pixels with data below which it is no data", above=0, high=1
+    )
+    point: Literal["accuracy", "completeness", "purity"] = option(
+        "accuracy",
+        "operating point of the model, chosen on its validation images: the threshold of the "
+        "largest As, or the one that reaches a completeness (Ws), or a purity, of 0.99",
+    )
+    stride: int = option(
+        0,
+        "distance of neighbouring tiles, a divisor of their size; probabilities are averaged where "
+        "they overlap; 0: side by side",
+        unit="pixel",
+        low=0,
+    )
+    noise: Literal["auto", "local", "as_is"] = option(
+        "auto",
+        "scale intensities by the local noise to that of the training: where it differs, always "
+        "(local) or never (as_is)",
+    )
+    any_scale: bool = option(
+        False, "sweep images whose pixels are far coarser than those of the training, too"
+    )
+    products: tuple[ProductName, ...] = option(
+        PRODUCTS,
+        "what is written of a mosaic, beside the record: any of these; pixels with --refine alone",
+    )
+    compress_mask: bool = option(
+        False, "write masks on the image's pixels tile-compressed, as .fits.fz"
+    )
+    refine_sigma: float = option(
+        3.0,
+        "with --refine: how far pixels of a smoothed map stand out, in units of its noise",
+        above=0,
+    )

@@ -1,0 +1,330 @@
+"""What `cosmodeep doctor` looks at: the libraries, the ranks, the GPUs and the job, as plain data.
+
+Only this file imports and asks; what the facts mean is decided in `doctor`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+
+from cosmodeep_hpc.parallel.launcher import launched
+from cosmodeep_hpc.parallel.runtime import before_mpi, start_tensorflow
+from cosmodeep_hpc.parallel.world import World, alone, open_world
+
+MPI_SECONDS = 60.0
+"""How long MPI may take to start one rank."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rank:
+    """One rank and where it runs.
+
+    Attributes:
+        rank: its number in the MPI world.
+        host: the node's name.
+        local_rank: its number on its node, which is the number of its GPU.
+        gpus: the GPUs it may use, as "NAME (UUID)".
+    """
+
+    rank: int
+    host: str
+    local_rank: int
+    gpus: tuple[str, ...] = ()
+
+    @property
+    def gpu(self) -> str:
+        """The GPU this rank computes on; empty without any."""
+        return self.gpus[self.local_rank % len(self.gpus)] if self.gpus else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mpi:
+    """The MPI library of this process.
+
+    Attributes:
+        missing: whether it is not installed. The same for the libraries below, as is `error`.
+        error: why it could not be used; the rest is empty then.
+        version: its name and version, such as "Open MPI 4.1.4".
+        thread_level: "SINGLE", "FUNNELED", "SERIALIZED" or "MULTIPLE".
+        libraries: the paths of every MPI library in this process; more than one is a fault.
+    """
+
+    missing: bool = False
+    error: str = ""
+    version: str = ""
+    thread_level: str = ""
+    libraries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Horovod:
+    """Horovod and what it was built with."""
+
+    missing: bool = False
+    error: str = ""
+    version: str = ""
+    mpi: bool = False
+    gloo: bool = False
+    nccl: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorFlow:
+    """TensorFlow, whether it was built for GPUs, and whether it uses oneDNN."""
+
+    missing: bool = False
+    error: str = ""
+    version: str = ""
+    cuda: bool = False
+    onednn: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hdf5:
+    """h5py, the HDF5 it was built against and runs with, and whether it has the parallel driver."""
+
+    error: str = ""
+    version: str = ""
+    built: str = ""
+    loaded: str = ""
+    parallel: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loops:
+    """numba, and the folder in which the loops that it compiles are kept; empty: there is none."""
+
+    error: str = ""
+    version: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What was seen of the installation and the job.
+
+    Attributes:
+        environ: the environment variables.
+        is_root: whether the user is root.
+        ranks: every rank of the MPI world.
+        mpi, horovod, tensorflow, hdf5, loops: the libraries.
+        slurm_mpi: what `srun --mpi=list` offers.
+    """
+
+    environ: Mapping[str, str]
+    is_root: bool
+    ranks: tuple[Rank, ...]
+    mpi: Mpi
+    horovod: Horovod
+    tensorflow: TensorFlow
+    hdf5: Hdf5
+    loops: Loops
+    slurm_mpi: tuple[str, ...] = ()
+
+    @property
+    def container(self) -> str:
+        """The image this runs in, as Apptainer names it; empty outside of any."""
+        names = ("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER")
+        return next((self.environ[name] for name in names if name in self.environ), "")
+
+    @property
+    def has_ranks(self) -> bool:
+        """Whether there are several ranks, or may be: what a launcher started, if not MPI's."""
+        return len(self.ranks) > 1 or launched(self.environ).tasks != 1
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether any rank may use a GPU."""
+        return any(rank.gpus for rank in self.ranks)
+
+
+def visible_gpus(listing: str, cuda_visible_devices: str | None) -> tuple[str, ...]:
+    """The GPUs of `nvidia-smi -L` that CUDA_VISIBLE_DEVICES leaves, in its order.
+
+    It names them by number or by the beginning of their UUID.
+    """
+    gpus = re.findall(r"^GPU \d+: (.+?) \(UUID: ([\w-]+)\)", listing, flags=re.MULTILINE)
+    named = [f"{name} ({uuid})" for name, uuid in gpus]
+    if cuda_visible_devices is None:
+        return tuple(named)
+    chosen = []
+    for word in filter(None, cuda_visible_devices.split(",")):
+        matches = [n for i, n in enumerate(named) if word == str(i) or gpus[i][1].startswith(word)]
+        if not matches:
+            break  # as CUDA does: an unknown device hides all after it
+        chosen.append(matches[0])
+    return tuple(chosen)
+
+
+def _output(*command: str) -> str:
+    """What a command prints; empty where it is missing, fails or hangs."""
+    if shutil.which(command[0]) is None:
+        return ""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout + done.stderr if done.returncode == 0 else ""
+
+
+def _loaded_mpi_libraries() -> tuple[str, ...]:
+    """The MPI libraries mapped into this process, in the order they were first seen."""
+    try:
+        with open("/proc/self/maps") as maps:
+            paths = [line.split(maxsplit=5)[-1].strip() for line in maps]
+    except OSError:
+        return ()
+    mpi = re.compile(r"/lib(mpi|mpich|mpi_cray|mpi_gnu_\d+)(-\w+)?\.so[.\d]*$")
+    return tuple(dict.fromkeys(os.path.realpath(path) for path in paths if mpi.search(path)))
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".strip().split("\n", 1)[0]
+
+
+def _horovod() -> Horovod:
+    if find_spec("horovod") is None:
+        return Horovod(missing=True)
+    try:
+        import horovod
+        import horovod.tensorflow as hvd
+
+        return Horovod(
+            version=horovod.__version__,
+            mpi=bool(hvd.mpi_built()),
+            gloo=bool(hvd.gloo_built()),
+            nccl=bool(hvd.nccl_built()),
+        )
+    except Exception as error:  # a broken build fails in many ways; each is the finding
+        return Horovod(error=_one_line(error))
+
+
+def _tensorflow(world: World) -> TensorFlow:
+    """TensorFlow started as training starts it; a collective call."""
+    if find_spec("tensorflow") is None:
+        return TensorFlow(missing=True)
+    try:
+        tf = start_tensorflow(world)
+        from tensorflow.python.util._pywrap_util_port import IsMklEnabled
+
+        return TensorFlow(
+            version=tf.__version__,
+            cuda=bool(tf.test.is_built_with_cuda()),
+            onednn=bool(IsMklEnabled()),
+        )
+    except Exception as error:  # likewise
+        return TensorFlow(error=_one_line(error))
+
+
+def _hdf5() -> Hdf5:
+    try:
+        import h5py
+
+        return Hdf5(
+            version=h5py.__version__,
+            built=".".join(map(str, h5py.version.hdf5_built_version_tuple)),
+            loaded=".".join(map(str, h5py.version.hdf5_version_tuple)),
+            parallel=bool(h5py.get_config().mpi),
+        )
+    except Exception as error:  # likewise
+        return Hdf5(error=_one_line(error))
+
+
+def _loops() -> Loops:
+    try:
+        import numba
+
+        from cosmodeep_hpc.tiles.median import have_data
+
+        folder = have_data.stats.cache_path  # type: ignore[attr-defined]
+        return Loops(version=numba.__version__, folder=folder or "")
+    except Exception as error:  # likewise
+        return Loops(error=_one_line(error))
+
+
+def _facts(ranks: tuple[Rank, ...], mpi: Mpi, tensorflow: TensorFlow) -> Environment:
+    """The facts of this process, beside those of every rank."""
+    hdf5, horovod = _hdf5(), _horovod()
+    plugins = re.findall(r"^\s*([\w-]+)$", _output("srun", "--mpi=list"), flags=re.MULTILINE)
+    return Environment(
+        environ=dict(os.environ),
+        is_root=os.geteuid() == 0,
+        ranks=ranks,
+        # after all that may load one
+        mpi=replace(mpi, libraries=tuple(dict.fromkeys(mpi.libraries + _loaded_mpi_libraries()))),
+        horovod=horovod,
+        tensorflow=tensorflow,
+        hdf5=hdf5,
+        loops=_loops(),
+        slurm_mpi=tuple(plugins),
+    )
+
+
+def started_mpi() -> Mpi:
+    """MPI as it starts in this process."""
+    from mpi4py import MPI
+
+    vendor, version = MPI.get_vendor()
+    levels = ("SINGLE", "FUNNELED", "SERIALIZED", "MULTIPLE")
+    return Mpi(
+        version=f"{vendor} {'.'.join(map(str, version))}",
+        thread_level={getattr(MPI, f"THREAD_{name}"): name for name in levels}[MPI.Query_thread()],
+        libraries=_loaded_mpi_libraries(),
+    )
+
+
+def _mpi_of_one_rank() -> Mpi:
+    """MPI as it starts in another process, which it may end: one rank does without."""
+    code = (
+        "import dataclasses, json; from cosmodeep_hpc.doctor.probe import started_mpi\n"
+        "print(json.dumps(dataclasses.asdict(started_mpi())))"
+    )
+    command = [sys.executable, "-c", code]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=MPI_SECONDS)
+    except subprocess.TimeoutExpired:
+        return Mpi(error=f"it does not start within {MPI_SECONDS:.0f} s")
+    if done.returncode == 0:
+        found = json.loads(done.stdout.splitlines()[-1])
+        return Mpi(**found | {"libraries": tuple(found["libraries"])})
+    said = [line for line in done.stderr.splitlines() if line.strip("- ")]
+    if "Traceback" in done.stderr:
+        return Mpi(error=said[-1])
+    # Open MPI's explanation, below lines of its parts, which begin with [host:process]
+    reason = " ".join([line for line in said if not line.startswith("[")][:2])
+    return Mpi(error=f"it ends its process, status {done.returncode}: {reason}")
+
+
+def _mpi() -> Mpi:
+    """The MPI that joins the ranks, or would join them if there were several."""
+    if find_spec("mpi4py") is None:
+        return Mpi(missing=True)
+    if launched(os.environ).tasks == 1 and "mpi4py.MPI" not in sys.modules:
+        return _mpi_of_one_rank()
+    try:
+        return started_mpi()
+    except Exception as error:  # likewise
+        return Mpi(error=_one_line(error))
+
+
+def gather() -> Environment | None:
+    """The facts of the job on rank 0, None on the others; a collective call.
+
+    Ranks that MPI does not join have their own, each of itself.
+    """
+    before_mpi()
+    gpus = visible_gpus(_output("nvidia-smi", "-L"), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    rank = Rank(rank=0, host=os.uname().nodename, local_rank=0, gpus=gpus)
+    mpi = _mpi()
+    world = alone() if mpi.missing or mpi.error else open_world()
+    tensorflow = _tensorflow(world)
+    ranks = world.comm.gather(replace(rank, rank=world.rank, local_rank=world.local_rank))
+    return None if ranks is None else _facts(tuple(ranks), mpi, tensorflow)

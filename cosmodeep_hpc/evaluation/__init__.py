@@ -1,0 +1,1 @@
+"""The accuracy of a model on images that it has never seen."""

@@ -1,0 +1,197 @@
+"""The stage `evaluate`: accuracy of a model on Sky/Noise pairs it has never seen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.evaluation import overlay
+from cosmodeep_hpc.evaluation.reliability import Reliability
+from cosmodeep_hpc.io.files import make_folder, sha256, write_json
+from cosmodeep_hpc.io.progress import Progress, silent
+from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.learn.card import Card, Point
+from cosmodeep_hpc.learn.classifier import probabilities
+from cosmodeep_hpc.learn.metrics import Accuracy, accuracy, curve, is_found
+from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.parallel.world import World
+from cosmodeep_hpc.tiles.labels import is_signal
+from cosmodeep_hpc.tiles.make import tile_pair
+from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
+
+OVERLAYS = 4  # images drawn
+CURVE_POINTS = 200  # of the precision-recall curve in the JSON
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """One image: what its tiles are, and what the model says of them.
+
+    Attributes:
+        row, col: int32 (n,), places of its tiles.
+        signal: bool (n,), by the Sky image. probability: float32 (n,).
+    """
+
+    name: str
+    row: NDArray[np.int32]
+    col: NDArray[np.int32]
+    signal: NDArray[np.bool_]
+    probability: NDArray[np.float32]
+
+
+def run(
+    config: Config,
+    model: str,
+    images: Path,
+    out: Path,
+    world: World,
+    *,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Classify the tiles of every pair and compare with their labels; a collective call.
+
+    The threshold is that of the model's operating point `classify.point`, chosen on validation
+    images: nothing is chosen here. Tiles count as they do in training: whole ones, with data in
+    every pixel.
+
+    Returns:
+        the content of `metrics.json`.
+
+    Raises:
+        InputError: bad input, no whole tile, or an image that the model was trained or validated
+            on.
+    """
+    pairs = world.on_root(lambda: find_pairs(images))
+    world.on_root(lambda: make_folder(out))
+    trained = modelfile.load_on_ranks(model, config.classify.point, config.rule, world=world)
+    settings = as_trained(config, trained.card)
+
+    def work(number: int) -> Evaluated:
+        one = evaluate_pair(settings, trained, pairs[number])
+        if number < OVERLAYS:
+            overlay.draw(pairs[number], one, trained, out)
+        return one
+
+    judged = world.map(work, len(pairs), progress)
+
+    def finish() -> dict[str, Any]:
+        if not any(len(image.row) for image in judged):
+            size = trained.card.preprocessing.tile_size
+            raise InputError(f"{images}: no tile of {size} x {size} pixels that all have data")
+        result = summary(trained, judged, config.classify.point)
+        write_json(out / "metrics.json", result)
+        config.write(out / "config.json")
+        return result
+
+    return world.on_root(finish)
+
+
+def as_trained(config: Config, card: Card) -> Config:
+    """The configuration with the labels of a model, whatever it said of them."""
+    return dataclasses.replace(
+        config,
+        tiles=dataclasses.replace(config.tiles, thresholds=(card.f_th,), keep_sky=False),
+        label=dataclasses.replace(config.label, f_th=card.f_th, n_pix=card.n_pix),
+    )
+
+
+def evaluate_pair(config: Config, model: TrainedModel, pair: Pair) -> Evaluated:
+    """Label and classify the tiles of one pair.
+
+    Args:
+        config: with the labels of the model: see `as_trained`.
+
+    Raises:
+        InputError: the model has seen the image in training or validation.
+    """
+    sky, noise = pair.open()
+    rows, about = tile_pair(config, model.card.preprocessing, 0, sky, noise)
+    if about["fingerprint"] in model.card.trained_on:
+        raise InputError(
+            f"{pair.noise}: the model was trained on this image; expected images it has never seen"
+        )
+    return Evaluated(
+        name=pair.name,
+        row=rows.place[:, 1],
+        col=rows.place[:, 2],
+        signal=is_signal(rows.counts[:, 0], model.card.n_pix),
+        probability=probabilities(model, rows.tiles, config.classify.batch),
+    )
+
+
+def summary(
+    model: TrainedModel, images: Sequence[Evaluated], point: Point = "accuracy"
+) -> dict[str, Any]:
+    """The content of `metrics.json`: in total, as mean and error, an image, curve, reliability.
+
+    The precision-recall curve says what other thresholds would have given; none is chosen on it.
+
+    Args:
+        point: the operating point that the threshold of the model's card is of.
+    """
+    card = model.card
+    signal = np.concatenate([i.signal for i in images])
+    probability = np.concatenate([i.probability for i in images])
+    each = [accuracy(i.signal, is_found(i.probability, card.threshold)) for i in images]
+    total = sum(each, Accuracy(Nsc=0, Nsw=0, Nvc=0, Nvw=0))
+    whole = curve(signal, probability)
+    points = np.unique(np.linspace(0, len(whole.threshold) - 1, CURVE_POINTS).astype(int))
+    return {
+        "cosmodeep_hpc": __version__,
+        "model": {
+            "name": model.path.name,
+            "sha256": sha256(model.path),
+            "seed": card.seed,
+            "images_seen": len(card.trained_on),
+        },
+        "f_th": card.f_th,
+        "n_pix": card.n_pix,
+        "threshold": card.threshold,
+        "point": point,
+        "images": len(images),
+        "total": total.as_dict(),
+        "mean": {name: _mean(each, name) for name in ("As", "Ws", "Wv")},
+        "an_image": {i.name: a.as_dict() for i, a in zip(images, each, strict=True)},
+        "curve": {
+            "threshold": whole.threshold[points].tolist(),
+            "precision": whole.precision[points].tolist(),
+            "recall": whole.recall[points].tolist(),
+        },
+        "reliability": Reliability.of(signal, probability).as_dict(),
+    }
+
+
+def _mean(each: Sequence[Accuracy], name: str) -> dict[str, float | None]:
+    """Mean and standard error over the images where the ratio is defined."""
+    values = np.array([getattr(a, name) for a in each])
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return {"mean": None, "standard_error": None}
+    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+    return {"mean": float(values.mean()), "standard_error": error}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The accuracy as a text table."""
+    names = ["As", "Ws", "Wv", "Ns", "Nv", "Nsc", "Nsw", "Nvc", "Nvw"]
+
+    def line(title: str, values: dict[str, Any]) -> str:
+        ratios = [f"{values[n]:8.4f}" if values[n] is not None else "       -" for n in names[:3]]
+        return f"{title:20}" + "".join(ratios + [f"{values[n]:8d}" for n in names[3:]])
+
+    head = f"{'image':20}" + "".join(f"{n:>8}" for n in names)
+    lines = [line(name, values) for name, values in result["an_image"].items()]
+    rule = (
+        f"signal: more than {result['n_pix']} Sky pixels above {result['f_th']:g} Jy/arcsec^2; "
+        f"found: probability >= {result['threshold']:.3f}, chosen on validation images"
+    )
+    return "\n".join([rule, head, *lines, line("total", result["total"])])

@@ -1,0 +1,1 @@
+"""FITS images and arrays: planes of surface brightness, with beam and sky coordinates."""

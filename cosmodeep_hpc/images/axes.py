@@ -1,0 +1,177 @@
+"""Which axes of an image are on the sky, and where: its celestial world coordinates."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
+
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.images.cards import value
+
+_LONGITUDE = re.compile(r"(RA--|[A-Z]LON|[A-Z]{2}LN)-")
+_LATITUDE = re.compile(r"(DEC-|[A-Z]LAT|[A-Z]{2}LT)-")
+SPECTRAL = ("FREQ", "ENER", "WAVN", "VRAD", "WAVE", "VOPT", "ZOPT", "AWAV", "VELO", "BETA", "FELO")
+
+# Cards that speak of one axis, and of a pair of axes.
+_OF_AXIS = re.compile(r"(?:CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA|CRDER|CSYER|CNAME)(\d+)[A-Z]?$")
+_OF_PAIR = re.compile(r"(?:PC|CD)0*(\d+)_0*(\d+)[A-Z]?$|(?:PC|CD)(\d{3})(\d{3})$|P[VS](\d+)_\d+$")
+_DISTORTION = re.compile(r"(CPDIS|CQDIS|D2IMDIS|DP|DQ)\d")
+
+
+def ctype(header: fits.Header, axis: int) -> str:
+    """The type of a FITS axis, counted from 1; empty where there is none."""
+    return str(value(header, f"CTYPE{axis}") or "").strip().upper()
+
+
+def find_celestial(header: fits.Header, count: int) -> tuple[int, int] | None:
+    """The two FITS axes on the sky, from 1 and the faster one first; None where there are none."""
+    kinds = {axis: ctype(header, axis) for axis in range(1, count + 1)}
+    longitude = [axis for axis, kind in kinds.items() if _LONGITUDE.match(kind)]
+    latitude = [axis for axis, kind in kinds.items() if _LATITUDE.match(kind)]
+    if len(longitude) != 1 or len(latitude) != 1:
+        return None
+    x, y = sorted((*longitude, *latitude))
+    return x, y
+
+
+def celestial_wcs(
+    path: Path, header: fits.Header, lengths: tuple[int, ...]
+) -> tuple[WCS, tuple[int, int], tuple[str, ...]]:
+    """World coordinates of the two axes on the sky, in the file's order.
+
+    Args:
+        lengths: of the axes, slowest first.
+
+    Returns:
+        the coordinates, the indices of (y, x) in `lengths`, and what was assumed.
+
+    Raises:
+        InputError: no such axes, or nothing usable about them.
+    """
+    found = find_celestial(header, len(lengths))
+    if found is None:
+        kinds = ", ".join(ctype(header, axis) or "none" for axis in range(1, len(lengths) + 1))
+        which = " and ".join(map(str, range(1, len(lengths) + 1))).replace(
+            " and ", ", ", max(0, len(lengths) - 2)
+        )
+        raise InputError(
+            f"{path}: axes {which} are of type {kinds}; expected sky coordinates such as "
+            "RA---SIN and DEC--SIN in CTYPE1 and CTYPE2"
+        )
+    cards = _cards_of(header, found)
+    if any(_DISTORTION.match(card) for card in cards):
+        raise _distorted(path)
+    try:
+        wcs = WCS(fits.Header.fromstring("".join(cards))).sub(list(found))
+        wcs.wcs.set()
+        scale = pixel_scale(wcs)
+    except Exception as error:  # wcslib's errors share no useful base class
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: no usable sky coordinates ({reason})") from error
+    if wcs.has_distortion:  # a tile grid cannot carry it
+        raise _distorted(path)
+    if not wcs.has_celestial or not 0 < scale < np.inf:
+        raise InputError(
+            f"{path}: no usable sky coordinates (CTYPE {', '.join(wcs.wcs.ctype)}, pixels of "
+            f"{scale:g} arcsec)"
+        )
+    notes = _settle_frame(path, header, wcs)
+    y, x = len(lengths) - found[1], len(lengths) - found[0]
+    wcs.pixel_shape = (lengths[x], lengths[y])
+    return wcs, (y, x), notes
+
+
+def pixel_scale(wcs: WCS) -> float:
+    """Side of a pixel [arcsec], the geometric mean of its two sides."""
+    return float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0)
+
+
+def frequency(header: fits.Header, indices: dict[int, int], count: int) -> tuple[float, str] | None:
+    """The frequency of a plane [Hz] and where it is from; None where the header has none.
+
+    Args:
+        indices: index from 0 of the plane along its FITS axes.
+        count: axes of the image; a header may tell of more than it has.
+    """
+    for axis in range(1, max(count, 9) + 1):
+        if not ctype(header, axis).startswith("FREQ"):
+            continue
+        found = _number(header, f"CRVAL{axis}", np.nan)
+        if axis in indices:
+            step = _number(header, f"CDELT{axis}", _number(header, f"CD{axis}_{axis}", 1.0))
+            found += (indices[axis] + 1 - _number(header, f"CRPIX{axis}", 0.0)) * step
+        unit = u.Unit(str(value(header, f"CUNIT{axis}") or "Hz").strip(), parse_strict="silent")
+        if unit.is_equivalent(u.Hz) and 0 < found < np.inf:
+            return float((found * unit).to_value(u.Hz)), f"axis {axis}"
+    for name in ("RESTFRQ", "RESTFREQ"):
+        found = _number(header, name, np.nan)
+        if 0 < found < np.inf:
+            return found, name
+    return None
+
+
+def _number(header: fits.Header, name: str, default: float) -> float:
+    """The value of a card as a number."""
+    try:
+        return float(value(header, name))
+    except (TypeError, ValueError):
+        return default
+
+
+def _cards_of(header: fits.Header, axes: tuple[int, int]) -> list[str]:
+    """The cards without those of other axes, whose faults are of no concern, and without text."""
+    text = header.tostring(endcard=False, padding=False)
+    kept = []
+    for at in range(0, len(text), 80):
+        card = text[at : at + 80]
+        name = card[:8].rstrip()
+        if name in ("HISTORY", "COMMENT", "", "CONTINUE", "WCSAXES"):
+            continue
+        match = _OF_AXIS.match(name) or _OF_PAIR.match(name)
+        if match and any(int(axis) not in axes for axis in match.groups() if axis):
+            continue
+        kept.append(card)
+    return kept
+
+
+def _settle_frame(path: Path, header: fits.Header, wcs: WCS) -> tuple[str, ...]:
+    """Write the frame and the equinox that a missing RADESYS and EQUINOX mean into `wcs`.
+
+    Source: Calabretta & Greisen (2002), section 3.1.
+    """
+    notes: list[str] = []
+    sky = wcs.wcs
+    named = str(value(header, "RADESYS") or value(header, "RADECSYS") or "").strip()
+    if sky.lngtyp.strip() == "RA":
+        equinox = _number(header, "EQUINOX", _number(header, "EPOCH", np.nan))
+        if not named and np.isnan(equinox):
+            sky.radesys = "ICRS"
+            notes.append("no RADESYS and no EQUINOX: ICRS taken")
+        elif not named:
+            sky.radesys = "FK4" if equinox < 1984.0 else "FK5"
+            notes.append(f"no RADESYS: {sky.radesys} taken for equinox {equinox:g}")
+        elif named in ("FK4", "FK4-NO-E", "FK5") and np.isnan(equinox):
+            sky.equinox = 2000.0 if named == "FK5" else 1950.0
+            notes.append(f"no EQUINOX: {sky.equinox:g} taken for {named}")
+    sky.set()
+    try:
+        wcs_to_celestial_frame(wcs)
+    except ValueError as error:
+        raise InputError(
+            f"{path}: sky coordinates of type {', '.join(sky.ctype)} in RADESYS "
+            f"{sky.radesys.strip() or 'none'}; expected ICRS, FK5, FK4 or galactic ones"
+        ) from error
+    return tuple(notes)
+
+
+def _distorted(path: Path) -> InputError:
+    return InputError(
+        f"{path}: its sky coordinates have distortion terms (SIP or tables); expected a plain "
+        "projection: resample the image"
+    )

@@ -1,0 +1,171 @@
+"""Tile-compressed images (.fz): only the compressed tiles that are asked for are read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.images.cards import value, whole_number
+from cosmodeep_hpc.images.hdu import Hdu
+from cosmodeep_hpc.images.pixels import CHUNK, StoredNumbers, chunks
+from cosmodeep_hpc.images.quiet import quiet
+
+# Pixels of one row of compressed tiles, which have to be in memory together: 256 MiB of float32.
+LARGEST_BAND = 2**26
+TALL = 32  # rows of a compressed tile from which on it is kept for the next rows
+METHODS = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "PLIO_1", "HCOMPRESS_1", "NOCOMPRESS")
+
+
+class CompressedPixels:
+    """Pixels of a tile-compressed image; `Pixels` of pixels.py.
+
+    Attributes:
+        path: the file.
+        number: of its HDU.
+        axes: lengths of the image's axes, slowest first.
+        celestial: indices of y and x in them.
+        scaling: of the numbers that were compressed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        number: int,
+        axes: tuple[int, ...],
+        celestial: tuple[int, int],
+        scaling: StoredNumbers,
+    ) -> None:
+        self.path = path
+        self.number = number
+        self.axes = axes
+        self.celestial = celestial
+        self.scaling = scaling
+        self._close()
+
+    def _close(self) -> None:
+        """Have nothing read."""
+        self._lock = Lock()
+        self._hdu: Any = None
+        self._band: tuple[tuple[int, ...], NDArray[Any]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs to open the file again."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open nothing yet."""
+        vars(self).update(state)
+        self._close()
+
+    def read(
+        self, plane: tuple[int, ...], rows: range, columns: range, factor: float
+    ) -> NDArray[np.float32]:
+        """As of `Pixels`; threads wait for each other."""
+        out = np.empty((len(rows), len(columns)), np.float32)
+        if out.size == 0:
+            return out
+        with self._lock, quiet():
+            if self._hdu is None:
+                self._hdu = open_compressed(self.path, self.number)
+            height = int(self._hdu.tile_shape[self.celestial[0]])
+            if height < TALL:
+                self._convert(self._section(plane, rows, columns), factor, out)
+                return out
+            for band in range(rows.start // height, (rows.stop - 1) // height + 1):
+                first = max(rows.start, band * height)
+                last = min(rows.stop, (band + 1) * height)
+                raw = self._whole_band(plane, band, height)
+                part = raw[first - band * height : last - band * height, columns.start :]
+                target = out[first - rows.start : last - rows.start]
+                self._convert(part[:, : len(columns)], factor, target)
+        return out
+
+    def _section(self, plane: tuple[int, ...], rows: range, columns: range) -> NDArray[Any]:
+        """Numbers as they were compressed."""
+        box: list[int | slice] = list(plane)
+        for axis, wanted in zip(self.celestial, (rows, columns), strict=True):
+            box.insert(axis, slice(wanted.start, wanted.stop))
+        raw = self._hdu.section[tuple(box)]
+        if raw.shape != (len(rows), len(columns)):
+            raise EOFError(f"{raw.shape} pixels in place of {len(rows)} x {len(columns)}")
+        return np.asarray(raw)
+
+    def _whole_band(self, plane: tuple[int, ...], band: int, height: int) -> NDArray[Any]:
+        """A row of tall tiles, the last of which is kept: the next rows are mostly in it."""
+        key = (*plane, band)
+        if self._band is None or self._band[0] != key:
+            self._band = None  # the memory of one is enough
+            length, width = (self.axes[axis] for axis in self.celestial)
+            rows = range(band * height, min((band + 1) * height, length))
+            self._band = key, self._section(plane, rows, range(width))
+        return self._band[1]
+
+    def _convert(self, raw: NDArray[Any], factor: float, out: NDArray[np.float32]) -> None:
+        height = 1 + CHUNK // out.shape[1]
+        for part, target in zip(chunks(raw, height), chunks(out, height), strict=True):
+            self.scaling.convert(part, factor, target)
+
+
+def open_compressed(path: Path, number: int) -> Any:
+    """A tile-compressed HDU by astropy; its numbers stay as they are stored."""
+    with quiet():
+        opened = fits.open(path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True)
+        return opened[number]
+
+
+def image_header(path: Path, shown: Path, hdu: Hdu) -> fits.Header:
+    """The header of the image that an HDU holds compressed.
+
+    Args:
+        shown: the name in messages.
+
+    Raises:
+        InputError: it cannot be understood, or its tiles do not make up the image, or are too
+            large to be read a few rows at a time.
+    """
+    method = value(hdu.header, "ZCMPTYPE")
+    if method not in METHODS:
+        raise InputError(
+            f"{shown}: compressed by {method!r}; expected one of {', '.join(METHODS)}: unpack it "
+            "(funpack)"
+        )
+    whole_number(shown, hdu.header, "TFIELDS", 1, 999)  # astropy makes as many columns
+    sides = []
+    for axis, length in zip(range(len(hdu.axes), 0, -1), hdu.axes, strict=True):
+        name = f"ZTILE{axis}"
+        default = length if axis == 1 else 1
+        side = whole_number(shown, hdu.header, name, 1) if name in hdu.header else default
+        sides.append(side)
+    expected = math.prod(-(-n // side) for n, side in zip(hdu.axes, sides, strict=True))
+    rows = whole_number(shown, hdu.header, "NAXIS2")
+    if expected != rows:
+        raise InputError(
+            f"{shown}: {rows} compressed tiles, but an image of "
+            f"{' x '.join(map(str, reversed(hdu.axes)))} pixels in tiles of "
+            f"{' x '.join(map(str, reversed(sides)))} has {expected}: copy or make it again"
+        )
+    band = math.prod(sides[:-1]) * hdu.axes[-1]
+    if band > LARGEST_BAND:
+        raise InputError(
+            f"{shown}: compressed in tiles of {' x '.join(map(str, reversed(sides)))} pixels, of "
+            f"which one row does not fit into memory; expected at most {LARGEST_BAND} pixels: "
+            "unpack it (funpack)"
+        )
+    try:
+        opened = open_compressed(path, hdu.number)
+        header = opened.header
+        if opened.fileinfo()["datLoc"] != hdu.start or value(header, "BITPIX") is None:
+            raise ValueError("no such HDU")
+    except Exception as error:  # astropy raises many things of a damaged header
+        raise InputError(
+            f"{shown}: its compressed image (HDU {hdu.number}) cannot be understood "
+            f"({' '.join(str(error).split())}); expected a whole file: copy or make it again"
+        ) from error
+    return header

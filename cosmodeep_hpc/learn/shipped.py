@@ -1,0 +1,81 @@
+"""The models that ship with the package: what each is for, and its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.io.files import sha256
+from cosmodeep_hpc.learn import modelfile
+from cosmodeep_hpc.learn.card import Card
+from cosmodeep_hpc.learn.rules import SHARE, RuleCalibrations
+
+
+def names() -> list[str]:
+    """The shipped models by name."""
+    return sorted(path.stem for path in modelfile.MODELS.glob("*.keras"))
+
+
+def table() -> str:
+    """One line a model: labels, operating points, what it was trained on, and its first words."""
+    head = (
+        f"{'model':14} {'N_pix':>5} {'F_th':>8} {'threshold':>9} {'scaling':8} {'pixel':>8} "
+        f"{'images':>6}  for"
+    )
+    lines = [head]
+    for name in names():
+        card = modelfile.read_card(modelfile.find(name))
+        lines.append(
+            f"{name:14} {card.n_pix:5d} {card.f_th:8.2g} {card.threshold:9.3f} "
+            f"{card.preprocessing.scaling:8} {card.pixel_scale:5.1f} as {len(card.trained_on):6d}  "
+            f"{_text(name).splitlines()[0].lstrip('# ').rstrip('.')}"
+        )
+    return "\n".join([*lines, "F_th in Jy/arcsec^2; cosmodeep models NAME prints a model's card"])
+
+
+def describe(name: str) -> str:
+    """A model's card: its text, and what its file says.
+
+    Raises:
+        InputError: no model of the package.
+    """
+    if name not in names():
+        raise InputError(f"{name}: no model of the package; expected {', '.join(names())}")
+    path = modelfile.find(name)
+    return f"{_text(name).rstrip()}\n\n{_facts(modelfile.read_card(path), path)}"
+
+
+def _text(name: str) -> str:
+    return (modelfile.MODELS / f"{name}.md").read_text(encoding="utf-8")
+
+
+def _rules(readings: RuleCalibrations) -> str:
+    """Which rules a counts network reads, in words."""
+    thresholds = ", ".join(f"{f_th:g}" for f_th in readings.thresholds)
+    return f"N_pix {readings.levels[0]} to {readings.levels[-1]} at F_th of {thresholds}"
+
+
+def _facts(card: Card, path: Path) -> str:
+    made = card.preprocessing
+    points = {
+        "largest As": card.threshold,
+        f"Ws of {SHARE}": card.completeness,
+        f"purity of {SHARE}": card.purity,
+    }
+    rows = {
+        "file": path.name,
+        "SHA-256": sha256(path),
+        "label": f"more than {card.n_pix} Sky pixels above {card.f_th:g} Jy/arcsec^2",
+        **({} if card.readings is None else {"reads": _rules(card.readings)}),
+        "tile": f"{made.tile_size} x {made.tile_size} pixels of {card.pixel_scale:g} arcsec, "
+        f"{made.margin} around it seen too",
+        "scaling": made.scaling,
+        "noise": f"{card.noise_rms:.3g} Jy/arcsec^2",
+        "seed": str(card.seed),
+        "images": f"{len(card.trained_on)} seen in training or validation",
+        **{
+            f"threshold, {name}": "not known" if p is None else f"{p:.4f}"
+            for name, p in points.items()
+        },
+    }
+    return "\n".join(f"{name:28} {value}" for name, value in rows.items())

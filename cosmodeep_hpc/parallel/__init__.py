@@ -1,0 +1,1 @@
+"""Ranks, their pool of work, locks between jobs, signals, and the defaults of a process."""

@@ -1,1 +1,0 @@
-"""Accuracy, figures and comparisons."""

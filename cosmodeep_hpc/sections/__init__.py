@@ -1,1 +1,0 @@
-"""The sections of the configuration: a module for each room that reads them."""

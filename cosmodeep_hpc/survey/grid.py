@@ -1,0 +1,116 @@
+"""How a view is laid out for the sweep: cells, the tiles over them, and stripes of work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.survey.noise import MESH
+
+MAX_THUMBNAIL = 1500  # pixels of a side of the quick look: screens have no more
+
+
+@dataclass(frozen=True)
+class Stripe:
+    """Neighbouring rows of cells, `start` to `stop`, and the tiles that begin in them.
+
+    Attributes:
+        tiles: rows of tiles: row r of them begins in row r of the cells.
+    """
+
+    start: int
+    stop: int
+    tiles: range
+
+
+@dataclass(frozen=True)
+class CellGrid:
+    """A view of `shape` (ny, nx) [pixel] in cells of side `stride`, with tiles of side `size`.
+
+    A tile begins at every cell, as far as tiles are needed to cover the view; it is `overlap`
+    cells wide. Where stride and size are equal, cells are tiles. The network sees `margin` pixels
+    around a tile, too.
+    """
+
+    shape: tuple[int, int]
+    size: int
+    stride: int
+    margin: int = 0
+
+    @property
+    def overlap(self) -> int:
+        """Cells along the side of a tile."""
+        return self.size // self.stride
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Rows and columns of cells; the last of each may be cut."""
+        return -(-self.shape[0] // self.stride), -(-self.shape[1] // self.stride)
+
+    @property
+    def tiles(self) -> tuple[int, int]:
+        """Rows and columns of tiles; the last of each may reach beyond the view."""
+        rows, cols = self.cells
+        return max(1, rows - self.overlap + 1), max(1, cols - self.overlap + 1)
+
+    @property
+    def mesh_side(self) -> int:
+        """Side of the cells that the noise is measured in [pixel]."""
+        return MESH * self.size
+
+    @property
+    def block(self) -> int:
+        """Side of the blocks that the thumbnail averages [pixel]; cells are whole numbers of it."""
+        wanted = max(self.shape) / MAX_THUMBNAIL
+        fitting = (b for b in range(1, self.stride) if self.stride % b == 0 and b >= wanted)
+        return next(fitting, self.stride)
+
+    def stripes(self, batch: int) -> list[Stripe]:
+        """Stripes of about one batch of tiles, or of one row of the mesh where that is more.
+
+        A function of the layout and the batch alone: the same for any number of ranks.
+        """
+        step = MESH * self.overlap
+        rows, (tile_rows, tile_cols) = self.cells[0], self.tiles
+        height = max(1, batch // (tile_cols * step)) * step
+        starts = range(0, rows, height)
+        return [
+            Stripe(start, min(start + height, rows), range(start, min(start + height, tile_rows)))
+            for start in starts
+        ]
+
+    def pixel_rows(self, stripe: Stripe) -> tuple[range, range, range]:
+        """Rows of pixels that a stripe needs, those of its tiles, and those that it alone has."""
+        ny = self.shape[0]
+        owned = range(stripe.start * self.stride, min(stripe.stop * self.stride, ny))
+        reach = stripe.tiles[-1] * self.stride + self.size if stripe.tiles else 0
+        tiles = range(owned.start, min(max(owned.stop, reach), ny))
+        seen = range(max(tiles.start - self.margin, 0), min(tiles.stop + self.margin, ny))
+        return seen, tiles, owned
+
+
+def averaged(tiles: NDArray[np.float32], layout: CellGrid) -> NDArray[np.float32]:
+    """Each cell's mean probability over the tiles that cover it and have data.
+
+    Args:
+        tiles: float32 `layout.tiles`; NaN: no data.
+
+    Returns:
+        float32 `layout.cells`; NaN: no tile with data.
+    """
+    if layout.overlap == 1:
+        return tiles
+    total, count = np.zeros(layout.cells), np.zeros(layout.cells, dtype=np.int64)
+    known = np.isfinite(tiles)
+    filled = np.where(known, tiles, 0.0)
+    for y in range(layout.overlap):
+        for x in range(layout.overlap):
+            under = total[y : y + tiles.shape[0], x : x + tiles.shape[1]]
+            part = slice(under.shape[0]), slice(under.shape[1])  # a view smaller than a tile
+            under += filled[part]
+            count[y : y + tiles.shape[0], x : x + tiles.shape[1]] += known[part]
+    mean = np.full(layout.cells, np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean.astype(np.float32)

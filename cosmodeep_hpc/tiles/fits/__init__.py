@@ -1,1 +1,0 @@
-"""FITS images in: their planes, units, beams and places on the sky."""

@@ -1,0 +1,1 @@
+"""What tests share: fields, tile sets, models, mosaics and processes made for them."""
