@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from cosmodeep_hpc.cli.arguments import PAPERS_MODEL
 from cosmodeep_hpc.config.configuration import load
+from cosmodeep_hpc.config.survey import PAPERS_MODEL
 from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.parallel.world import World, open_world

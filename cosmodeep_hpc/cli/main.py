@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from cosmodeep_hpc import __version__
-from cosmodeep_hpc.cli.arguments import build_parser, overrides
+from cosmodeep_hpc.cli.parser import build_parser, overrides
 from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io import messages

@@ -9,6 +9,8 @@ from cosmodeep_hpc.config.section import Section, option
 
 DEFAULT_MODEL = "robust"
 """Of the models that ship with the package, the one that images are classified with."""
+PAPERS_MODEL = "paper-npix40"
+"""Of these models, the one that the paper's figures are drawn with."""
 
 ProductName = Literal[
     "probability",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmodeep_hpc.cli.main import main as cli
+from cosmodeep_hpc.cli import main as cli
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.parallel.world import open_world
 

@@ -4,7 +4,7 @@ from support.launch import mpirun
 
 TALKING = """
 import logging, sys, time
-from cosmodeep_hpc.cli import main as cli, stages
+from cosmodeep_hpc.cli import config, main as cli
 
 def stage(args, settings, world):
     logging.getLogger("cosmodeep_hpc.a.module").warning("a warning")
@@ -13,7 +13,7 @@ def stage(args, settings, world):
     time.sleep(10 * args.debug)
     return 0
 
-stages.show_config = stage
+config.run = stage
 sys.exit(cli.main(["config", *sys.argv[1:]]))
 """
 

@@ -15,8 +15,8 @@ from support.fields import two_sources, write, write_pairs
 from support.launch import environment, unlaunched
 from support.simulations import cube
 
+from cosmodeep_hpc.cli import main as cli
 from cosmodeep_hpc.cli.main import main, overrides
-from cosmodeep_hpc.cli.main import main as cli
 from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 

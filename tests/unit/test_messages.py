@@ -7,7 +7,7 @@ import sys
 import pytest
 from support.launch import unlaunched
 
-from cosmodeep_hpc.cli import stages
+from cosmodeep_hpc.cli import config, output
 from cosmodeep_hpc.cli.main import main
 
 LOGGER = logging.getLogger("cosmodeep_hpc.a.module")
@@ -22,12 +22,12 @@ def talking(monkeypatch):
         LOGGER.info("a note")
         LOGGER.warning("a warning\nof two lines")
         LOGGER.error("an error")
-        progress = stages._progress("things", args, world)
+        progress = output.progress_of("things", args, world)
         progress(1, 1)
-        stages.say(world, "a result")
+        output.say(world, "a result")
         return 0
 
-    monkeypatch.setattr(stages, "show_config", stage)
+    monkeypatch.setattr(config, "run", stage)
 
 
 NOTES = ["cosmodeep: a note", "cosmodeep: a warning of two lines"]
@@ -63,7 +63,7 @@ def test_a_log_gathers_the_jobs_messages(talking, capfd, tmp_path):
 
 
 def test_a_log_has_the_traceback_of_a_fault_and_the_terminal_its_line(monkeypatch, capfd, tmp_path):
-    monkeypatch.setattr(stages, "show_config", lambda *_: 1 // 0)
+    monkeypatch.setattr(config, "run", lambda *_: 1 // 0)
     log = tmp_path / "job.log"
     assert main(["config", "--log", str(log)]) == 1
     line = "fault: ZeroDivisionError: integer division or modulo by zero"

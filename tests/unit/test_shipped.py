@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from cosmodeep_hpc.cli import arguments
-from cosmodeep_hpc.cli.main import main as cli
+from cosmodeep_hpc.cli import main as cli
+from cosmodeep_hpc.config import survey
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import modelfile, shipped
 
@@ -41,4 +41,4 @@ def test_no_such_model(capsys):
 
 
 def test_the_models_that_are_taken_unless_told_otherwise_ship():
-    assert {arguments.DEFAULT_MODEL, arguments.PAPERS_MODEL} <= set(shipped.names())
+    assert {survey.DEFAULT_MODEL, survey.PAPERS_MODEL} <= set(shipped.names())

@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 from support.fields import contents, write_pairs
 
-from cosmodeep_hpc.cli.main import main as cli
+from cosmodeep_hpc.cli import main as cli
 from cosmodeep_hpc.config.configuration import Config, Instrument, Sky, Tiles
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.parallel.world import open_world

@@ -11,8 +11,8 @@ from support.fields import NOISE, write
 from support.models import brightest_pixel_model
 from support.sweeping import sweep_with
 
-from cosmodeep_hpc.cli.arguments import build_parser
-from cosmodeep_hpc.cli.stages import request_of
+from cosmodeep_hpc.cli.classify import request_of
+from cosmodeep_hpc.cli.parser import build_parser
 from cosmodeep_hpc.config.configuration import Config, from_dict
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.parallel.world import alone

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from cosmodeep_hpc.cli.arguments import build_parser
 from cosmodeep_hpc.cli.main import main
+from cosmodeep_hpc.cli.parser import build_parser
 from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.config.tune import Tune
 from cosmodeep_hpc.errors import InputError

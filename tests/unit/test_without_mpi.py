@@ -8,8 +8,8 @@ import pytest
 from support.fields import write_pairs
 from support.launch import command, unlaunched
 
+from cosmodeep_hpc.cli import main as cli
 from cosmodeep_hpc.cli.main import main
-from cosmodeep_hpc.cli.main import main as cli
 
 NO_MPI = """
 import sys

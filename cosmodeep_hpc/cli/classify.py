@@ -1,0 +1,108 @@
+"""`cosmodeep classify`."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cosmodeep_hpc.cli import startup, words
+from cosmodeep_hpc.cli.output import progress_of, say
+from cosmodeep_hpc.cli.words import FOLDER
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.survey import DEFAULT_MODEL
+from cosmodeep_hpc.parallel.world import World
+
+if TYPE_CHECKING:
+    from cosmodeep_hpc.survey.plan import SweepRequest
+
+HELP = "Sweep mosaics: masks, islands, regions and pictures of the signal in each."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("image", type=Path, nargs="*", metavar="IMAGE", help="FITS mosaic")
+    parser.add_argument(
+        "--list", type=Path, metavar="FILE", help="a text file of images, one a line"
+    )
+    parser.add_argument(
+        "--model",
+        help=f"run folder, .keras file or shipped name (default: {DEFAULT_MODEL} of the package)",
+    )
+    parser.add_argument("--out", required=True, help="folder of products", **FOLDER)
+    parser.add_argument(
+        "--threshold", type=float, metavar="P", help="probability of signal (default: the model's)"
+    )
+    parser.add_argument(
+        "--hdu", metavar="N", help="number or name of the HDU (default: the first image)"
+    )
+    parser.add_argument(
+        "--plane", type=words.at_least(0), action="append", metavar="K",
+        help="a plane of a cube, from 0; may be given again (default: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--beam", type=float, nargs=3, metavar=("BMAJ", "BMIN", "BPA"),
+        help="in place of the header's [arcsec, arcsec, deg]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rms", metavar="RMS",
+        help="noise in the image's unit, or a FITS map of it (default: measured)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--refine", action="store_true", help="follow islands at the scale of the beam, too"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="end with the first image that cannot be swept"
+    )
+    parser.add_argument(
+        "--restart", action="store_true", help="do anew what an earlier sweep has left in --out"
+    )
+
+
+def run(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """Sweep mosaics: masks, islands, regions and pictures of the signal in each."""
+    with startup.importing():
+        from cosmodeep_hpc.parallel.signals import STOPPED, StopRequest
+        from cosmodeep_hpc.products import summary
+        from cosmodeep_hpc.products.folder import ProductFolder, classify_into
+        from cosmodeep_hpc.survey.imagelist import distinct, read_list
+        from cosmodeep_hpc.survey.scheduler import SweepOptions
+
+    listed = world.on_root(lambda: read_list(args.list)) if args.list else []
+    images = distinct([*args.image, *listed])
+    progress = progress_of("stripes" if len(images) == 1 else "mosaics", args, world)
+    folder = ProductFolder(args.out, settings, args.refine, args.restart)
+    with StopRequest() as notice:
+        options = SweepOptions(
+            strict=args.strict, is_stopped=lambda: notice.given, progress=progress
+        )
+        outcomes = classify_into(folder, images, request_of(args), world, options)
+    if world.on_root(lambda: outcomes is None):
+        say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
+        return STOPPED
+    say(world, summary.table(outcomes or []))
+    return 2 if world.on_root(lambda: any(o.state == "failed" for o in outcomes or [])) else 0
+
+
+def request_of(args: argparse.Namespace) -> SweepRequest:
+    """What the command line of `classify` says of model and images.
+
+    Raises:
+        InputError: a beam that is none.
+    """
+    from cosmodeep_hpc.images.beam import Beam
+    from cosmodeep_hpc.survey.plan import SweepRequest
+
+    rms = args.rms
+    with suppress(TypeError, ValueError):  # not given, or the name of a map
+        rms = float(rms)
+    return SweepRequest(
+        model=args.model,
+        hdu=int(args.hdu) if args.hdu and args.hdu.isdecimal() else args.hdu,
+        planes=None if args.plane is None else tuple(sorted(set(args.plane))),
+        beam=None if args.beam is None else Beam(*args.beam),
+        rms=Path(rms) if isinstance(rms, str) else rms,
+        threshold=args.threshold,
+        refine=args.refine,
+    )

@@ -1,0 +1,104 @@
+"""The command line: one subcommand a stage, and `--section.key value` for every option."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.cli import (
+    bench,
+    classify,
+    compare,
+    config,
+    evaluate,
+    mock,
+    models,
+    report,
+    tiles,
+    train,
+    tune,
+)
+from cosmodeep_hpc.errors import InputError
+
+COMMANDS = {
+    "mock": mock,
+    "tiles": tiles,
+    "train": train,
+    "tune": tune,
+    "evaluate": evaluate,
+    "compare": compare,
+    "classify": classify,
+    "bench": bench,
+    "report": report,
+    "models": models,
+    "config": config,
+}
+"""The file of each command; `doctor` has none, since it must run where nothing else does."""
+DOCTOR = "Check MPI, Horovod, HDF5, TensorFlow, GPUs, Slurm; say what to do about faults."
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all of ours are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise an InputError instead of printing the usage."""
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    common = Parser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="TOML file of options")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    loudness = common.add_mutually_exclusive_group()
+    loudness.add_argument("--quiet", action="store_true", help="say errors and results only")
+    loudness.add_argument("--verbose", action="store_true", help="say details too")
+    common.add_argument("--log", type=Path, metavar="FILE", help="add all messages to a file")
+    parser = Parser(
+        prog="cosmodeep",
+        description="Find the diffuse radio emission of the cosmic web in survey images.",
+        epilog="Every option of `cosmodeep config` is also --section.key VALUE. Every stage runs "
+        "alone, under mpirun and under srun, with the same result.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"cosmodeep {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    for name, module in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP,
+            parents=[common],
+            allow_abbrev=False,
+        )
+        module.add_arguments(sub)
+        sub.set_defaults(stage=module.run)
+    commands.add_parser("doctor", help=DOCTOR, description=DOCTOR, allow_abbrev=False)
+    return parser
+
+
+def overrides(argv: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """The `--section.key value` (or `--section.key=value`) pairs of a command line, and the rest.
+
+    They are taken out first: argparse would give the value to the next free argument.
+
+    Raises:
+        InputError: one without its value.
+    """
+    pairs, others = [], []
+    rest = iter(argv)
+    for word in rest:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or "." not in name:
+            others.append(word)
+            continue
+        if not equals:
+            value = next(rest, "--")
+            if value.startswith("--"):
+                raise InputError(f"{word}: expected a value after it")
+        pairs.append((name, value))
+    return pairs, others

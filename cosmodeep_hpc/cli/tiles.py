@@ -1,0 +1,50 @@
+"""`cosmodeep tiles`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cosmodeep_hpc.cli.output import progress_of, say
+from cosmodeep_hpc.cli.words import FOLDER
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.parallel.world import World, collective
+
+HELP = "Cut Sky/Noise pairs into labelled tiles in HDF5 shards, or draw a sheet of a shard."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("--images", help="folder of sky-*.fits and noise-*.fits pairs", **FOLDER)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of shards to make")
+    parser.add_argument("--overwrite", action="store_true", help="replace the tile set in --out")
+    parser.add_argument(
+        "--show", type=Path, metavar="SHARD", help="draw a sheet of a shard's tiles"
+    )
+
+
+def run(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """Cut Sky/Noise pairs into labelled tiles in HDF5 shards, or draw a sheet of a shard."""
+    if args.show is not None:
+        from cosmodeep_hpc.tiles import sheet
+
+        picture = args.out or Path(f"{args.show.stem}.png")
+        count, signal = world.on_root(lambda: sheet.draw(args.show, picture, settings.label))
+        say(world, f"{args.show}: {count} tiles, {signal} signal; drawn in {picture}")
+        return 0
+    if args.images is None or args.out is None:
+        raise collective(InputError("tiles: expected --images DIR and --out DIR, or --show SHARD"))
+    from cosmodeep_hpc.tiles import make
+
+    progress = progress_of("shards", args, world)
+    made = make.run(
+        settings, args.images, args.out, world, overwrite=args.overwrite, progress=progress
+    )
+    left_out = sum(image.left_out for image in made.images)
+    say(
+        world,
+        f"{made.n_rows} tiles of {len(made.images)} images in {len(made.shards)} shards in "
+        f"{args.out} ({left_out} partial or blank tiles left out)",
+    )
+    return 0

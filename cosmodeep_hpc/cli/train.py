@@ -1,0 +1,46 @@
+"""`cosmodeep train`."""
+
+from __future__ import annotations
+
+import argparse
+
+from cosmodeep_hpc.cli.output import progress_of, say
+from cosmodeep_hpc.cli.words import FOLDER
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.parallel.world import World
+
+HELP = "Train the network, data-parallel over ranks; a run folder with checkpoints goes on."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("--tiles", required=True, help="folder of shards", **FOLDER)
+    parser.add_argument("--out", required=True, help="run folder", **FOLDER)
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--restart", action="store_true", help="begin anew in a used run folder")
+    again.add_argument(
+        "--accept-changes", action="store_true",
+        help="go on with checkpoints of another configuration, from the start of their epoch",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace, settings: Config, world: World) -> int:
+    """Train the network, data-parallel over ranks; a run folder with checkpoints is continued."""
+    from cosmodeep_hpc.learn import trainer
+    from cosmodeep_hpc.parallel.signals import STOPPED
+
+    progress = progress_of("steps", args, world)
+    model = trainer.run(
+        settings,
+        args.tiles,
+        args.out,
+        world,
+        restart=args.restart,
+        accept_changes=args.accept_changes,
+        progress=progress,
+    )
+    if model is None:
+        say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
+        return STOPPED
+    say(world, f"model in {model}")
+    return 0
