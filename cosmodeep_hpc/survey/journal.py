@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import naming
 from cosmodeep_hpc.io.checksum import crc32
 
-FORMAT = 1
-"""Raise it when entries hold other arrays, or in another order: an earlier journal is not read."""
+FORMAT = 2
+"""Raise it when entries hold other arrays: an earlier journal is not read."""
 Entry = tuple[str, int, int]
 """What was done (`measure`, `classify`), of which plane, and which stripe of it."""
 
@@ -23,9 +24,9 @@ Entry = tuple[str, int, int]
 class Journal:
     """A file that results are added to, one after the other; rank 0 writes it.
 
-    Its first line says of what it is the journal. An entry is a line of JSON that gives name,
-    shapes and checksum, and then its arrays, float32 in the machine's order. What a killed job
-    has written in part is cut off when the file is opened again.
+    Its first line says of what it is the journal. An entry is a line of JSON with the shapes of its
+    arrays by name and their checksum, and then the arrays, float32 in the machine's order. What a
+    killed job has written in part is cut off when the file is opened again.
     """
 
     def __init__(self, path: Path, key: dict[str, Any]) -> None:
@@ -38,7 +39,7 @@ class Journal:
             InputError: it cannot be written.
         """
         self.path = path
-        self.entries: dict[Entry, list[NDArray[np.float32]]] = {}
+        self.entries: dict[Entry, dict[str, NDArray[np.float32]]] = {}
         head = _head(key)
         with naming(path, "write"):
             path.touch()
@@ -60,35 +61,38 @@ class Journal:
             try:
                 about = json.loads(line)
                 name, shapes, crc = about["entry"], about["shapes"], about["crc32"]
-                sizes = [int(np.prod(shape)) for shape in shapes]
-            except (ValueError, KeyError, TypeError):
+                sizes = [int(np.prod(shape)) for shape in shapes.values()]
+            except (ValueError, KeyError, TypeError, AttributeError):
                 break
             content = self._file.read(4 * sum(sizes))
             if len(content) != 4 * sum(sizes) or crc32(content) != crc:
                 break
             flat = np.frombuffer(content, dtype=np.float32)
             parts = np.split(flat, np.cumsum(sizes)[:-1])
-            arrays = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
-            self.entries[(name[0], name[1], name[2])] = arrays
+            self.entries[(name[0], name[1], name[2])] = {
+                array: part.reshape(shape)
+                for part, (array, shape) in zip(parts, shapes.items(), strict=True)
+            }
             whole = self._file.tell()
         return whole
 
-    def add(self, entry: Entry, arrays: list[NDArray[np.float32]]) -> None:
+    def add(self, entry: Entry, arrays: Mapping[str, NDArray[np.float32]]) -> None:
         """Add what was done; a process killed from now on does not lose it.
 
         Raises:
             InputError: it cannot be written, or the disk is full.
         """
-        parts = [np.ascontiguousarray(a, dtype=np.float32) for a in arrays]
+        parts = [np.ascontiguousarray(array, dtype=np.float32) for array in arrays.values()]
         checksum = 0
         for part in parts:
             checksum = crc32(part, checksum)
-        about = {"entry": entry, "shapes": [a.shape for a in arrays], "crc32": checksum}
+        shapes = {name: array.shape for name, array in arrays.items()}
+        about = {"entry": entry, "shapes": shapes, "crc32": checksum}
         with naming(self.path, "write"):
             self._file.write(json.dumps(about).encode() + b"\n")
             self._file.writelines(part.data for part in parts)
             self._file.flush()
-        self.entries[entry] = arrays
+        self.entries[entry] = dict(arrays)
 
     def close(self) -> None:
         """Leave it on disk, for another time."""

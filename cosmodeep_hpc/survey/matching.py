@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.survey import noise
 from cosmodeep_hpc.survey.noise import Mesh
 from cosmodeep_hpc.survey.view import View
@@ -64,31 +65,41 @@ class RmsMap:
         return rms
 
 
+@dataclass(frozen=True, kw_only=True)
+class KnownNoise:
+    """What is known of the noise of a view before its mesh is measured.
+
+    Attributes:
+        given: by the user, of the whole view [Jy/arcsec^2].
+        mapped: whether the user gives a map of it.
+        robust: of the whole view [Jy/arcsec^2], for preprocessing by asinh.
+    """
+
+    given: float | None
+    mapped: bool
+    robust: float | None
+
+
 def decide(
     mesh: Mesh | None,
-    preprocessing: Preprocessing,
-    target: float,
+    card: Card,
     mode: str,
-    *,
-    given: float | None,
-    mapped: bool,
-    sigma: float | None,
+    known: KnownNoise,
     name: str,
 ) -> tuple[NoiseMatching, tuple[str, ...]]:
-    """How a plane is scaled, and notes on it.
+    """Decide how a plane is scaled; notes on it.
 
     Args:
-        mesh: what was measured of the view; of pixels matched already where `mapped`. None where
-            neither the noise nor the preprocessing needs it.
+        mesh: what was measured of the view; of pixels matched already where a map gives the noise.
+            None where neither the noise nor the preprocessing needs it.
+        card: of the model.
         mode: `classify.noise`.
-        given: the noise of the whole view by the user [Jy/arcsec^2].
-        mapped: whether a map of the user's gives the noise.
-        sigma: robust noise of the whole view [Jy/arcsec^2], for preprocessing by asinh.
         name: of the image, in messages.
 
     Raises:
         InputError: there is no pixel with data, or no noise at all.
     """
+    target, given, mapped = card.noise_rms, known.given, known.mapped
     side = mesh.side if mesh is not None else 1
     matched: float | NDArray[np.float32] | None = given
     notes: tuple[str, ...] = ()
@@ -112,10 +123,10 @@ def decide(
     if mapped:
         notes = (f"intensities scaled by the map of the noise to {target:.3g} Jy/arcsec2",)
     changed = matched is not None or mapped
-    seen = target if changed else sigma
+    seen = target if changed else known.robust
     if seen is None:
         seen = float(np.nanmedian(mesh.sigma)) if mesh is not None else target
-    level = _level(mesh, preprocessing, target, matched, seen)
+    level = _level(mesh, card.preprocessing, target, matched, seen)
     return NoiseMatching(target=target, sigma=matched, side=side, level=level), notes
 
 

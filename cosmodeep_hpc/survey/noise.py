@@ -44,7 +44,7 @@ class Mesh:
 
     @property
     def grids(self) -> NDArray[np.float32]:
-        """Its four grids stacked: float32 (4, rows, cols)."""
+        """The four grids stacked: float32 (4, rows, cols)."""
         return np.stack([self.sigma, self.low, self.high, self.quiet])
 
 

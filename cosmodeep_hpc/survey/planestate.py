@@ -11,31 +11,32 @@ from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.survey import noise
 from cosmodeep_hpc.survey.grid import averaged
-from cosmodeep_hpc.survey.matching import NoiseMatching, decide, needs_mesh
-from cosmodeep_hpc.survey.noise import Mesh, mesh_of
+from cosmodeep_hpc.survey.matching import KnownNoise, NoiseMatching, decide, needs_mesh
+from cosmodeep_hpc.survey.noise import Mesh
+from cosmodeep_hpc.survey.plane import PlaneInfo
+from cosmodeep_hpc.survey.result import PlaneGrids
 from cosmodeep_hpc.survey.stripe import StripeResult
-from cosmodeep_hpc.survey.task import Grids, PlaneInfo
 from cosmodeep_hpc.tiles.preprocessing import Level
 
 
 class PlaneState:
     """The stripes of a plane: what was measured and classified so far."""
 
-    def __init__(self, facts: PlaneInfo, config: Config, card: Card, *, mapped: bool) -> None:
+    def __init__(self, info: PlaneInfo, config: Config, card: Card, *, mapped: bool) -> None:
         """Begin with nothing done."""
-        self.facts = facts
-        self.stripes = facts.layout.stripes(config.classify.batch)
-        self.measured: dict[int, NDArray[np.float32]] = {}
+        self.info = info
+        self.stripes = info.layout.stripes(config.classify.batch)
+        self.measured: dict[int, Mesh] = {}
         self.classified: dict[int, StripeResult] = {}
         self.scaling: NoiseMatching | None = None
         self.notes: tuple[str, ...] = ()
         self.failure = ""
         self._config, self._card, self._mapped = config, card, mapped
         mode = config.classify.noise
-        given = facts.given_rms is not None or mapped
+        given = info.given_rms is not None or mapped
         self.is_measured = needs_mesh(card.preprocessing, mode, given=given)
-        if facts.failure:
-            self.give_up(facts.failure)
+        if info.failure:
+            self.give_up(info.failure)
 
     def give_up(self, failure: str) -> None:
         """Leave the plane as one without data, as flagged channels of a cube are."""
@@ -50,7 +51,7 @@ class PlaneState:
         return len(self.classified) == len(self.stripes)
 
     def decide(self) -> bool:
-        """Decide on the scaling once all is measured that it needs; whether it is known now.
+        """Decide on the scaling once all is measured that it needs; return whether it is known.
 
         Raises:
             InputError: the plane has no data or no noise.
@@ -61,33 +62,25 @@ class PlaneState:
             self.is_measured and len(self.measured) < len(self.stripes)
         ):
             return self.scaling is not None
-        given, sigma = self.facts.given_rms, self.facts.sigma
-        self.scaling, self.notes = decide(
-            self._mesh(),
-            self._card.preprocessing,
-            self._card.noise_rms,
-            self._config.classify.noise,
-            given=None if given is None else given * self.facts.gain,
-            mapped=self._mapped,
-            sigma=None if sigma is None else sigma * self.facts.gain,
-            name=self.facts.name,
-        )
+        info, mode = self.info, self._config.classify.noise
+        known = KnownNoise(given=info.given_sigma, mapped=self._mapped, robust=info.sigma)
+        self.scaling, self.notes = decide(self._mesh(), self._card, mode, known, info.name)
         return True
 
     def _mesh(self) -> Mesh | None:
         """The noise of the plane, by whichever pass has measured it."""
-        side, numbers = self.facts.layout.mesh_side, range(len(self.stripes))
+        numbers = range(len(self.stripes))
         if self.is_measured:
-            return noise.joined([mesh_of(self.measured[n], side) for n in numbers])
+            return noise.joined([self.measured[n] for n in numbers])
         parts = [self.classified[n].mesh for n in numbers if n in self.classified]
         return noise.joined([m for m in parts if m is not None]) if parts else None
 
-    def grids(self) -> Grids:
-        """What the classified stripes make on the grid of cells."""
+    def grids(self) -> PlaneGrids:
+        """Join the classified stripes on the grid of cells."""
         if self.failure:
             return self._nothing()
         assert self.scaling is not None
-        layout = self.facts.layout
+        layout = self.info.layout
         ordered = [self.classified[n] for n in range(len(self.stripes))]
 
         def joined(name: str) -> NDArray[np.float32]:
@@ -102,34 +95,36 @@ class PlaneState:
         notes = self.notes
         if np.isnan(probability).all():  # the map of the noise may have none
             notes += ("no data taken from it: too few pixels with data in every tile",)
-        return Grids(
+        return PlaneGrids(
             probability=probability,
             coverage=coverage,
             noise=joined("rms") if self._mapped else self._noise(),
             thumbnail=joined("thumbnail"),
+            block=self.info.rebin * layout.block,
             level=level,
-            notes=notes,
+            notes=(*self.info.notes, *notes),
         )
 
-    def _nothing(self) -> Grids:
+    def _nothing(self) -> PlaneGrids:
         """The grids of a plane without data."""
-        layout = self.facts.layout
+        layout = self.info.layout
         none = np.full(layout.cells, np.nan, np.float32)
         small = [-(-side // layout.block) for side in layout.shape]
-        return Grids(
+        return PlaneGrids(
             probability=none,
             coverage=np.zeros(layout.cells, np.float32),
             noise=none,
             thumbnail=np.full(small, np.nan, np.float32),
+            block=self.info.rebin * layout.block,
             level=Level(low=np.nan, high=np.nan, sigma=np.nan),
-            notes=self.notes,
+            notes=(*self.info.notes, *self.notes),
         )
 
     def _noise(self) -> NDArray[np.float32]:
         """The noise of the image's own pixels at the centre of each cell."""
-        layout, mesh = self.facts.layout, self._mesh()
-        if self.facts.given_rms is not None:
-            return np.full(layout.cells, self.facts.given_rms, dtype=np.float32)
+        layout, mesh = self.info.layout, self._mesh()
+        if self.info.given_rms is not None:
+            return np.full(layout.cells, self.info.given_rms, dtype=np.float32)
         assert mesh is not None
         rows, cols = ((np.arange(n) + 0.5) * layout.stride - 0.5 for n in layout.cells)
         return noise.interpolated(noise.smoothed(mesh.quiet), mesh.side, rows, cols)

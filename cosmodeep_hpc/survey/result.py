@@ -17,11 +17,10 @@ NO_DATA = 255  # in masks; probability is NaN there
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlaneResult:
-    """A classified plane.
+class PlaneGrids:
+    """What was found in a plane, on its grid of cells.
 
     Attributes:
-        image: the plane as it is in the file.
         probability: float32 (rows, cols) of the grid of cells; NaN: no data.
         coverage: share of a cell's pixels with data, of those inside the image: float32, as above.
         noise: local rms noise of the image's own pixels [Jy/arcsec^2], float32, as above.
@@ -31,7 +30,6 @@ class PlaneResult:
         notes: what was done to it and what a user should know before believing the result.
     """
 
-    image: Image
     probability: NDArray[np.float32]
     coverage: NDArray[np.float32]
     noise: NDArray[np.float32]
@@ -48,6 +46,22 @@ class PlaneResult:
         """1 signal, 0 noise, 255 no data: uint8 (rows, cols)."""
         blank = np.isnan(self.probability)
         return np.where(blank, NO_DATA, self.signal(threshold)).astype(np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaneResult(PlaneGrids):
+    """A classified plane.
+
+    Attributes:
+        image: the plane as it is in the file.
+    """
+
+    image: Image
+
+    @classmethod
+    def of(cls, image: Image, grids: PlaneGrids) -> PlaneResult:
+        """Join what was found in a plane with its image, which no rank can send to another."""
+        return cls(image=image, **vars(grids))
 
 
 @dataclass(frozen=True, kw_only=True)

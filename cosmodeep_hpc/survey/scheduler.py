@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -18,16 +18,16 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.parallel.workpool import Idle
 from cosmodeep_hpc.survey.destination import Destination
-from cosmodeep_hpc.survey.journal import Journal, is_of
+from cosmodeep_hpc.survey.journal import Entry, Journal, is_of
 from cosmodeep_hpc.survey.noise import mesh_of
 from cosmodeep_hpc.survey.plan import Source, SweepPlan, path_of, stamp
+from cosmodeep_hpc.survey.plane import MosaicInfo
 from cosmodeep_hpc.survey.planestate import PlaneState
-from cosmodeep_hpc.survey.stripe import StripeResult
+from cosmodeep_hpc.survey.stripe import MESH, StripeResult
 from cosmodeep_hpc.survey.task import (
     ClassifyStripe,
     HandOver,
     MeasureStripe,
-    MosaicInfo,
     MosaicOutcome,
     OpenMosaic,
     ReadChecksum,
@@ -64,7 +64,6 @@ class MosaicState:
         self.drawn = 0
         self.sha256 = ""
         self.key = ""
-        self.opened: MosaicInfo | None = None
         self.planes: list[PlaneState] = []
         self.journal: Journal | None = None
         self.outcome: MosaicOutcome | None = None
@@ -74,6 +73,11 @@ class MosaicState:
         """Stripes done, and in all."""
         done = sum(len(plane.classified) for plane in self.planes)
         return done, sum(len(plane.stripes) for plane in self.planes)
+
+    def note(self, entry: Entry, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        """Add what was done to the journal, where there is one."""
+        if self.journal is not None:
+            self.journal.add(entry, arrays)
 
     def refuse_if_nothing(self) -> None:
         """Raise the first plane's error, as an InputError, if no plane can be swept."""
@@ -167,11 +171,11 @@ class Scheduler:
                 self._open(mosaic, result)
             case MeasureStripe():
                 mosaic.planes[task.plane].measured[task.number] = result
-                _note(mosaic, ("measure", task.plane, task.number), [result])
+                mosaic.note(("measure", task.plane, task.number), {MESH: result.grids})
                 self._make_ready(mosaic, task.plane)
             case ClassifyStripe():
                 mosaic.planes[task.plane].classified[task.number] = result
-                _note(mosaic, ("classify", task.plane, task.number), _arrays(result))
+                mosaic.note(("classify", task.plane, task.number), result.as_arrays())
             case HandOver():
                 mosaic.outcome = result
                 return
@@ -193,10 +197,9 @@ class Scheduler:
 
     def _open(self, mosaic: MosaicState, opened: MosaicInfo) -> None:
         """Plan a mosaic's stripes."""
-        mosaic.opened = opened
         mapped = self._plan.request.has_map
-        for facts in opened.planes:
-            state = PlaneState(facts, self._plan.config, self._plan.card, mapped=mapped)
+        for info in opened.planes:
+            state = PlaneState(info, self._plan.config, self._plan.card, mapped=mapped)
             mosaic.planes.append(state)
         mosaic.refuse_if_nothing()
         self._go_on(mosaic)
@@ -221,10 +224,11 @@ class Scheduler:
             plane = mosaic.planes[number]
             if plane.failure:
                 continue
+            side = plane.info.layout.mesh_side
             if kind == "measure":
-                plane.measured[place] = arrays[0]
+                plane.measured[place] = mesh_of(arrays[MESH], side)
             else:
-                plane.classified[place] = _stripe(arrays, plane.facts.layout.mesh_side)
+                plane.classified[place] = StripeResult.from_arrays(arrays, side)
 
     def _make_ready(self, mosaic: MosaicState, number: int) -> None:
         """Make a plane's stripes ready once its scaling is known."""
@@ -251,12 +255,10 @@ class Scheduler:
         )
 
     def _hand_over(self, mosaic: MosaicState) -> None:
-        assert mosaic.opened is not None
         mosaic.ready.append(
             HandOver(
                 mosaic=mosaic.number,
-                grids=tuple(plane.grids() for plane in mosaic.planes),
-                opened=mosaic.opened,
+                planes=tuple(plane.grids() for plane in mosaic.planes),
                 sha256=mosaic.sha256,
                 key=mosaic.key,
             )
@@ -290,26 +292,3 @@ class Scheduler:
         else:
             note = f"{mosaic.path.name} {done}/{of} stripes"
             self._options.progress(len(self.outcomes), len(self._plan.images), note)
-
-
-def _note(
-    mosaic: MosaicState, entry: tuple[str, int, int], arrays: list[NDArray[np.float32]]
-) -> None:
-    """Add to a mosaic's journal, where it has one."""
-    if mosaic.journal is not None:
-        mosaic.journal.add(entry, arrays)
-
-
-def _arrays(part: StripeResult) -> list[NDArray[np.float32]]:
-    """A classified stripe as the journal takes it."""
-    arrays = [part.probability, part.coverage, part.thumbnail, part.rms]
-    if part.mesh is not None:
-        arrays.append(part.mesh.grids)
-    return arrays
-
-
-def _stripe(arrays: list[NDArray[np.float32]], side: int) -> StripeResult:
-    """The inverse of `_arrays`."""
-    mesh = mesh_of(arrays[4], side) if len(arrays) == 5 else None
-    probability, coverage, thumbnail, rms = arrays[:4]
-    return StripeResult(probability, coverage, thumbnail, rms, mesh)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,43 +14,28 @@ from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.survey import noise
 from cosmodeep_hpc.survey.grid import CellGrid, Stripe
-from cosmodeep_hpc.survey.matching import NoiseMatching, RmsMap
 from cosmodeep_hpc.survey.noise import Mesh
-from cosmodeep_hpc.survey.view import View, averaged
+from cosmodeep_hpc.survey.plane import OpenPlane
+from cosmodeep_hpc.survey.task import ClassifyStripe
+from cosmodeep_hpc.survey.view import averaged
 from cosmodeep_hpc.tiles.median import have_data
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
 TILES_AT_ONCE = 16384  # cut out of a stripe at a time: 100 MB
+GRIDS, MESH = ("probability", "coverage", "thumbnail", "rms"), "mesh"
 
 
-@dataclass(frozen=True)
-class PreparedStripe:
-    """A stripe that is ready for the network.
+@dataclass(frozen=True, kw_only=True)
+class StripeResult:
+    """What is left of a stripe.
 
     Attributes:
-        pixels: preprocessed, with the margins of the tiles, filled up so that every tile is whole:
-            float32 (ny, nx).
-        with_data: bool (rows, cols), tiles that have enough data.
+        probability: of the tiles that begin in it: float32 (rows, cols); NaN: no data, or not yet
+            classified.
         coverage: of the stripe's own cells, of their pixels inside the view: float32.
         thumbnail: of its own rows: float32 [Jy/arcsec^2].
         rms: noise of its own cells by the user's map [Jy/arcsec^2]; without one, empty.
         mesh: the noise, where no pass before has measured it.
-    """
-
-    pixels: NDArray[np.float32]
-    with_data: NDArray[np.bool_]
-    coverage: NDArray[np.float32]
-    thumbnail: NDArray[np.float32]
-    rms: NDArray[np.float32]
-    mesh: Mesh | None
-
-
-@dataclass(frozen=True)
-class StripeResult:
-    """What is left of a stripe: see `PreparedStripe`.
-
-    Attributes:
-        probability: of the tiles that begin in it: float32 (rows, cols); NaN: no data.
     """
 
     probability: NDArray[np.float32]
@@ -58,35 +44,56 @@ class StripeResult:
     rms: NDArray[np.float32]
     mesh: Mesh | None
 
+    def as_arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Return it by names, as a journal takes it."""
+        arrays = {name: getattr(self, name) for name in GRIDS}
+        return arrays if self.mesh is None else arrays | {MESH: self.mesh.grids}
 
-def measure(view: View, layout: CellGrid, stripe: Stripe, rms_map: RmsMap | None) -> Mesh:
-    """Noise and extremes of the rows that a stripe alone has."""
-    *_, owned = layout.pixel_rows(stripe)
-    pixels, unaveraged = view.both(owned.start, owned.stop)
-    if rms_map is not None:
-        rms_map.match(pixels, owned.start)
-    return noise.measure(pixels, layout.mesh_side, unaveraged, view.beam)
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.float32]], side: int) -> StripeResult:
+        """Return what `as_arrays` was made of; `side` is that of a cell of the mesh [pixel]."""
+        mesh = noise.mesh_of(arrays[MESH], side) if MESH in arrays else None
+        return cls(mesh=mesh, **{name: arrays[name] for name in GRIDS})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedStripe:
+    """A stripe that is ready for the network.
+
+    Attributes:
+        pixels: preprocessed, with the margins of the tiles, filled up so that every tile is whole:
+            float32 (ny, nx).
+        with_data: bool (rows, cols), tiles that have enough data.
+        result: what is known of it, without probabilities.
+    """
+
+    pixels: NDArray[np.float32]
+    with_data: NDArray[np.bool_]
+    result: StripeResult
+
+
+def measure(plane: OpenPlane, stripe: Stripe) -> Mesh:
+    """Measure noise and extremes of the rows that a stripe alone has."""
+    *_, owned = plane.layout.pixel_rows(stripe)
+    pixels, unaveraged = plane.view.both(owned.start, owned.stop)
+    if plane.rms_map is not None:
+        plane.rms_map.match(pixels, owned.start)
+    return noise.measure(pixels, plane.layout.mesh_side, unaveraged, plane.view.beam)
 
 
 def prepare(
-    view: View,
-    layout: CellGrid,
-    stripe: Stripe,
-    scaling: NoiseMatching,
-    rms_map: RmsMap | None,
-    preprocessing: Preprocessing,
-    min_coverage: float,
-    *,
-    measured: bool,
+    plane: OpenPlane, task: ClassifyStripe, preprocessing: Preprocessing, min_coverage: float
 ) -> PreparedStripe:
     """Read a stripe and make it what the network sees.
 
     Pixels that are exactly 0 are padding: they are no data, and become what an empty sky becomes.
     """
+    view, layout, rms_map = plane.view, plane.layout, plane.rms_map
+    stripe, scaling = task.stripe, task.scaling
     seen, rows, owned = layout.pixel_rows(stripe)
     below = rows.start - seen.start  # rows of the margin
     its_own = slice(below, below + len(owned))
-    if measured:
+    if task.measured:
         pixels, mesh = view.rows(seen.start, seen.stop), None
     else:
         pixels, unaveraged = view.both(seen.start, seen.stop)
@@ -111,14 +118,18 @@ def prepare(
     needed = layout.stride * (shape[0] - 1) + side, layout.stride * (shape[1] - 1) + side
     filled = _filled(pixels, (max(needed[0], 0), needed[1]), layout.margin - below, layout.margin)
     preprocessing.apply(filled, scaling.level)
-    return PreparedStripe(filled, enough, coverage, thumbnail, rms, mesh)
+    none = np.full(shape, np.nan, dtype=np.float32)
+    result = StripeResult(
+        probability=none, coverage=coverage, thumbnail=thumbnail, rms=rms, mesh=mesh
+    )
+    return PreparedStripe(pixels=filled, with_data=enough, result=result)
 
 
 def classify(
     model: TrainedModel, layout: CellGrid, ready: PreparedStripe, options: Classify
-) -> NDArray[np.float32]:
-    """The probability of signal of the tiles of a stripe: float32 (rows, cols); NaN: no data."""
-    probability = np.full(ready.with_data.shape, np.nan, dtype=np.float32)
+) -> StripeResult:
+    """Fill in the probability of signal of the tiles of a stripe."""
+    probability = ready.result.probability
     tiles, cols = tiles_of(ready.pixels, layout), max(1, layout.tiles[1])
     at_once = max(1, TILES_AT_ONCE // cols)
     for first in range(0, len(probability), at_once):
@@ -126,7 +137,7 @@ def classify(
         chosen = ready.with_data[part]
         if chosen.any():
             probability[part][chosen] = probabilities(model, tiles[part][chosen], options.batch)
-    return probability
+    return ready.result
 
 
 def tiles_of(pixels: NDArray[np.float32], layout: CellGrid) -> NDArray[np.float32]:

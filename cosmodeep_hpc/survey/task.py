@@ -6,61 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cosmodeep_hpc.survey.grid import CellGrid, Stripe
+from cosmodeep_hpc.survey.grid import Stripe
 from cosmodeep_hpc.survey.matching import NoiseMatching
-from cosmodeep_hpc.tiles.preprocessing import Level
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlaneInfo:
-    """What must be known of a plane to plan its sweep.
-
-    Attributes:
-        name: in messages.
-        layout: of its view.
-        sigma: robust noise of the image's own pixels [Jy/arcsec^2], where preprocessing needs it.
-        given_rms: the noise of the image's own pixels that the user gives [Jy/arcsec^2].
-        gain: what the view makes of that noise.
-        notes: on how it is read and seen.
-        failure: why it cannot be swept; empty where it can.
-    """
-
-    name: str
-    layout: CellGrid
-    sigma: float | None
-    given_rms: float | None
-    gain: float
-    notes: tuple[str, ...]
-    failure: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MosaicInfo:
-    """What must be known of a mosaic to plan its sweep."""
-
-    axes: tuple[int, ...]
-    rebin: int
-    planes: tuple[PlaneInfo, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grids:
-    """What the sweep of a plane left, on its grid of cells: see `SweptPlane`."""
-
-    probability: NDArray[np.float32]
-    coverage: NDArray[np.float32]
-    noise: NDArray[np.float32]
-    thumbnail: NDArray[np.float32]
-    level: Level
-    notes: tuple[str, ...]
+from cosmodeep_hpc.survey.result import PlaneGrids
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadChecksum:
-    """Read a file's checksum: str.
+    """Read a file's checksum: the result is a str.
 
     Attributes:
         mosaic: its number among the images of the plan; so in all tasks.
@@ -71,14 +24,14 @@ class ReadChecksum:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenMosaic:
-    """Open a mosaic, and say what its sweep is planned by: `MosaicInfo`."""
+    """Open a mosaic: the result is its `MosaicInfo`."""
 
     mosaic: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureStripe:
-    """Measure the noise of a stripe: the grids of a `Mesh`.
+    """Measure the noise of a stripe: the result is a `Mesh`.
 
     Attributes:
         plane: its number among those swept.
@@ -93,10 +46,10 @@ class MeasureStripe:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyStripe:
-    """Classify the tiles of a stripe: `StripeResult`.
+    """Classify the tiles of a stripe: the result is a `StripeResult`.
 
     Attributes:
-        plane, number: as of `MeasureStripe`.
+        plane, number: see `MeasureStripe`.
         scaling: of the plane.
         measured: whether a pass before has its noise.
     """
@@ -111,16 +64,15 @@ class ClassifyStripe:
 
 @dataclass(frozen=True, kw_only=True)
 class HandOver:
-    """Hand a swept mosaic over to its destination: `MosaicOutcome`.
+    """Hand a swept mosaic over to its destination: the result is a `MosaicOutcome`.
 
     Attributes:
-        grids: of all planes.
-        sha256, key: as of `Swept`.
+        planes: what was found in each.
+        sha256, key: see `MosaicResult`.
     """
 
     mosaic: int
-    grids: tuple[Grids, ...]
-    opened: MosaicInfo
+    planes: tuple[PlaneGrids, ...]
     sha256: str
     key: str
 

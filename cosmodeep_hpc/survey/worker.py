@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.images.array import ArrayPixels, ImageArray
@@ -22,18 +19,16 @@ from cosmodeep_hpc.survey import stripe, view
 from cosmodeep_hpc.survey.destination import Destination
 from cosmodeep_hpc.survey.grid import CellGrid
 from cosmodeep_hpc.survey.matching import RmsMap
+from cosmodeep_hpc.survey.noise import Mesh
 from cosmodeep_hpc.survey.plan import SweepPlan, path_of
+from cosmodeep_hpc.survey.plane import MosaicInfo, OpenPlane, PlaneInfo
 from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
-from cosmodeep_hpc.survey.stripe import StripeResult
 from cosmodeep_hpc.survey.task import (
     ClassifyStripe,
-    Grids,
     HandOver,
     MeasureStripe,
-    MosaicInfo,
     MosaicOutcome,
     OpenMosaic,
-    PlaneInfo,
     ReadChecksum,
     Task,
 )
@@ -41,15 +36,6 @@ from cosmodeep_hpc.survey.view import View
 from cosmodeep_hpc.tiles.preprocessing import robust_noise
 
 KEPT_OPEN = 2  # mosaics a rank keeps open: one's last stripes are drawn beside the next one's first
-
-
-@dataclass(frozen=True)
-class OpenPlane:
-    """A plane that is open on this rank."""
-
-    view: View
-    layout: CellGrid
-    rms_map: RmsMap | None
 
 
 class Worker:
@@ -70,7 +56,7 @@ class Worker:
             case ReadChecksum():
                 return self._checksum(task)
             case OpenMosaic():
-                return self._facts(task)
+                return self._info(task)
             case MeasureStripe():
                 return self._measure(task)
             case ClassifyStripe():
@@ -83,14 +69,7 @@ class Worker:
         if not isinstance(task, ClassifyStripe):
             return prepared
         layout, ready = prepared
-        options = self._plan.config.classify
-        return StripeResult(
-            probability=stripe.classify(self._plan.model, layout, ready, options),
-            coverage=ready.coverage,
-            thumbnail=ready.thumbnail,
-            rms=ready.rms,
-            mesh=ready.mesh,
-        )
+        return stripe.classify(self._plan.model, layout, ready, self._plan.config.classify)
 
     # --- the kinds of tasks ---
 
@@ -102,67 +81,55 @@ class Worker:
             is_packed(image)  # refuses what has no end
         return sha256(image)
 
-    def _facts(self, task: OpenMosaic) -> MosaicInfo:
+    def _info(self, task: OpenMosaic) -> MosaicInfo:
         mosaic, planes = self._opened(task.mosaic)
         return MosaicInfo(
             axes=mosaic.axes,
-            rebin=planes[0].view.rebin,
             planes=tuple(
-                self._plane_facts(image, plane)
+                self._plane_info(image, plane)
                 for image, plane in zip(mosaic.planes, planes, strict=True)
             ),
         )
 
-    def _plane_facts(self, image: Image, plane: OpenPlane) -> PlaneInfo:
+    def _plane_info(self, image: Image, plane: OpenPlane) -> PlaneInfo:
         rms, sigma, failure = self._plan.request.rms, None, ""
         try:
             if self._plan.card.preprocessing.scaling == "asinh":
-                sigma = robust_noise(image)
+                sigma = robust_noise(image) * plane.view.gain
         except InputError as error:
             failure = _name(image) + str(error).removeprefix(str(image.path))
         return PlaneInfo(
             name=_name(image),
             layout=plane.layout,
+            rebin=plane.view.rebin,
             sigma=sigma,
             given_rms=rms * image.to_surface_brightness if isinstance(rms, float) else None,
             gain=plane.view.gain,
-            notes=(*image.notes, *self._rebinning(image)[1]),
+            notes=(*image.notes, *plane.notes),
             failure=failure,
         )
 
-    def _measure(self, task: MeasureStripe) -> NDArray[np.float32]:
-        plane = self._opened(task.mosaic)[1][task.plane]
-        return stripe.measure(plane.view, plane.layout, task.stripe, plane.rms_map).grids
+    def _measure(self, task: MeasureStripe) -> Mesh:
+        return stripe.measure(self._opened(task.mosaic)[1][task.plane], task.stripe)
 
     def _read(self, task: ClassifyStripe) -> tuple[CellGrid, stripe.PreparedStripe]:
         plane = self._opened(task.mosaic)[1][task.plane]
-        return plane.layout, stripe.prepare(
-            plane.view,
-            plane.layout,
-            task.stripe,
-            task.scaling,
-            plane.rms_map,
-            self._plan.card.preprocessing,
-            self._plan.config.classify.min_coverage,
-            measured=task.measured,
-        )
+        preprocessing = self._plan.card.preprocessing
+        least = self._plan.config.classify.min_coverage
+        return plane.layout, stripe.prepare(plane, task, preprocessing, least)
 
     def _hand_over(self, task: HandOver) -> MosaicOutcome:
         mosaic, planes = self._opened(task.mosaic)
+        rebin, layout = planes[0].view.rebin, planes[0].layout
         swept = MosaicResult(
             path=mosaic.path,
             sha256=task.sha256,
             key=task.key,
             axes=mosaic.axes,
-            planes=tuple(
-                _swept_plane(image, plane.view.rebin * plane.layout.block, facts, grids)
-                for image, plane, facts, grids in zip(
-                    mosaic.planes, planes, task.opened.planes, task.grids, strict=True
-                )
-            ),
-            cell=planes[0].layout.stride * task.opened.rebin,
-            tile=planes[0].layout.size * task.opened.rebin,
-            rebin=task.opened.rebin,
+            planes=tuple(map(PlaneResult.of, mosaic.planes, task.planes)),
+            cell=layout.stride * rebin,
+            tile=layout.size * rebin,
+            rebin=rebin,
             threshold=self._plan.threshold,
             model=self._plan.model,
             model_sha256=self._plan.model_sha256,
@@ -205,11 +172,13 @@ class Worker:
             maps: those opened already, by the beam that they are read with.
         """
         card, rms = self._plan.card, self._plan.request.rms
-        seen = View(image, self._rebinning(image)[0])
+        scale, any_scale = card.pixel_scale, self._plan.config.classify.any_scale
+        rebin, notes = view.rebinning(image, scale, any_scale=any_scale)
+        seen = View(image, rebin)
         size, margin = card.preprocessing.tile_size, card.preprocessing.margin
         layout = CellGrid(seen.shape, size, self._plan.config.classify.stride or size, margin)
         if rms is None or isinstance(rms, float):
-            return OpenPlane(seen, layout, None)
+            return OpenPlane(view=seen, layout=layout, rms_map=None, notes=notes)
         if isinstance(rms, ImageArray):
             chosen = _map_in_memory(mosaic, image, rms)
         else:
@@ -222,11 +191,8 @@ class Worker:
                 f"{path_of(rms)}: a map of {chosen.shape[1]} x {chosen.shape[0]} pixels; "
                 f"expected those of {image.path.name}, {image.shape[1]} x {image.shape[0]}"
             )
-        return OpenPlane(seen, layout, RmsMap(View(chosen, seen.rebin), card.noise_rms))
-
-    def _rebinning(self, image: Image) -> tuple[int, tuple[str, ...]]:
-        scale, any_scale = self._plan.card.pixel_scale, self._plan.config.classify.any_scale
-        return view.rebinning(image, scale, any_scale=any_scale)
+        rms_map = RmsMap(View(chosen, rebin), card.noise_rms)
+        return OpenPlane(view=seen, layout=layout, rms_map=rms_map, notes=notes)
 
 
 def _map_in_memory(mosaic: Mosaic, image: Image, rms: ImageArray) -> Image:
@@ -252,16 +218,3 @@ def _map_in_memory(mosaic: Mosaic, image: Image, rms: ImageArray) -> Image:
 def _name(image: Image) -> str:
     plane = f", plane {'/'.join(map(str, image.plane))}" if any(image.plane) else ""
     return f"{image.path}{plane}"
-
-
-def _swept_plane(image: Image, block: int, facts: PlaneInfo, grids: Grids) -> PlaneResult:
-    return PlaneResult(
-        image=image,
-        probability=grids.probability,
-        coverage=grids.coverage,
-        noise=grids.noise,
-        thumbnail=grids.thumbnail,
-        block=block,
-        level=grids.level,
-        notes=(*facts.notes, *grids.notes),
-    )
