@@ -16,6 +16,7 @@ import re
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache, wraps
@@ -41,7 +42,7 @@ DIGEST = hashlib.sha256().digest_size
 SHORT = 16
 """Digits of a digest in a file's name."""
 _said = threading.Event()
-_said_compiling = threading.Event()
+PATIENCE = 4.0  # seconds of compiling in a process before it says why it takes so long
 
 
 def compiled(function: F) -> F:
@@ -61,10 +62,40 @@ def _one_at_a_time(compile_for: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(compile_for)
     def locked(*signature: Any) -> Any:
-        with ONE_AT_A_TIME:
+        with ONE_AT_A_TIME, _watch:
             return compile_for(*signature)
 
     return locked
+
+
+class _Watch:
+    """Says once, as soon as a process has compiled for `PATIENCE`, why nothing else happens."""
+
+    def __init__(self) -> None:
+        self._spent = self._begun = 0.0
+        self._timer: threading.Timer | None = None
+        self._depth = 0  # a loop that calls another one compiles it first
+
+    def __enter__(self) -> None:
+        self._depth += 1
+        if self._depth == 1 and self._spent < PATIENCE:
+            self._begun = time.monotonic()
+            self._timer = threading.Timer(PATIENCE - self._spent, self._say)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._depth -= 1
+        if self._depth == 0 and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._spent += time.monotonic() - self._begun
+
+    def _say(self) -> None:
+        log.info("compiling loops for this processor: up to 20 s, once; they are kept")
+
+
+_watch = _Watch()
 
 
 class KeptCode(FunctionCache):
@@ -111,7 +142,6 @@ class KeptCode(FunctionCache):
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            _say_compiling()
             return None
         except OSError as error:
             _not_kept(f"{path}: {error.strerror}")
@@ -179,13 +209,6 @@ def _say_once(line: str) -> None:
     if not _said.is_set():
         _said.set()
         log.warning("%s", line)
-
-
-def _say_compiling() -> None:
-    """Say once a process why the first result takes longer than the next."""
-    if not _said_compiling.is_set():
-        _said_compiling.set()
-        log.info("compiling loops for this processor, once: up to 20 s; they are kept")
 
 
 @cache
