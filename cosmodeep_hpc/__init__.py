@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cosmodeep_hpc.products.classify import classify
     from cosmodeep_hpc.tiles.tileset import TileSet
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Config",
     "InputError",

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc import __version__
 from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.progress import Progress, silent
@@ -35,6 +34,8 @@ from cosmodeep_hpc.survey.task import (
 )
 
 AHEAD = 2  # mosaics begun beside those that the ranks work on
+RESULTS = 1
+"""Raise it when the same image, model and options give other grids: a journal begins anew."""
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ class Scheduler:
             mosaic.ready.append(OpenMosaic(mosaic=mosaic.number))
 
     def _journal_key(self, mosaic: MosaicState) -> dict[str, Any]:
-        made_by = [__version__, backend.described()]
+        made_by = [RESULTS, backend.described()]
         return {**self._plan.depends_on, "image": stamp(mosaic.image), "made_by": made_by}
 
     def _taken(self, mosaic: MosaicState, task: Task, result: Any) -> None:
