@@ -38,6 +38,7 @@ from cosmodeep_hpc.engine import winograd
 from cosmodeep_hpc.learn import network, trainer
 from cosmodeep_hpc.learn import step as steps
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.batch import PaperBatch
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
 from cosmodeep_hpc.learn.gradient import ByTensorFlow
 from cosmodeep_hpc.parallel import runtime
@@ -90,11 +91,12 @@ def resident(tf: Any, world: World, *, cores: bool) -> Callable[[], float]:
     tiles = random.normal(size=(BATCH, SIZE, SIZE)).astype(np.float32)
     signal = random.random(BATCH) < 0.5
     keep = np.ones((BATCH, network.HIDDEN_UNITS), dtype=np.float32)
+    part = PaperBatch(tiles=tiles, signal=signal, keep=keep)
 
     def stretch() -> float:
         start = time.perf_counter()
         for _ in range(STEPS):
-            step.train(tiles, signal, keep, BATCH)
+            step.train(part, BATCH)
         return (time.perf_counter() - start) / STEPS
 
     stretch()

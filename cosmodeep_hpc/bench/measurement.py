@@ -23,6 +23,7 @@ from cosmodeep_hpc.io.files import make_folder
 from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.learn import network
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.batch import Batch, CountsBatch, PaperBatch
 from cosmodeep_hpc.learn.sampler import Sampler, keep_mask
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.learn.store import Store
@@ -181,18 +182,23 @@ class _StepTrial:
         )
         self.numbers = sum(math.prod(v.shape) for v in net.trainable_variables) + 2
         random = np.random.default_rng(options.seed)
-        self._tiles = random.standard_normal((tiles, size, size), dtype=np.float32)
-        self._labels: NDArray[Any] = random.random(tiles) < 0.5
-        self._beside: NDArray[Any] = np.ones((tiles, network.HIDDEN_UNITS), dtype=np.float32)
+        images = random.standard_normal((tiles, size, size), dtype=np.float32)
+        self._part: Batch
         if config.model.network == "counts":
             size, thresholds = config.tiles.size, len(config.tiles.thresholds)
-            self._labels = random.integers(0, 50, (tiles, thresholds), dtype=np.uint16)
-            self._beside = random.integers(0, 2**thresholds, (tiles, size, size), dtype=np.uint8)
+            self._part = CountsBatch(
+                tiles=images,
+                counts=random.integers(0, 50, (tiles, thresholds), dtype=np.uint16),
+                exceeded=random.integers(0, 2**thresholds, (tiles, size, size), dtype=np.uint8),
+            )
+        else:
+            keep = np.ones((tiles, network.HIDDEN_UNITS), dtype=np.float32)
+            self._part = PaperBatch(tiles=images, signal=random.random(tiles) < 0.5, keep=keep)
         self._batch = batch
 
     def train(self) -> None:
         # with flags, as training has them: notice of the end, and a checkpoint that is due
-        self.step.train(self._tiles, self._labels, self._beside, self._batch, (False, False))
+        self.step.train(self._part, self._batch, (False, False))
 
 
 def _steps(trial: _StepTrial, count: int) -> dict[str, NDArray[np.float64]]:

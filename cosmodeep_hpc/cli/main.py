@@ -17,7 +17,7 @@ from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io import messages
 from cosmodeep_hpc.parallel.launcher import launched
-from cosmodeep_hpc.parallel.world import World, open_world
+from cosmodeep_hpc.parallel.world import World, is_collective, open_world
 
 logger = logging.getLogger(__name__)
 
@@ -63,15 +63,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return stop(world, "interrupted", 130, everywhere=False)
         except InputError as error:
-            return stop(world, str(error), 2, everywhere=hasattr(error, "known_to_all"))
+            return stop(world, str(error), 2, everywhere=is_collective(error))
         except PermissionError as error:  # also of a folder that a user may not even look into
             name = error.filename or "a file"
             text = f"{name}: {error.strerror}; ask its owner, or choose another"
-            return stop(world, text, 2, everywhere=hasattr(error, "known_to_all"))
+            return stop(world, text, 2, everywhere=is_collective(error))
         except Exception as error:
             hint = "" if debug else " (add --debug for the traceback)"
             text = f"fault: {type(error).__name__}: {error}{hint}"
-            return stop(world, text, 1, everywhere=hasattr(error, "known_to_all"))
+            return stop(world, text, 1, everywhere=is_collective(error))
 
 
 def written_in(args: argparse.Namespace) -> Path | None:

@@ -37,12 +37,18 @@ def rank_range(n: int, rank: int, size: int) -> range:
 
 
 def collective(error: Exception) -> Exception:
-    """Mark an error that every rank has, by the same reasoning on the same facts.
+    """Mark an error that every rank raises, and return it.
 
-    It is then told once, and each rank ends by itself; of any other, the ranks must be told.
+    Such an error is printed once, and each rank ends by itself. A rank with any other error must
+    end the other ranks, which may be waiting for it.
     """
     error.known_to_all = True  # type: ignore[attr-defined]
     return error
+
+
+def is_collective(error: Exception) -> bool:
+    """Return whether every rank raises this error; see `collective`."""
+    return getattr(error, "known_to_all", False)
 
 
 class Ranks(Protocol):
