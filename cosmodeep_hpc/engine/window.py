@@ -14,9 +14,10 @@ CORNERS = 4
 
 
 def window_pixels(code: Code, around: Pointer, width: Index) -> Iterator[tuple[Vector, int, int]]:
-    """Each pixel that a window sees, with a corner of it and the tap that meets it there.
+    """Yield each pixel that a window reads, with a corner and the tap that meets the pixel there.
 
-    Pixel by pixel, so that few are in registers at a time; the taps of a corner come in order.
+    They come pixel by pixel, so that few are in registers at a time; the taps of a corner come in
+    order.
     """
     for y, x in product(range(4), range(4)):
         pixel = code.one(around + y * width + x)

@@ -129,7 +129,7 @@ class RuleCalibrations(Rules):
                 f"{len(self.thresholds)} and {len(self.levels)}"
             )
         if list(self.levels) != sorted(set(self.levels)):
-            raise ValueError(f"levels {self.levels}; expected them to rise")
+            raise ValueError(f"readings at levels {self.levels}; expected them to rise")
 
     @classmethod
     def fitted(
@@ -154,7 +154,11 @@ class RuleCalibrations(Rules):
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> RuleCalibrations:
-        """Return the calibrations in plain values; raise KeyError, TypeError or ValueError if bad."""
+        """Return the calibrations in plain values.
+
+        Raises:
+            KeyError, TypeError, ValueError: the values are damaged.
+        """
 
         def point(values: dict[str, Any] | None) -> OperatingPoints | None:
             if values is None:
@@ -211,10 +215,10 @@ class RuleCalibrations(Rules):
         one, two = self.points[column][below], self.points[column][above]
         if one is None or two is None:
             last = [n for n, p in zip(self.levels, self.points[column], strict=True) if p]
-            known = f"calibrated up to N_pix = {last[-1]}" if last else "no N_pix is calibrated"
+            known = f"calibrated up to N_pix = {last[-1]}" if last else "calibrated for none"
             raise InputError(
-                f"{source}: not calibrated for label.f_th = {f_th:g}, label.n_pix = {n_pix}, since no "
-                f"validation tile had so many bright pixels ({known}); choose another rule, or "
+                f"{source}: not calibrated for label.f_th = {f_th:g}, label.n_pix = {n_pix}, since "
+                f"no validation tile had so many bright pixels ({known}); choose another rule, or "
                 "train with more validation images"
             )
         return one, two
