@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, and not on who asks or when."""
+"""Random numbers that depend on their purpose alone, not on who draws them or when."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What numbers are drawn for: each purpose has streams of its own. Never renumber."""
+    """The purpose of a draw: each one has streams of its own. Never renumber."""
 
     DENSITY = 1
     ORIENTATION = 2
@@ -30,7 +30,7 @@ CALIBRATION_IMAGES = 2 << 32
 
 
 def draws(seed: int, purpose: Purpose, index: int = 0, slab: int = 0) -> np.random.Generator:
-    """The random stream of (seed, purpose, index, slab): Philox, addressed, not drawn in turn."""
+    """Return the random stream of (seed, purpose, index, slab), addressed by Philox' counter."""
     return np.random.Generator(
         np.random.Philox(key=[seed, int(purpose)], counter=[0, 0, index, slab])
     )
