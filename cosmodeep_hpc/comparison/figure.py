@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cosmodeep_hpc.comparison.scores import FAMILIES, ISLANDS, MODEL
+from cosmodeep_hpc.comparison.scoredtiles import FAMILIES, ISLANDS, MODEL
 from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.products.picture import save
 
@@ -24,8 +24,9 @@ ROOM = 0.15
 def draw(result: dict[str, Any], path: Path) -> None:
     """Draw the content of `compare.json`: all detectors by the labels of the model.
 
-    Left: over each detector's thresholds; a mark where it is used, which the legend has in numbers:
-    the panel shows where most of them are. Right: at these thresholds.
+    Left: purity and completeness over each detector's thresholds, with a mark at the one that is
+    used. The legend gives the marks' numbers; the panel shows the range where most of them are.
+    Right: completeness by flux at these thresholds.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -57,7 +58,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     left.set_xlabel("completeness of tiles (Ws)")
     left.set_ylabel("purity of tiles")
     half = float(np.median(reached)) if reached else 1.0
-    low = max(0.0, round(half - ROOM, 1))  # what is used, and not all that could be
+    low = max(0.0, round(half - ROOM, 1))  # show the used thresholds, not all that could be used
     left.set_xlim(low, 1.005)
     left.set_ylim(low, 1.01)
     left.set_title(

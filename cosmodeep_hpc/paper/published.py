@@ -1,4 +1,4 @@
-"""What the paper measured: its table 2, to stand beside ours."""
+"""The paper's own measurements: its table 2, to compare ours with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RATIOS = ("As", "Ws", "Wv")
 
 @dataclass(frozen=True)
 class Published:
-    """A value and its error; one that is not known is None."""
+    """A value and its error; None if unknown."""
 
     value: float
     error: float | None
@@ -22,7 +22,7 @@ PublishedRule = tuple[int, float]
 
 
 def _row(*numbers: float) -> dict[str, Published]:
-    """A row of the table: value and error of each of RATIOS."""
+    """Return a row of the table: value and error of each of RATIOS."""
     pairs = zip(numbers[::2], numbers[1::2], strict=True)
     return {name: Published(*pair) for name, pair in zip(RATIOS, pairs, strict=True)}
 
