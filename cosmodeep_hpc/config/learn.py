@@ -16,7 +16,7 @@ THRESHOLDS = 8
 
 
 def levels(size: int) -> tuple[int, ...]:
-    """The pixel thresholds that a counts network reads for tiles of `size` x `size` pixels."""
+    """Return the pixel thresholds of a counts network for tiles of `size` x `size` pixels."""
     return tuple(level for level in LEVELS if level < size**2)
 
 

@@ -114,7 +114,7 @@ class Sky(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Instrument(Section):
-    """What the telescope makes of the sky (paper, section 3.1): ASKAP at 1.4 GHz."""
+    """What the telescope does with the sky (paper, section 3.1): ASKAP at 1.4 GHz."""
 
     pixels: int = option(2000, "side of an image", unit="pixel", low=1)
     pixel_scale: float = option(9.6, "side of a pixel", unit="arcsec", above=0)
@@ -125,9 +125,9 @@ class Instrument(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Effects(Section):
-    """What makes an observed image harder than the paper's (docs/effects.md); all off by default.
+    """Effects that make an observed image harder than the paper's (docs/effects.md); default: off.
 
-    The Sky image, which labels are made from, has none of it.
+    The Sky image, which labels are made from, has none of them.
     """
 
     point_sources: bool = option(False, "whether the sky holds radio sources, as points")
@@ -188,7 +188,7 @@ class Effects(Section):
 
     @property
     def on(self) -> bool:
-        """Whether one of them is on."""
+        """Whether any effect is on."""
         amounts = (self.shortest_baseline, self.noise_edge - 1, self.stripes)
         return self.sources or self.dirty_beam or max(amounts) > 0
 

@@ -1,4 +1,4 @@
-"""Python's filters of warnings, which belong to the whole process."""
+"""A lock for Python's warning filters, which belong to the whole process."""
 
 from threading import RLock
 
