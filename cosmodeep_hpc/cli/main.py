@@ -22,7 +22,7 @@ from cosmodeep_hpc.parallel.world import World, is_collective, open_world
 logger = logging.getLogger(__name__)
 
 FIRST_WORD_SECONDS = 5.0
-"""How long the other ranks leave the first one to say why all end."""
+"""Time that the other ranks give the first one to say why all end."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -36,7 +36,7 @@ COMMANDS = {
     "models": models,
     "config": config,
 }
-"""The file of each command; `doctor` has none, since it must run where nothing else does."""
+"""The module of each command; `doctor` has none, since it must run where nothing else does."""
 DOCTOR = "Check MPI, Horovod, HDF5, TensorFlow, GPUs, Slurm; say what to do about faults."
 
 

@@ -67,4 +67,4 @@ def task(word: str) -> tuple[int, int | None]:
 
 
 FOLDER: dict[str, Any] = {"type": named, "metavar": "DIR"}
-"""How an argument that names a folder is declared."""
+"""Settings of an argument that names a folder."""

@@ -19,9 +19,9 @@ from cosmodeep_hpc.tiles.pairs import Pair
 from cosmodeep_hpc.tiles.tiling import grid_shape
 
 FIELD = (1.5, 2.0)
-"""Height and width of a close-up [deg], as the paper's."""
+"""Height and width of a close-up [deg], as in the paper."""
 TILE_COLOURS = {"found": "deepskyblue", "false": "magenta", "missed": "white"}
-"""Which stand out from the image's colours, and from each other in grey too."""
+"""They stand out from the image's colours, and from each other in grey too."""
 ISLAND_COLOUR = "yellow"
 
 

@@ -14,11 +14,11 @@ from cosmodeep_hpc.products.picture import save
 COLOURS = dict(
     zip(FAMILIES, ("black", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7"), strict=True)
 )
-"""Which the colour-blind can tell apart; in grey the marks do."""
+"""The colour-blind can tell them apart; in grey the marks differ."""
 MARKS = dict(zip(FAMILIES, "oX^sDv", strict=True))
 LIMIT_STYLES = ("dashed", "dotted")
 ROOM = 0.15
-"""Between the lower left corner of the left panel and the least that half of the marks reach."""
+"""Margin of the left panel below and left of the range that holds half of the marks."""
 
 
 def draw(result: dict[str, Any], path: Path) -> None:

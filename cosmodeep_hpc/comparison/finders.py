@@ -27,9 +27,10 @@ from cosmodeep_hpc.images.quiet import quiet
 IMAGE, TASK, MASKS, DONE, LOG = "image.fits", "task.json", "masks", "done.json", "log"
 """Files of the folder in which a finder works."""
 PACKAGES = {"pybdsf": ("bdsf", "bdsf"), "aegean": ("AegeanTools", "AegeanTools")}
-"""The module that each needs, and what `pip install` calls it."""
+"""The module that each finder needs, and its name for `pip install`."""
 LAUNCHERS = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_LOCAL", "HYDRA_", "I_MPI_", "HOROVOD_")
-"""Variables by which a child of a rank would take itself for that rank: it gets none of them."""
+"""Variables by which a child process would take itself for its parent's rank; it gets none of them.
+"""
 GRACE = 5.0  # seconds between asking a finder to end and ending it
 
 

@@ -26,19 +26,15 @@ from scipy.special import ndtr
 from cosmodeep_hpc.images.beam import Beam
 
 FLOOR = 1e-6
-"""Variance of noise that is independent from pixel to pixel, as that of rounding, over the whole.
-
-Without it the correlation of a well-sampled beam could not be inverted.
-"""
+"""Share of the noise's variance that is independent from pixel to pixel, such as rounding. Without
+it the correlation of a well-sampled beam could not be inverted."""
 SHIFTS = (-np.inf, *(float(s) for s in np.geomspace(1 / 16, 16, 161)), np.inf)
 """Factors on the amplitude a from which a tile is called signal; from all tiles to none."""
 PRICES = tuple(float(p) for p in np.geomspace(100, 0.01, 81))
-"""Of a false tile in found tiles, for the curve."""
+"""Prices of a false tile, in found tiles, for the curve."""
 CLASSES, TILES_A_CLASS, NEAR = 6, 100, 10.0
-"""Classes of tiles at most, and tiles of each at least whose level is F_th within a factor NEAR.
-
-They are few, so that what is chosen for them says nothing of single tiles.
-"""
+"""Most classes of tiles, and least tiles of each with a level within a factor NEAR of F_th. There
+are few classes, so that a class's shift tells nothing of single tiles."""
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ FAMILIES = {
     "pybdsf peak": "PyBDSF islands with a bright peak, its default",
     "aegean": "Aegean islands above BANE's noise",
 }
-"""The detectors, each with what decides on a tile, in the order of the tables."""
+"""The detectors and what each decides by, in the order of the tables."""
 ISLANDS = ("pybdsf", "pybdsf peak", "aegean")
-"""Those that find islands."""
+"""The detectors that find islands."""
 
 
 @dataclass(frozen=True, order=True)

@@ -25,9 +25,9 @@ from cosmodeep_hpc.tiles.tiling import coverage, cut
 
 MICRO = 1e-6
 FAINTEST = min(f_th for _, f_th in PAPER)
-"""An island that touches no Sky pixel above this is false [Jy/arcsec^2]."""
+"""An island is false if no Sky pixel in it is brighter than this [Jy/arcsec^2]."""
 BESIDE, INSIDE = "tile and around", "tile alone"
-"""The two ideal limits: of what the observer sees."""
+"""The two ideal limits, by what the observer sees."""
 
 
 @dataclass(frozen=True)

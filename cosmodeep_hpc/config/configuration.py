@@ -39,8 +39,8 @@ class Config:
     classify: Classify = field(default_factory=Classify)
     compare: Compare = field(default_factory=Compare)
     rule: tuple[float | None, int | None] = field(default=(None, None), compare=False)
-    """What was said of label.f_th and label.n_pix, and not left to their defaults: what a model
-    that knows many rules is asked for."""
+    """The values of label.f_th and label.n_pix that the user gave: a model of many rules is asked
+    for these."""
 
     def __post_init__(self) -> None:
         """Check the options that involve several sections."""

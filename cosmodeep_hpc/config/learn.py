@@ -9,10 +9,10 @@ from cosmodeep_hpc.config.section import SEEDS, Section, option
 from cosmodeep_hpc.errors import InputError
 
 LEVELS = (0, 1, 2, 4, 6, 9, 12, 15, 20, 25, 32, 40, 50, 60, 80, 100, 150, 200, 400)
-"""Pixel thresholds N_pix that a counts network reads; those between follow from these."""
+"""Pixel thresholds N_pix of a counts network; values between are interpolated."""
 
 THRESHOLDS = 8
-"""Flux thresholds F_th of a counts network, at most: bits of a byte say which a pixel exceeds."""
+"""Most flux thresholds F_th of a counts network: a byte has a bit for each."""
 
 
 def levels(size: int) -> tuple[int, ...]:

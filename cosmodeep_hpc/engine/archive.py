@@ -22,14 +22,14 @@ from cosmodeep_hpc.engine.graph import Array, Graph, Layer, Shape, UnknownLayer,
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 LARGEST = 2**30
-"""Bytes of a member that is read: some hundred times those of our networks."""
+"""Largest member that is read [byte]: some hundred times those of our networks."""
 DAMAGES = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
     RuntimeError,  # of a method that is not known, of a password, of HDF5, of endless nesting
 )
-"""What reading a member of a damaged archive may raise."""
+"""Errors of reading a member of a damaged archive."""
 MISFITS = (KeyError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError)
-"""What a description may raise that is not one of Keras."""
+"""Errors of a description that is not Keras'."""
 
 
 class Damaged(Exception):

@@ -10,7 +10,7 @@ from cosmodeep_hpc.parallel import runtime
 from cosmodeep_hpc.parallel.world import World
 
 ENGINE = "COSMODEEP_ENGINE"
-"""Variable of the environment that chooses: one of `ENGINES`."""
+"""The environment variable that chooses one of `ENGINES`."""
 ENGINES = ("cores", "keras")
 BACKENDS = ("tensorflow", "jax")
 

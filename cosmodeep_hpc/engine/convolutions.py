@@ -17,7 +17,7 @@ from cosmodeep_hpc.engine.simd import zeros
 Array = NDArray[np.float32]
 
 BLOCK = 10
-"""Tiles whose maps lie in a core's cache together, between the layers."""
+"""Tiles per block: their maps lie in a core's cache together, between the layers."""
 
 
 @dataclass(frozen=True)

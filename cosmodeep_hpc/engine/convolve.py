@@ -31,19 +31,19 @@ from cosmodeep_hpc.engine.window import CORNERS, TAPS, window_pixels
 from cosmodeep_hpc.engine.winograd import POINTS, STEP, UNROLLED, gathered, product, spread
 
 ROW = 48
-"""Numbers of a row that is multiplied, and of one that is found."""
+"""Numbers of a row to multiply, and of a row of the result."""
 MAPS = 16
-"""Maps are filled up to a multiple of this."""
+"""The number of maps is rounded up to a multiple of this."""
 ROWS = 64
-"""Patches, or pixels, that are multiplied at once: what they need lies in a core's cache."""
+"""Patches, or pixels, multiplied at once: their numbers fit into a core's cache."""
 ONE, TWO, THREE = (16, 10, 8) if WIDE else (5, 5, 5)
 """Rows multiplied at once by one, two and three times `MAPS` columns: the sums fill registers."""
 OF_ONE, OF_TWO, OF_THREE = (1, 2, 3) if WIDE else (2, 2, 2)
-"""Vectors of columns that they are multiplied by."""
+"""Vectors of columns for each of these."""
 SPARE = 16
 """Rows that a product may compute beyond the last."""
 SQUARE = POINTS * POINTS
-"""Points of a patch."""
+"""Number of points of a patch."""
 
 
 _one = product(ONE, OF_ONE, ROW, ROW)

@@ -19,7 +19,7 @@ from cosmodeep_hpc.engine.simd import zeros
 from cosmodeep_hpc.engine.winograd import UNROLLED
 
 TILES = 128
-"""Tiles that are multiplied at once: their numbers lie in a core's cache."""
+"""Tiles multiplied at once: their numbers fit into a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ COMPUTED: dict[str, Callable[[Layer, list[Array]], Array]] = {
     "Flatten": _reshaped,
     "Softmax": lambda layer, given: elementwise.softmax(given[0]),
 }
-"""What each kind of layer makes of what it is given, before its activation."""
+"""The function of each kind of layer, before its activation."""
 
 ACTIVATED: dict[str, Callable[[Array], Array]] = {
     "linear": lambda numbers: numbers,

@@ -16,7 +16,7 @@ from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, opera
 Array = NDArray[np.float32]
 
 ROW = 3 * MAPS
-"""Numbers of three neighbours in a row: their maps lie side by side."""
+"""Numbers of three neighbours in a row, whose maps lie side by side."""
 
 
 @operation

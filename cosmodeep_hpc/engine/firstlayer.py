@@ -21,7 +21,7 @@ Array = NDArray[np.float32]
 
 FEATURES = paper.FIRST
 NONE = CORNERS
-"""Instead of a corner, where ReLU lets nothing through."""
+"""Stands for a corner where ReLU lets nothing through."""
 
 
 @operation

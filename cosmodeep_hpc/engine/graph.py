@@ -104,7 +104,7 @@ _TOLD = (
     *("kernel_size", "pool_size", "size", "cropping", "strides", "dilation_rate", "groups"),
     *("padding", "activation", "axis", "interpolation", "data_format"),
 )
-"""Settings that an error tells, where a layer has them."""
+"""Settings that an error names, if a layer has them."""
 
 
 def _is_map(shape: Shape) -> bool:
@@ -235,4 +235,4 @@ _CHECKS: dict[str, Callable[[dict[str, Any], Sequence[Shape]], Shape | None]] = 
     "Flatten": _flattened,
     "Softmax": _softmax,
 }
-"""The shape that each kind of layer makes of those it is given; None: not one that is known."""
+"""The function from the shapes of each kind's inputs to its output's; None: not known."""

@@ -20,7 +20,7 @@ from cosmodeep_hpc.engine.step import StepField, StepKind
 from cosmodeep_hpc.engine.winograd import STEP, patches, transformed
 
 TOGETHER = 2
-"""Tiles that go from step to step together."""
+"""Tiles that take each step together."""
 
 
 @dataclass(frozen=True)

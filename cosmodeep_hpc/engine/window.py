@@ -8,9 +8,9 @@ from itertools import product
 from cosmodeep_hpc.engine.simd import Code, Index, Pointer, Vector
 
 TAPS = 9
-"""Numbers of its kernel, a map."""
+"""Numbers of a kernel for one map."""
 CORNERS = 4
-"""Pixels of a window that is pooled."""
+"""Number of pixels of a pooling window."""
 
 
 def window_pixels(code: Code, around: Pointer, width: Index) -> Iterator[tuple[Vector, int, int]]:

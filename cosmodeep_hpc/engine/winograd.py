@@ -26,10 +26,10 @@ from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, opera
 Array = NDArray[np.float32]
 
 STEP, POINTS = 4, 6
-"""Pixels of a patch that are computed at once, and the points in each direction it takes."""
+"""Side of the patch of pixels computed at once, and its points in each direction."""
 A, B = 11 / 16, 3 / 2
 UNROLLED = 4
-"""Rounds of a product's loop that are written one after the other; maps are a multiple of it."""
+"""Rounds of a product's loop that are unrolled; the number of maps is a multiple of it."""
 
 
 def _at_points() -> NDArray[np.float64]:

@@ -14,9 +14,9 @@ from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.products import picture
 
 EDGES = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
-"""Of the bins of probability, finer at the ends, where nearly all tiles are."""
+"""Edges of the bins of probability, finer at the ends, where nearly all tiles are."""
 ACROSS = 4
-"""Panels side by side, at most."""
+"""Most panels side by side."""
 COLOUR, SHADE = "#0072B2", "0.75"
 
 

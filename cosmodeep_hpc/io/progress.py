@@ -13,7 +13,7 @@ BAR_WIDTH = 30
 
 
 Progress = Callable[..., None]
-"""What long work calls with the parts done, the parts in all and, where it has one, a note."""
+"""The function that long work calls with the parts done, the parts in all and an optional note."""
 
 
 def silent(done: int, total: int, note: str = "") -> None:

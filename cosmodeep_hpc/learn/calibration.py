@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 EDGE = 1e-7
-"""Probabilities nearer to 0 or 1 than this count as this far: a float32 knows no nearer to 1."""
+"""Probabilities nearer to 0 or 1 than this count as this far from it, the resolution of a float32.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,12 +14,12 @@ from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
 FORMAT = 3
 READ = {1, 2, FORMAT}
-"""Formats that are read: a card of format 1 has neither calibration nor other operating points, one
-of format 2 no readings."""
+"""Formats that can be read: a card of format 1 has neither calibration nor other operating points,
+one of format 2 no readings."""
 Point = Literal["accuracy", "completeness", "purity"]
-"""An operating point: of the largest As, or the one that reaches SHARE of Ws or of purity."""
+"""An operating point: the largest As, or a SHARE of completeness (Ws) or of purity."""
 AskedRule = tuple[float | None, int | None]
-"""F_th [Jy/arcsec^2] and N_pix that are asked for; None: those of the model."""
+"""F_th [Jy/arcsec^2] and N_pix asked for; None: the model's own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from cosmodeep_hpc.learn.batch import CountsBatch
 from cosmodeep_hpc.learn.optimiser import LossScale
 
 PIXELS = 4.0
-"""Weight of the pixels' loss beside that of the counts."""
+"""Weight of the pixels' loss relative to that of the counts."""
 TOGETHER = 128
 """Validation tiles that the network takes at once: their maps are some 50 to 90 MB."""
 

@@ -14,14 +14,14 @@ from cosmodeep_hpc.config.tiles import Tiles
 
 NAME = "cosmodeep_counts"
 FEATURES = 32
-"""Maps that the counts are read from, beside those of the pixels."""
+"""Maps that the counts are derived from, in addition to those of the pixels."""
 MAPS = (
     {f"conv{n}" for n in range(1, 7)}
     | {f"deep{n}" for n in range(1, 4)}
     | {"pool1", "pool2", "pool3", "raised", "deepened", "quarter"}
     | {"wide", "both", "inner", "sum"}
 )
-"""Layers that may be computed with fewer digits than the others."""
+"""Layers that may be computed in lower precision."""
 UNITS = 256
 """Units of each connected layer."""
 

@@ -50,7 +50,7 @@ PARTS = {
     "keras.src.ops.numpy": {"Log"},
     None: {"__keras_tensor__"},
 }
-"""What our networks are made of, by module: a file that asks Keras for more is refused."""
+"""The parts of our networks, by module: a file that asks Keras for others is refused."""
 MODELS = Path(__file__).parent.parent / "models"  # the models that ship with the package
 
 

@@ -17,7 +17,7 @@ from cosmodeep_hpc.learn.metrics import curve, expected_best_threshold
 from cosmodeep_hpc.tiles.labels import place
 
 SHARE = 0.99
-"""Of Ws, or of purity, that the operating points of these names reach."""
+"""The completeness (Ws), or the purity, of the operating points of these names."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.images.image import Image
 
 COLUMNS = ("RA", "DEC", "M100", "THETA100")
-"""What is read of a catalogue that `mock` wrote; see `sky.halocatalog`."""
+"""Columns read of a catalogue that `mock` wrote; see `sky.halocatalog`."""
 
 
 @dataclass(frozen=True)

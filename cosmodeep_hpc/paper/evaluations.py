@@ -13,7 +13,7 @@ from cosmodeep_hpc.io.files import read_json
 from cosmodeep_hpc.paper.published import RATIOS, Published, PublishedRule
 
 METRICS = "metrics.json"
-"""What `cosmodeep evaluate` calls its results."""
+"""The file of a result of `cosmodeep evaluate`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,7 @@ from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
 from cosmodeep_hpc.tiles.tiling import grid_shape
 
 SAMPLE = 8
-"""Images that single tiles are taken from, at most: most have one missed tile or none."""
+"""Most images that single tiles are taken from: most images have one missed tile or none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ ALL, FOUND = "0.25", "#0072B2"
 
 
 MASSES = (1e12, 1e13, 1e14, 2e14, 5e14)
-"""From which halos may count as clusters [Msun]: the numbers are given for each."""
+"""Mass limits of clusters [Msun]: the numbers are given for each."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ class Published:
 
 
 PublishedRule = tuple[int, float]
-"""What tiles are labelled by: N_pix, and F_th [Jy/arcsec^2]."""
+"""The rule of tiles' labels: N_pix, and F_th [Jy/arcsec^2]."""
 
 
 def _row(*numbers: float) -> dict[str, Published]:

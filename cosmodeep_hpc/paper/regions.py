@@ -12,13 +12,13 @@ from scipy.spatial import KDTree
 from cosmodeep_hpc.paper.skypanel import ImagePart
 
 SIDE = 10
-"""Of a region [tile]."""
+"""Side of a region [tile]."""
 COUNT = 3
 """Regions of a field."""
 SMALL = (2, 3)
-"""Tiles of a small object."""
+"""Most tiles of a small object."""
 LONG = (4, 1.6)
-"""Tiles of an elongated object, and ratio of its axes, at least."""
+"""Least tiles, and least ratio of the axes, of an elongated object."""
 
 
 @dataclass(frozen=True)

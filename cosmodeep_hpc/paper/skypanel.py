@@ -15,15 +15,15 @@ from cosmodeep_hpc.products.drawing.graticule import axis_name
 from cosmodeep_hpc.sky.pictures import SKY_COLOURS
 
 SHARPEST = 2000
-"""Pixels along a side of what is drawn, at most."""
+"""Most pixels along a side of a picture."""
 SKY_RANGE = (1e-10, 1e-5)
 """Colours of Sky images, logarithmic [Jy/arcsec^2]."""
 GREYS = "gray_r"
 
 LEFT, RIGHT, BOTTOM, TOP = 0.95, 1.35, 0.75, 0.55
-"""Around the panels of a figure, with room for the colour bar [inch]."""
+"""Margins around the panels of a figure, with room for the colour bar [inch]."""
 BETWEEN = (1.0, 1.0)
-"""Between panels, across and down [inch]."""
+"""Gaps between panels, across and down [inch]."""
 BAR = 0.22
 """Width of the colour bar, and its distance to the panels [inch]."""
 

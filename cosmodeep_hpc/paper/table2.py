@@ -14,7 +14,7 @@ from cosmodeep_hpc.sky.occupancy import PAPER
 from cosmodeep_hpc.sky.summary import Spread
 
 NAME = "table2"
-"""Of the three files, without their endings."""
+"""Name of the three files, without their endings."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from cosmodeep_hpc.tiles.labels import count_bright
 from cosmodeep_hpc.tiles.pairs import Pair
 
 COUNT = 10
-"""Tiles of a kind that are drawn, at most."""
+"""Most tiles of a kind that are drawn."""
 CELL = 1.2
 """Side of a tile's picture and the gap to the next [inch]."""
 BLOCK = 2 * CELL + 0.35

@@ -20,7 +20,7 @@ from cosmodeep_hpc.tiles.labels import count_bright, is_signal
 from cosmodeep_hpc.tiles.tiling import coverage, cut
 
 MOST = 60
-"""Tiles along a side whose labels are written; of a larger image only the signal is outlined."""
+"""Most tiles along a side with written labels; in larger images only the signal is outlined."""
 SIGNAL, NOISE = "#7FDBFF", "0.75"
 """Colours of the labels 1 and 0."""
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 DEVICES = Path("/dev")
 NO_GPU = {"-1", "", "NoDevFiles"}
-"""What CUDA_VISIBLE_DEVICES is where a job has no GPU; the last is Slurm's, without --gres."""
+"""Values of CUDA_VISIBLE_DEVICES for a job without GPU; the last is Slurm's, without --gres."""
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
-"""The variables that say how many threads a rank has; the first that is set is obeyed."""
+"""Variables with the number of threads of a rank; the first that is set counts."""
 BEFORE_MPI = {
     # Open MPI 5 asks the kernel for the route between two ranks of one node, is told the loopback,
     # and says at each start that the ranks cannot reach each other; the other way compares networks

@@ -3,5 +3,5 @@
 from threading import RLock
 
 ONE_AT_A_TIME = RLock()
-"""Held while filters are set and reset: two threads that do so in turn would leave the process with
-those of one of them."""
+"""Held while filters are set and reset: two threads at once would leave one thread's filters to the
+whole process."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 LOOK_SECONDS = 0.002
-"""Between two looks for a message, or for a task that may have become ready."""
+"""Time between two checks for a message, or for a task that may have become ready."""
 
 
 class Idle(Enum):

@@ -33,7 +33,7 @@ UNITS = {
     "density": "mean density",
 }
 DENSITY_MESH = 256
-"""Cells along a side of the density that a box keeps for pictures, at most."""
+"""Most cells along a side of the density that a box keeps for pictures."""
 
 
 @dataclass(frozen=True)

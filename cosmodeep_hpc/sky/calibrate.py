@@ -41,13 +41,13 @@ PAPER = np.array([[occupancies.PAPER[n, f] for f in THRESHOLDS] for n in N_PIX],
 IMAGE_TILES = 2500
 """Tiles of such an image."""
 MACH_CUTS = (2.0, 2.5, 3.0)
-"""Mach cuts that are tried: below 2, shocks too weak to accelerate would shine."""
+"""Mach cuts to try: below 2, shocks too weak to accelerate would shine."""
 EXPONENTS = (0.5, 0.6, 0.7)
-"""Exponents of the density in the magnetic field that are tried."""
+"""Exponents of the density in the magnetic field to try."""
 FITTED = ("efficiency", "mach_cut", "field_density")
 """Options of the section sky that are fitted."""
 SCAN_SHARE = 6
-"""Of so many fields of the final choice, one is painted in each trial."""
+"""One in so many fields of the final choice is painted in each trial."""
 _MARGIN = 20.0  # a fit also paints elements so many times fainter than `sky.faintest`
 _LOOKS = 6  # most paintings of one field: each may change the factor by the ends of _GAINS
 _GAINS = np.exp(np.linspace(-7, 7, 1401))

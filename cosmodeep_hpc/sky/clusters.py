@@ -19,7 +19,8 @@ WATT = 1e-7
 RELIC_SLOPE = 2.83
 """Slope of the power of double relics in the mass of their cluster (de Gasperin et al. 2014)."""
 RELIC_POWER = 1e25
-"""Their power at 1.4 GHz in a cluster of 10^15 Msun [W/Hz], to about half a dex (the same)."""
+"""Power of double relics at 1.4 GHz in a cluster of 10^15 Msun [W/Hz], to half a dex (same source).
+"""
 MASS_BINS = 10 ** np.arange(13.0, 15.51, 0.25)
 """Edges of the mass bins, M100 [Msun]."""
 SLOPE_ABOVE = 1e14

@@ -22,11 +22,11 @@ class Purpose(IntEnum):
 
 
 TEST_IMAGES = 1 << 32
-"""Added to the number of an image of a test sky: it shares no random number with any other."""
+"""Added to an image's number for a test sky, which shares no random number with any other."""
 
 
 CALIBRATION_IMAGES = 2 << 32
-"""Added to the number of a field that parameters are fitted on."""
+"""Added to the number of a field that the parameters are fitted on."""
 
 
 def draws(seed: int, purpose: Purpose, index: int = 0, slab: int = 0) -> np.random.Generator:

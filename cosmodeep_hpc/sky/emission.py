@@ -19,7 +19,7 @@ MEAN_ELECTRONS = 2.17e-7
 MACH_CLAMP = (1.5, 30.0)
 """Mach numbers outside this range count as its ends in the spectral index."""
 REFERENCE_TEMPERATURE = 5.0
-"""Temperature k T at which B0 is meant [keV]."""
+"""Temperature k T that B0 refers to [keV]."""
 MPC_IN_CM = 3.0856775814913673e24
 JANSKY = 1e-23
 """One jansky [erg/s/cm^2/Hz]."""

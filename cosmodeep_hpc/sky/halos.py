@@ -14,7 +14,7 @@ from cosmodeep_hpc.sky.nbody import Snapshot
 from cosmodeep_hpc.sky.spheres import Spheres, spheres
 
 RESOLVED = (1.5, 2.5)
-"""R100 [cell] below which masses are those of the abundance, and above which they are measured."""
+"""R100 [cell] below which masses follow from the abundance, and above which they are measured."""
 LEAST_MASS = 1e12
 """Least mass of a halo [Msun] (paper, section 3.1)."""
 _MEMBER_MESH = 64  # cells along a side that know the halos which reach into them

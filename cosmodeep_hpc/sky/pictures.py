@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import naming
 
 COUNT = 24
-"""Images on a contact sheet, at most."""
+"""Most images on a contact sheet."""
 SIDE = 250
-"""Pixels of a thumbnail, at most."""
+"""Most pixels of a thumbnail along a side."""
 ACROSS = 4
 """Pairs in a row."""
 GAP, LABEL = 0.04, 0.14
-"""Between thumbnails, and above them, in their sides."""
+"""Space between thumbnails, and above them, in units of their sides."""
 TITLE, BARS = 0.35, 0.9
-"""Of the title's line and the colour bars' [inch]."""
+"""Height of the title's line and of the colour bars [inch]."""
 SKY_COLOURS, NOISE_COLOURS = "inferno", "gray_r"
 SKY_RANGE = 1e-11, 1e-5
 """Colours of the Sky thumbnails [Jy/arcsec^2]: the same on every sheet, to compare them."""

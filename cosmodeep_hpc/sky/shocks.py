@@ -19,7 +19,7 @@ from cosmodeep_hpc.sky.mesh import Field, deposit, read
 from cosmodeep_hpc.sky.nbody import Snapshot
 
 MACH_RANGE = (1.3, 30.0)
-"""Mach numbers kept and given (lower end: Vazza et al. 2009)."""
+"""Smallest and largest Mach number of an element (lower end: Vazza et al. 2009)."""
 FORCE_SOFTENING = 0.5
 """Softening of the mesh's force, as the sigma of a Gaussian [cell]: halos of one mass are then as
 dense in boxes of any cell (docs/sky.md)."""

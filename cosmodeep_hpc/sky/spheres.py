@@ -20,7 +20,7 @@ OUTER = 25.0
 """Halos are found and ranked by spheres of this mean density [critical density], which a mesh
 resolves far better than those of OVERDENSITY."""
 LEAST_PARTICLES = 20
-"""A sphere of the density OUTER with fewer particles is none."""
+"""Fewest particles of a sphere of the density OUTER."""
 _SMOOTHING = 0.7  # sigma of the Gaussian that smooths the density before peaks are sought [cell]
 _PEAK = 4.0  # least smoothed density of a peak [mean density]
 _CORE = 1.5  # first radius in which a peak is centred, and from which its sphere grows [cell]

@@ -23,12 +23,12 @@ FOLDER = "statistics"
 N_PIX = (40, 9)
 """The paper's pixel thresholds N_pix."""
 DECADES = (-11, -2)
-"""Between which the flux histogram counts, log10 of Jy/arcsec^2: the dynamic range of the paper."""
+"""Range of the flux histogram, log10 of Jy/arcsec^2: the dynamic range of the paper."""
 PER_DECADE = 10
 SAMPLE = 1 << 20
-"""Pixels that suffice for the rms of the noise: it is then known to 0.1 %."""
+"""Pixels that suffice for the rms of the noise, which is then known to 0.1 %."""
 MAD_TO_RMS = 1.482602218505602
-"""Of a Gaussian: its rms over the median of absolute deviations."""
+"""Rms of a Gaussian over its median of absolute deviations."""
 
 
 @dataclass(frozen=True)

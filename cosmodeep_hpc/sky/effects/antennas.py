@@ -10,11 +10,11 @@ from cosmodeep_hpc.errors import InputError
 LATITUDE = -26.6970
 """Latitude of the array [deg]."""
 DIAMETER = 12.0
-"""Of an antenna [m]."""
+"""Diameter of an antenna [m]."""
 ELEVATION = 15.0
 """Lowest elevation at which the antennas observe [deg]."""
 BAND = 0.7, 1.8
-"""Frequencies that the receivers are for [GHz]."""
+"""Frequencies of the receivers [GHz]."""
 SIDEREAL = 2 * np.pi / 86164.1
 """Angular velocity of the Earth [rad/s]."""
 

@@ -13,7 +13,7 @@ from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.images.beam import FWHM, Beam
 
 REACH = 6.0
-"""Sigmas of its longer axis at which a component ends: 1.5e-8 of its peak."""
+"""Sigmas of its longer axis at which a component ends, at 1.5e-8 of its peak."""
 
 
 @dataclass(frozen=True)

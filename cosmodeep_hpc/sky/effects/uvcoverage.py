@@ -17,7 +17,7 @@ from cosmodeep_hpc.sky.effects import antennas
 LIGHT = 299792458.0
 """Speed of light [m/s]."""
 ARCSEC = float(np.pi / 648000)
-"""[rad]"""
+"""One arcsec [rad]."""
 
 _STEP = 60.0  # between two samples of a baseline [s]
 _CHANNELS = 48

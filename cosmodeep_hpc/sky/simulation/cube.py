@@ -31,20 +31,20 @@ SPELLINGS = {
     },
     **{f"B_{x}": (f"b{x}", f"magneticfield{x}", f"magnetic{x}") for x in "xyz"},
 }
-"""Names of datasets that are understood: without case, spaces, `_` and `-`."""
+"""Names of datasets that are understood, without case, spaces, `_` and `-`."""
 REDSHIFT = ("redshift", "z", "currentredshift")
 SCALE_FACTOR = ("scalefactor", "a", "expansionfactor")
 HUBBLE = ("h", "hubble", "hubbleparam", "hubbleconstant", "h0", "littleh")
 BOX = ("box", "boxsize", "boxside", "side", "boxlength")
-"""Attributes of the side of the box whose unit stands in another, as `box_unit`."""
+"""Attributes of the side of the box, with the unit in another attribute such as `box_unit`."""
 COSMOLOGY = {
     "Omega_m": (("omegam", "omegamatter", "omega0", "om0"), cosmology.OMEGA_M),
     "Omega_b": (("omegab", "omegabaryon", "ob0"), cosmology.OMEGA_B),
     "h": (HUBBLE, cosmology.H0 / 100),
 }
-"""Attributes that are compared with the cosmology of the light cone."""
+"""Attributes that are compared with the light cone's cosmology."""
 TOLERANCE = 0.03
-"""Relative difference of a cosmological parameter from which a note is made."""
+"""Relative difference of a cosmological parameter above which the user is told."""
 OTHER_UNITS = {"dimensionless": "", "none": "", "kelvin": "K"}
 
 

@@ -34,9 +34,9 @@ UNITS = {
 }
 """The fields of a grid and their units: proper, at the redshift of the grid."""
 REQUIRED = ("density", "temperature", "velocity_x", "velocity_y", "velocity_z")
-"""The fields without which no shock is found."""
+"""The fields that a shock finder needs."""
 FEWEST = 4
-"""Cells that a side must have: below, a cell is its own neighbour's neighbour."""
+"""Fewest cells of a side: with less, a cell is its own neighbour's neighbour."""
 DENSITY_RANGE = (0.5, 2.0)
 """Mean density of the gas in units of that of all baryons, beyond which its unit must be wrong.
 
@@ -44,7 +44,7 @@ A periodic box has the mean density of the universe; a little is missing where s
 Comoving densities, or those of all matter, lie outside (at z > 0.26, and anywhere).
 """
 PIECE = 32
-"""Planes read at once where a whole field is passed through."""
+"""Planes read at once when a whole field is read."""
 
 
 class Planes(Protocol):

@@ -29,10 +29,8 @@ STORED = {
     "preshock_temperature": "preshock_temperature",
     "preshock_density": "preshock_density",
 }
-"""Fields looked up in the dump itself, in lower case.
-
-yt's own `mach_number` is another thing: the speed of the gas in units of that of sound.
-"""
+"""Fields looked up in the dump itself, in lower case. yt's own `mach_number` is something else: the
+speed of the gas in units of the sound speed."""
 
 
 @dataclass(frozen=True, eq=False)
