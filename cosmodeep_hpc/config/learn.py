@@ -35,7 +35,7 @@ class Model(Section):
     )  # fmt: skip
     depth: int = option(
         2, "how often the counts network halves the resolution: with 3 it sees 29 pixels around "
-        "each, with 2 it sees 13", low=2, high=3,
+        "each pixel, with 2 it sees 13", low=2, high=3,
     )  # fmt: skip
     head: Literal["pyramid", "flatten"] = option(
         "pyramid",
@@ -75,7 +75,7 @@ class Train(Section):
     )
     epoch_tiles: int = option(
         0,
-        "tiles of an epoch at most, signal and noise, drawn anew each time; 0: all signal tiles",
+        "most tiles of an epoch, signal and noise, drawn anew each time; 0: all signal tiles",
         unit="tile",
         low=0,
     )
@@ -96,7 +96,7 @@ class Train(Section):
     )
     keep: Literal["last", "best"] = option(
         "last",
-        "the model of a run: of its last epoch, as the paper's, or of the best validation As",
+        "the model that a run keeps: of the last epoch (the paper), or of the best validation As",
     )
     log_steps: int = option(50, "steps between two lines of metrics.jsonl", unit="step", low=1)
     checkpoint_steps: int = option(500, "steps between two checkpoints", unit="step", low=1)

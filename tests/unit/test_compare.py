@@ -180,7 +180,7 @@ def test_the_window_with_most_signal():
 @pytest.mark.parametrize(
     "option, said",
     [
-        ({"drawn": "[1.6]"}, "1.6 is none"),
+        ({"drawn": "[1.6]"}, "which has no 1.6"),
         ({"kernels": "[]"}, "distinct values"),
         ({"islands": "[3.0, 3.0]"}, "distinct values"),
         ({"finders": '["sextractor"]'}, "expected one of 'pybdsf', 'aegean'"),
