@@ -21,7 +21,7 @@ from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
 
 def best(*actions: Callable[[], object], repetitions: int = 5) -> list[float]:
-    """The shortest of a few timings of each action [s], taken in turn."""
+    """Return the shortest of a few timings of each action [s], taken in turn."""
     times: list[list[float]] = [[] for _ in actions]
     for _ in range(repetitions):
         for action, taken in zip(actions, times, strict=True):
@@ -32,12 +32,12 @@ def best(*actions: Callable[[], object], repetitions: int = 5) -> list[float]:
 
 
 def report(what: str, value: str, against: str, ratio: float) -> None:
-    """One line of the table."""
+    """Print one line of the table."""
     print(f"{what:42} {value:>22}   {against:30} {ratio:6.2f}", flush=True)
 
 
 def preprocessing(folder: Path) -> None:
-    """Scaling a 2000 x 2000 image, against the formula written down in float64."""
+    """Time the scaling of a 2000 x 2000 image, against the formula written in float64."""
     image = open_image(folder / "noise-00000.fits")
     pixels = image.pixels()
     for scaling in ("minmax", "asinh"):
@@ -58,7 +58,7 @@ def preprocessing(folder: Path) -> None:
 
 
 def main() -> None:
-    """Run all of it."""
+    """Run all benchmarks of this module."""
     print(f"{'what':42} {'here':>22}   {'ratio to':30} {'ratio':>6}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

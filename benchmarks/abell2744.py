@@ -33,7 +33,7 @@ AWAY = 120.0  # from all other areas, where the sky is empty [arcsec]
 
 
 def areas(folder: Path) -> dict[str, NDArray[np.bool_]]:
-    """The areas of COLUMNS on the pixels of the image: bool (ny, nx) each.
+    """Return the areas of COLUMNS on the pixels of the image: bool (ny, nx) each.
 
     The *halo* is what is connected with the brightest pixel of the smoothed map above HALO times
     its noise, outside of the areas drawn; *empty* is what is AWAY from all others.
@@ -62,12 +62,12 @@ def areas(folder: Path) -> dict[str, NDArray[np.bool_]]:
 
 
 def shares(mask: NDArray[Any], folder: Path) -> dict[str, float]:
-    """The share of each area that a mask on the pixels of the image marks (1: signal)."""
+    """Return the share of each area that a mask on the image's pixels marks (1: signal)."""
     return {name: float(np.mean(mask[area] == 1)) for name, area in areas(folder).items()}
 
 
 def row(out: Path, folder: Path) -> str:
-    """The line of the table of a sweep, whose products are in `out`."""
+    """Return the table's line for a sweep, whose products are in `out`."""
     marked = shares(fits.getdata(out / f"{IMAGE}.mask.fits").squeeze(), folder)
     tiles = fits.getdata(out / f"{IMAGE}.tiles.fits").squeeze()
     cells = f"{np.sum(tiles == 1)} of {tiles.size}"
@@ -75,7 +75,7 @@ def row(out: Path, folder: Path) -> str:
 
 
 def main() -> None:
-    """Print it."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER", help=f"of {IMAGE}.fits, {REGIONS}")
     parser.add_argument("sweeps", type=Path, nargs="+", metavar="OUT", help="folders of products")

@@ -40,7 +40,7 @@ PANELS: dict[str, dict[str, object]] = {
 
 
 def main() -> None:
-    """Draw it."""
+    """Draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sky", type=Path, help="a Sky image")
     parser.add_argument("picture", type=Path, help="a .jpg or .png")

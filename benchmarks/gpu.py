@@ -27,7 +27,7 @@ PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
 def median(action: Callable[[], Any], calls: int, rounds: int) -> float:
-    """Seconds of a call: the median over rounds of `calls` calls, the last one waited for."""
+    """Return the seconds of a call: the median over rounds of `calls` calls, to their end."""
     import jax
 
     taken = []
@@ -44,7 +44,7 @@ class Training:
     """Training steps of the Keras model, with weights and optimizer kept on the GPU."""
 
     def __init__(self, net: Any, batch: int) -> None:
-        """Compile nothing yet; draw a batch."""
+        """Draw a batch; the first step compiles."""
         import jax
         import jax.numpy as jnp
         import keras
@@ -75,13 +75,13 @@ class Training:
         self._labels = jnp.asarray(random.integers(0, 2, batch))
 
     def __call__(self) -> Any:
-        """One step; its loss."""
+        """Do one step and return its loss."""
         self._state, value = self._step(self._state, self._tiles, self._labels)
         return value
 
 
 def inference(net: Any, batch: int) -> Callable[[], Any]:
-    """The probabilities of a batch held on the GPU."""
+    """Return a function for the probabilities of a batch held on the GPU."""
     import jax
     import jax.numpy as jnp
 
@@ -96,7 +96,7 @@ def inference(net: Any, batch: int) -> Callable[[], Any]:
 
 
 def main() -> None:
-    """Time all of it."""
+    """Time all precisions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--platform", default="", help="cpu, cuda; default: JAX's choice")
     parser.add_argument("--batches", type=int, nargs="+", default=[100, 1000, 10_000])

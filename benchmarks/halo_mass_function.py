@@ -23,7 +23,7 @@ RADII = (0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 5.0)
 
 
 def ratios(masses: list[np.ndarray], side: float, redshift: float) -> str:
-    """Halos above each of MASSES in units of the expected number, and the number itself."""
+    """Return halos above each of MASSES in units of the expected number, and the number itself."""
     text = []
     for limit in MASSES:
         found = sum(np.count_nonzero(mass > limit) for mass in masses)
@@ -33,7 +33,7 @@ def ratios(masses: list[np.ndarray], side: float, redshift: float) -> str:
 
 
 def offsets(inner: np.ndarray, side: float, cell: float, redshift: float) -> np.ndarray:
-    """log10 of the k-th measured mass over the k-th expected one, and R100 there [cell]."""
+    """Return log10 of the k-th measured mass over the k-th expected one, and R100 there [cell]."""
     mass = np.sort(inner[inner > 0])[::-1]
     expected = mass_above((np.arange(len(mass)) + 0.5) / side**3, redshift)
     return np.stack([radius_of(expected, redshift) / cell, np.log10(mass / expected)])

@@ -40,18 +40,18 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of its folder."""
         return f"batch-{self.batch}-{self.rule}"
 
 
 def runs(batches: list[int]) -> list[Run]:
-    """The base first; each larger batch with each rule."""
+    """Return the base first, then each larger batch with each rule."""
     larger = [batch for batch in batches if batch != BASE]
     return [Run(BASE, "none"), *(Run(*pair) for pair in product(larger, RULES))]
 
 
 def trained(run: Run, words: argparse.Namespace, world: World) -> dict[str, Any]:
-    """Train, or read what was found before; a collective call."""
+    """Train, or read an earlier result; a collective call."""
     row_file = words.out / f"{run.name}.json"
     if world.on_root(row_file.exists):
         found: dict[str, Any] = world.on_root(lambda: read_json(row_file))
@@ -84,7 +84,7 @@ def trained(run: Run, words: argparse.Namespace, world: World) -> dict[str, Any]
 
 
 def summed(folder: Path, run: Run, ends: list[float]) -> dict[str, Any]:
-    """What a run came to, from its record and the times at which its steps ended."""
+    """Return the results of a run, from its record and the times at which its steps ended."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     rates = [line["tiles_per_second"] for line in lines if line["kind"] == "train"]
     judged = [line for line in lines if line["kind"] == "validation"]
@@ -99,7 +99,7 @@ def summed(folder: Path, run: Run, ends: list[float]) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]], target: float | None) -> str:
-    """The rows as Markdown, beside the target As."""
+    """Return the rows as Markdown, beside the target As."""
     if target is None:
         target = OF_BASE * rows[0]["As"][-1]
     lines = [
@@ -122,7 +122,7 @@ def table(rows: list[dict[str, Any]], target: float | None) -> str:
 
 
 def main() -> None:
-    """Train all, and print the table."""
+    """Train all runs, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tiles", type=Path, required=True, help="a tile set with validation")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")

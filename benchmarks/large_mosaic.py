@@ -36,7 +36,7 @@ BLOCK = 2000  # rows of noise that are made once and shifted
 
 
 def write_mosaic(path: Path, side: int, filled: int) -> None:
-    """Noise and round sources in `filled` rows of `side` x `side` pixels, streamed."""
+    """Write noise and round sources in `filled` rows of `side` x `side` pixels, streamed."""
     random = np.random.default_rng(1)
     block = min(BLOCK, BLOCK * 20000 // side)
     rows = random.normal(0, NOISE, (block, side)).astype(">f4")
@@ -67,12 +67,12 @@ def write_mosaic(path: Path, side: int, filled: int) -> None:
 
 
 def held() -> float:
-    """The most memory that this process has held [GiB]."""
+    """Return the most memory that this process has held [GiB]."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def run(words: argparse.Namespace, world: World) -> None:
-    """Sweep it; a collective call."""
+    """Sweep the mosaic; a collective call."""
     filled = words.side if words.filled is None else words.filled
     ending = "" if filled == words.side else f"-{filled}"
     path = words.folder / f"mosaic-{words.side}{ending}.fits"
@@ -103,7 +103,7 @@ def run(words: argparse.Namespace, world: World) -> None:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="of mosaic and products")
     parser.add_argument("--side", type=int, default=20000, help="of the mosaic in pixels")

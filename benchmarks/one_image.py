@@ -26,7 +26,7 @@ WITHOUT = json.dumps([name for name in PRODUCTS if name != "picture"])
 
 
 def used(line: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Run a command: seconds of the processor, and its largest memory [MiB]."""
+    """Run a command; return its processor seconds, and its largest memory [MiB]."""
     process = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, cwd=os.sep)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -36,7 +36,7 @@ def used(line: list[str], environment: dict[str, str]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Time all of it."""
+    """Time all calls."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", default=sys.executable, help="the interpreter to run")
     parser.add_argument("--rounds", type=int, default=7, help="later calls, in turn")

@@ -22,7 +22,7 @@ node = helper.make_node
 
 
 def graph(weights: dict[str, np.ndarray]) -> bytes:
-    """A network from its weights, as ONNX writes it: tiles (n, 1, w, w) to `probability`."""
+    """Return a network of these weights as ONNX: tiles (n, 1, w, w) to `probability`."""
     nodes, tensors = (counts if "conv6.kernel" in weights else pyramid)(weights)
     kind, side = TensorProto.FLOAT, int(weights["window"])
     model = helper.make_model(
@@ -45,7 +45,7 @@ def graph(weights: dict[str, np.ndarray]) -> bytes:
 
 
 def pyramid(weights: dict[str, np.ndarray]) -> tuple[list, dict]:
-    """The network of `cosmodeep_hpc.learn.network.build` with the pyramid: (n, 2)."""
+    """Return the network of `cosmodeep_hpc.learn.network.build` with the pyramid: (n, 2)."""
     bins = weights["hidden.kernel"][:576].reshape(3, 3, 64, 1024).transpose(2, 0, 1, 3)
     tensors = {
         "k1": weights["conv1.kernel"].transpose(3, 2, 0, 1),
@@ -78,7 +78,7 @@ def pyramid(weights: dict[str, np.ndarray]) -> tuple[list, dict]:
 
 
 def counts(weights: dict[str, np.ndarray]) -> tuple[list, dict]:
-    """The network of `cosmodeep_hpc.learn.countsnetwork.build`, with a margin: (n, rules)."""
+    """Return the network of `cosmodeep_hpc.learn.countsnetwork.build`, with margin: (n, rules)."""
     tensors, nodes = {}, []
     for name in sorted({key.rpartition(".")[0] for key in weights} - {""}):
         kernel = weights[f"{name}.kernel"]

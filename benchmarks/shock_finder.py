@@ -38,20 +38,20 @@ RATIOS = ("data", "method", "M, M > 2", "M, M > 5", "area", "flux", "radio")
 
 
 def on_grid(cell: NDArray[np.int32], values: NDArray[np.floating], n: int) -> Cells:
-    """Values of cells on a grid of zeros."""
+    """Put values of cells on a grid of zeros."""
     grid = np.zeros((n, n, n))
     grid[tuple(cell.T)] = values
     return grid
 
 
 def kinetic_flux(density: Cells, temperature: Cells, mach: Cells) -> Cells:
-    """1/2 rho v^3 of the gas that enters a shock; only shares of it are used."""
+    """Return 1/2 rho v^3 of the gas that enters a shock; only its shares are used."""
     speed = mach * np.sqrt(gridshocks.SOUND_SQUARED * temperature)
     return 0.5 * density * speed**3
 
 
 def nearest(values: Cells) -> Cells:
-    """Of each cell the value that is not zero in it or in the nearest of its neighbours, or 0."""
+    """Return each cell's value, or else that of its nearest neighbour with one, or 0."""
     result = np.zeros_like(values)
     for step in NEAR:
         there = np.roll(values, step, (0, 1, 2))
@@ -60,20 +60,20 @@ def nearest(values: Cells) -> Cells:
 
 
 def share(part: NDArray[np.bool_], whole: NDArray[np.bool_], weight: Cells | None = None) -> str:
-    """How much of `whole` is also in `part` [%]."""
+    """Return how much of `whole` is also in `part` [%]."""
     weight = np.ones(whole.shape) if weight is None else weight
     return f"{100 * weight[whole & part].sum() / weight[whole].sum():.1f}"
 
 
 def totals(table: Elements, flux: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Area, kinetic energy flux, and A n T^(3/2) of M > 2: equation 32 without field and Psi."""
+    """Return area, kinetic energy flux, and A n T^(3/2) of M > 2: equation 32 less field, Psi."""
     area = table.area.astype(np.float64)
     radio = area * table.overdensity * table.temperature**1.5
     return np.array([area.sum(), (area * flux).sum(), radio[table.mach > 2].sum()])
 
 
 def compare(name: str, grid: Grid) -> tuple[list[list[str]], list[list[str]]]:
-    """Rows of the two tables for one simulation: one a method."""
+    """Return the rows of the two tables for one simulation: one a method."""
     n = grid.n
     missing = [
         f for f in ("mach", "preshock_temperature", "preshock_density") if f not in grid.fields
@@ -121,7 +121,7 @@ def show(columns: tuple[str, ...], rows: list[list[str]]) -> None:
 
 
 def main(paths: list[str]) -> int:
-    """Print what agrees cell by cell [%], and what ours are in units of those of the file."""
+    """Print the agreement cell by cell [%], and our totals in units of the file's."""
     if not paths:
         print(__doc__, file=sys.stderr)
         return 2

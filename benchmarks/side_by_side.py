@@ -14,7 +14,7 @@ from PIL import Image
 
 
 def joined(pictures: list[Path], width: int) -> Image.Image:
-    """The pictures from left to right, `width` pixels wide in all."""
+    """Join pictures from left to right, `width` pixels wide in all."""
     opened = [Image.open(path).convert("RGB") for path in pictures]
     height = opened[0].height
     same = [one.resize((round(one.width * height / one.height), height)) for one in opened]
@@ -27,7 +27,7 @@ def joined(pictures: list[Path], width: int) -> Image.Image:
 
 
 def main() -> None:
-    """Write it."""
+    """Write the joined picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, metavar="JPEG")
     parser.add_argument("pictures", type=Path, nargs="+", metavar="PNG")

@@ -53,7 +53,7 @@ class Onnx:
     """ONNX Runtime in a process of its own."""
 
     def __init__(self, python: Path, weights: Path, threads: int, *, cpu: bool) -> None:
-        """Start it with an interpreter that has it; wait until it is ready."""
+        """Start it with an interpreter that has ONNX Runtime; wait until it is ready."""
         script = Path(__file__).with_name("onnx_loop.py")
         self._process = subprocess.Popen(
             [str(python), str(script), str(weights), str(threads), "cpu" if cpu else "clock"],
@@ -66,19 +66,19 @@ class Onnx:
         self.version = self._answer.readline().strip()
 
     def ask(self, line: str) -> str:
-        """Its answer to a line."""
+        """Return its answer to a line."""
         self._ask.write(line + "\n")
         self._ask.flush()
         return self._answer.readline().strip()
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._ask.close()
         self._process.wait()
 
 
 def make_model(folder: Path) -> Path:
-    """An untrained network in a file."""
+    """Write an untrained network to a file."""
     config = load(None, [])
     net = network.build(config.model, SIZE, 1)
     card = modelfile.Card(
@@ -96,7 +96,7 @@ def make_model(folder: Path) -> Path:
 
 
 def save_weights(model: TrainedModel, path: Path) -> None:
-    """A model's weights as ONNX Runtime takes them."""
+    """Write a model's weights as ONNX Runtime's process reads them."""
     weights = {
         f"{layer.name}.{kind}": values
         for layer in read(model.path).layers.values()
@@ -110,7 +110,7 @@ class Nowhere(ProductFolder):
     """A folder that no products are written to."""
 
     def take(self, swept: MosaicResult) -> MosaicOutcome:
-        """Leave it."""
+        """Ignore the result."""
         return MosaicOutcome(path=swept.path, state="done")
 
 
@@ -130,7 +130,7 @@ def sweep(
 
 
 def prepare(path: Path, preprocessing: Preprocessing, level: Level) -> None:
-    """An image as the network sees it, from its file; its level is known."""
+    """Read and preprocess an image, as for the network; its level is known."""
     image = open_image(path)
     for start in range(0, SIDE, ROWS):
         tiles = cut(image.rows(start, start + ROWS), SIZE)
@@ -139,13 +139,13 @@ def prepare(path: Path, preprocessing: Preprocessing, level: Level) -> None:
 
 
 def say(what: str, seconds: float, ratio: str = "") -> None:
-    """One line of the table, for one image."""
+    """Print one line of the table, for one image."""
     rate = f"{1 / seconds:8.2f} images/s {TILES / seconds:9.0f} tiles/s"
     print(f"{what:44} {seconds * 1e3:8.1f} ms {rate}   {ratio}", flush=True)
 
 
 def main() -> None:
-    """Time all of it."""
+    """Time all ways."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--onnx", type=Path, help="an interpreter that has onnxruntime and onnx")
     parser.add_argument("--model", help="a model in place of an untrained one of the paper's")

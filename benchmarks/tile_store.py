@@ -43,7 +43,7 @@ BUFFER = 2**20  # of the plain read that keeps nothing [byte]
 
 
 def make_tiles(folder: Path, images: int, config: Config) -> None:
-    """A tile set of random numbers, as the stage `tiles` writes it."""
+    """Write a tile set of random numbers, as the stage `tiles` does."""
     random = np.random.default_rng(1)
     preprocessing = Preprocessing.of(config.tiles)
     step, rows = config.tiles.images_per_shard, PER_IMAGE
@@ -90,7 +90,7 @@ def make_tiles(folder: Path, images: int, config: Config) -> None:
 
 
 def plain_read(files: list[Path], threads: int, buffer: int) -> Callable[[], None]:
-    """Reads files, each thread its part of them, into memory that was made and touched before.
+    """Return a function that reads files, each thread its part, into memory that exists already.
 
     With `buffer` that many bytes at a time, into the same place; else each file as a whole.
     """
@@ -112,7 +112,7 @@ def plain_read(files: list[Path], threads: int, buffer: int) -> Callable[[], Non
 
 
 def timed(action: Callable[[], object], world: World) -> tuple[float, float]:
-    """Seconds until all ranks are done, and seconds of processors in all ranks."""
+    """Return the seconds until all ranks are done, and processor seconds in all ranks."""
     world.comm.Barrier()
     start, worked = time.perf_counter(), time.process_time()
     action()
@@ -122,7 +122,7 @@ def timed(action: Callable[[], object], world: World) -> tuple[float, float]:
 
 
 def worker(folder: Path, out: Path, rounds: int) -> None:
-    """One rank of a job that times the ways in turn."""
+    """Time the ways in turn, as one rank of a job."""
     world, config = open_world(), load(None, [])
     tileset = read_tileset(folder)
     files = [folder / shard.file for shard in tileset.shards]
@@ -149,7 +149,7 @@ def worker(folder: Path, out: Path, rounds: int) -> None:
 
 
 def drawing(store: Store, config: Config) -> dict[str, float]:
-    """Seconds of what a step asks of the store, a mean over an epoch's first 100 batches."""
+    """Return the seconds of a step's calls to the store, a mean over 100 batches of an epoch."""
     order = store.sampler.order(0)
     batch = config.train.batch
     out = np.empty((batch, *store.tiles.shape[1:]), np.float32)
@@ -169,7 +169,7 @@ def drawing(store: Store, config: Config) -> dict[str, float]:
 
 
 def job(ranks: int, threads: int, folder: Path, rounds: int) -> dict[str, Any]:
-    """Start a job of so many ranks and threads; what it found."""
+    """Run a job of so many ranks and threads; return its result."""
     out = folder / "found.json"
     words = [sys.executable, "-m", "benchmarks.tile_store", "--worker", str(folder), str(out)]
     if ranks > 1:

@@ -29,7 +29,7 @@ class Network(nn.Module):
         self.logits = nn.Linear(1024, 2)
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Tiles (n, 1, 40, 40) to logits (n, 2)."""
+        """Return logits (n, 2) of tiles (n, 1, 40, 40)."""
         maps = F.max_pool2d(F.relu(self.conv1(tiles)), 2)
         maps = F.relu(self.conv2(maps))
         bins = F.max_pool2d(maps, 7, ceil_mode=True).flatten(1)
@@ -38,7 +38,7 @@ class Network(nn.Module):
 
 
 def main() -> None:
-    """Time as often as asked."""
+    """Time a stretch for each line of input."""
     torch.set_num_threads(1)
     net = Network()
     optimizer = torch.optim.Adam(net.parameters(), 7e-5)

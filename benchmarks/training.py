@@ -38,6 +38,7 @@ from cosmodeep_hpc.engine import winograd
 from cosmodeep_hpc.learn import network, trainer
 from cosmodeep_hpc.learn import step as steps
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.batch import PaperBatch
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
 from cosmodeep_hpc.learn.gradient import ByTensorFlow
 from cosmodeep_hpc.parallel import runtime
@@ -53,7 +54,7 @@ IMAGES = 8
 
 
 def flops(size: int = SIZE) -> dict[str, float]:
-    """Floating point operations a tile of a step, counted by hand from the network's shapes.
+    """Return the floating point operations a tile of a step, counted from the network's shapes.
 
     "direct" are those of the convolutions as they are written down, "done" those of the step on
     cores: at most, as it leaves out maxima that ReLU holds back. A multiplication and an addition
@@ -77,7 +78,7 @@ def flops(size: int = SIZE) -> dict[str, float]:
 
 
 def resident(tf: Any, world: World, *, cores: bool) -> Callable[[], float]:
-    """A function that trains a stretch on one batch held in memory; seconds a step."""
+    """Return a function that trains a stretch on one batch in memory; it gives seconds a step."""
     config = load(None, [])
     net = network.build(config.model, SIZE, 1)
 
@@ -90,11 +91,12 @@ def resident(tf: Any, world: World, *, cores: bool) -> Callable[[], float]:
     tiles = random.normal(size=(BATCH, SIZE, SIZE)).astype(np.float32)
     signal = random.random(BATCH) < 0.5
     keep = np.ones((BATCH, network.HIDDEN_UNITS), dtype=np.float32)
+    part = PaperBatch(tiles=tiles, signal=signal, keep=keep)
 
     def stretch() -> float:
         start = time.perf_counter()
         for _ in range(STEPS):
-            step.train(tiles, signal, keep, BATCH)
+            step.train(part, BATCH)
         return (time.perf_counter() - start) / STEPS
 
     stretch()
@@ -102,7 +104,7 @@ def resident(tf: Any, world: World, *, cores: bool) -> Callable[[], float]:
 
 
 def product(tf: Any) -> Callable[[], float]:
-    """A function that multiplies two large matrices by TensorFlow; FLOP a second."""
+    """Return a function that multiplies two large matrices by TensorFlow; it gives FLOP/s."""
     matrix = tf.random.normal((SIDE, SIDE))
     multiply = tf.function(lambda: tf.reduce_max(matrix @ matrix))
     multiply().numpy()
@@ -116,7 +118,7 @@ def product(tf: Any) -> Callable[[], float]:
 
 
 def whole(folder: Path, config: Config, world: World) -> Callable[[], dict[str, float]]:
-    """A function that trains, all that belongs to it included; its best stretch."""
+    """Return a function that does a whole training run; it gives the best stretch."""
     make.run(config, folder, folder / "tiles", world)
     count = 0
 
@@ -132,7 +134,7 @@ def whole(folder: Path, config: Config, world: World) -> Callable[[], dict[str, 
 
 
 def best_stretch(run: Path, batch: int) -> dict[str, float]:
-    """Seconds a step, and of it those of the data, in a run's fastest logged stretch."""
+    """Return the seconds a step, and of its data, in a run's fastest logged stretch."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     line = max((x for x in lines if x["kind"] == "train"), key=lambda x: x["tiles_per_second"])
     return {
@@ -160,19 +162,19 @@ class Torch:
         assert parameters == "677250"
 
     def stretch(self) -> float:
-        """Seconds a step."""
+        """Return the seconds a step of one stretch."""
         self._ask.write("\n")
         self._ask.flush()
         return float(self._answer.readline())
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._ask.close()
         self._process.wait()
 
 
 def trained(folder: Path, ranks: int) -> dict[str, float]:
-    """`cosmodeep train` on ranks of one core each, with the same batch a rank; best stretch."""
+    """Run `cosmodeep train` on ranks of one core, of the same batch; return the best stretch."""
     run = Path(tempfile.mkdtemp(dir=folder, prefix=f"ranks{ranks}-")) / "run"
     script = Path(__file__).parents[1] / "slurm" / "train.sh"
     words = ["--tiles", str(folder / "tiles"), "--out", str(run)]
@@ -191,7 +193,7 @@ def trained(folder: Path, ranks: int) -> dict[str, float]:
 
 
 def one_core(folder: Path, python: Path | None, rounds: int) -> None:
-    """The lines of one core."""
+    """Print the lines of one core."""
     world = open_world()
     tf = runtime.start_tensorflow(world)
     options = {"tiles.images_per_shard": "2", "tiles.validation": "0", "train.epochs": "2"}
@@ -247,7 +249,7 @@ def one_core(folder: Path, python: Path | None, rounds: int) -> None:
 
 
 def two_ranks(folder: Path, rounds: int) -> None:
-    """The line of two cores."""
+    """Print the line of two cores."""
     runs: dict[int, list[dict[str, float]]] = {1: [], 2: []}
     apart = []
     for _ in range(rounds):
@@ -272,12 +274,12 @@ def two_ranks(folder: Path, rounds: int) -> None:
 
 
 def say(what: str, value: str, against: str) -> None:
-    """One line of the table."""
+    """Print one line of the table."""
     print(f"{what:50} {value:>16}   {against}", flush=True)
 
 
 def main() -> None:
-    """Time all of it."""
+    """Time all ways."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--torch", type=Path, help="an interpreter that has PyTorch")
     parser.add_argument("--rounds", type=int, default=5, help="timings of each, in turn")

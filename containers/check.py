@@ -48,7 +48,7 @@ class Recipe:
 
     @property
     def files(self) -> list[tuple[str, str]]:
-        """What %files copies: from the project's folder, to the image."""
+        """The pairs that %files copies: from the project's folder, to the image."""
         lines = [line.split() for line in self.sections.get("files", "").splitlines()]
         return [(words[0], words[-1]) for words in lines if words and not words[0].startswith("#")]
 
@@ -142,7 +142,7 @@ def lay(recipe: Recipe, root: Path) -> None:
 
 
 def key(recipe: Recipe) -> str:
-    """A hash of all that a root is made of."""
+    """Return a hash of everything that a root is made of."""
     found = hashlib.sha256(repr((recipe.header, recipe.sections)).encode())
     for source, _ in recipe.files:
         top = PROJECT / source
@@ -153,7 +153,7 @@ def key(recipe: Recipe) -> str:
 
 
 def is_built() -> bool:
-    """Whether the root in the cache was made by the recipe and the files of now."""
+    """Return whether the root in the cache is up to date with the recipe and the files."""
     try:
         changes, made = json.loads((IMAGE / META / "made.json").read_text())
     except FileNotFoundError:
@@ -162,7 +162,7 @@ def is_built() -> bool:
 
 
 def suite(recipe: Recipe) -> str:
-    """The Debian suite that stands in for a recipe's base.
+    """Return the Debian suite that stands in for a recipe's base.
 
     Raises:
         RecipeError: a base that is no Debian.
@@ -174,7 +174,7 @@ def suite(recipe: Recipe) -> str:
 
 
 def build(changes: Mapping[str, str], cuda: Path | None) -> Path:
-    """The root that the recipe makes, after its %test."""
+    """Build the root that the recipe describes, run its %test, and return it."""
     wrong = why_none()
     if wrong:
         raise RecipeError(wrong)

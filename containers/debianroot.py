@@ -30,7 +30,7 @@ install || { apt-get update && install; }
 
 
 def cache() -> Path:
-    """Where everything is kept."""
+    """Return the folder of bases, packages and roots."""
     users = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("COSMODEEP_CACHE") or Path(users) / "cosmodeep") / "container"
 
@@ -52,7 +52,7 @@ def run(name: str, command: Sequence[str], env: Mapping[str, str] | None = None)
 
 
 def why_none() -> str:
-    """Say why no root can be made here; empty where one can. Installs debootstrap by apt."""
+    """Say why no root can be made here; empty if one can. Installs debootstrap by apt."""
     if os.geteuid() == 0 and not shutil.which("debootstrap") and shutil.which("apt-get"):
         run("debootstrap", ["bash", "-c", INSTALL])
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
@@ -61,7 +61,7 @@ def why_none() -> str:
 
 
 def base(suite: str) -> Path:
-    """The bare Debian root of a suite, such as bookworm, made once: 2 minutes, 200 MB."""
+    """Return the bare Debian root of a suite, such as bookworm, made once: 2 minutes, 200 MB."""
     folder = cache() / suite
     if not folder.exists():
         part = folder.with_suffix(".part")
@@ -83,9 +83,10 @@ def fresh(suite: str, root: Path) -> None:
 def within(
     root: Path, binds: Mapping[Path, Path], command: Sequence[str], *, writable: bool
 ) -> list[str]:
-    """The words that run a command in a root, with paths of the machine (keys) in it (values).
+    """Return the words that run a command in a root, with the machine's paths mounted in it.
 
-    In mounts of its own: whatever happens, nothing stays mounted.
+    `binds` maps paths of the machine to places in the root. The command runs in mounts of its own:
+    whatever happens, nothing stays mounted.
     """
     here = shlex.quote(str(root))
     lines = ["set -e", f"mount --bind {here} {here}"]
@@ -105,7 +106,7 @@ def within(
 
 
 def same(paths: Iterable[Path]) -> dict[Path, Path]:
-    """Paths that are at the same place in a root."""
+    """Return paths that are at the same place in a root."""
     return {path: path for path in paths}
 
 
@@ -113,12 +114,12 @@ def same(paths: Iterable[Path]) -> dict[Path, Path]:
 
 
 def output(*command: str) -> str:
-    """What a command prints; empty where it fails."""
+    """Return the output of a command; empty if it fails."""
     return subprocess.run(command, capture_output=True, text=True).stdout
 
 
 def mirror() -> list[str]:
-    """The Debian mirror that apt of this machine uses; nothing where debootstrap's own will do."""
+    """Return the Debian mirror of this machine's apt; empty if debootstrap's own is enough."""
     asked = ("apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages")
     for line in output(*asked).splitlines():
         origin, _, uri = line.partition(" ")
@@ -128,7 +129,7 @@ def mirror() -> list[str]:
 
 
 def pip_settings() -> tuple[dict[str, str], list[Path]]:
-    """What pip of this machine is told, as variables, and the paths that this names."""
+    """Return the settings of this machine's pip as variables, and the paths that they name."""
     variables, paths = {}, []
     for line in output(sys.executable, "-m", "pip", "config", "list").splitlines():
         name, _, value = line.partition("=")
@@ -142,7 +143,7 @@ def pip_settings() -> tuple[dict[str, str], list[Path]]:
 
 
 def certificates() -> Path | None:
-    """The certificates that this machine trusts, in one file."""
+    """Return the certificates that this machine trusts, in one file."""
     for name in ("SSL_CERT_FILE", "PIP_CERT", "CURL_CA_BUNDLE"):
         if Path(os.environ.get(name, "/none")).is_file():
             return Path(os.environ[name])

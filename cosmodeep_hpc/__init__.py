@@ -43,12 +43,12 @@ _PLACES = {
     "open_image": "api",
 }
 
-# which messages are shown is the choice of the program that uses the package
+# the program that uses the package decides which messages to show
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is public, when it is asked for."""
+    """Import a public name when it is first asked for."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Functions for Python, beside `classify`: what commands call, on this process alone."""
+"""Functions for Python beside `classify`: those of the commands, on this process alone."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def load_model(
 
     Args:
         name: run folder, `.keras` file, or name of a model of the package; None: `robust`.
-        point: the operating point whose threshold it then has.
-        f_th, n_pix: the labelling rule that a model of many is read by [Jy/arcsec^2, pixel].
+        point: the operating point that gives it its threshold.
+        f_th, n_pix: the labelling rule, for a model that knows several [Jy/arcsec^2, pixel].
 
     Raises:
         InputError: no such model, a damaged one, or one without that rule or operating point.
@@ -48,7 +48,7 @@ def load_model(
 
 
 def models() -> dict[str, Card]:
-    """The models that ship with the package, by name, with the card of each."""
+    """Return the models that ship with the package, by name, with the card of each."""
     from cosmodeep_hpc.learn import modelfile
     from cosmodeep_hpc.learn.shipped import names
 
@@ -66,14 +66,14 @@ def open_image(
     plane: int | None = None,
     name: str = "array",
 ) -> Image:
-    """Open an image as `classify` sees it: its pixels in Jy/arcsec^2, sky coordinates and beam.
+    """Open an image as `classify` does: its pixels in Jy/arcsec^2, sky coordinates and beam.
 
     Args:
-        image, about, unit, beam, hdu, name: as of `classify`.
+        image, about, unit, beam, hdu, name: see `classify`.
         plane: of a cube, from 0.
 
     Raises:
-        InputError: it is no image of the sky that can be used.
+        InputError: it is not a usable image of the sky.
         TypeError: an array without `about`.
     """
     from cosmodeep_hpc.images import image as images
@@ -90,17 +90,17 @@ def evaluate(
     *,
     config: Config | str | Path | Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Accuracy of a model on pairs of images that it has never seen.
+    """Measure the accuracy of a model on pairs of images that it has never seen.
 
     Args:
-        model: as of `classify`; one that is loaded is read again from its file.
+        model: see `classify`; a loaded model is read again from its file.
         images: folder of `sky-NAME.fits` and `noise-NAME.fits`.
         out: folder of results and pictures; None: they are not kept.
-        config: as of `classify`.
+        config: see `classify`.
 
     Returns:
-        what the command writes to `metrics.json`: `total`, `mean`, `an_image`, `curve`,
-        `reliability` and what they are of.
+        the content of `metrics.json`: `total`, `mean`, `an_image`, `curve`, `reliability`, and the
+        model, rule and images that they belong to.
 
     Raises:
         InputError: bad input, or an image that the model was trained or validated on.
@@ -126,15 +126,15 @@ def mock(
     simulation: Sequence[str | Path] = (),
     config: Config | str | Path | Mapping[str, Any] | None = None,
 ) -> list[Pair]:
-    """Make pairs of Sky and Noise images; those that are there already are kept.
+    """Make pairs of Sky and Noise images; existing ones are kept.
 
     Args:
         out: folder of the images and their boxes.
         images: number of pairs.
         first: number of the first.
-        test: whether it is a sky to test on: of other boxes, with other noise.
+        test: make a sky to test on, from other boxes and with other noise.
         simulation: outputs of another simulation, in place of our boxes.
-        config: as of `classify`.
+        config: see `classify`.
 
     Returns:
         the pairs: `name`, `sky` and `noise` of each.

@@ -1,4 +1,4 @@
-"""The one error a user is meant to read."""
+"""The one error that a user is meant to read."""
 
 from __future__ import annotations
 

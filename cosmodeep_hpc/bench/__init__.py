@@ -1,1 +1,1 @@
-"""What a training step costs on the ranks of this job, and what it would cost on more."""
+"""The cost of a training step on the ranks of this job, and its prediction for more ranks."""

@@ -1,14 +1,14 @@
-"""What a training step costs on N ranks: a small model of what was measured on a few.
+"""The cost of a training step on N ranks: a small model from measurements on a few ranks.
 
 A step is the slowest rank's computation, then one sum over ranks:
 
     step(N) = compute(b) c (1 + s E(N)) + software + agree(N) + sum(S, N)
 
-b tiles a rank, c what a node full of ranks slows each of them down by, s the relative scatter of a
-rank's computing time, E(N) the expected largest of N draws of a standard normal distribution, S the
-bytes of the gradient. Ranks of a node sum among
-themselves first, and then one sum goes over the network for all of them. Nothing overlaps: the
-gradient is summed in one piece when all of it is there.
+b is the number of tiles a rank, c the factor by which a node full of ranks slows each of them down,
+s the relative scatter of a rank's computing time, E(N) the expected largest of N draws of a
+standard normal distribution, and S the bytes of the gradient. Ranks of a node first sum among
+themselves, and then one sum goes over the network for all of them. Nothing overlaps: the gradient
+is summed in one piece when it is complete.
 
 Source: Hockney (1994), a message of S bytes takes latency + S / bandwidth; Patarasuk & Yuan (2009),
 the ring; Sanders, Speck & Traff (2009), two trees at full bandwidth (NCCL's double binary tree).
@@ -34,7 +34,7 @@ class Interconnect:
     Attributes:
         latency: of a short message [s].
         bandwidth: of a long one, in one direction [B/s].
-        source: who says so.
+        source: of these figures.
     """
 
     latency: float
@@ -58,7 +58,7 @@ NETWORKS = {
 
 
 def chosen(name: str, latency: float | None, bandwidth: float | None) -> Interconnect:
-    """A known network, or one of other figures.
+    """Return a known network, with other figures where they are given.
 
     Args:
         latency: in microseconds. bandwidth: in GB/s.
@@ -80,13 +80,13 @@ def chosen(name: str, latency: float | None, bandwidth: float | None) -> Interco
 
 
 def ring(size: float, ranks: int, network: Interconnect) -> float:
-    """Seconds of a ring's sum of `size` bytes: the least traffic, 2 (N - 1) messages in a row."""
+    """Return the seconds of a ring's sum of `size` bytes: least traffic, 2 (N - 1) messages."""
     steps = 2 * (ranks - 1)
     return steps * network.latency + steps / ranks * size / network.bandwidth
 
 
 def tree(size: float, ranks: int, network: Interconnect) -> float:
-    """Seconds of a sum up and down two trees, pipelined: 2 log2 N messages in a row."""
+    """Return the seconds of a pipelined sum up and down two trees: 2 log2 N messages in a row."""
     if ranks == 1:
         return 0.0
     return 2 * math.ceil(math.log2(ranks)) * network.latency + 2 * size / network.bandwidth
@@ -95,10 +95,10 @@ def tree(size: float, ranks: int, network: Interconnect) -> float:
 def allreduce(
     size: float, ranks: int, per_node: int, network: Interconnect, local: Interconnect
 ) -> float:
-    """Seconds of the sum of `size` bytes over ranks, `per_node` of them on a node.
+    """Return the seconds of a sum of `size` bytes over ranks, `per_node` of them on a node.
 
-    First the ranks of a node by a ring in its memory, then one rank of each node by a ring or by
-    trees, whichever is faster: libraries choose so too.
+    The ranks of a node sum first, by a ring in its memory, then one rank of each node by a ring or
+    by trees, whichever is faster, as libraries do.
     """
     within = min(per_node, ranks)
     nodes = math.ceil(ranks / per_node)
@@ -107,13 +107,13 @@ def allreduce(
 
 
 def agree(ranks: int, per_node: int, network: Interconnect, local: Interconnect) -> float:
-    """Seconds in which all ranks learn that all are ready: a sum of no bytes, by a tree."""
+    """Return the seconds until all ranks know that all are ready: a sum of no bytes, by a tree."""
     nodes = math.ceil(ranks / per_node)
     return tree(0, min(per_node, ranks), local) + tree(0, nodes, network)
 
 
 def expected_largest(ranks: int) -> float:
-    """The expected largest of N draws of a standard normal distribution, within 5 %.
+    """Return the expected largest of N draws of a standard normal distribution, within 5 %.
 
     Source: Blom (1958), the approximation of normal order statistics.
     """
@@ -122,11 +122,11 @@ def expected_largest(ranks: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """What was measured on an allocation; the model adds the network.
+    """Measurements on an allocation; the model adds the network.
 
     Attributes:
         compute: seconds of a rank's computation by the tiles of its part of the batch.
-        crowding: that time where all ranks of the node compute, in ratio to alone on the node.
+        crowding: that time if all ranks of the node compute, in ratio to alone on the node.
         scatter: standard deviation of that time from step to step, relative to it.
         gradient: bytes that are summed over ranks in a step.
         software: seconds of a sum of a few bytes, without the network: Horovod's cycle.
@@ -143,10 +143,10 @@ class Costs:
     local: Interconnect = Interconnect(latency=0.0, bandwidth=math.inf)
 
     def seconds(self, tiles: float) -> float:
-        """Seconds of a rank's computation of so many tiles.
+        """Return the seconds of a rank's computation of so many tiles.
 
-        Between two measured numbers of tiles it runs in a line, above the largest in proportion,
-        and below the smallest it stays.
+        They are linear between two measured numbers of tiles, proportional above the largest, and
+        constant below the smallest.
         """
         measured = sorted(self.compute)
         if tiles > measured[-1]:
@@ -185,12 +185,12 @@ class Prediction:
 
 
 def weak(costs: Costs, network: Interconnect, ranks: int, tiles: int) -> Prediction:
-    """A step with `tiles` tiles on each rank: the global batch grows with the ranks."""
+    """Predict a step with `tiles` tiles on each rank: the global batch grows with the ranks."""
     return _predict(costs, network, ranks, ranks * tiles, alone=tiles)
 
 
 def strong(costs: Costs, network: Interconnect, ranks: int, tiles: int) -> Prediction:
-    """A step with `tiles` tiles over all ranks; the largest part of a batch decides.
+    """Predict a step with `tiles` tiles over all ranks; the largest part of a batch decides.
 
     Raises:
         ValueError: there are more ranks than tiles.

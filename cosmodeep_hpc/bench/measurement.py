@@ -1,7 +1,7 @@
-"""What a training step costs on the ranks of this job, measured part by part.
+"""The cost of a training step on the ranks of this job, measured part by part.
 
 Everything is timed on random tiles held in memory, so no tile set is needed. One rank alone is
-timed before Horovod starts, whose thread would otherwise wake up beside it.
+timed before Horovod starts, whose thread would otherwise use the same cores.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from cosmodeep_hpc.io.files import make_folder
 from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.learn import network
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.batch import Batch, CountsBatch, PaperBatch
 from cosmodeep_hpc.learn.sampler import Sampler, keep_mask
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.learn.store import Store
@@ -33,8 +34,8 @@ from cosmodeep_hpc.parallel.world import alone as world_of_one
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-WARM_UP = 3  # calls of each that are not counted: the first compiles
-MESSAGES = 5  # short messages are timed so many times as often as steps
+WARM_UP = 3  # uncounted calls of each action: the first one compiles
+MESSAGES = 5  # short messages are timed so many times more often than steps
 HELD = 2048  # random tiles of the store that batches are drawn from
 
 
@@ -46,11 +47,11 @@ def run(
     out: Path | None = None,
     progress: Progress = silent,
 ) -> StepTimings:
-    """Time everything; a collective call.
+    """Time all parts of a step; a collective call.
 
     Args:
         steps: timed of each kind.
-        out: a file that will be written; whether it can be is seen now.
+        out: a file to write later; it is checked now.
         progress: called with (measurements done, measurements in all).
 
     Raises:
@@ -117,7 +118,7 @@ def run(
 
 
 def _check_file(out: Path | None) -> None:
-    """Refuse now what could not be written after the measurements."""
+    """Raise now if the results could not be written after the measurements."""
     if out is None:
         return
     if out.is_dir():
@@ -145,7 +146,7 @@ def _place(tf: Any, world: World) -> Hardware:
 
 
 def _processor() -> str:
-    """The processor's name."""
+    """Return the processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -181,22 +182,27 @@ class _StepTrial:
         )
         self.numbers = sum(math.prod(v.shape) for v in net.trainable_variables) + 2
         random = np.random.default_rng(options.seed)
-        self._tiles = random.standard_normal((tiles, size, size), dtype=np.float32)
-        self._labels: NDArray[Any] = random.random(tiles) < 0.5
-        self._beside: NDArray[Any] = np.ones((tiles, network.HIDDEN_UNITS), dtype=np.float32)
+        images = random.standard_normal((tiles, size, size), dtype=np.float32)
+        self._part: Batch
         if config.model.network == "counts":
             size, thresholds = config.tiles.size, len(config.tiles.thresholds)
-            self._labels = random.integers(0, 50, (tiles, thresholds), dtype=np.uint16)
-            self._beside = random.integers(0, 2**thresholds, (tiles, size, size), dtype=np.uint8)
+            self._part = CountsBatch(
+                tiles=images,
+                counts=random.integers(0, 50, (tiles, thresholds), dtype=np.uint16),
+                exceeded=random.integers(0, 2**thresholds, (tiles, size, size), dtype=np.uint8),
+            )
+        else:
+            keep = np.ones((tiles, network.HIDDEN_UNITS), dtype=np.float32)
+            self._part = PaperBatch(tiles=images, signal=random.random(tiles) < 0.5, keep=keep)
         self._batch = batch
 
     def train(self) -> None:
-        # with flags, as training has them: notice of the end, and a checkpoint that is due
-        self.step.train(self._tiles, self._labels, self._beside, self._batch, (False, False))
+        # with flags as in training: the end of the job, and a checkpoint that is due
+        self.step.train(self._part, self._batch, (False, False))
 
 
 def _steps(trial: _StepTrial, count: int) -> dict[str, NDArray[np.float64]]:
-    """Seconds of `count` steps of this rank, and of their parts."""
+    """Return the seconds of `count` steps of this rank, and of their parts."""
     found: dict[str, list[float]] = {"step": [], "compute": [], "allreduce": []}
     for number in range(-WARM_UP, count):
         start = time.perf_counter()
@@ -209,18 +215,18 @@ def _steps(trial: _StepTrial, count: int) -> dict[str, NDArray[np.float64]]:
 
 
 def _slowest(seconds: NDArray[np.float64], world: World) -> Timing:
-    """Of each time that of the slowest rank; a collective call."""
+    """Return the time of the slowest rank for each repetition; a collective call."""
     return Timing.of(np.max(world.comm.allgather(seconds), axis=0))
 
 
 def _scatter(seconds: NDArray[np.float64]) -> float:
-    """The relative standard deviation, from the median deviation: one hiccup does not make it."""
+    """Return the relative standard deviation by the median deviation, robust against outliers."""
     median = float(np.median(seconds))
     return 1.4826 * float(np.median(np.abs(seconds - median))) / median
 
 
 def _repeated(action: Callable[[], object], world: World, count: int) -> Timing:
-    """Of an action that all ranks begin together; a collective call."""
+    """Time an action that all ranks begin together; a collective call."""
     found = np.empty(count)
     for number in range(-WARM_UP, count):
         world.comm.Barrier()
@@ -234,7 +240,7 @@ def _repeated(action: Callable[[], object], world: World, count: int) -> Timing:
 def _sums(
     tf: Any, allreduce: Allreduce, world: World, numbers: int, steps: int
 ) -> dict[str, Timing]:
-    """The sum of a step alone, of the gradient's bytes and of a few, as the step does it."""
+    """Time the sum of a step alone, of the gradient's bytes and of a few, as a step does it."""
     found = {}
     for name, length in (("gradient", numbers), ("8 bytes", 2)):
         found[name] = _repeated(_summed(allreduce, tf.zeros(length)), world, steps)
@@ -242,12 +248,12 @@ def _sums(
 
 
 def _summed(allreduce: Allreduce, values: Any) -> Callable[[], object]:
-    # with a look at one number: on a GPU the sum is only then done
+    # reading one number waits for the sum, which a GPU does asynchronously
     return lambda: allreduce.sums([values])[0][0].numpy()
 
 
 def _mpi(world: World, numbers: int, steps: int) -> dict[str, Timing]:
-    """The same by MPI itself, over all ranks and over those of each node; and a barrier."""
+    """Time MPI's own sums, over all ranks and over those of each node, and a barrier."""
     found = {}
     for where, comm in (("", world.comm), (", a node", world.node)):
         for name, length, count in (
@@ -263,12 +269,12 @@ def _mpi(world: World, numbers: int, steps: int) -> dict[str, Timing]:
 def _summing(
     ranks: Ranks, values: NDArray[np.float32], into: NDArray[np.float32]
 ) -> Callable[[], None]:
-    comm = cast("MPI.Intracomm", ranks)  # timed where there are several
+    comm = cast("MPI.Intracomm", ranks)  # timed only if there are several
     return lambda: comm.Allreduce(values, into)
 
 
 def _input(config: Config, world: World, steps: int) -> dict[str, Timing]:
-    """A rank's part of a batch from memory that the ranks of a node share, as training draws it."""
+    """Time drawing a rank's part of a batch from the node's shared memory, as training does."""
     size, options = config.tiles.window, config.train
     tiles = world.node_array((HELD, size, size), np.float32, cleared=False)
     if world.local_rank == 0:
@@ -294,7 +300,7 @@ def _input(config: Config, world: World, steps: int) -> dict[str, Timing]:
 
 
 def _classify(step: Step, config: Config, world: World, count: int) -> Timing:
-    """Batches of tiles classified on every rank at once."""
+    """Time the classification of batches of tiles on every rank at once."""
     size = config.tiles.window
     shape = (config.classify.batch, size, size)
     tiles = np.random.default_rng(1).standard_normal(shape, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What was measured of a training step on the ranks of a job, and what follows from it for more."""
+"""The times of a training step on the ranks of a job, and their prediction for more ranks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RANKS = tuple(2**k for k in range(13))  # of the prediction
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Seconds of something that was done again and again."""
+    """Seconds of a repeated action."""
 
     median: float
     best: float
@@ -29,7 +29,7 @@ class Timing:
 
     @classmethod
     def of(cls, seconds: Sequence[float] | NDArray[np.float64]) -> Timing:
-        """Of the seconds of each time."""
+        """Return the median and the best of the seconds of each repetition."""
         values = [float(x) for x in seconds]
         return cls(median=statistics.median(values), best=min(values), times=len(values))
 
@@ -54,18 +54,17 @@ class Hardware:
 
 @dataclass(frozen=True, kw_only=True)
 class StepTimings:
-    """What was timed; where several ranks take part, the slowest counts each time.
+    """The times of a step; with several ranks, the slowest rank's time of each repetition.
 
     Attributes:
         place: the ranks. batch: tiles of `train.batch`. gradient: bytes summed in a step.
         inference: tiles given to the network at once.
         alone: a step of one rank by its tiles.
         weak, strong: seconds of a step of all ranks with `batch` tiles each, and with `batch`
-            tiles over all: "step", and of it "compute" and "allreduce", which includes waiting.
-        crowding: computation of `batch` tiles among all ranks, in ratio to that alone.
+            tiles over all: "step", and its parts "compute" and "allreduce" with waiting.
+        crowding: computation of `batch` tiles with all ranks at work, in ratio to one alone.
         scatter: of a rank's computation, relative: 1.48 median deviations from the median.
-        messages: seconds of sums and barriers; those of Horovod, and of MPI itself. Empty for
-            one rank.
+        messages: seconds of sums and barriers, by Horovod and by MPI itself. Empty for one rank.
         input: seconds of drawing a rank's tiles from memory, and of making its dropout masks.
         classify: seconds of the network's forward pass of `inference` tiles on every rank at once.
     """
@@ -85,7 +84,7 @@ class StepTimings:
 
     @property
     def weak_efficiency(self) -> float:
-        """Speed of a rank among all with the same batch, in ratio to that of one alone."""
+        """Speed of a rank among all with the same batch, in ratio to one rank alone."""
         return self.alone[self.batch].median / self.weak["step"].median
 
     @property
@@ -95,15 +94,15 @@ class StepTimings:
 
     @property
     def bus_bandwidth(self) -> float:
-        """Bytes a second that a rank sends in the sum of the gradient, were it a ring's."""
+        """Bytes a second that a rank would send in the sum of the gradient if it were a ring's."""
         ranks = self.place.ranks
         return 2 * (ranks - 1) / ranks * self.gradient / self.messages["gradient"].median
 
     def costs(self) -> Costs:
-        """What the model needs; with one rank Horovod costs its cycle.
+        """Return the inputs of the model; with one rank, Horovod costs its cycle.
 
-        Of MPI's own messages the best times count: what a network can do. What is seldom as good
-        in a step is in the median of Horovod's sum.
+        MPI's own messages count by their best times: what the network is capable of. Delays in a
+        real step are in the median of Horovod's sum.
         """
         software = 1e-3 * float(os.environ.get("HOROVOD_CYCLE_TIME", "1"))
         if self.messages:
@@ -120,7 +119,7 @@ class StepTimings:
         )
 
     def _local(self) -> Interconnect:
-        """The messages between the ranks of a node, from their own sums."""
+        """Return the network between the ranks of a node, from their own sums."""
         ranks = self.place.per_node
         if ranks == 1:
             return Interconnect(latency=0.0, bandwidth=math.inf)
@@ -131,7 +130,7 @@ class StepTimings:
         return Interconnect(latency=latency, bandwidth=bandwidth, source="measured here, by MPI")
 
     def as_dict(self, between: Interconnect) -> dict[str, Any]:
-        """All of it, with what follows and what the model predicts, as plain values."""
+        """Return all times, derived numbers and predictions as plain values."""
         costs = self.costs()
         return {
             "cosmodeep_hpc": __version__,
@@ -152,7 +151,7 @@ class StepTimings:
 def predict(
     costs: Costs, between: Interconnect, batch: int
 ) -> dict[str, list[costmodel.Prediction]]:
-    """Steps on 1 to 4096 ranks, "weak" and "strong"; the latter while each rank has a tile."""
+    """Predict steps on 1 to 4096 ranks, "weak" and, with a tile a rank or more, "strong"."""
     return {
         "weak": [costmodel.weak(costs, between, n, batch) for n in RANKS],
         "strong": [costmodel.strong(costs, between, n, batch) for n in RANKS if n <= batch],
@@ -160,7 +159,7 @@ def predict(
 
 
 def table(found: StepTimings, between: Interconnect) -> str:
-    """All of it as text, for a reader."""
+    """Return all times as text for a reader."""
     place = found.place
     each = "a GPU" if place.gpus else _count(place.cores, "core")
     return "\n".join(
@@ -189,12 +188,12 @@ def _line(what: str, timing: Timing, note: str = "") -> str:
 
 
 def _span(seconds: float) -> str:
-    """Seconds in a unit that fits."""
+    """Return seconds as text in a unit that fits."""
     return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} us"
 
 
 def _steps(found: StepTimings) -> list[str]:
-    """The lines of the steps: alone, weak, strong."""
+    """Return the lines of the steps: alone, weak, strong."""
     lines = []
     for tiles, timing in found.alone.items():
         note = f"{tiles / timing.median:.0f} tiles/s"
@@ -216,7 +215,7 @@ def _steps(found: StepTimings) -> list[str]:
 
 
 def _messages(found: StepTimings) -> list[str]:
-    """The lines of the sums; none for one rank."""
+    """Return the lines of the sums; there are none for one rank."""
     notes = {"gradient": "step's sum alone, Horovod", "8 bytes": "8 bytes, Horovod"}
     lines = []
     for name, timing in found.messages.items():
@@ -226,7 +225,7 @@ def _messages(found: StepTimings) -> list[str]:
 
 
 def _others(found: StepTimings) -> list[str]:
-    """The lines of the input and of the classification."""
+    """Return the lines of the input and of the classification."""
     rate = found.place.ranks * found.inference / found.classify.median
     return [
         _line("drawing a rank's tiles from memory", found.input["tiles"]),
@@ -236,7 +235,7 @@ def _others(found: StepTimings) -> list[str]:
 
 
 def _predicted(found: StepTimings, between: Interconnect) -> list[str]:
-    """The lines of the prediction."""
+    """Return the lines of the prediction."""
     predictions = predict(found.costs(), between, found.batch)
     strong = {p.ranks: p for p in predictions["strong"]}
     lines = [

@@ -21,7 +21,7 @@ HELP = "Sweep mosaics: masks, islands, regions and pictures of the signal in eac
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("image", type=Path, nargs="*", metavar="IMAGE", help="FITS mosaic")
     parser.add_argument(
         "--list", type=Path, metavar="FILE", help="a text file of images, one a line"
@@ -86,10 +86,10 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
 
 
 def request_of(args: argparse.Namespace) -> SweepRequest:
-    """What the command line of `classify` says of model and images.
+    """Return what the command line of `classify` says about model and images.
 
     Raises:
-        InputError: a beam that is none.
+        InputError: the beam is not valid.
     """
     from cosmodeep_hpc.images.beam import Beam
     from cosmodeep_hpc.survey.plan import SweepRequest

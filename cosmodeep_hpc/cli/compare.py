@@ -13,7 +13,7 @@ HELP = "A model beside PyBDSF, Aegean, plain detectors and the ideal limit, tile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("--model", required=True, help="run folder, .keras file or shipped name")
     parser.add_argument(
         "--images", required=True, help="folder of pairs never trained on", **FOLDER
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Config, world: World) -> int:
-    """A model beside PyBDSF, Aegean, plain detectors and the ideal limit, on the same tiles."""
+    """Compare a model with PyBDSF, Aegean, plain detectors and the ideal limit, by tiles."""
     from cosmodeep_hpc.comparison import compare as stage
     from cosmodeep_hpc.comparison import table
 

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Print every option with its value, unit and meaning, as TOML."""
     for name, section in configuration.sections().items():
-        # `python -OO` has no docstrings, and dataclasses give themselves another
+        # `python -OO` has no docstrings, and dataclasses then make one of their own
         meaning = "" if sys.flags.optimize > 1 else f"# {(section.__doc__ or '').splitlines()[0]}\n"
         say(world, f"\n{meaning}[{name}]")
         for field in dataclasses.fields(section):

@@ -13,7 +13,7 @@ HELP = "Accuracy of a model on Sky/Noise pairs it was not trained on, with pictu
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("--model", required=True, help="run folder, .keras file or shipped name")
     parser.add_argument(
         "--images", required=True, help="folder of pairs never trained on", **FOLDER
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Config, world: World) -> int:
-    """Accuracy of a model on Sky/Noise pairs it was not trained on, with pictures."""
+    """Measure the accuracy of a model on Sky/Noise pairs it was not trained on, with pictures."""
     from cosmodeep_hpc.evaluation import evaluate as stage
 
     progress = progress_of("images", args, world)

@@ -17,16 +17,19 @@ from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io import messages
 from cosmodeep_hpc.parallel.launcher import launched
-from cosmodeep_hpc.parallel.world import World, open_world
+from cosmodeep_hpc.parallel.world import World, is_collective, open_world
 
 logger = logging.getLogger(__name__)
 
 FIRST_WORD_SECONDS = 5.0
-"""How long the other ranks leave the first one to say why all end."""
+"""Time that the other ranks give the first one to say why all end."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a stage; the exit status: 0 done, 2 bad usage or input, 1 a fault, 75 stopped by USR1."""
+    """Run a stage and return the exit status.
+
+    It is 0 done, 2 bad usage or input, 1 a fault, 75 stopped by USR1.
+    """
     # a notebook hands its backend on to the commands it starts, where it may not be installed; ours
     # draw into files
     os.environ.pop("MPLBACKEND", None)
@@ -36,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"cosmodeep: {error}", file=sys.stderr)
         return 2
-    if args.command == "doctor":  # it must answer where MPI does not start
+    if args.command == "doctor":  # it must run even if MPI does not start
         from cosmodeep_hpc.doctor.checks import run
 
         return run()
@@ -63,27 +66,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return stop(world, "interrupted", 130, everywhere=False)
         except InputError as error:
-            return stop(world, str(error), 2, everywhere=hasattr(error, "known_to_all"))
-        except PermissionError as error:  # also of a folder that a user may not even look into
+            return stop(world, str(error), 2, everywhere=is_collective(error))
+        except PermissionError as error:  # also raised for a folder that the user may not list
             name = error.filename or "a file"
             text = f"{name}: {error.strerror}; ask its owner, or choose another"
-            return stop(world, text, 2, everywhere=hasattr(error, "known_to_all"))
+            return stop(world, text, 2, everywhere=is_collective(error))
         except Exception as error:
             hint = "" if debug else " (add --debug for the traceback)"
             text = f"fault: {type(error).__name__}: {error}{hint}"
-            return stop(world, text, 1, everywhere=hasattr(error, "known_to_all"))
+            return stop(world, text, 1, everywhere=is_collective(error))
 
 
 def written_in(args: argparse.Namespace) -> Path | None:
-    """The configuration of what the stage goes on with, where none is given."""
+    """Return the configuration of the folder that the stage continues, if there is one."""
     left: Path = args.out / "config.json" if getattr(args, "summary", False) else Path()
     return left if left.is_file() else None
 
 
 def stop_unjoined(text: str, status: int) -> int:
-    """Say once why ranks that could not join end, by the one that its launcher calls the first.
+    """Print once why ranks that could not join end, by the rank that the launcher calls the first.
 
-    The others wait for its word: some launchers end all ranks as soon as one has ended.
+    The others wait for it: some launchers end all ranks as soon as one has ended.
     """
     if launched(os.environ).task == 0:
         print(f"cosmodeep: {' '.join(text.split())}", file=sys.stderr, flush=True)
@@ -93,11 +96,11 @@ def stop_unjoined(text: str, status: int) -> int:
 
 
 def stop(world: World, text: str, status: int, *, everywhere: bool) -> int:
-    """Say why the job ends, in one line, and end it on all ranks.
+    """Print why the job ends, in one line, and end it on all ranks.
 
-    Where every rank has the same error, rank 0 speaks and all return; a rank that fails alone
-    takes the others, which may be waiting for it, down with it. Call it where the error is
-    handled, whose traceback goes with it.
+    If every rank has the same error, rank 0 prints it and all return. A rank that fails alone ends
+    the others, which may be waiting for it. Call it where the error is handled, so that its
+    traceback is known.
     """
     alone = world.size == 1
     if alone or everywhere:

@@ -15,7 +15,7 @@ HELP = "Make Sky and Noise images from simulated boxes, or from another simulati
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("--out", required=True, help="folder of images to make", **FOLDER)
     parser.add_argument(
         "--images",

@@ -12,7 +12,7 @@ HELP = "List the models that ship with the package, or print the card of one."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="print the card of this model")
 
 

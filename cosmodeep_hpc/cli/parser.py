@@ -36,12 +36,12 @@ COMMANDS = {
     "models": models,
     "config": config,
 }
-"""The file of each command; `doctor` has none, since it must run where nothing else does."""
+"""The module of each command; `doctor` has none, since it must run where nothing else does."""
 DOCTOR = "Check MPI, Horovod, HDF5, TensorFlow, GPUs, Slurm; say what to do about faults."
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, as all of ours are."""
+    """A parser that reports errors in one line, like all commands."""
 
     def error(self, message: str) -> NoReturn:
         """Raise an InputError instead of printing the usage."""
@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     common = Parser(add_help=False)
     common.add_argument("--config", type=Path, metavar="FILE", help="TOML file of options")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -82,12 +82,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def overrides(argv: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """The `--section.key value` (or `--section.key=value`) pairs of a command line, and the rest.
+    """Take the `--section.key value` (or `--section.key=value`) pairs out of a command line.
 
-    They are taken out first: argparse would give the value to the next free argument.
+    They go first, because argparse would give the value to the next free argument.
+
+    Returns:
+        the pairs, and the rest of the words.
 
     Raises:
-        InputError: one without its value.
+        InputError: one has no value.
     """
     pairs, others = [], []
     rest = iter(argv)

@@ -15,7 +15,7 @@ HELP = "Draw the figures and tables of the paper from what the other stages made
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("--out", required=True, help="folder of figures and tables", **FOLDER)
     parser.add_argument("--sky", help="folder that mock made, with its boxes: figure 2", **FOLDER)
     parser.add_argument(

@@ -15,7 +15,7 @@ HELP = "Cut Sky/Noise pairs into labelled tiles in HDF5 shards, or draw a sheet 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("--images", help="folder of sky-*.fits and noise-*.fits pairs", **FOLDER)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of shards to make")
     parser.add_argument("--overwrite", action="store_true", help="replace the tile set in --out")

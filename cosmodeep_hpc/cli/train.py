@@ -13,7 +13,7 @@ HELP = "Train the network, data-parallel over ranks; a run folder with checkpoin
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("--tiles", required=True, help="folder of shards", **FOLDER)
     parser.add_argument("--out", required=True, help="run folder", **FOLDER)
     again = parser.add_mutually_exclusive_group()

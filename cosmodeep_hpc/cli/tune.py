@@ -15,7 +15,7 @@ HELP = "Search the best learning rate, batch and epochs, run by run, or sum a se
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("--tiles", help="folder of shards, some of validation images", **FOLDER)
     parser.add_argument("--out", required=True, help="folder of the search", **FOLDER)
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Words on the command line that must be a number, a part or a folder."""
+"""Checks of words on the command line: numbers, parts and folders."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 def named(word: str) -> Path:
-    """A folder on the command line; an empty word, of a variable that is not set, is none."""
+    """Return the path of a word; refuse an empty one, which an unset shell variable gives."""
     if not word:
         raise argparse.ArgumentTypeError("an empty name; expected that of a folder")
     return Path(word)
 
 
 def at_least(low: int) -> Callable[[str], int]:
-    """A whole number of at least `low` on the command line."""
+    """Return a check for a whole number of at least `low`."""
 
     def convert(word: str) -> int:
         number = int(word)
@@ -30,10 +30,10 @@ def at_least(low: int) -> Callable[[str], int]:
 
 
 def positive(word: str) -> float:
-    """A finite number above 0 on the command line.
+    """Return the finite number above 0 of a word.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: it is something else.
     """
     number = float(word)
     if not (number > 0 and isfinite(number)):
@@ -42,10 +42,10 @@ def positive(word: str) -> float:
 
 
 def part(word: str) -> tuple[int, int]:
-    """Which part of how many, `K/N` on the command line.
+    """Return the part and the number of parts of a word `K/N`.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: it is something else.
     """
     number, slash, count = word.partition("/")
     if not (slash and number.isdecimal() and count.isdecimal() and int(number) < int(count)):
@@ -54,10 +54,10 @@ def part(word: str) -> tuple[int, int]:
 
 
 def task(word: str) -> tuple[int, int | None]:
-    """Which run, `K` on the command line, or which of every N runs, `K/N`.
+    """Return the run of a word `K`, or the run and the step of `K/N`: every N-th run from K on.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: it is something else.
     """
     if "/" in word:
         return part(word)
@@ -67,4 +67,4 @@ def task(word: str) -> tuple[int, int | None]:
 
 
 FOLDER: dict[str, Any] = {"type": named, "metavar": "DIR"}
-"""How an argument that names a folder is declared."""
+"""Settings of an argument that names a folder."""

@@ -1,4 +1,4 @@
-"""Numbers of the comparison: accuracies, curves, completeness by flux and at equal purity."""
+"""Accuracies over all images: totals, curves, completeness by flux and at equal purity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.comparison.limits import Expected, Trade, expected
-from cosmodeep_hpc.comparison.scores import (
+from cosmodeep_hpc.comparison.scoredtiles import (
     FAMILIES,
     ISLANDS,
     MODEL,
@@ -22,7 +22,7 @@ from cosmodeep_hpc.comparison.scores import (
 from cosmodeep_hpc.learn.metrics import Accuracy, Curve, accuracy, curve, is_found
 from cosmodeep_hpc.sky.summary import Spread
 
-CURVE_POINTS = 200  # of a curve in the JSON
+CURVE_POINTS = 200  # at most, of a curve in the JSON
 BINS_A_DECADE = 2  # of flux
 FAINT = 2.0
 """Tiles whose Sky, seen through the beam, is nowhere brighter than this are faint [sigma]."""
@@ -34,7 +34,7 @@ class Choice:
     """How a detector is used for labels of one rule: chosen for the largest As.
 
     Attributes:
-        threshold: a tile is found where its score is not below.
+        threshold: a tile is found if its score is at least the threshold.
     """
 
     way: Scoring
@@ -52,7 +52,7 @@ class PooledTiles:
 
     @classmethod
     def of(cls, images: Sequence[ScoredTiles], rule: LabelRule, way: Scoring) -> PooledTiles:
-        """The tiles of the images where this way gave scores."""
+        """Pool the tiles of the images that this way has scored."""
         scored = [image for image in images if way in image.scores]
         return cls(
             _joined([image.is_signal(rule) for image in scored], np.bool_),
@@ -62,11 +62,11 @@ class PooledTiles:
         )
 
     def curve(self) -> Curve:
-        """Accuracy at every threshold."""
+        """Return the accuracy at every threshold."""
         return curve(self.signal, self.score)
 
     def found(self, threshold: float) -> NDArray[np.bool_]:
-        """Which tiles are found."""
+        """Return which tiles are found."""
         return is_found(self.score, threshold)
 
 
@@ -75,7 +75,7 @@ def _joined(parts: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
 
 
 def ways(images: Sequence[ScoredTiles], rule: LabelRule) -> dict[str, list[Scoring]]:
-    """The ways that serve a rule, by the detector, in the order of FAMILIES."""
+    """Return the ways that serve a rule, by detector, in the order of FAMILIES."""
     there = dict.fromkeys(way for image in images for way in image.scores)
     serving = [way for way in there if way.serves(rule)]
     by_family = {name: [w for w in serving if w.family == name] for name in FAMILIES}
@@ -83,14 +83,14 @@ def ways(images: Sequence[ScoredTiles], rule: LabelRule) -> dict[str, list[Scori
 
 
 def choose(images: Sequence[ScoredTiles], rule: LabelRule, candidates: Sequence[Scoring]) -> Choice:
-    """The way and threshold of largest As on these images; the first of equal ones."""
+    """Return the way and threshold of largest As on these images; the first of equal ones."""
     best, choice = -1.0, Choice(candidates[0], 0.5)
     for way in candidates:
         whole = PooledTiles.of(images, rule, way).curve()
         threshold = whole.best_threshold()
         reached = whole.at(threshold).As
         if reached > best:
-            if way.family in ISLANDS:  # of the thresholds that it was run with
+            if way.family in ISLANDS:  # one of the thresholds of the finder's runs
                 threshold = float(whole.threshold[whole.threshold >= threshold][-1])
             best, choice = reached, Choice(way, threshold)
     return choice
@@ -102,10 +102,10 @@ def choices(
     rule: LabelRule,
     model: Mapping[LabelRule, float],
 ) -> dict[str, Choice]:
-    """How each detector is used for a rule.
+    """Return how each detector is used for a rule.
 
-    The model has thresholds of its own. Where a finder failed on all images to choose by, it is
-    chosen on the images themselves.
+    The model has thresholds of its own. A finder that failed on all images to choose by is chosen
+    on the images themselves.
 
     Args:
         model: its threshold for each of the rules that it serves.
@@ -123,10 +123,10 @@ def choices(
 def detector_rows(
     images: Sequence[ScoredTiles], rule: LabelRule, chosen: dict[str, Choice]
 ) -> dict[str, dict[str, Any]]:
-    """As, Ws, Wv and counts of each detector, in total and an image.
+    """Return As, Ws, Wv and counts of each detector, in total and an image.
 
-    With the standard error of As over the images, and by how much the network's is larger, image by
-    image.
+    They include the standard error of As over the images, and by how much the network's As is
+    larger, image by image.
     """
     rows: dict[str, dict[str, Any]] = {}
     of_network: dict[str, Accuracy] = {}
@@ -156,7 +156,7 @@ def detector_rows(
 
 
 def _mean(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean and standard error of the values that are defined."""
+    """Return mean and standard error of the values that are defined."""
     known = [value for value in values if not np.isnan(value)]
     if not known:
         return {"mean": None, "standard_error": None}
@@ -165,7 +165,7 @@ def _mean(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def limit_rows(images: Sequence[ScoredTiles], rule: LabelRule) -> dict[str, dict[str, Any]]:
-    """The ideal limits: by maximum likelihood, and with the best shifts."""
+    """Return the ideal limits: by maximum likelihood, and with the best shifts."""
     level = np.concatenate([image.level(rule.n_pix) for image in images])
     rows: dict[str, dict[str, Any]] = {}
     for name in images[0].snr:
@@ -187,7 +187,7 @@ def limit_rows(images: Sequence[ScoredTiles], rule: LabelRule) -> dict[str, dict
 
 
 def _finite(value: float) -> float | None:
-    """None where all tiles are called signal, or none."""
+    """Return the value, or None if all tiles or no tiles are called signal."""
     return float(value) if np.isfinite(value) else None
 
 
@@ -196,16 +196,17 @@ def _ratios(one: Expected) -> dict[str, float | None]:
 
 
 def _number(value: float) -> float | None:
-    """None (JSON's null) for a ratio that is not defined."""
+    """Return the value, or None (JSON's null) if a ratio is not defined."""
     return None if np.isnan(value) else float(value)
 
 
 def curves(
     images: Sequence[ScoredTiles], rule: LabelRule, chosen: dict[str, Choice]
 ) -> dict[str, dict[str, list[float]]]:
-    """Purity and completeness of each detector over its thresholds, in at most CURVE_POINTS.
+    """Return purity and completeness of each detector over its thresholds.
 
-    Of the thresholds those at which one more share of the signal is found, and the lowest.
+    At most CURVE_POINTS thresholds are kept: those that find one more share of the signal, and the
+    lowest.
     """
     drawn: dict[str, dict[str, list[float]]] = {}
     for family, choice in chosen.items():
@@ -223,7 +224,7 @@ def curves(
 
 
 def flux_edges(flux: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Edges of bins of flux that hold all of these positive fluxes, evenly in their logarithm."""
+    """Return the edges of bins, even in the logarithm, that hold all of these positive fluxes."""
     flux = flux[flux > 0]
     if len(flux) == 0:
         return np.array([1e-6, 1.0])
@@ -236,7 +237,7 @@ def flux_edges(flux: NDArray[np.float64]) -> NDArray[np.float64]:
 def by_flux(
     images: Sequence[ScoredTiles], rule: LabelRule, chosen: dict[str, Choice]
 ) -> dict[str, list[Any] | dict[str, list[Any]]]:
-    """Completeness by the flux of the Sky in a signal tile, at the chosen thresholds."""
+    """Return the completeness by the Sky's flux in a signal tile, at the chosen thresholds."""
     flux = np.concatenate([image.flux[image.is_signal(rule)] for image in images])
     edges = flux_edges(flux)
     found: dict[str, list[Any]] = {}
@@ -254,7 +255,7 @@ def by_flux(
 
 
 def threshold_at(whole: Curve, purity: float) -> float | None:
-    """The threshold of largest completeness at which purity is no less; None: there is none."""
+    """Return the threshold of largest completeness with at least this purity, or None."""
     pure = np.flatnonzero(whole.precision >= purity)
     return float(whole.threshold[pure[-1]]) if len(pure) else None
 
@@ -262,10 +263,10 @@ def threshold_at(whole: Curve, purity: float) -> float | None:
 def at_equal_purity(
     images: Sequence[ScoredTiles], rule: LabelRule, chosen: dict[str, Choice]
 ) -> list[dict[str, Any]]:
-    """Completeness of all detectors at the purity that PyBDSF has at each of its thresholds.
+    """Return the completeness of all detectors at PyBDSF's purity, for each of its thresholds.
 
-    Of all signal tiles, and of the faint ones: those whose Sky, seen through the beam, is nowhere
-    above FAINT sigma, so that no threshold of 2 sigma would meet them but for the noise.
+    It is given for all signal tiles, and for the faint ones: tiles whose Sky, seen through the
+    beam, is nowhere above FAINT sigma, so that a threshold of 2 sigma finds them only by the noise.
     """
     if "pybdsf" not in chosen:
         return []
@@ -293,12 +294,12 @@ def _share(found: NDArray[np.bool_], of: NDArray[np.bool_]) -> float | None:
 
 
 def faint_tiles(images: Sequence[ScoredTiles], rule: LabelRule) -> int:
-    """The number of faint signal tiles."""
+    """Return the number of faint signal tiles."""
     return sum(int((image.is_signal(rule) & (image.peak < FAINT)).sum()) for image in images)
 
 
 def island_rows(images: Sequence[ScoredTiles], rule: LabelRule) -> dict[str, list[dict[str, Any]]]:
-    """For each finder and threshold: islands, what false ones cover, and tiles by both rules.
+    """Return, for each finder and threshold, islands, false area, and tiles found in two ways.
 
     A tile is found by `any` pixel of an island in it, or by `more` than N_pix of them.
     """

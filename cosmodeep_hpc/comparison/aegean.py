@@ -1,7 +1,7 @@
 """Aegean's islands above BANE's noise: `python -m cosmodeep_hpc.comparison.aegean FOLDER`.
 
-Aegean seeds an island where a pixel exceeds one threshold and lets it grow down to a lower one. As
-it comes, BANE's boxes are 24 beams wide: what is more extended counts as background.
+Aegean starts an island at a pixel above one threshold and lets it grow down to a lower one. By
+default, BANE's boxes are 24 beams wide: more extended emission counts as background.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from cosmodeep_hpc.comparison.finders import FinderTask, work
 
 
 def islands(image: Path, task: FinderTask) -> Iterator[Any]:
-    """Aegean's version, then a mask (ny, nx) of its islands and the seconds for each seed.
+    """Yield Aegean's version, then for each seed a mask (ny, nx) of its islands and the seconds.
 
-    Aegean finds negative islands too. One counts where a positive pixel of it exceeds the seed
-    threshold, and of it the positive pixels; so what is found grows as thresholds fall.
+    Aegean finds negative islands too. An island counts if one of its positive pixels exceeds the
+    seed threshold, and only its positive pixels do; so lower thresholds never find less.
     """
     import AegeanTools
     from AegeanTools import BANE

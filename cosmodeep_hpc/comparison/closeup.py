@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.comparison.finders import Found
-from cosmodeep_hpc.comparison.scores import ScoredTiles, Scoring
+from cosmodeep_hpc.comparison.scoredtiles import ScoredTiles, Scoring
 from cosmodeep_hpc.comparison.scoring import ScoringRequest
 from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.learn.metrics import is_found
@@ -19,14 +19,14 @@ from cosmodeep_hpc.tiles.pairs import Pair
 from cosmodeep_hpc.tiles.tiling import grid_shape
 
 FIELD = (1.5, 2.0)
-"""Height and width of a close-up [deg], as the paper's."""
+"""Height and width of a close-up [deg], as in the paper."""
 TILE_COLOURS = {"found": "deepskyblue", "false": "magenta", "missed": "white"}
-"""Which stand out from the image's colours, and from each other in grey too."""
+"""They stand out from the image's colours, and from each other in grey too."""
 ISLAND_COLOUR = "yellow"
 
 
 def busiest(signal: NDArray[np.bool_], rows: int, cols: int) -> tuple[int, int]:
-    """The corner of the window of tiles (rows, cols) with most signal; the first of equal ones."""
+    """Return the corner of the window of tiles with most signal; the first of equal ones."""
     sums = np.pad(np.cumsum(np.cumsum(signal.astype(np.int64), axis=0), axis=1), ((1, 0), (1, 0)))
     inside = sums[rows:, cols:] - sums[:-rows, cols:] - sums[rows:, :-cols] + sums[:-rows, :-cols]
     row, col = np.unravel_index(int(np.argmax(inside)), inside.shape)
@@ -38,8 +38,8 @@ def draw(
 ) -> None:
     """Draw `closeup-NAME.png`: the part of the image with most signal tiles.
 
-    One panel for each threshold of compare.drawn; a single one, with tiles alone, where there are
-    no islands. Tiles: found with and without signal, and missed.
+    Draw one panel for each threshold of compare.drawn, or a single one with tiles alone if there
+    are no islands. Tiles are marked as found with signal, found without, and missed.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -66,7 +66,7 @@ def draw(
     tall = 6.3 * height / width
     figure = Figure(figsize=(9 * panels, tall + 1.7), dpi=120)
     FigureCanvasAgg(figure)
-    # not fitted: that takes outlines and contours for larger than the part that is seen
+    # no tight layout: it would make room for outlines beyond the part that is shown
     figure.subplots_adjust(
         left=0.9 / (9 * panels),
         right=1 - 0.5 / (9 * panels),
@@ -107,7 +107,7 @@ def draw(
 
 
 def _image(axes: Any, pixels: NDArray[np.float32], top: int, left: int) -> Any:
-    """The pixels in colour, at their place in the image."""
+    """Draw the pixels in colour, at their place in the image."""
     from astropy.visualization import AsinhStretch, ImageNormalize
 
     values = pixels[np.isfinite(pixels)]
@@ -121,7 +121,7 @@ def _image(axes: Any, pixels: NDArray[np.float32], top: int, left: int) -> Any:
 
 
 def _contours(axes: Any, mask: NDArray[np.bool_], top: int, left: int) -> None:
-    """The outlines of islands."""
+    """Draw the outlines of islands."""
     rows, cols = np.arange(mask.shape[0]) + top, np.arange(mask.shape[1]) + left
     if mask.any():
         axes.contour(cols, rows, mask, levels=[0.5], colors=ISLAND_COLOUR, linewidths=0.7)

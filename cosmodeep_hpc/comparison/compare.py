@@ -13,7 +13,7 @@ import numpy as np
 
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.comparison import accuracies, closeup, figure, finders
-from cosmodeep_hpc.comparison.scores import FAMILIES, PAPERS_RULES, LabelRule, ScoredTiles
+from cosmodeep_hpc.comparison.scoredtiles import FAMILIES, PAPERS_RULES, LabelRule, ScoredTiles
 from cosmodeep_hpc.comparison.scoring import ScoringRequest, score_image
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError
@@ -41,15 +41,15 @@ def run(
     choose: Path | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Judge every detector by the tiles of every pair; a collective call.
+    """Score every detector on the tiles of every pair; a collective call.
 
     Args:
-        config: `compare` and `classify` are used; labels and preprocessing are the model's.
+        config: its sections `compare` and `classify`; labels and preprocessing are the model's.
         model: run folder, file or name.
         images: folder of pairs that the model has never seen.
         out: folder of `compare.json`, `compare.png` and close-ups.
-        choose: folder of other pairs, by which settings and thresholds of all detectors but the
-            model, which has that of its operating point, are chosen; None: on `images`.
+        choose: folder of other pairs, on which settings and thresholds of all detectors except the
+            model are chosen (the model has its operating point's); None: on `images`.
         progress: called with (images done, images in all).
 
     Returns:
@@ -101,17 +101,17 @@ def run(
 
 
 def _cards(model: TrainedModel, rules: Sequence[LabelRule], point: Point) -> dict[LabelRule, Card]:
-    """The card for each rule that the model serves: its own, or all that a counts network reads."""
+    """Return the card for each rule that the model serves; a counts network serves several."""
     served = {rules[0]: model.card}
     for rule in rules[1:] if model.card.readings is not None else ():
-        with suppress(InputError):  # it does not read this one
+        with suppress(InputError):  # the network does not know this rule
             one = card.read_by(model.card, (rule.f_th, rule.n_pix), model.path)
             served[rule] = card.at(one, point, model.path)
     return served
 
 
 def _refuse(images: Sequence[Pair], others: Sequence[Pair], model: TrainedModel) -> None:
-    """Name what must not be used, or cannot be read, before the work, which may take hours."""
+    """Check, before hours of work, that all images can be read and may be used."""
     judged: dict[str, Path] = {}
     for pair in images:
         fingerprint = fingerprint_of(pair.open()[1].pixels())
@@ -136,11 +136,11 @@ def summary(
     others: Sequence[ScoredTiles],
     absent: Sequence[str],
 ) -> dict[str, Any]:
-    """The content of `compare.json`.
+    """Return the content of `compare.json`.
 
     Args:
-        images: that detectors are judged by.
-        others: that they are chosen by; empty: `images`.
+        images: scored by the detectors and used for all numbers.
+        others: images to choose thresholds on; empty: `images`.
         absent: finders that are not installed.
     """
     own = {rule: one.threshold for rule, one in request.cards.items()}

@@ -1,4 +1,4 @@
-"""Plain detectors: how bright a smoothed tile is, and a matched filter of several scales."""
+"""Plain detectors: the brightness of a smoothed tile, and a matched filter of several scales."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from cosmodeep_hpc.comparison.scores import Scoring
+from cosmodeep_hpc.comparison.scoredtiles import Scoring
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky.occupancy import tile_levels
 
@@ -17,16 +17,16 @@ Scores = dict[Scoring, NDArray[np.float32]]
 
 
 def smoothed(pixels: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Pixels through a Gaussian of sum 1; there is nothing beyond the edge."""
+    """Smooth pixels by a Gaussian of sum 1; beyond the edge there is nothing."""
     through: NDArray[np.float32] = gaussian_filter(pixels, sigma, truncate=REACH, mode="constant")
     return through
 
 
 def noise_gain(sigma: float, beam: Beam | None, scale: float) -> float:
-    """The noise of a smoothed map over that of the map, for noise seen through the beam.
+    """Return the noise of a smoothed map over the map's, for noise seen through the beam.
 
-    The kernel's weights k and the noise's correlation r give it exactly, as the root of
-    sum over pixels i, j of k_i k_j r(i - j).
+    The kernel's weights k and the noise's correlation r give it exactly, as the root of the sum
+    over pixels i, j of k_i k_j r(i - j).
 
     Args:
         sigma: of the kernel [pixel].
@@ -46,7 +46,7 @@ def noise_gain(sigma: float, beam: Beam | None, scale: float) -> float:
 def plain(
     pixels: NDArray[np.float32], size: int, kernels: Sequence[float], n_pix: Sequence[int]
 ) -> Scores:
-    """The plain detector: a tile's (n_pix + 1)-th brightest smoothed pixel [unit of `pixels`].
+    """Score tiles by their (n_pix + 1)-th brightest smoothed pixel [unit of `pixels`].
 
     Args:
         pixels: float32 (ny, nx), all with data.
@@ -73,17 +73,17 @@ def matched(
     beam: Beam | None,
     scale: float,
 ) -> Scores:
-    """A matched filter: smoothed at several scales, each in units of its own noise, the largest.
+    """Score tiles by a matched filter: the largest of several smoothed maps, over their noise.
 
-    The score of a tile is its brightest pixel of that map, or its (n_pix + 1)-th brightest; of the
-    scales, all up to one are used.
+    The score of a tile is its brightest pixel of that map, or its (n_pix + 1)-th brightest. Each
+    scale is a way of its own, which uses all scales up to this one.
 
     Args:
         significance: float32 (ny, nx), pixels over their noise.
         size: side of a tile [pixel].
-        scales: widths of the kernels (sigma) [pixel], each a way with all that are smaller.
+        scales: widths of the kernels (sigma) [pixel].
         n_pix: pixel thresholds N_pix of labels.
-        beam: the noise was seen through.
+        beam: that the noise was seen through.
         scale: side of a pixel [arcsec].
 
     Returns:

@@ -7,25 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from cosmodeep_hpc.comparison.scores import FAMILIES, ISLANDS, MODEL
+from cosmodeep_hpc.comparison.scoredtiles import FAMILIES, ISLANDS, MODEL
 from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.products.picture import save
 
 COLOURS = dict(
     zip(FAMILIES, ("black", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7"), strict=True)
 )
-"""Which the colour-blind can tell apart; in grey the marks do."""
+"""The colour-blind can tell them apart; in grey the marks differ."""
 MARKS = dict(zip(FAMILIES, "oX^sDv", strict=True))
 LIMIT_STYLES = ("dashed", "dotted")
 ROOM = 0.15
-"""Between the lower left corner of the left panel and the least that half of the marks reach."""
+"""Margin of the left panel below and left of the range that holds half of the marks."""
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
     """Draw the content of `compare.json`: all detectors by the labels of the model.
 
-    Left: over each detector's thresholds; a mark where it is used, which the legend has in numbers:
-    the panel shows where most of them are. Right: at these thresholds.
+    Left: purity and completeness over each detector's thresholds, with a mark at the one that is
+    used. The legend gives the marks' numbers; the panel shows the range where most of them are.
+    Right: completeness by flux at these thresholds.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -57,7 +58,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     left.set_xlabel("completeness of tiles (Ws)")
     left.set_ylabel("purity of tiles")
     half = float(np.median(reached)) if reached else 1.0
-    low = max(0.0, round(half - ROOM, 1))  # what is used, and not all that could be
+    low = max(0.0, round(half - ROOM, 1))  # show the used thresholds, not all that could be used
     left.set_xlim(low, 1.005)
     left.set_ylim(low, 1.01)
     left.set_title(

@@ -1,4 +1,4 @@
-"""Source finders of others, each run on an image in a process of its own that cannot hang ours."""
+"""Source finders of others, each run in its own process, which cannot hang ours."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ from cosmodeep_hpc.images.quiet import quiet
 IMAGE, TASK, MASKS, DONE, LOG = "image.fits", "task.json", "masks", "done.json", "log"
 """Files of the folder in which a finder works."""
 PACKAGES = {"pybdsf": ("bdsf", "bdsf"), "aegean": ("AegeanTools", "AegeanTools")}
-"""The module that each needs, and what `pip install` calls it."""
+"""The module that each finder needs, and its name for `pip install`."""
 LAUNCHERS = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_LOCAL", "HYDRA_", "I_MPI_", "HOROVOD_")
-"""Variables by which a child of a rank would take itself for that rank: it gets none of them."""
+"""Variables by which a child process would take itself for its parent's rank; it gets none of them.
+"""
 GRACE = 5.0  # seconds between asking a finder to end and ending it
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinderTask:
-    """What a finder is asked for.
+    """The task of a finder.
 
     Attributes:
-        thresholds: of its islands, in units of the noise, each done by itself.
+        thresholds: of its islands, in units of the noise; each is a run of its own.
         rms: constant noise of the image [Jy/beam].
-        min_pixels: of an island, where the finder can be told.
-        flood: where islands end, over `thresholds`, where the finder can be told.
+        min_pixels: least pixels of an island, if the finder has such an option.
+        flood: where islands end, over `thresholds`, if the finder has such an option.
         seconds: time limit for all thresholds together.
     """
 
@@ -57,8 +58,8 @@ class Found:
     """The islands that a finder found in an image.
 
     Attributes:
-        thresholds: as asked.
-        seconds: that each took; what is done once for all thresholds is in the first.
+        thresholds: of the task.
+        seconds: of each threshold; work for all thresholds counts for the first.
         version: of the finder.
     """
 
@@ -69,7 +70,7 @@ class Found:
     _packed: NDArray[np.uint8]
 
     def mask(self, threshold: float) -> NDArray[np.bool_]:
-        """Which pixels are in an island at one of the thresholds: bool (ny, nx)."""
+        """Return which pixels are in an island at one of the thresholds: bool (ny, nx)."""
         bits = self._packed[self.thresholds.index(threshold)]
         count = self.shape[0] * self.shape[1]
         return np.unpackbits(bits, count=count).reshape(self.shape).astype(np.bool_)
@@ -80,7 +81,7 @@ class FinderError(Exception):
 
 
 def missing(names: Sequence[str]) -> dict[str, str]:
-    """The finders that are not installed, each with the line that says so."""
+    """Return the finders that are not installed, each with a line that says so."""
     return {
         name: f"{name}: not installed, its columns are left out; `pip install {package}` brings it"
         for name, (module, package) in PACKAGES.items()
@@ -89,16 +90,16 @@ def missing(names: Sequence[str]) -> dict[str, str]:
 
 
 def find(name: str, image: Image, pixels: NDArray[np.float32], task: FinderTask) -> Found:
-    """The islands of an image.
+    """Return the islands of an image.
 
     Args:
         name: of the finder, one of PACKAGES.
-        image: whose coordinates and beam are used.
-        pixels: float32 (ny, nx) [Jy/beam], NaN where there is no data.
-        task: what to find.
+        image: gives coordinates and beam.
+        pixels: float32 (ny, nx) [Jy/beam], NaN without data.
+        task: the finder's task.
 
     Raises:
-        FinderError: it failed, or took longer than it may.
+        FinderError: it failed, or exceeded its time limit.
         InputError: the temporary folder cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix="cosmodeep-") as place:
@@ -119,12 +120,12 @@ def find(name: str, image: Image, pixels: NDArray[np.float32], task: FinderTask)
 
 
 def beam_of(image: Image) -> Beam:
-    """The beam of an image; one pixel where it has none."""
+    """Return the beam of an image, or one pixel if it has none."""
     return image.beam or Beam(image.pixel_scale, image.pixel_scale)
 
 
 def _header(image: Image) -> fits.Header:
-    """What a finder must know of an image in Jy/beam."""
+    """Return the header that a finder needs for an image in Jy/beam."""
     beam = beam_of(image)
     with quiet():
         header = image.wcs.celestial.to_header()
@@ -134,12 +135,12 @@ def _header(image: Image) -> fits.Header:
 
 
 def command(name: str, folder: Path) -> list[str]:
-    """The command line of a finder's own process."""
+    """Return the command line of a finder's own process."""
     return [sys.executable, "-m", f"cosmodeep_hpc.comparison.{name}", str(folder)]
 
 
 def _run(name: str, folder: Path, seconds: float) -> None:
-    """Run a finder's process to its end, or end it, with all that it started."""
+    """Run a finder's process to its end, or end it with all processes that it started."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHERS)}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     path = os.pathsep.join(p for p in sys.path if p)
@@ -173,7 +174,7 @@ def _too_long(name: str, seconds: float) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a finder and the processes that it has left; first as it can clean up after itself."""
+    """End a finder and its remaining processes; first let it clean up after itself."""
     for signal_, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, None)):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal_)
@@ -182,7 +183,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _last_line(log: Path) -> str:
-    """The last line of a finder's log that says something."""
+    """Return the last line of a finder's log that says something."""
     with suppress(OSError):
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         for line in reversed(lines):
@@ -192,7 +193,7 @@ def _last_line(log: Path) -> str:
 
 
 def work(arguments: Sequence[str], islands: Any) -> None:
-    """The finder's own process: read the task, find, leave the result.
+    """Do the work of the finder's own process: read the task, find, write the result.
 
     Args:
         arguments: the folder.
@@ -202,7 +203,7 @@ def work(arguments: Sequence[str], islands: Any) -> None:
     folder = Path(arguments[0])
     content = json.loads((folder / TASK).read_text(encoding="utf-8"))
     task = FinderTask(**{**content, "thresholds": tuple(content["thresholds"])})
-    # were our parent gone, nobody else would end us
+    # if our parent is gone, nobody else ends us
     signal.alarm(int(task.seconds) + 2)
     steps = islands(folder / IMAGE, task)
     version = next(steps)

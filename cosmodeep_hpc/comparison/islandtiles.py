@@ -1,4 +1,4 @@
-"""From islands to tiles: which tiles a source finder has found, and how much of it is false."""
+"""From islands to tiles: the tiles that a source finder has found, and its false islands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label, maximum
 
-from cosmodeep_hpc.comparison.scores import IslandCount, Scoring
+from cosmodeep_hpc.comparison.scoredtiles import IslandCount, Scoring
 
 EIGHT = np.ones((3, 3), dtype=np.bool_)  # neighbours, as PyBDSF and Aegean count them
 ANY = "any island pixel"
@@ -17,7 +17,7 @@ ANY = "any island pixel"
 def with_peak(
     mask: NDArray[np.bool_], significance: NDArray[np.float32], peak: float
 ) -> NDArray[np.bool_]:
-    """The islands of a mask whose brightest pixel exceeds `peak`, as both finders compare it."""
+    """Return the islands of a mask whose brightest pixel exceeds `peak`, as both finders do."""
     labels, count = label(mask, EIGHT)
     if count == 0:
         return mask
@@ -27,7 +27,7 @@ def with_peak(
 
 
 def counted(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> IslandCount:
-    """The islands of a mask; those that touch no pixel of `truth` are false."""
+    """Count the islands of a mask; those that touch no pixel of `truth` are false."""
     labels, count = label(mask, EIGHT)
     area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     touched = np.bincount(labels[truth], minlength=count + 1)[1:] > 0
@@ -43,16 +43,16 @@ def tile_scores(
     size: int,
     n_pix: Sequence[int],
 ) -> dict[Scoring, NDArray[np.float32]]:
-    """The highest threshold at which a tile is found; NaN where it is at none.
+    """Score tiles by the highest threshold at which they are found; NaN if they never are.
 
-    A tile is found where an island has a pixel in it, or, for labels of N_pix, where islands have
-    more than N_pix pixels in it. Islands of a lower threshold hold those of a higher one, so what
-    is found at a threshold is found at all lower ones.
+    A tile is found if an island has a pixel in it, or, for labels of N_pix, if islands have more
+    than N_pix pixels in it. Islands of a lower threshold hold those of a higher one, so a tile
+    found at one threshold is found at all lower ones.
 
     Args:
         family: of the detector.
         thresholds: of the islands [sigma].
-        mask: gives the island pixels at each, bool (ny, nx).
+        mask: gives the island pixels at each threshold, bool (ny, nx).
         size: side of a tile [pixel].
         n_pix: pixel thresholds N_pix of labels.
 

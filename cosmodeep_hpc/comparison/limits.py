@@ -1,12 +1,12 @@
 """The ideal limit: an observer who knows the sky of a tile up to its amplitude.
 
-The observer has the noise-free Sky of the tile and of what is around it, times an unknown
-amplitude A (which is 1), and measures A by the matched filter that is optimal in the noise of the
-image. With the template T, the Sky seen through the beam in units of the noise's rms, and C, the
-correlation of the noise from pixel to pixel, the estimate is normal with mean 1 and deviation
-1 / SNR, where SNR^2 = T C^-1 T. The tile is called signal where the Sky times the estimate has more
-than N_pix pixels above F_th, that is where the estimate exceeds a = F_th / L, L being the
-(N_pix + 1)-th brightest Sky pixel of the tile. That happens with probability Phi((1 - a) SNR).
+The observer has the noise-free Sky of the tile and its surroundings, times an unknown amplitude A
+(which is 1), and measures A by the matched filter that is optimal in the noise of the image. Let T
+be the template, the Sky seen through the beam in units of the noise's rms, and C the correlation of
+the noise from pixel to pixel. The estimate is normal with mean 1 and deviation 1 / SNR, where SNR^2
+= T C^-1 T. The tile is called signal if the Sky times the estimate has more than N_pix pixels above
+F_th, that is if the estimate exceeds a = F_th / L, where L is the (N_pix + 1)-th brightest Sky
+pixel of the tile. That happens with probability Phi((1 - a) SNR).
 
 C is not the unit matrix, although the beam (10 arcsec) is hardly wider than a pixel (9.6 arcsec):
 neighbours are correlated by 0.28, and noise averages over large areas 1.6 times as badly as white
@@ -26,27 +26,23 @@ from scipy.special import ndtr
 from cosmodeep_hpc.images.beam import Beam
 
 FLOOR = 1e-6
-"""Variance of noise that is independent from pixel to pixel, as that of rounding, over the whole.
-
-Without it the correlation of a well-sampled beam could not be inverted.
-"""
+"""Share of the noise's variance that is independent from pixel to pixel, such as rounding. Without
+it the correlation of a well-sampled beam could not be inverted."""
 SHIFTS = (-np.inf, *(float(s) for s in np.geomspace(1 / 16, 16, 161)), np.inf)
 """Factors on the amplitude a from which a tile is called signal; from all tiles to none."""
 PRICES = tuple(float(p) for p in np.geomspace(100, 0.01, 81))
-"""Of a false tile in found tiles, for the curve."""
+"""Prices of a false tile, in found tiles, for the curve."""
 CLASSES, TILES_A_CLASS, NEAR = 6, 100, 10.0
-"""Classes of tiles at most, and tiles of each at least whose level is F_th within a factor NEAR.
-
-They are few, so that what is chosen for them says nothing of single tiles.
-"""
+"""Most classes of tiles, and least tiles of each with a level within a factor NEAR of F_th. There
+are few classes, so that a class's shift tells nothing of single tiles."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Tiles that the observer is expected to get right and wrong, and the accuracies from these.
+    """Tiles that the observer is expected to get right and wrong, and the accuracies of these.
 
     Attributes:
-        found: signal tiles called signal, the mean of Nsc. false: noise tiles called so, of Nvw.
+        found: mean of Nsc, signal tiles called signal. false: of Nvw, noise tiles called signal.
         signal: Ns. noise: Nv.
     """
 
@@ -62,7 +58,7 @@ class Expected:
 
     @property
     def Ws(self) -> float:  # noqa: N802
-        """Nsc / Ns: completeness."""
+        """Nsc / Ns, the completeness."""
         return _ratio(self.found, self.signal)
 
     @property
@@ -72,7 +68,7 @@ class Expected:
 
     @property
     def purity(self) -> float:
-        """Found signal tiles over found tiles."""
+        """Signal tiles among the tiles found."""
         return _ratio(self.found, self.found + self.false)
 
 
@@ -82,7 +78,7 @@ def _ratio(part: float, whole: float) -> float:
 
 @lru_cache(maxsize=4)
 def whitening(side: int, width: float | None) -> NDArray[np.float64]:
-    """The matrix (side, side) that makes the pixels of a line of the noise independent.
+    """Return the matrix (side, side) that makes the pixels of a line of the noise independent.
 
     Args:
         side: pixels of the line.
@@ -105,10 +101,10 @@ def tile_snr(
     beam: Beam | None,
     scale: float,
 ) -> NDArray[np.float64]:
-    """The signal-to-noise ratio of the optimal matched filter for each tile, float64 (n,).
+    """Return the signal-to-noise ratio of the optimal matched filter for each tile, float64 (n,).
 
-    Beams that are neither round nor along an axis count as the round one of their area: then the
-    correlation is the product of one along rows and one along columns.
+    A beam that is neither round nor along an axis counts as the round one of its area: the
+    correlation is then the product of one along rows and one along columns.
 
     Args:
         template: float32 (ny, nx), the Sky seen through the beam over the rms of the noise.
@@ -130,7 +126,7 @@ def tile_snr(
 
 
 def _widths(beam: Beam | None, scale: float) -> tuple[float | None, float | None]:
-    """FWHM along rows (west) and along columns (north) [pixel]."""
+    """Return the beam's FWHM along rows (west) and along columns (north) [pixel]."""
     if beam is None:
         return None, None
     if beam.angle % 180 == 0:
@@ -144,7 +140,7 @@ def _widths(beam: Beam | None, scale: float) -> tuple[float | None, float | None
 def probability(
     level: NDArray[np.float32], snr: NDArray[np.float64], f_th: float, shift: float = 1.0
 ) -> NDArray[np.float64]:
-    """The probability that the observer calls a tile signal, float64 (n,).
+    """Return the probability that the observer calls a tile signal, float64 (n,).
 
     Args:
         level: the (N_pix + 1)-th brightest Sky pixel of the tiles [Jy/arcsec^2].
@@ -163,7 +159,7 @@ def probability(
 def expected(
     level: NDArray[np.float32], snr: NDArray[np.float64], f_th: float, shift: float = 1.0
 ) -> Expected:
-    """What the observer is expected to get right; arguments as of `probability`."""
+    """Return the tiles that the observer is expected to get right; see `probability`."""
     called = probability(level, snr, f_th, shift)
     signal = level > np.float32(f_th)
     count = int(signal.sum())
@@ -174,12 +170,12 @@ def expected(
 
 @dataclass(frozen=True)
 class Trade:
-    """What the observer is expected to find where it asks for more, or for less.
+    """The expected findings of observers who call more, or fewer, tiles signal.
 
-    Maximum likelihood, shift 1, does not make As largest: faint tiles are many, so that of those
-    which seem just bright enough more than half may be fainter, and the more so the worse they are
-    measured. An observer who knows how many there are chooses a shift for each class of tiles that
-    are measured about as well: in which the level L has about the same error L / SNR.
+    Maximum likelihood, shift 1, does not give the largest As: there are many faint tiles, so of the
+    tiles that seem just bright enough more than half may be fainter, and the more so the worse they
+    are measured. An observer who knows the distribution chooses a shift for each class of tiles
+    with about the same error L / SNR of the level L.
 
     Attributes:
         found, false: float64 (classes, len(SHIFTS)), the means of Nsc and Nvw at each shift.
@@ -193,7 +189,7 @@ class Trade:
 
     @classmethod
     def of(cls, level: NDArray[np.float32], snr: NDArray[np.float64], f_th: float) -> Trade:
-        """The trade for tiles of these levels; arguments as of `probability`."""
+        """Return the trade for tiles of these levels; see `probability` for the arguments."""
         signal = level > np.float32(f_th)
         bright = (level > 0) & (snr > 0)
         high, is_signal = level[bright].astype(np.float64) / f_th, signal[bright]
@@ -213,27 +209,27 @@ class Trade:
         return cls(found, false, total, len(level) - total)
 
     def at(self, shifts: NDArray[np.intp]) -> Expected:
-        """With a shift for each class, by its place in SHIFTS."""
+        """Return the expected findings with a shift for each class, by its place in SHIFTS."""
         of = np.arange(len(self.found))
         found, false = self.found[of, shifts].sum(), self.false[of, shifts].sum()
         return Expected(float(found), float(false), self.signal, self.noise)
 
     def best(self, price: float) -> NDArray[np.intp]:
-        """The shifts at which found less `price` times false tiles is largest: (classes,)."""
+        """Return the shifts that make found less `price` times false tiles largest: (classes,)."""
         return np.asarray(np.argmax(self.found - price * self.false, axis=1))
 
     def best_common(self) -> tuple[float, Expected]:
-        """The one shift for all tiles of largest As."""
+        """Return the common shift of all tiles with the largest As."""
         one = Trade(self.found.sum(0)[None], self.false.sum(0)[None], self.signal, self.noise)
         reached = one.found[0] / np.maximum(one.signal + one.false[0], 1e-300)
         shift = np.array([np.argmax(reached)])
         return SHIFTS[shift[0]], one.at(shift)
 
     def best_classes(self) -> tuple[list[float], Expected]:
-        """The shifts of the classes of largest As, from the best measured to the worst.
+        """Return the classes' shifts of the largest As, from the best measured to the worst.
 
-        As is the largest price that can be paid: where As is the price of a false tile, no other
-        shifts have a larger As (Dinkelbach's method for ratios).
+        If the price of a false tile is As, the shifts of the largest gain are those of the largest
+        As (Dinkelbach's method for ratios).
         """
         price, found = 0.0, self.at(self.best(0.0))
         while self.signal and found.As > price + 1e-9:
@@ -242,5 +238,5 @@ class Trade:
         return [SHIFTS[i] for i in self.best(price)], found
 
     def curve(self) -> list[Expected]:
-        """Completeness against purity, from the highest price of a false tile to the lowest."""
+        """Return completeness and purity, from the highest price of a false tile to the lowest."""
         return [self.at(self.best(price)) for price in PRICES]

@@ -1,7 +1,7 @@
 """PyBDSF's islands: `python -m cosmodeep_hpc.comparison.pybdsf FOLDER`, a process of its own.
 
-The settings are those of the paper's section 5: constant noise, islands of at least so many pixels
-above one threshold, which is that of their peak too. No Gaussians are fitted.
+The settings are those of the paper's section 5: constant noise, and islands of at least so many
+pixels above one threshold, which also applies to their peak. No Gaussians are fitted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FREQUENCY = 1.4e9  # [Hz] PyBDSF asks for one; islands do not depend on it
 
 
 def islands(image: Path, task: FinderTask) -> Iterator[Any]:
-    """PyBDSF's version, then a mask (ny, nx) of its islands and the seconds for each threshold."""
+    """Yield PyBDSF's version, then for each threshold a mask (ny, nx) of islands and seconds."""
     import bdsf
 
     yield str(bdsf.__version__)

@@ -1,4 +1,4 @@
-"""One image for the comparison: the truth of its tiles, and every detector's scores."""
+"""Scores one image: finds the truth of its tiles, and runs every detector on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.comparison import detectors, finders, islandtiles, limits
 from cosmodeep_hpc.comparison.finders import FinderError, FinderTask, Found, beam_of
-from cosmodeep_hpc.comparison.scores import MODEL, IslandCount, LabelRule, ScoredTiles, Scoring
+from cosmodeep_hpc.comparison.scoredtiles import MODEL, IslandCount, LabelRule, ScoredTiles, Scoring
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.learn.card import Card
@@ -25,20 +25,20 @@ from cosmodeep_hpc.tiles.tiling import coverage, cut
 
 MICRO = 1e-6
 FAINTEST = min(f_th for _, f_th in PAPER)
-"""An island that touches no Sky pixel above this is false [Jy/arcsec^2]."""
+"""An island is false if no Sky pixel in it is brighter than this [Jy/arcsec^2]."""
 BESIDE, INSIDE = "tile and around", "tile alone"
-"""The two ideal limits: of what the observer sees."""
+"""The two ideal limits, by what the observer sees."""
 
 
 @dataclass(frozen=True)
 class ScoringRequest:
-    """What is done with each image.
+    """The task for each image.
 
     Attributes:
         config: the options.
         model: classifies; its card has tile size, preprocessing and label.
         rules: labels that tiles are judged by; the first is the model's own.
-        cards: the model's card read by each of the rules that it serves.
+        cards: the model's card for each of the rules that it serves.
         finders: source finders that are installed.
     """
 
@@ -50,16 +50,16 @@ class ScoringRequest:
 
     @property
     def n_pix(self) -> tuple[int, ...]:
-        """The pixel thresholds of the rules."""
+        """Pixel thresholds of the rules."""
         return tuple(sorted({rule.n_pix for rule in self.rules}))
 
 
 def sigma_of(image: Image, pixels: NDArray[np.float32], rms: float) -> float:
-    """The constant noise of an image [Jy/arcsec^2].
+    """Return the constant noise of an image [Jy/arcsec^2].
 
     Args:
         pixels: of the image.
-        rms: given [uJy/beam]; 0: what the header says (NOISERMS), else it is measured.
+        rms: given [uJy/beam]; 0: the header's NOISERMS, or else a measurement.
 
     Raises:
         InputError: it has none.
@@ -73,10 +73,10 @@ def sigma_of(image: Image, pixels: NDArray[np.float32], rms: float) -> float:
 
 
 def score_image(request: ScoringRequest, pair: Pair) -> tuple[ScoredTiles, Found | None]:
-    """Everything about the tiles of a pair; those count that have data in every pixel.
+    """Score the tiles of a pair that have data in every pixel, by every detector.
 
     Returns:
-        what is kept of it, and PyBDSF's islands.
+        the tiles with their scores, and PyBDSF's islands.
 
     Raises:
         InputError: a bad pair.
@@ -137,7 +137,7 @@ def score_image(request: ScoringRequest, pair: Pair) -> tuple[ScoredTiles, Found
 def _probabilities(
     request: ScoringRequest, image: Image, pixels: NDArray[np.float32], whole: NDArray[np.bool_]
 ) -> dict[Scoring, NDArray[np.float32]]:
-    """What the network says of the tiles `whole` (rows, cols), by each rule float32 (n,)."""
+    """Return the network's probabilities for the tiles `whole` (rows, cols), by rule (n,)."""
     preprocessing = request.model.card.preprocessing
     level = preprocessing.measure(image, pixels)
     tiles = cut(pixels, preprocessing.tile_size, preprocessing.margin)[whole]
@@ -148,7 +148,7 @@ def _probabilities(
 
 
 def _tile_sums(sky: NDArray[np.float32], size: int) -> NDArray[np.float64]:
-    """The sum of the pixels of each whole tile, row by row."""
+    """Return the sum of the pixels of each whole tile, row by row."""
     rows, cols = sky.shape[0] // size, sky.shape[1] // size
     blocks = sky[: rows * size, : cols * size].reshape(rows, size, cols, size)
     return np.asarray(blocks.sum(axis=(1, 3), dtype=np.float64).ravel())
@@ -162,7 +162,7 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 class _FinderIslands:
-    """The source finders' part of an image."""
+    """The source finders' part of an image's scores."""
 
     def __init__(
         self,
@@ -185,7 +185,7 @@ class _FinderIslands:
         self._rms = float(beam.per_beam(sigma))
 
     def run(self, seconds: dict[str, float]) -> None:
-        """Run each finder; one that fails on the image has no score for it."""
+        """Run each finder; a finder that fails on the image has no score for it."""
         settings = self._request.config.compare
         for name in self._request.finders:
             task = FinderTask(
@@ -201,7 +201,7 @@ class _FinderIslands:
                 self.failures[name] = str(error)
                 continue
             self.found[name], self.versions[name] = found, found.version
-            # of one threshold, as a user would run it
+            # the time of one threshold, as a user would run it
             seconds[name] = float(np.mean(found.seconds))
             self._score(name, found, 0.0)
             if name == "pybdsf":

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from cosmodeep_hpc.comparison.scores import FAMILIES
+from cosmodeep_hpc.comparison.scoredtiles import FAMILIES
 
 WIDTH = 30  # of a row's title
 RATIOS = ("Ws", "Wv", "purity")  # after As and its error
 
 
 def text(result: dict[str, Any]) -> str:
-    """The content of `compare.json` as tables to read."""
+    """Return the content of `compare.json` as tables to read."""
     if not result:
         return ""
     lines = [
@@ -31,7 +31,7 @@ def text(result: dict[str, Any]) -> str:
 
 
 def _rule(table: dict[str, Any]) -> list[str]:
-    """As, Ws, Wv of all detectors by the labels of one rule."""
+    """Return As, Ws, Wv of all detectors by the labels of one rule."""
     lines = [
         f"signal: more than {table['n_pix']} Sky pixels above {table['f_th']:g} Jy/arcsec^2 "
         f"({table['signal_tiles']} tiles)",
@@ -59,7 +59,7 @@ def _rule(table: dict[str, Any]) -> list[str]:
 
 
 def _islands(name: str, rows: list[dict[str, Any]]) -> list[str]:
-    """Islands over thresholds, and the tiles that they find by both rules."""
+    """Return islands by threshold, and the tiles that they find in both ways."""
     lines = [
         f"{name}: {FAMILIES[name]}; tiles found by any island pixel, or by more than N_pix",
         "   sigma islands   false  false deg^2 (of sky)     any: tiles  purity  compl."
@@ -80,7 +80,7 @@ def _islands(name: str, rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _equal_purity(result: dict[str, Any]) -> list[str]:
-    """Completeness of all detectors at the purity of PyBDSF's thresholds."""
+    """Return the completeness of all detectors at the purity of PyBDSF's thresholds."""
     names = [name for name in FAMILIES if name in result["at_equal_purity"][0]]
     lines = [
         "completeness at the purity that PyBDSF has at each of its thresholds; in brackets of the "
@@ -97,7 +97,7 @@ def _equal_purity(result: dict[str, Any]) -> list[str]:
 
 
 def _flux(table: dict[str, Any]) -> list[str]:
-    """Completeness by flux."""
+    """Return the completeness by flux."""
     names = list(table["completeness"])
     lines = [
         "completeness by the flux of the Sky in a signal tile",
@@ -120,7 +120,7 @@ def _error(value: float | None) -> str:
 
 
 def _lead(difference: dict[str, float | None] | None) -> str:
-    """By how much the network's As is larger, and its error."""
+    """Say by how much the network's As is larger, and its error."""
     if difference is None or difference["mean"] is None:
         return "-"
     return f"{difference['mean']:+.4f}{_error(difference['standard_error'])}"

@@ -14,7 +14,7 @@ class Compare(Section):
     """The comparison with PyBDSF, Aegean and plain detectors (paper, section 5 and figure 10)."""
 
     finders: tuple[Literal["pybdsf", "aegean"], ...] = option(
-        ("pybdsf", "aegean"), "source finders that are run, where they are installed"
+        ("pybdsf", "aegean"), "source finders to run, if they are installed"
     )
     islands: tuple[float, ...] = option(
         (0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0),
@@ -22,7 +22,7 @@ class Compare(Section):
         unit="sigma",
         above=0,
     )
-    min_pixels: int = option(9, "pixels of a PyBDSF island, at least", unit="pixel", low=1)
+    min_pixels: int = option(9, "fewest pixels of a PyBDSF island", unit="pixel", low=1)
     peak: float = option(
         5.0,
         "threshold on an island's peak in the column 'pybdsf peak': PyBDSF's own default; in the "
@@ -42,13 +42,13 @@ class Compare(Section):
     )
     rms: float = option(
         0.0,
-        "noise of the images, constant; 0: of their header (NOISERMS), or measured",
+        "constant noise of the images; 0: the header's NOISERMS, or else measured",
         unit="uJy/beam",
         low=0,
     )
     kernels: tuple[float, ...] = option(
         (1.5, 3.0, 6.0),
-        "widths (sigma) of the plain detector's smoothing, of which the best is chosen",
+        "widths (sigma) of the plain detector's smoothing; the best one is chosen",
         unit="pixel",
         above=0,
         high=100,
@@ -70,11 +70,11 @@ class Compare(Section):
     )
     rules: Literal["model", "paper"] = option(
         "model",
-        "labels that tiles are judged by: the model's; or, all but the model, the paper's eight",
+        "labels to judge tiles by: the model's, or (for the other detectors) the paper's eight",
     )
-    closeups: int = option(2, "images of which a close-up is drawn (figure 10)", low=0)
+    closeups: int = option(2, "number of images with a close-up (figure 10)", low=0)
     drawn: tuple[float, ...] = option(
-        (1.5, 3.0), "thresholds of the PyBDSF islands drawn there, of compare.islands", unit="sigma"
+        (1.5, 3.0), "thresholds of the PyBDSF islands in close-ups", unit="sigma"
     )
 
     def __post_init__(self) -> None:
@@ -87,5 +87,5 @@ class Compare(Section):
         if others := sorted(set(self.drawn) - set(self.islands)):
             raise InputError(
                 f"compare.drawn = {list(self.drawn)}: expected values of compare.islands, "
-                f"{others[0]:g} is none"
+                f"which has no {others[0]:g}"
             )

@@ -26,7 +26,7 @@ VERSION = "cosmodeep_hpc"  # the key of a resolved configuration that says what 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """All sections. Each stage reads the ones it needs and writes all beside its output."""
+    """All sections. Each stage reads the ones it needs and writes all of them beside its output."""
 
     sky: Sky = field(default_factory=Sky)
     instrument: Instrument = field(default_factory=Instrument)
@@ -39,11 +39,11 @@ class Config:
     classify: Classify = field(default_factory=Classify)
     compare: Compare = field(default_factory=Compare)
     rule: tuple[float | None, int | None] = field(default=(None, None), compare=False)
-    """What was said of label.f_th and label.n_pix, and not left to their defaults: what a model
-    that knows many rules is asked for."""
+    """The values of label.f_th and label.n_pix that the user gave: a model of many rules is asked
+    for these."""
 
     def __post_init__(self) -> None:
-        """Check what sections ask of each other."""
+        """Check the options that involve several sections."""
         if self.label.f_th not in self.tiles.thresholds:
             raise InputError(
                 f"label.f_th = {self.label.f_th:g}: expected one of tiles.thresholds = "
@@ -53,11 +53,11 @@ class Config:
             check_counts(self.tiles, self.label, self.model.depth)
 
     def as_dict(self) -> dict[str, Any]:
-        """The configuration as plain values, one dictionary a section."""
+        """Return the configuration as plain values, one dictionary a section."""
         return {name: dataclasses.asdict(getattr(self, name)) for name in sections()}
 
     def write(self, path: Path) -> None:
-        """Write the resolved configuration as JSON, beside the output it led to."""
+        """Write the resolved configuration as JSON, beside the output that it produced."""
         write_json(path, {VERSION: __version__, **self.as_dict()})
 
 
@@ -67,7 +67,7 @@ def check_counts(tiles: Tiles, label: Label, depth: int) -> None:
     It halves the resolution `depth` times, and its pixels are 2 x 2 of the tile's.
 
     Raises:
-        InputError: the line names the option.
+        InputError: it names the option.
     """
     network = 'model.network = "counts"'
     if tiles.size % 2 or tiles.margin % 2 or tiles.window % 2**depth:
@@ -88,12 +88,12 @@ def check_counts(tiles: Tiles, label: Label, depth: int) -> None:
 
 
 def sections() -> dict[str, type]:
-    """The sections by name."""
+    """Return the sections by name."""
     return {f.name: kind for f, kind in typed_fields(Config) if f.name != "rule"}
 
 
 def from_dict(content: Mapping[str, Any], source: str) -> Config:
-    """A configuration from plain values; `source` is named where they are wrong.
+    """Return a configuration of plain values; errors name `source`.
 
     Raises:
         InputError: an unknown section or key (with the nearest known name), a value of the wrong
@@ -123,7 +123,7 @@ def from_dict(content: Mapping[str, Any], source: str) -> Config:
 
 
 def load(path: Path | None, overrides: Sequence[tuple[str, str]] = ()) -> Config:
-    """The configuration of a TOML (or resolved JSON) file, then `section.key` overrides.
+    """Return the configuration of a TOML (or resolved JSON) file, then `section.key` overrides.
 
     Raises:
         InputError: the file or an override is wrong; the line names it.
@@ -151,7 +151,7 @@ def load(path: Path | None, overrides: Sequence[tuple[str, str]] = ()) -> Config
 
 
 def _value(word: str) -> Any:
-    """A command line's word as TOML reads it; a bare word is text."""
+    """Return a word of the command line as TOML reads it; a bare word is text."""
     try:
         return tomllib.loads(f"value = {word}")["value"]
     except tomllib.TOMLDecodeError:

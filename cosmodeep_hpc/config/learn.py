@@ -9,14 +9,14 @@ from cosmodeep_hpc.config.section import SEEDS, Section, option
 from cosmodeep_hpc.errors import InputError
 
 LEVELS = (0, 1, 2, 4, 6, 9, 12, 15, 20, 25, 32, 40, 50, 60, 80, 100, 150, 200, 400)
-"""Pixel thresholds N_pix that a counts network reads; those between follow from these."""
+"""Pixel thresholds N_pix of a counts network; values between are interpolated."""
 
 THRESHOLDS = 8
-"""Flux thresholds F_th of a counts network, at most: bits of a byte say which a pixel exceeds."""
+"""Most flux thresholds F_th of a counts network: a byte has a bit for each."""
 
 
 def levels(size: int) -> tuple[int, ...]:
-    """The pixel thresholds that a counts network reads for tiles of `size` x `size` pixels."""
+    """Return the pixel thresholds of a counts network for tiles of `size` x `size` pixels."""
     return tuple(level for level in LEVELS if level < size**2)
 
 
@@ -35,7 +35,7 @@ class Model(Section):
     )  # fmt: skip
     depth: int = option(
         2, "how often the counts network halves the resolution: with 3 it sees 29 pixels around "
-        "each, with 2 it sees 13", low=2, high=3,
+        "each pixel, with 2 it sees 13", low=2, high=3,
     )  # fmt: skip
     head: Literal["pyramid", "flatten"] = option(
         "pyramid",
@@ -75,7 +75,7 @@ class Train(Section):
     )
     epoch_tiles: int = option(
         0,
-        "tiles of an epoch at most, signal and noise, drawn anew each time; 0: all signal tiles",
+        "most tiles of an epoch, signal and noise, drawn anew each time; 0: all signal tiles",
         unit="tile",
         low=0,
     )
@@ -96,7 +96,7 @@ class Train(Section):
     )
     keep: Literal["last", "best"] = option(
         "last",
-        "the model of a run: of its last epoch, as the paper's, or of the best validation As",
+        "the model that a run keeps: of the last epoch (the paper), or of the best validation As",
     )
     log_steps: int = option(50, "steps between two lines of metrics.jsonl", unit="step", low=1)
     checkpoint_steps: int = option(500, "steps between two checkpoints", unit="step", low=1)

@@ -26,7 +26,7 @@ def option(
     high: float | None = None,
     below: float | None = None,
 ) -> Any:
-    """A field of a section: its default, what it means, its unit, and the values it allows.
+    """Return a field of a section: its default, its meaning, its unit, and the values it allows.
 
     `low` and `high` are allowed themselves, `above` and `below` are not.
     """
@@ -41,7 +41,7 @@ class Section:
     """A part of the configuration: a frozen dataclass of options, checked when it is made."""
 
     def __post_init__(self) -> None:
-        """Raise an InputError that names the option, what was found and what is allowed."""
+        """Raise an InputError that names the option, the value found and the values allowed."""
         name = section_name(type(self))
         for field, kind in typed_fields(type(self)):
             value = convert(getattr(self, field.name), kind, f"{name}.{field.name}")
@@ -50,21 +50,21 @@ class Section:
 
 
 def section_name(section: type) -> str:
-    """The name a section has in a TOML file and on the command line."""
+    """Return the name of a section in a TOML file and on the command line."""
     return section.__name__.lower()
 
 
 def typed_fields(section: type) -> list[tuple[dataclasses.Field[Any], Any]]:
-    """The options of a section with their types."""
+    """Return the options of a section with their types."""
     kinds = typing.get_type_hints(section)
     return [(field, kinds[field.name]) for field in dataclasses.fields(section)]
 
 
 def convert(value: Any, kind: Any, name: str) -> Any:
-    """`value`, as read from TOML or made from a command line's words, as the type `kind`.
+    """Convert `value`, read from TOML or from a command line, to the type `kind`.
 
     Raises:
-        InputError: it is of another type, or none of the words allowed.
+        InputError: it is of another type, or not one of the words allowed.
     """
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
@@ -111,6 +111,6 @@ def check_limits(value: Any, limits: dict[str, float], name: str) -> None:
 
 
 def nearest(word: object, known: typing.Iterable[object]) -> str:
-    """` (did you mean X?)`, or nothing when no known word is near."""
+    """Return ` (did you mean X?)`, or an empty string if no known word is near."""
     match = difflib.get_close_matches(str(word), [str(k) for k in known], 1, 0.5)
     return f" (did you mean {match[0]!r}?)" if match else ""

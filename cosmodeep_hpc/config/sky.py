@@ -20,7 +20,7 @@ class Sky(Section):
     )
     test_seeds: tuple[int, ...] = option(
         (101, 102),
-        "seeds of the boxes of skies to test on (mock --test), none of `seeds`",
+        "seeds of the boxes of skies to test on (mock --test), other than `seeds`",
         low=0,
         high=SEEDS,
     )
@@ -28,7 +28,7 @@ class Sky(Section):
         (50.0, 100.0, 200.0), "comoving sides of the boxes, the finest nearest", unit="Mpc", above=0
     )
     reach: float = option(
-        8.0, "comoving distance up to which a box serves, in its sides", above=0, high=1000
+        8.0, "comoving distance up to which a box serves, in units of its side", above=0, high=1000
     )
     mesh: int = option(128, "particles and mesh cells along a side, even", low=16, high=2048)
     start: float = option(49.0, "redshift at which the simulation starts", above=0, high=200)
@@ -114,7 +114,7 @@ class Sky(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Instrument(Section):
-    """What the telescope makes of the sky (paper, section 3.1): ASKAP at 1.4 GHz."""
+    """What the telescope does with the sky (paper, section 3.1): ASKAP at 1.4 GHz."""
 
     pixels: int = option(2000, "side of an image", unit="pixel", low=1)
     pixel_scale: float = option(9.6, "side of a pixel", unit="arcsec", above=0)
@@ -125,9 +125,9 @@ class Instrument(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Effects(Section):
-    """What makes an observed image harder than the paper's (docs/effects.md); all off by default.
+    """Effects that make an observed image harder than the paper's (docs/effects.md); default: off.
 
-    The Sky image, which labels are made from, has none of it.
+    The Sky image, which labels are made from, has none of them.
     """
 
     point_sources: bool = option(False, "whether the sky holds radio sources, as points")
@@ -139,35 +139,54 @@ class Effects(Section):
         0.7, "a in flux ~ frequency^-a, of radio sources", low=-1, high=3
     )
     residual: float = option(
-        1.0, "share of a point source's flux left by its subtraction; 1: none", low=0, high=1
+        1.0,
+        "share of a point source's flux left by its subtraction; 1: not subtracted",
+        low=0,
+        high=1,
     )
-    residual_scatter: float = option(0.0, "rms of that share from source to source", low=0, high=1)
+    residual_scatter: float = option(
+        0.0, "scatter (rms) of that share between sources", low=0, high=1
+    )
     radio_galaxies: bool = option(
         False, "whether the larger and brighter radio sources have a core, jets and lobes"
     )
     galaxy_size: float = option(
-        20.0, "largest angular size above which a source has them", unit="arcsec", low=0, high=300
+        20.0,
+        "largest angular size above which a source has jets and lobes",
+        unit="arcsec",
+        low=0,
+        high=300,
     )
     galaxy_flux: float = option(
-        1.0, "flux at 1.4 GHz above which a source has them", unit="mJy", low=0.05, high=1000
+        1.0,
+        "flux at 1.4 GHz above which a source has jets and lobes",
+        unit="mJy",
+        low=0.05,
+        high=1000,
     )
     shortest_baseline: float = option(
-        0.0, "shortest baseline: emission on larger scales is lost; 0: none is", unit="m", low=0
+        0.0,
+        "shortest baseline: emission on larger scales is lost; 0: nothing is lost",
+        unit="m",
+        low=0,
     )
     dirty_beam: bool = option(
-        False, "whether what is not cleaned keeps the sidelobes of ASKAP's dirty beam"
+        False, "whether uncleaned emission keeps the sidelobes of ASKAP's dirty beam"
     )
     duration: float = option(10.0, "length of the observation", unit="h", above=0, high=24)
     bandwidth: float = option(0.288, "width of the band", unit="GHz", above=0)
     robust: float = option(0.0, "weighting, from -2 (uniform) to 2 (natural)", low=-2, high=2)
     clean_depth: float = option(
-        50.0, "depth of CLEAN: what is fainter is not cleaned", unit="uJy/beam", low=0
+        50.0, "depth of CLEAN: fainter emission is not cleaned", unit="uJy/beam", low=0
     )
     clean_residual: float = option(
-        0.01, "share of what is brighter that CLEAN leaves uncleaned", low=0, high=1
+        0.01, "share of brighter emission that CLEAN leaves uncleaned", low=0, high=1
     )
     noise_edge: float = option(
-        1.0, "rms of the noise at the field's edge, in units of that at its centre", low=1, high=10
+        1.0,
+        "rms of the noise at the field's edge, in units of the rms at its centre",
+        low=1,
+        high=10,
     )
     stripes: int = option(
         0, "calibration errors: an antenna's gain is wrong for a while", low=0, high=1000
@@ -188,7 +207,7 @@ class Effects(Section):
 
     @property
     def on(self) -> bool:
-        """Whether one of them is on."""
+        """Whether any effect is on."""
         amounts = (self.shortest_baseline, self.noise_edge - 1, self.stripes)
         return self.sources or self.dirty_beam or max(amounts) > 0
 

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 from cosmodeep_hpc.config.section import Section, option
 
 DEFAULT_MODEL = "robust"
-"""Of the models that ship with the package, the one that images are classified with."""
+"""The model of the package that classifies images by default."""
 PAPERS_MODEL = "paper-npix40"
-"""Of these models, the one that the paper's figures are drawn with."""
+"""The model of the package that the paper's figures are drawn with."""
 
 ProductName = Literal[
     "probability",

@@ -1,1 +1,1 @@
-"""`cosmodeep doctor`: whether this installation, on this machine, in this job, is fit to run."""
+"""`cosmodeep doctor`: checks whether this installation can run on this machine and in this job."""

@@ -1,4 +1,4 @@
-"""`python -m cosmodeep_hpc.doctor`: the doctor alone, which needs nothing of the command line."""
+"""`python -m cosmodeep_hpc.doctor`: the doctor alone, without the command line's imports."""
 
 from cosmodeep_hpc.doctor.checks import run
 

@@ -1,4 +1,4 @@
-"""`cosmodeep doctor`: is this installation, on this machine, in this job, fit to run?
+"""`cosmodeep doctor`: checks whether this installation can run on this machine and in this job.
 
 Every check is a pure function of the facts, so that each fault can be tested on any machine.
 """
@@ -25,9 +25,9 @@ class Finding:
     """One line of the doctor's table.
 
     Attributes:
-        level: "ok"; "note" for what costs speed or comfort, or is not there and not wanted;
+        level: "ok"; "note" for what costs speed or comfort, or is absent and not needed;
             "fault" for what will not work.
-        subject: what it is about, such as "MPI".
+        subject: such as "MPI".
         found: what was found.
         advice: what to do about it, in one line; empty for "ok".
     """
@@ -39,7 +39,7 @@ class Finding:
 
 
 def check_mpi(facts: Environment) -> Iterator[Finding]:
-    """MPI itself, its threads, and that there is one MPI in the process."""
+    """Check MPI itself, its threads, and that the process has only one MPI."""
     if facts.mpi.missing or facts.mpi.error:
         found = "not installed" if facts.mpi.missing else facts.mpi.error
         advice = _EXTRA.format("mpi")
@@ -70,7 +70,7 @@ def check_mpi(facts: Environment) -> Iterator[Finding]:
 
 
 def check_launch(facts: Environment) -> Iterator[Finding]:
-    """The ranks, against what the launcher says it started."""
+    """Compare the ranks with the number that the launcher says it started."""
     launch = launched(facts.environ)
     launcher, tasks = launch.program, launch.tasks
     size = len(facts.ranks)
@@ -113,7 +113,7 @@ def check_launch(facts: Environment) -> Iterator[Finding]:
 
 
 def offered_pmi(environ: Mapping[str, str]) -> str:
-    """The interface by which the launcher offered a task to find the others; empty for none."""
+    """Return the interface by which the launcher lets tasks find each other; empty for none."""
     for name, offer in (("PMIX_RANK", "PMIx"), ("PMI_FD", "PMI-2"), ("PMI_RANK", "PMI")):
         if name in environ:
             return offer
@@ -121,7 +121,7 @@ def offered_pmi(environ: Mapping[str, str]) -> str:
 
 
 def advise_launch(facts: Environment, launcher: str, offer: str) -> str:
-    """What to do where a launcher's tasks do not find each other."""
+    """Say what to do if a launcher's tasks do not find each other."""
     image = "in the image " if facts.container else ""
     if launcher != "srun":
         if facts.container:
@@ -142,9 +142,9 @@ def advise_launch(facts: Environment, launcher: str, offer: str) -> str:
 
 
 def check_horovod(facts: Environment) -> Iterator[Finding]:
-    """Horovod, and that it was built for this job's network and devices."""
+    """Check Horovod, and that it was built for this job's network and devices."""
     if facts.horovod.missing:
-        # who has TensorFlow and starts several ranks wants to train on them
+        # a user with TensorFlow and several ranks wants to train on them
         wanted = len(facts.ranks) > 1 and not facts.tensorflow.missing
         yield Finding(
             "fault" if wanted else "note",
@@ -176,7 +176,7 @@ def check_horovod(facts: Environment) -> Iterator[Finding]:
 
 
 def check_tensorflow(facts: Environment) -> Iterator[Finding]:
-    """TensorFlow, and that it uses what the node has."""
+    """Check TensorFlow, and that it uses the node's devices."""
     if facts.tensorflow.missing:
         wanted = facts.environ.get("COSMODEEP_ENGINE") == "keras"
         yield Finding(
@@ -209,7 +209,7 @@ def check_tensorflow(facts: Environment) -> Iterator[Finding]:
 
 
 def check_hdf5(facts: Environment) -> Iterator[Finding]:
-    """The HDF5 under h5py."""
+    """Check the HDF5 under h5py."""
     if facts.hdf5.error:
         yield Finding("fault", "HDF5", facts.hdf5.error, _SET_UP)
         return
@@ -225,7 +225,7 @@ def check_hdf5(facts: Environment) -> Iterator[Finding]:
 
 
 def check_loops(facts: Environment) -> Iterator[Finding]:
-    """numba, and where the loops it compiles for this processor are kept for the next process."""
+    """Check numba, and where its compiled loops are kept for the next process."""
     if facts.loops.error:
         yield Finding("fault", "numba", facts.loops.error, _SET_UP)
         return
@@ -241,7 +241,7 @@ def check_loops(facts: Environment) -> Iterator[Finding]:
 
 
 def check_gpus(facts: Environment) -> Iterator[Finding]:
-    """Which rank computes on which GPU."""
+    """Check which rank computes on which GPU."""
     if not facts.has_gpus:
         yield Finding("ok", "GPUs", "none")
         return
@@ -266,7 +266,7 @@ def check_gpus(facts: Environment) -> Iterator[Finding]:
 
 
 def check_slurm(facts: Environment) -> Iterator[Finding]:
-    """The Slurm job, if this is one."""
+    """Check the Slurm job, if this is one."""
     job = facts.environ.get("SLURM_JOB_ID")
     if job is None:
         found = "not in a job" if facts.slurm_mpi else "none here"
@@ -292,12 +292,12 @@ CHECKS = (
 
 
 def examine(facts: Environment) -> list[Finding]:
-    """All findings, in the order of the table."""
+    """Return all findings, in the order of the table."""
     return [finding for check in CHECKS for finding in check(facts)]
 
 
 def diagnose() -> list[Finding]:
-    """Gather the facts of all ranks and examine them; a collective call, the same on every rank."""
+    """Gather the facts of all ranks and check them; a collective call, the same on every rank."""
     facts = gather()
     findings = examine(facts) if facts is not None else []
     if facts is not None and not facts.mpi.version:  # nothing joins the ranks
@@ -306,7 +306,7 @@ def diagnose() -> list[Finding]:
 
 
 def table(findings: list[Finding]) -> str:
-    """The findings as text; under a note or a fault, what to do about it."""
+    """Return the findings as text; the advice stands under a note or a fault."""
     width = max(len(finding.subject) for finding in findings)
     lines = []
     for finding in findings:
@@ -320,7 +320,7 @@ def table(findings: list[Finding]) -> str:
 
 
 def run() -> int:
-    """Print the table once for the whole job; 0 if all is right, 1 if a fault was found."""
+    """Print the table once for the whole job; return 0 if all is right, 1 if there is a fault."""
     findings = diagnose()
     if _speaks():
         print_result(table(findings))
@@ -328,9 +328,9 @@ def run() -> int:
 
 
 def _speaks() -> bool:
-    """Whether this process is the first of its job, also where its ranks found no common world."""
+    """Return whether this process is the first of its job, even if its ranks share no world."""
     try:
         world = open_world()
-    except Exception:  # no MPI: a finding by now
+    except Exception:  # without MPI, which a check has reported by now
         return launched(os.environ).task == 0
     return world.rank == 0 and (world.size > 1 or launched(os.environ).task == 0)

@@ -1,6 +1,6 @@
-"""What `cosmodeep doctor` looks at: the libraries, the ranks, the GPUs and the job, as plain data.
+"""The facts that `cosmodeep doctor` checks, as plain data: libraries, ranks, GPUs and job.
 
-Only this file imports and asks; what the facts mean is decided in `doctor`.
+Only this module imports libraries and runs commands; `checks` decides what the facts mean.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Rank:
 
     @property
     def gpu(self) -> str:
-        """The GPU this rank computes on; empty without any."""
+        """GPU that this rank computes on; empty without any."""
         return self.gpus[self.local_rank % len(self.gpus)] if self.gpus else ""
 
 
@@ -50,8 +50,8 @@ class Mpi:
     """The MPI library of this process.
 
     Attributes:
-        missing: whether it is not installed. The same for the libraries below, as is `error`.
-        error: why it could not be used; the rest is empty then.
+        missing: whether it is not installed; the libraries below have it too, as they have `error`.
+        error: why it could not be used; the rest is then empty.
         version: its name and version, such as "Open MPI 4.1.4".
         thread_level: "SINGLE", "FUNNELED", "SERIALIZED" or "MULTIPLE".
         libraries: the paths of every MPI library in this process; more than one is a fault.
@@ -66,7 +66,7 @@ class Mpi:
 
 @dataclass(frozen=True, kw_only=True)
 class Horovod:
-    """Horovod and what it was built with."""
+    """Horovod and its build options."""
 
     missing: bool = False
     error: str = ""
@@ -100,7 +100,7 @@ class Hdf5:
 
 @dataclass(frozen=True, kw_only=True)
 class Loops:
-    """numba, and the folder in which the loops that it compiles are kept; empty: there is none."""
+    """numba, and the folder that keeps its compiled loops; empty if there is none."""
 
     error: str = ""
     version: str = ""
@@ -109,14 +109,14 @@ class Loops:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What was seen of the installation and the job.
+    """The facts of the installation and the job.
 
     Attributes:
         environ: the environment variables.
         is_root: whether the user is root.
         ranks: every rank of the MPI world.
         mpi, horovod, tensorflow, hdf5, loops: the libraries.
-        slurm_mpi: what `srun --mpi=list` offers.
+        slurm_mpi: the interfaces that `srun --mpi=list` offers.
     """
 
     environ: Mapping[str, str]
@@ -131,13 +131,13 @@ class Environment:
 
     @property
     def container(self) -> str:
-        """The image this runs in, as Apptainer names it; empty outside of any."""
+        """Image that this runs in, as Apptainer names it; empty outside of any."""
         names = ("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER")
         return next((self.environ[name] for name in names if name in self.environ), "")
 
     @property
     def has_ranks(self) -> bool:
-        """Whether there are several ranks, or may be: what a launcher started, if not MPI's."""
+        """Whether there are several ranks, by MPI or by the launcher."""
         return len(self.ranks) > 1 or launched(self.environ).tasks != 1
 
     @property
@@ -147,7 +147,7 @@ class Environment:
 
 
 def visible_gpus(listing: str, cuda_visible_devices: str | None) -> tuple[str, ...]:
-    """The GPUs of `nvidia-smi -L` that CUDA_VISIBLE_DEVICES leaves, in its order.
+    """Return the GPUs of `nvidia-smi -L` that CUDA_VISIBLE_DEVICES leaves, in its order.
 
     It names them by number or by the beginning of their UUID.
     """
@@ -159,13 +159,13 @@ def visible_gpus(listing: str, cuda_visible_devices: str | None) -> tuple[str, .
     for word in filter(None, cuda_visible_devices.split(",")):
         matches = [n for i, n in enumerate(named) if word == str(i) or gpus[i][1].startswith(word)]
         if not matches:
-            break  # as CUDA does: an unknown device hides all after it
+            break  # CUDA too ignores all devices after an unknown one
         chosen.append(matches[0])
     return tuple(chosen)
 
 
 def _output(*command: str) -> str:
-    """What a command prints; empty where it is missing, fails or hangs."""
+    """Return the output of a command; empty if it is missing, fails or hangs."""
     if shutil.which(command[0]) is None:
         return ""
     try:
@@ -176,7 +176,7 @@ def _output(*command: str) -> str:
 
 
 def _loaded_mpi_libraries() -> tuple[str, ...]:
-    """The MPI libraries mapped into this process, in the order they were first seen."""
+    """Return the MPI libraries mapped into this process, in the order of their first mapping."""
     try:
         with open("/proc/self/maps") as maps:
             paths = [line.split(maxsplit=5)[-1].strip() for line in maps]
@@ -208,7 +208,7 @@ def _horovod() -> Horovod:
 
 
 def _tensorflow(world: World) -> TensorFlow:
-    """TensorFlow started as training starts it; a collective call."""
+    """Start TensorFlow as training does, and return the facts about it; a collective call."""
     if find_spec("tensorflow") is None:
         return TensorFlow(missing=True)
     try:
@@ -251,14 +251,14 @@ def _loops() -> Loops:
 
 
 def _facts(ranks: tuple[Rank, ...], mpi: Mpi, tensorflow: TensorFlow) -> Environment:
-    """The facts of this process, beside those of every rank."""
+    """Return the facts of this process, and those of every rank."""
     hdf5, horovod = _hdf5(), _horovod()
     plugins = re.findall(r"^\s*([\w-]+)$", _output("srun", "--mpi=list"), flags=re.MULTILINE)
     return Environment(
         environ=dict(os.environ),
         is_root=os.geteuid() == 0,
         ranks=ranks,
-        # after all that may load one
+        # after all imports that may load an MPI library
         mpi=replace(mpi, libraries=tuple(dict.fromkeys(mpi.libraries + _loaded_mpi_libraries()))),
         horovod=horovod,
         tensorflow=tensorflow,
@@ -269,7 +269,7 @@ def _facts(ranks: tuple[Rank, ...], mpi: Mpi, tensorflow: TensorFlow) -> Environ
 
 
 def started_mpi() -> Mpi:
-    """MPI as it starts in this process."""
+    """Return the facts about MPI as it starts in this process."""
     from mpi4py import MPI
 
     vendor, version = MPI.get_vendor()
@@ -282,7 +282,7 @@ def started_mpi() -> Mpi:
 
 
 def _mpi_of_one_rank() -> Mpi:
-    """MPI as it starts in another process, which it may end: one rank does without."""
+    """Return the facts about MPI in another process, which MPI may end: one rank needs none."""
     code = (
         "import dataclasses, json; from cosmodeep_hpc.doctor.probe import started_mpi\n"
         "print(json.dumps(dataclasses.asdict(started_mpi())))"
@@ -304,7 +304,7 @@ def _mpi_of_one_rank() -> Mpi:
 
 
 def _mpi() -> Mpi:
-    """The MPI that joins the ranks, or would join them if there were several."""
+    """Return the facts about the MPI that joins the ranks, or would join several."""
     if find_spec("mpi4py") is None:
         return Mpi(missing=True)
     if launched(os.environ).tasks == 1 and "mpi4py.MPI" not in sys.modules:
@@ -316,9 +316,9 @@ def _mpi() -> Mpi:
 
 
 def gather() -> Environment | None:
-    """The facts of the job on rank 0, None on the others; a collective call.
+    """Return the facts of the job on rank 0, None on the others; a collective call.
 
-    Ranks that MPI does not join have their own, each of itself.
+    Ranks that MPI does not join return facts of their own.
     """
     before_mpi()
     gpus = visible_gpus(_output("nvidia-smi", "-L"), os.environ.get("CUDA_VISIBLE_DEVICES"))

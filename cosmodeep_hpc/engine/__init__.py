@@ -1,1 +1,1 @@
-"""Trained networks on the cores of a CPU, without TensorFlow; `network.load` is the door."""
+"""Trained networks on the cores of a CPU, without TensorFlow; callers use `network.load`."""

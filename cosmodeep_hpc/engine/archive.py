@@ -1,7 +1,7 @@
-"""The network of a `.keras` file, its weights with it, read without Keras.
+"""The network of a `.keras` file, read with its weights and without Keras.
 
 Keras writes a layer's weights under the name of its class and its number among the layers of that
-class in the order of the description: `conv2d`, `conv2d_1`, ..., `conv2d_10`.
+class, in the order of the description: `conv2d`, `conv2d_1`, ..., `conv2d_10`.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from cosmodeep_hpc.engine.graph import Array, Graph, Layer, Shape, UnknownLayer,
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 LARGEST = 2**30
-"""Bytes of a member that is read: some hundred times those of our networks."""
+"""Largest member that is read [byte]: some hundred times those of our networks."""
 DAMAGES = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
     RuntimeError,  # of a method that is not known, of a password, of HDF5, of endless nesting
 )
-"""What reading a member of a damaged archive may raise."""
+"""Errors of reading a member of a damaged archive."""
 MISFITS = (KeyError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError)
-"""What a description may raise that is not one of Keras."""
+"""Errors of a description that is not Keras'."""
 
 
 class Damaged(Exception):
-    """A description or weights that do not fit together; the text says what."""
+    """A description or weights that do not fit together; the text says which."""
 
 
 def read(path: Path) -> Graph:
     """Read a network from a `.keras` file.
 
     Raises:
-        Damaged: the file is no whole archive, or holds no network of Keras 3.
-        UnknownLayer: a layer that the engine does not compute.
+        Damaged: the file is not a complete archive, or holds no network of Keras 3.
+        UnknownLayer: the network has a layer that the engine does not compute.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -59,7 +59,7 @@ def member(archive: zipfile.ZipFile, name: str) -> bytes:
     """Read a member of an archive.
 
     Raises:
-        KeyError: there is none. `DAMAGES`: it cannot be read, or is too large.
+        KeyError: there is no such member. `DAMAGES`: it cannot be read, or is too large.
     """
     size = archive.getinfo(name).file_size
     if size > LARGEST:  # zeros by the gigabyte take few bytes of an archive
@@ -68,7 +68,7 @@ def member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error says, in one line; its kind, where that is nothing."""
+    """Return an error's text in one line, or its kind if it has no text."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -76,12 +76,12 @@ def _graph(described: dict[str, Any], weights: h5py.File) -> Graph:
     layers: dict[str, Layer] = {}
     of_class: Counter[str] = Counter()
     waiting = list(described["layers"])
-    for one in waiting:  # in Keras' order, which the names of weights go by
+    for one in waiting:  # Keras numbers the weights of a class in this order
         one["group"] = _group(one["class_name"], of_class)
     while waiting:
         ready = [one for one in waiting if set(_inputs(one)) <= layers.keys()]
         if not ready:
-            raise Damaged(f"layer {waiting[0]['name']!r} is given what no layer makes")
+            raise Damaged(f"layer {waiting[0]['name']!r} has an input that no layer makes")
         for one in ready:
             layers[one["name"]] = _layer(one, layers, weights)
             waiting.remove(one)
@@ -90,7 +90,7 @@ def _graph(described: dict[str, Any], weights: h5py.File) -> Graph:
 
 
 def _names(ends: list[Any]) -> list[str]:
-    """Return names of layers, from one `[name, 0, 0]` or a list of them."""
+    """Return the names of layers in one `[name, 0, 0]` or a list of them."""
     pairs = [ends] if isinstance(ends[0], str) else ends
     return [str(pair[0]) for pair in pairs]
 
@@ -103,7 +103,7 @@ def _group(kind: str, of_class: Counter[str]) -> str:
 
 
 def _inputs(described: dict[str, Any]) -> list[str]:
-    """Return the names of the layers that a layer is given."""
+    """Return the names of the layers that are a layer's inputs."""
     nodes = described["inbound_nodes"]
     if len(nodes) > 1:
         raise UnknownLayer(f"layer {described['name']!r}, which is used {len(nodes)} times")
@@ -139,10 +139,10 @@ def _layer(described: dict[str, Any], layers: dict[str, Layer], weights: h5py.Fi
 def _weights(
     file: h5py.File, group: str, name: str, kernel: Shape, *, bias: bool
 ) -> tuple[Array, ...]:
-    """Read kernel and bias of a layer; zeros for a bias that it has not.
+    """Read kernel and bias of a layer; return zeros for a bias that it does not have.
 
     Raises:
-        Damaged: not those of the layer's description.
+        Damaged: the weights do not fit the layer's description.
     """
     where = f"layers/{group}/vars"
     if where not in file:

@@ -1,4 +1,4 @@
-"""Which engine computes: the project's own on cores, or Keras with one of its backends."""
+"""The choice of the engine: the project's own on cores, or Keras with one of its backends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cosmodeep_hpc.parallel import runtime
 from cosmodeep_hpc.parallel.world import World
 
 ENGINE = "COSMODEEP_ENGINE"
-"""Variable of the environment that chooses: one of `ENGINES`."""
+"""The environment variable that chooses one of `ENGINES`."""
 ENGINES = ("cores", "keras")
 BACKENDS = ("tensorflow", "jax")
 
@@ -19,7 +19,7 @@ def chosen_engine() -> str:
     """Return the engine that the environment asks for: `cores` (the default) or `keras`.
 
     Raises:
-        InputError: another one.
+        InputError: the environment names another engine.
     """
     name = os.environ.get(ENGINE) or ENGINES[0]
     if name not in ENGINES:
@@ -31,7 +31,7 @@ def chosen_backend() -> str:
     """Return the backend that `KERAS_BACKEND` names: `tensorflow` (the default) or `jax`.
 
     Raises:
-        InputError: another one, or one that is not installed.
+        InputError: another backend, or one that is not installed.
     """
     name = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
     if name not in BACKENDS:
@@ -49,16 +49,16 @@ def chosen_backend() -> str:
 
 
 def described() -> str:
-    """Say what computes, in words that differ where its last bits may."""
+    """Describe the engine in words that differ wherever the last bits of results may differ."""
     engine = chosen_engine()
     return f"{engine} {chosen_backend()}" if engine == "keras" else engine
 
 
 def start(world: World) -> None:
-    """Start Keras' backend on this rank's cores or GPU, where Keras computes; a collective call.
+    """Start Keras' backend on this rank's cores or GPU, if Keras computes; a collective call.
 
     Raises:
-        InputError: another engine or backend, or one that is not installed.
+        InputError: an unknown engine or backend, or one that is not installed.
     """
     backend, failure = "", None
     try:

@@ -1,4 +1,4 @@
-"""A trained network by Keras: on GPUs, with JAX, and as the plain twin of the engine."""
+"""A trained network by Keras: on GPUs, with JAX, and as a plain twin of the engine."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from cosmodeep_hpc.errors import InputError
 
 
 def in_parts(compute: Callable[[Array], Any], rows: Array, part: int) -> Array:
-    """Compute `part` rows at a time, the last ones filled up with zeros: float32 (n, ...).
+    """Compute `part` rows at a time, the last part filled up with zeros: float32 (n, ...).
 
-    Every batch has one shape: it is compiled once, and a row's result has the same bits whatever
-    its neighbours and its place.
+    Every batch has the same shape: it is compiled once, and a row's result has the same bits
+    whatever its neighbours and its place.
     """
     found = []
     for start in range(0, max(len(rows), 1), part):
@@ -36,14 +36,14 @@ class ByKeras:
 
     Attributes:
         side: of its tiles [pixel].
-        shape: of its first output for a tile.
+        shape: of its first output for one tile.
     """
 
     def __init__(self, network: Any, backend: str) -> None:
-        """Take a Keras model; nothing is compiled before the first batch.
+        """Take a Keras model; the first batch compiles it.
 
         Args:
-            backend: that Keras runs on: one of `BACKENDS`.
+            backend: one of `BACKENDS`, which Keras runs on.
         """
         self.side = int(network.input_shape[1])
         outputs = network.output_shape
@@ -70,10 +70,10 @@ class ByKeras:
 
 
 def load(path: Path) -> ByKeras:
-    """Load the network of a `.keras` file, of layers that are known to run no code.
+    """Load the network of a `.keras` file; its layers are known to run no code.
 
     Raises:
-        InputError: no backend, or a file that Keras cannot load.
+        InputError: there is no backend, or Keras cannot load the file.
     """
     backend = chosen_backend()
     os.environ.setdefault("KERAS_BACKEND", backend)  # Keras reads it as it is imported
@@ -94,7 +94,7 @@ def load(path: Path) -> ByKeras:
 
 
 def as_described(keras: Any) -> None:
-    """Let Keras take layers as files of ours describe them, whatever a user's keras.json says."""
+    """Let Keras take layers as our files describe them, whatever a user's keras.json says."""
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)

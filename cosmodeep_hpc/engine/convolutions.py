@@ -1,4 +1,4 @@
-"""The two convolutions of our network with their poolings, on cores of a CPU."""
+"""The paper's two convolutions with their poolings, on the cores of a CPU."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from cosmodeep_hpc.engine.simd import zeros
 Array = NDArray[np.float32]
 
 BLOCK = 10
-"""Tiles whose maps lie in a core's cache together, between the layers."""
+"""Tiles per block: their maps lie in a core's cache together, between the layers."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What the convolutions multiply by.
+    """The weights of both convolutions, as the loops read them.
 
     Attributes:
         first: float32 (9, 32), the first layer's kernel. bias: float32 (32,), its bias.
         second: float32 (36, 32, 64), the second layer's kernel at Winograd's points.
-        backward: float32 (64, 3, 3, 32), the same kernel, a feature's numbers in one stretch.
+        backward: float32 (64, 3, 3, 32), the same kernel, with each feature's numbers together.
     """
 
     first: Array
@@ -37,7 +37,7 @@ class Weights:
 
     @classmethod
     def of(cls, first: Array, bias: Array, second: Array) -> Weights:
-        """From kernels (3, 3, 1, 32) and (3, 3, 32, 64), and the bias between them."""
+        """Prepare kernels (3, 3, 1, 32) and (3, 3, 32, 64) and the bias between them."""
         backward = zeros((second.shape[3], *second.shape[:3]))
         backward[:] = second.transpose(3, 0, 1, 2)
         flat = np.ascontiguousarray(first.reshape(firstlayer.TAPS, -1))
@@ -46,26 +46,26 @@ class Weights:
 
 @dataclass(frozen=True)
 class Pass:
-    """What a forward pass leaves for the backward pass: see `firstlayer` and `secondlayer`."""
+    """What a forward pass keeps for the backward pass: see `firstlayer` and `secondlayer`."""
 
     maps: Array
     chosen: NDArray[np.uint8]
     places: NDArray[np.int32]
 
     def part(self, rows: slice) -> Pass:
-        """That of some tiles."""
+        """Return the part of some tiles."""
         return Pass(self.maps[rows], self.chosen[rows], self.places[rows])
 
 
 class Convolutions:
-    """Tiles to the maxima of the second layer over bins, before its bias and ReLU; and back.
+    """Computes the maxima of the second layer over bins, before bias and ReLU, and gradients.
 
-    A tile's maxima have the same bits whatever its neighbours, its place and the number of
-    threads; NaN where a pixel of it is not finite.
+    A tile's maxima have the same bits whatever its neighbours, its place and the number of threads;
+    they are NaN if one of its pixels is not finite.
     """
 
     def __init__(self, size: int, *, pyramid: bool, threads: int) -> None:
-        """For tiles of `size` pixels; with the pyramid 3 x 3 bins, else bins of 2 x 2 pixels."""
+        """Prepare for tiles of `size` pixels, with 3 x 3 bins (`pyramid`) or bins of 2 x 2."""
         self._side = -(-size // 2)
         self._bin_size = math.ceil(self._side / 3) if pyramid else 2
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
@@ -76,7 +76,7 @@ class Convolutions:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of a tile's maxima."""
+        """Shape of a tile's maxima."""
         bins = -(-self._side // self._bin_size)
         return bins, bins, secondlayer.FEATURES
 
@@ -91,7 +91,7 @@ class Convolutions:
         self._share(work, len(tiles))
 
     def kept_maxima(self, tiles: Array, weights: Weights) -> Array:
-        """The maxima (n, i, i, 64) of tiles; what led to them is kept for `gradients`."""
+        """Return the maxima (n, i, i, 64) of tiles, and keep what `gradients` needs."""
         count = len(tiles)
         if len(self._kept.maps) < count:
             self._kept = self._memory(count)
@@ -108,11 +108,11 @@ class Convolutions:
     def gradients(
         self, tiles: Array, weights: Weights, slopes: Array
     ) -> tuple[Array, Array, Array]:
-        """The gradients of the first kernel, its bias and the second kernel.
+        """Return the gradients of the first kernel, its bias and the second kernel.
 
         Args:
-            tiles, weights: those that `kept_maxima` was last given.
-            slopes: float32 (n, i, i, 64), the loss's gradient with respect to what it returned.
+            tiles, weights: the arguments of the last `kept_maxima`.
+            slopes: float32 (n, i, i, 64), the loss's gradient with respect to those maxima.
         """
         threads = len(self._scratch)
         first = zeros((threads, firstlayer.TAPS + 1, firstlayer.FEATURES))
@@ -162,7 +162,7 @@ class Convolutions:
 
 
 def _blocks(part: slice) -> list[slice]:
-    """A part in blocks of at most `BLOCK` tiles."""
+    """Return slices of at most `BLOCK` tiles that make up a part."""
     return [
         slice(start, min(start + BLOCK, part.stop)) for start in range(part.start, part.stop, BLOCK)
     ]

@@ -1,8 +1,8 @@
-"""Convolutions of maps on cores, and the products of matrices that they are made of.
+"""Convolutions of maps on cores, and the matrix products that they are made of.
 
-Those of 3 x 3 go by Winograd's minimal filtering, those of 1 x 1 as products of matrices; both
-multiply rows of `ROW` numbers, more maps than these in several goes. A sum adds its terms one after
-the other, so that its bits depend neither on what is multiplied at once nor on the processor.
+Convolutions of 3 x 3 use Winograd's minimal filtering, those of 1 x 1 are matrix products. Both
+multiply rows of `ROW` numbers; more maps take several passes. Sums add their terms one after the
+other, so that their bits depend neither on what is multiplied at once nor on the processor.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from cosmodeep_hpc.engine.window import CORNERS, TAPS, window_pixels
 from cosmodeep_hpc.engine.winograd import POINTS, STEP, UNROLLED, gathered, product, spread
 
 ROW = 48
-"""Numbers of a row that is multiplied, and of one that is found."""
+"""Numbers of a row to multiply, and of a row of the result."""
 MAPS = 16
-"""Maps are filled up to a multiple of this."""
+"""The number of maps is rounded up to a multiple of this."""
 ROWS = 64
-"""Patches, or pixels, that are multiplied at once: what they need lies in a core's cache."""
+"""Patches, or pixels, multiplied at once: their numbers fit into a core's cache."""
 ONE, TWO, THREE = (16, 10, 8) if WIDE else (5, 5, 5)
 """Rows multiplied at once by one, two and three times `MAPS` columns: the sums fill registers."""
 OF_ONE, OF_TWO, OF_THREE = (1, 2, 3) if WIDE else (2, 2, 2)
-"""Vectors of columns that they are multiplied by."""
+"""Vectors of columns for each of these."""
 SPARE = 16
 """Rows that a product may compute beyond the last."""
 SQUARE = POINTS * POINTS
-"""Points of a patch."""
+"""Number of points of a patch."""
 
 
 _one = product(ONE, OF_ONE, ROW, ROW)
@@ -61,10 +61,11 @@ def multiply(  # type: ignore[no-untyped-def]
     """Multiply `count` rows of numbers, and up to `SPARE` rows more, by a matrix.
 
     Args:
-        rows, at: float32, rows of `ROW` numbers from a place on, `inputs` of them multiplied.
-        matrix, of: float32, `inputs` rows of `ROW` numbers from a place on.
-        outputs: columns of it, a multiple of `MAPS`, at most `ROW`.
-        found, to: float32, as `rows`: filled, or added to.
+        rows, at: float32, rows of `ROW` numbers from place `at` on; `inputs` of each
+            are multiplied.
+        matrix, of: float32, `inputs` rows of `ROW` numbers from place `of` on.
+        outputs: number of its columns, a multiple of `MAPS`, at most `ROW`.
+        found, to: float32, laid out as `rows`: overwritten, or added to.
         inputs: a multiple of `UNROLLED`, at most `ROW`.
     """
     rounds = inputs // UNROLLED
@@ -96,7 +97,7 @@ def multiply(  # type: ignore[no-untyped-def]
 
 @jit
 def rows_of_block(total, outputs):  # type: ignore[no-untyped-def]
-    """Choose the rows of the blocks that multiply `total` rows: alike, whole registers."""
+    """Return the rows of a block when `total` rows are multiplied: equal blocks, full registers."""
     at_once = THREE if outputs >= ROW else TWO if outputs > MAPS else ONE
     blocks = -(-total // ROWS)
     return -(-total // (blocks * at_once)) * at_once
@@ -107,7 +108,7 @@ def _averaged(
     code: Code, arena: Pointer, pixel: Index, line: Index, weights: Pointer, kernel: Index,
     maps: Index, bias: Index, to: Index,
 ) -> None:  # fmt: skip
-    """Compute a window of the first layer, `LANES` maps: the mean of its four pixels' ReLU."""
+    """Compute `LANES` maps of a first-layer window: the mean of its four pixels after ReLU."""
     taps = [code.load(weights + (kernel + maps * tap)) for tap in range(TAPS)]
     sums = [code.load(weights + bias)] * CORNERS
     for seen, corner, tap in window_pixels(code, arena + pixel, line):
@@ -118,7 +119,7 @@ def _averaged(
 
 @jit
 def first_layer(step, arena, weights, count) -> None:  # type: ignore[no-untyped-def]
-    """Convolve single maps with 3 x 3, and average their ReLU over 2 x 2 pixels."""
+    """Convolve single maps with 3 x 3, and average the result after ReLU over 2 x 2 pixels."""
     maps, line, width = step[TO_MAPS], step[FROM_LINE], step[WIDTH]
     kernel, bias = step[WEIGHTS], step[BIAS]
     for tile in range(count):
@@ -134,7 +135,7 @@ def first_layer(step, arena, weights, count) -> None:  # type: ignore[no-untyped
 
 
 def _gatherer(relu: bool) -> Any:
-    """Make an operation that leaves the pixels of a patch, with bias, and ReLU or not."""
+    """Return an operation that writes the pixels of a patch, with bias and optional ReLU."""
 
     def write(
         code: Code, products: Pointer, at: Index, step: Index, weights: Pointer, bias: Index,
@@ -154,7 +155,7 @@ _gather, _gather_positive = _gatherer(False), _gatherer(True)
 
 @jit
 def following(tile, y, x, height, width):  # type: ignore[no-untyped-def]
-    """Return the place behind another one in tiles of `height` x `width`."""
+    """Return the position that follows another one in tiles of `height` x `width`."""
     x += 1
     if x == width:
         x, y = 0, y + 1
@@ -165,11 +166,11 @@ def following(tile, y, x, height, width):  # type: ignore[no-untyped-def]
 
 @jit
 def conv3(step, arena, weights, values, products, count) -> None:  # type: ignore[no-untyped-def]
-    """Convolve maps with 3 x 3, with bias, and ReLU or not, in blocks of patches.
+    """Convolve maps with 3 x 3, with bias and optional ReLU, in blocks of patches.
 
     Args:
-        values, products: memory for blocks of `ROWS` and `SPARE` patches at the points: of what is
-            given for every `ROW` maps, of what is found for `ROW` maps.
+        values, products: memory for blocks of `ROWS` and `SPARE` patches at the points: the input
+            for every `ROW` maps, and the output for `ROW` maps.
     """
     inputs, outputs = step[FROM_MAPS], step[TO_MAPS]
     down, across = -(-step[HEIGHT] // STEP), -(-step[WIDTH] // STEP)
@@ -197,7 +198,7 @@ def conv3(step, arena, weights, values, products, count) -> None:  # type: ignor
 def _to_points(  # type: ignore[no-untyped-def]
     step, arena, values, start, count, down, across, point
 ) -> None:
-    """Take patches from `start` on to their values at the points, `point` numbers apart."""
+    """Transform patches from `start` on to their values at the points, `point` numbers apart."""
     line, inputs = step[FROM_LINE], step[FROM_MAPS]
     tile, i, j = start // (down * across), start // across % down, start % across
     for patch in range(count):
@@ -213,7 +214,7 @@ def _to_points(  # type: ignore[no-untyped-def]
 def _from_points(  # type: ignore[no-untyped-def]
     step, arena, weights, products, start, count, down, across, point, g, wide
 ) -> None:
-    """Take products at the points to patches of the maps from `g` on, `wide` of them."""
+    """Transform products at the points back to patches of `wide` maps from map `g` on."""
     line, outputs, relu, bias = step[TO_LINE], step[TO_MAPS], step[RELU], step[BIAS] + g
     tile, i, j = start // (down * across), start // across % down, start % across
     for patch in range(count):
@@ -231,7 +232,7 @@ def _from_points(  # type: ignore[no-untyped-def]
 
 @jit
 def clear_beyond(step, arena, count) -> None:  # type: ignore[no-untyped-def]
-    """Clear what whole patches left beyond the maps."""
+    """Clear what whole patches wrote outside the maps."""
     height, width, maps = step[HEIGHT], step[WIDTH], step[TO_MAPS]
     down, across = -(-height // STEP) * STEP, -(-width // STEP) * STEP
     for tile in range(count):
@@ -243,7 +244,7 @@ def clear_beyond(step, arena, count) -> None:  # type: ignore[no-untyped-def]
 
 @jit
 def conv1(step, arena, weights, values, products, count) -> None:  # type: ignore[no-untyped-def]
-    """Convolve maps with 1 x 1, with bias, and ReLU or not, in blocks of pixels."""
+    """Convolve maps with 1 x 1, with bias and optional ReLU, in blocks of pixels."""
     inputs, outputs = step[FROM_MAPS], step[TO_MAPS]
     total = count * step[HEIGHT] * step[WIDTH]
     rows = rows_of_block(total, outputs)
@@ -264,7 +265,7 @@ def conv1(step, arena, weights, values, products, count) -> None:  # type: ignor
 
 @jit
 def _to_rows(step, arena, values, start, count, deep) -> None:  # type: ignore[no-untyped-def]
-    """Copy pixels from `start` on to rows; maps beyond `ROW` to others, `deep` numbers apart."""
+    """Copy pixels from `start` on to rows, and every further `ROW` maps `deep` numbers on."""
     height, width, inputs = step[HEIGHT], step[WIDTH], step[FROM_MAPS]
     tile, y, x = start // (height * width), start // width % height, start % width
     for pixel in range(count):
@@ -278,7 +279,7 @@ def _to_rows(step, arena, values, start, count, deep) -> None:  # type: ignore[n
 def _from_rows(  # type: ignore[no-untyped-def]
     step, arena, weights, products, start, count, g, wide
 ) -> None:
-    """Leave rows in the maps of pixels from `g` on, `wide` of them."""
+    """Copy rows to `wide` maps of the pixels, from map `g` on."""
     height, width, outputs = step[HEIGHT], step[WIDTH], step[TO_MAPS]
     relu, bias = step[RELU], step[BIAS] + g
     tile, y, x = start // (height * width), start // width % height, start % width
@@ -293,7 +294,7 @@ def _from_rows(  # type: ignore[no-untyped-def]
 
 
 def _copier(relu: bool) -> Any:
-    """Make an operation that leaves numbers with their bias, and ReLU or not."""
+    """Return an operation that copies numbers with their bias and optional ReLU."""
 
     def write(
         code: Code,

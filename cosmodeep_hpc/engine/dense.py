@@ -1,7 +1,7 @@
-"""What follows the maps of a network: layers of numbers, for many tiles at a time.
+"""The layers of numbers that follow a network's maps, for many tiles at a time.
 
-Sums of a dense layer add one product after the other, whatever lies beside a tile: a BLAS would
-give other bits with another number of tiles, of threads, or on another processor.
+A dense layer adds one product after the other, so a tile's sum never depends on other tiles: a BLAS
+would give other bits with another number of tiles or threads, or on another processor.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from cosmodeep_hpc.engine.simd import zeros
 from cosmodeep_hpc.engine.winograd import UNROLLED
 
 TILES = 128
-"""Tiles that are multiplied at once: their numbers lie in a core's cache."""
+"""Tiles multiplied at once: their numbers fit into a core's cache."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """The layers behind the maps.
+    """The layers that follow the maps.
 
     Attributes:
-        layers: each after those that it is given.
-        matrices: of the dense ones, by name.
+        layers: each one after its inputs.
+        matrices: of the dense layers, by name.
     """
 
     layers: tuple[Layer, ...]
@@ -36,10 +36,10 @@ class Head:
 
     @classmethod
     def of(cls, graph: Graph, ends: Sequence[str], known: Sequence[str]) -> Head:
-        """Find the layers that lead from what is known, by name, to `ends`.
+        """Find the layers that lead from the layers `known`, by name, to `ends`.
 
         Raises:
-            UnknownLayer: a layer that is not known in this place.
+            UnknownLayer: a layer that the engine does not compute there.
         """
         wanted, layers = set(ends) - set(known), list[Layer]()
         for layer in reversed(graph.needed(ends)):
@@ -52,7 +52,7 @@ class Head:
         return cls(tuple(reversed(layers)), dense)
 
     def __call__(self, found: dict[str, Array]) -> None:
-        """Add each layer's output to what is known: float32 (n, ...)."""
+        """Add each layer's output, float32 (n, ...), to the outputs found so far."""
         for layer in self.layers:
             given = [found[name] for name in layer.inputs]
             if layer.kind == "Dense":
@@ -100,7 +100,7 @@ COMPUTED: dict[str, Callable[[Layer, list[Array]], Array]] = {
     "Flatten": _reshaped,
     "Softmax": lambda layer, given: elementwise.softmax(given[0]),
 }
-"""What each kind of layer makes of what it is given, before its activation."""
+"""The function of each kind of layer, before its activation."""
 
 ACTIVATED: dict[str, Callable[[Array], Array]] = {
     "linear": lambda numbers: numbers,
@@ -110,7 +110,7 @@ ACTIVATED: dict[str, Callable[[Array], Array]] = {
 
 
 def in_rows(kernel: Array) -> Array:
-    """Lay a kernel (k, f) as `product` takes it: float32 (f / 48, k / 48, 48, 48) within zeros."""
+    """Return a zero-padded kernel (k, f) for `product`: float32 (f / 48, k / 48, 48, 48)."""
     inputs, outputs = (-(-side // ROW) for side in kernel.shape)
     found = zeros((outputs, inputs, ROW, ROW))
     whole = np.zeros((inputs * ROW, outputs * ROW), dtype=np.float32)
@@ -122,7 +122,7 @@ def in_rows(kernel: Array) -> Array:
 def product(rows: Array, matrix: Array, outputs: int) -> Array:
     """Multiply rows float32 (n, k) by a matrix of `in_rows`: float32 (n, outputs).
 
-    A row's result has the same bits whatever the others, on any processor.
+    A row's result has the same bits whatever the other rows, on any processor.
     """
     found = np.empty((len(rows), outputs), dtype=np.float32)
     room = TILES + SPARE

@@ -1,7 +1,7 @@
 """Exponential functions of many numbers, with the same bits on every processor.
 
-Polynomials of additions and multiplications only; the libraries' own functions differ in their last
-bits from one processor to the next.
+They are polynomials of additions and multiplications only; libraries' functions differ in their
+last bits from one processor to the next.
 
 Source of the exponential's polynomial: S. L. Moshier, Cephes library, expf.
 """
@@ -26,11 +26,11 @@ POLYNOMIAL = (
     *(4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1),
 )
 LOWEST, HIGHEST = -87.0, 88.0  # beyond, e^x is no normal float32
-ROUNDING = 1.5 * 2**23  # a float32 as large has no digits behind the point
+ROUNDING = 1.5 * 2**23  # a float32 as large has no fraction
 
 
 def _exponential(code: Code, x: Vector) -> Vector:
-    """Write e^x, to 1e-7 of it, x cut to what a float32 can say; NaN stays NaN."""
+    """Return e^x with a relative error of 1e-7, x limited to normal results; NaN stays NaN."""
     lowest, highest, rounding = (code.number(v) for v in (LOWEST, HIGHEST, ROUNDING))
     y = code.where(x > lowest, x, lowest)
     y = code.where(highest > y, y, highest)
@@ -58,7 +58,7 @@ def _to_exponential(code: Code, values: Pointer, at: Index) -> None:
 
 @jit
 def logistic(values, start, stop) -> None:  # type: ignore[no-untyped-def]
-    """Compute 1 / (1 + e^-x) of the numbers `start` to `stop` in place; whole vectors of them."""
+    """Compute 1 / (1 + e^-x) of the numbers `start` to `stop` in place, in whole vectors."""
     for k in range(start, stop, LANES):
         _logistic(values, k)
 
@@ -75,9 +75,9 @@ def sigmoid(values: Array) -> Array:
 
 
 def softmax(values: Array) -> Array:
-    """Return e^x over the sum of them along the last axis, float32 (n, k).
+    """Return e^x over its sum along the last axis, float32 (n, k).
 
-    NaN, and infinity, make their row NaN.
+    NaN or infinity makes its row NaN.
     """
     with np.errstate(invalid="ignore"):  # infinity less infinity is NaN
         below = values - values.max(axis=-1, keepdims=True)
@@ -89,7 +89,7 @@ def softmax(values: Array) -> Array:
 
 
 def _in_vectors(compute: Callable[[Array, int, int], None], values: Array) -> Array:
-    """Return what a loop over whole vectors makes of numbers, which are filled up for it."""
+    """Fill numbers up to whole vectors, run a loop over them and return the numbers."""
     whole = zeros((-(-values.size // LANES) * LANES,))
     whole[: values.size] = values.reshape(-1)
     compute(whole, 0, whole.size)
@@ -97,7 +97,7 @@ def _in_vectors(compute: Callable[[Array, int, int], None], values: Array) -> Ar
 
 
 def log(values: Array) -> Array:
-    """Return the natural logarithm, float32 of that shape; NaN of what is no normal number > 0."""
+    """Return the natural logarithm, float32 of the same shape; NaN unless normal and positive."""
     found = np.array(values, dtype=np.float32, order="C")
     _logarithms(found.reshape(-1))
     return found

@@ -1,7 +1,7 @@
-"""The backward pass of the second convolution, where its maxima were.
+"""The backward pass of the second convolution, computed only at its maxima.
 
 The pyramid keeps 9 values of a map: its gradient is zero at all but 9 of the 400 positions of a
-40-pixel tile. The dense backward pass of the convolution multiplies by those zeros.
+40-pixel tile. A dense backward pass would multiply by those zeros.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, opera
 Array = NDArray[np.float32]
 
 ROW = 3 * MAPS
-"""Numbers of three neighbours in a row: their maps lie side by side."""
+"""Numbers of three neighbours in a row, whose maps lie side by side."""
 
 
 @operation
@@ -24,7 +24,7 @@ def _at_maxima(
     code: Code, maps: Pointer, first: Index, places: Pointer, slopes: Pointer, count: Index,
     weights: Pointer, at: Index, d_maps: Pointer, d_weights: Pointer,
 ) -> None:  # fmt: skip
-    """What one row of a feature's kernel takes and gives at `count` maxima of a tile."""
+    """Add the gradients that one row of a feature's kernel gets and gives at `count` maxima."""
     vectors = range(0, ROW, LANES)
 
     def maximum(b: Index, sums: list[Vector]) -> list[Vector]:
@@ -48,11 +48,11 @@ def gradients(  # type: ignore[no-untyped-def]
     """Add the gradients of `secondlayer.maxima` with respect to maps and kernel.
 
     Args:
-        maps: float32 (n, w, w, 32), what it was given.
-        weights: float32 (64, 3, 3, 32), the kernel, a feature's in one stretch.
-        places: int32 (n, i, i, 64), what it filled: a maximum's gradient is that of this place.
+        maps: float32 (n, w, w, 32), the maps given to `maxima`.
+        weights: float32 (64, 3, 3, 32), the kernel, with each feature's numbers together.
+        places: int32 (n, i, i, 64), as `maxima` fills it: the gradient of a maximum belongs there.
         slopes: float32 (n, i, i, 64), the loss's gradient with respect to the maxima.
-        d_maps: float32 (n, w, w, 32); around the maps, where zeros stood, what is added is void.
+        d_maps: float32 (n, w, w, 32); outside the maps, where `maps` is zero, sums mean nothing.
         d_weights: float32 (64, 3, 3, 32).
     """
     width, bins = maps.shape[1], places.shape[1] * places.shape[2]

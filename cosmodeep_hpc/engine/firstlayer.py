@@ -1,8 +1,8 @@
-"""The first convolution with its pooling on cores of a CPU, in one pass over the tiles.
+"""The first convolution with its pooling on the cores of a CPU, in one pass over the tiles.
 
-Layer by layer it is bound by memory, not by arithmetic: its output is 32 times as large as a tile,
-and pooling reads all of that again to keep a quarter. Backward, three quarters of its gradient
-are zeros.
+Layer by layer, memory would limit it and not arithmetic: its output is 32 times as large as a tile,
+and pooling reads all of that again to keep a quarter. In the backward pass, three quarters of its
+gradient are zeros.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Array = NDArray[np.float32]
 
 FEATURES = paper.FIRST
 NONE = CORNERS
-"""Instead of a corner, where ReLU lets nothing through."""
+"""Stands for a corner where ReLU lets nothing through."""
 
 
 @operation
@@ -29,9 +29,9 @@ def _pooled(
     code: Code, around: Pointer, pixel: Index, width: Index, kernel: Pointer, bias: Pointer,
     feature: Index, right: Any, below: Any, maps: Pointer, to: Index, chosen: Pointer, at: Index,
 ) -> None:  # fmt: skip
-    """One window of `pooled`, from `feature` on: its maximum, and the first corner to reach it.
+    """Write the maximum of one window from `feature` on, and the first corner that reaches it.
 
-    `right` and `below` are -inf where the window has no second column, no second row; else 0.
+    `right` and `below` are -inf if the window has no second column or no second row; else 0.
     """
     taps = [code.load(kernel + feature + tap * FEATURES) for tap in range(TAPS)]
     outside = code.repeated(right), code.repeated(below)
@@ -54,7 +54,7 @@ def _gradient(
     code: Code, around: Pointer, pixel: Index, width: Index, count: Index, chosen: Pointer,
     at: Index, slopes: Pointer, of: Index, gradient: Pointer, feature: Index,
 ) -> None:  # fmt: skip
-    """Add to `gradient` from `feature` on what `count` windows of a row give."""
+    """Add to `gradient` from `feature` on what `count` windows of a row contribute."""
     places = [gradient + feature + tap * FEATURES for tap in range(TAPS + 1)]
 
     def window(number: Index, sums: list[Vector]) -> list[Vector]:
@@ -74,7 +74,7 @@ def _gradient(
 
 @jit
 def _padded(tile, around) -> None:  # type: ignore[no-untyped-def]
-    """Put a tile in the midst of `around`, which is zero elsewhere."""
+    """Copy a tile into the middle of `around`, which is zero elsewhere."""
     size = len(tile)
     for y in range(size):
         for x in range(size):
@@ -132,11 +132,11 @@ def pooled(  # type: ignore[no-untyped-def]
 def gradients(  # type: ignore[no-untyped-def]
     tiles, chosen, slopes, gradient
 ) -> None:
-    """Add the gradients of kernel and bias to `gradient` (10, 32), the bias's in its last row.
+    """Add the gradients of kernel and bias to `gradient` (10, 32), whose last row is the bias's.
 
     Args:
-        tiles: float32 (n, size, size), what `pooled` was given.
-        chosen: uint8 (n, side, side, 32), what it filled.
+        tiles: float32 (n, size, size), the tiles given to `pooled`.
+        chosen: uint8 (n, side, side, 32), as `pooled` fills it.
         slopes: float32 (n, width, width, 32), the loss's gradient with respect to its maps.
     """
     side, across = chosen.shape[1], slopes.shape[1]

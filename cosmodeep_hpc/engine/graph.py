@@ -1,4 +1,4 @@
-"""A network as layers in the order of their computation, read from a Keras description."""
+"""A network as a list of layers in the order of computation, read from a Keras description."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Layer:
     """One layer of a network.
 
     Attributes:
-        name: its own in the network.
+        name: its own name in the network.
         kind: Keras' name of its class.
-        inputs: names of the layers that it is given.
-        settings: how Keras describes it.
+        inputs: names of the layers that are its inputs.
+        settings: Keras' description of it.
         shape: of its output, without the axis of tiles: (rows, columns, maps), or (numbers,).
-        weights: kernel and bias, where it has any.
+        weights: kernel and bias, if it has any.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Layer:
 
     @property
     def activation(self) -> str:
-        """Of a convolution, a dense layer or an activation: one of `ACTIVATIONS`."""
+        """Activation of a convolution, dense or activation layer: one of `ACTIVATIONS`."""
         return str(self.settings.get("activation", "linear"))
 
 
@@ -53,9 +53,9 @@ class Graph:
     """A network.
 
     Attributes:
-        layers: by name; each after those that it is given.
+        layers: by name; each one after its inputs.
         input: name of the layer that stands for the tiles.
-        outputs: names of the layers whose output is the network's.
+        outputs: names of the layers that give the network's outputs.
     """
 
     layers: dict[str, Layer]
@@ -68,7 +68,7 @@ class Graph:
         return self.layers[self.input].shape[0]
 
     def needed(self, ends: Iterable[str]) -> list[Layer]:
-        """Return the layers that lead to `ends`, each after those that it is given."""
+        """Return the layers that lead to `ends`, each one after its inputs."""
         wanted = set(ends)
         for layer in reversed(self.layers.values()):
             if layer.name in wanted:
@@ -76,7 +76,7 @@ class Graph:
         return [layer for layer in self.layers.values() if layer.name in wanted]
 
     def users(self, name: str) -> list[Layer]:
-        """Return the layers that are given the output of another."""
+        """Return the layers that have another layer's output as input."""
         return [layer for layer in self.layers.values() if name in layer.inputs]
 
 
@@ -84,10 +84,10 @@ def shape_of(kind: str, name: str, settings: dict[str, Any], given: Sequence[Sha
     """Return the shape of a layer's output.
 
     Args:
-        kind, settings: as Keras names and describes the layer. given: shapes of its inputs.
+        kind, settings: Keras' name and description of the layer. given: shapes of its inputs.
 
     Raises:
-        UnknownLayer: a kind of layer, or a setting of it, that the engine does not know.
+        UnknownLayer: a kind of layer, or a setting, that the engine does not know.
     """
     check = _CHECKS.get(kind)
     if check is None:
@@ -104,7 +104,7 @@ _TOLD = (
     *("kernel_size", "pool_size", "size", "cropping", "strides", "dilation_rate", "groups"),
     *("padding", "activation", "axis", "interpolation", "data_format"),
 )
-"""Settings that an error tells, where a layer has them."""
+"""Settings that an error names, if a layer has them."""
 
 
 def _is_map(shape: Shape) -> bool:
@@ -235,4 +235,4 @@ _CHECKS: dict[str, Callable[[dict[str, Any], Sequence[Shape]], Shape | None]] = 
     "Flatten": _flattened,
     "Softmax": _softmax,
 }
-"""The shape that each kind of layer makes of those it is given; None: not one that is known."""
+"""The function from the shapes of each kind's inputs to its output's; None: not known."""

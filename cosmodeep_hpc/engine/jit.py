@@ -1,9 +1,10 @@
-"""Loops compiled to machine code when they are first called, and kept for the next process.
+"""Loops compiled to machine code at their first call, and kept for the next process.
 
-What is kept is numba's, in the folder that numba chooses (NUMBA_CACHE_DIR, `__pycache__` beside the
-source, or the user's cache folder). Its name holds a digest of all sources that the code is made of
-and of the compilers, its content a digest of itself: a changed source never runs old machine code,
-and a damaged file is never run. Where nothing can be read or kept, loops are compiled in memory.
+numba compiles and keeps them, in the folder that it chooses (NUMBA_CACHE_DIR, `__pycache__` beside
+the source, or the user's cache folder). A file's name holds a digest of all sources that its code
+is made of and of the compilers, its content a digest of itself: a changed source never runs old
+machine code, and a damaged file is never run. If files cannot be read or written, loops are
+compiled in memory.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ PATIENCE = 4.0  # seconds of compiling in a process before it says why it takes 
 
 
 def jit(function: F) -> F:
-    """Compile a function of arrays with numba; what was compiled is kept for the next process.
+    """Compile a function of arrays with numba, and keep the code for the next process.
 
-    No fast mathematics and no threads: the same arguments give the same bytes.
+    No fast mathematics and no threads are used: the same arguments give the same bytes.
     """
     dispatcher = njit(nogil=True)(function)
     # what `njit(cache=True)` does, with a cache of our own
@@ -58,7 +59,7 @@ def jit(function: F) -> F:
 
 
 def _one_at_a_time(compile_for: Callable[..., Any]) -> Callable[..., Any]:
-    """Let threads wait for each other: numba sets filters of warnings while it compiles."""
+    """Let only one thread compile at a time, because numba changes warning filters meanwhile."""
 
     @wraps(compile_for)
     def locked(*signature: Any) -> Any:
@@ -99,10 +100,10 @@ _watch = _Watch()
 
 
 class KeptCode(FunctionCache):
-    """The machine code of one function on disk, a file for each of its signatures and processors.
+    """The machine code of one function on disk, a file for each signature and processor.
 
-    numba keeps code by the source of the function alone, and its errors with a damaged or full
-    folder end the call.
+    numba's own cache names code by the function's source alone, and fails if its folder is damaged
+    or full.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -122,19 +123,19 @@ class KeptCode(FunctionCache):
 
     @property
     def cache_path(self) -> str:
-        """Return the folder; empty where there is none."""
+        """Folder of the code; empty if there is none."""
         return str(self._folder or "")
 
     def flush(self) -> None:
-        """Remove what is kept of the function."""
+        """Remove the function's code."""
         if self._folder is not None:
             for path in self._folder.glob(f"{self._impl.filename_base}.*.code"):
                 path.unlink(missing_ok=True)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Load what is kept of a signature; None where that is nothing, or damaged.
+        """Load the code of a signature; return None if there is none, or if it is damaged.
 
-        numba's own first prepares all that it needs to compile, which takes as long as its import.
+        numba's own method first prepares to compile, which takes as long as importing numba.
         """
         if not self._enabled:
             return None
@@ -148,13 +149,13 @@ class KeptCode(FunctionCache):
             return None
         digest, data = content[:DIGEST], content[DIGEST:]
         if hashlib.sha256(data).digest() != digest:
-            _say_once(f"{path}: a compiled loop that is damaged; it is compiled anew")
+            _say_once(f"{path}: a compiled loop is damaged; it is compiled anew")
             return None
-        rtsys.initialize(target_context)  # what arrays of compiled loops are counted by
+        rtsys.initialize(target_context)  # it counts the references to arrays in compiled loops
         return self._impl.rebuild(target_context, pickle.loads(data))
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep what was compiled for a signature, where that is possible."""
+        """Write the code that was compiled for a signature, if that is possible."""
         if not self._enabled or not self._impl.check_cachable(data):
             return
         path = self._path(sig, data.codegen)
@@ -168,7 +169,7 @@ class KeptCode(FunctionCache):
             _not_kept(f"{path.parent}: {error.strerror}")
 
     def _path(self, sig: Any, codegen: Any) -> Path:
-        """Return the file of a signature, by what it is made of and what it runs on."""
+        """Return the file of a signature, named by its sources and the processor."""
         assert self._folder is not None
         sources = sources_digest(self._py_func.__code__.co_filename)
         made_for = repr((sig, codegen.magic_tuple(), *self._index_key(sig, codegen)[2]))
@@ -176,7 +177,7 @@ class KeptCode(FunctionCache):
         return self._folder / f"{self._impl.filename_base}.{sources[:SHORT]}.{key[:SHORT]}.code"
 
     def _outdated(self, path: Path) -> Iterator[Path]:
-        """Find what is kept of the function by other sources."""
+        """Yield the function's files that were made from other sources."""
         current = path.name.rsplit(".", 2)[0]
         for other in path.parent.glob(f"{self._impl.filename_base}.*.code"):
             if other.name.rsplit(".", 2)[0] != current:
@@ -184,7 +185,7 @@ class KeptCode(FunctionCache):
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     number, name = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(number, "wb") as file:
@@ -197,7 +198,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _not_kept(reason: str) -> None:
-    """Warn that loops are compiled in memory."""
+    """Warn that compiled loops cannot be kept for the next run."""
     _say_once(
         f"compiled loops are not kept for the next run, which takes some 20 s longer ({reason})"
         "; set NUMBA_CACHE_DIR to a folder with room"
@@ -205,7 +206,7 @@ def _not_kept(reason: str) -> None:
 
 
 def _say_once(line: str) -> None:
-    """Warn once a process: what is true of one loop is true of the others."""
+    """Warn once a process, because all loops share the reason."""
     if not _said.is_set():
         _said.set()
         log.warning("%s", line)
@@ -222,7 +223,7 @@ def sources_digest(file: str) -> str:
 
 
 def _sources(file: Path) -> set[Path]:
-    """Find a source file of the package and those that it imports, directly or not."""
+    """Return a source file of the package and all that it imports, directly or not."""
     root = Path(__file__).parents[2]
     found: set[Path] = set()
     waiting = [file]

@@ -1,7 +1,7 @@
 """The layers that work on maps, as loops over a few tiles at a time.
 
-All maps of these tiles lie in one array, the arena, and all weights in another. A layer is a row of
-whole numbers that say where it finds what it needs: see `step.StepField`.
+All maps of these tiles lie in one array, the arena, and all weights in another. A step is a row of
+integers that say where a layer finds its input, output and weights: see `step.StepField`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _mean_of_four(
 
 
 def _adder(relu: bool) -> Any:
-    """Make an operation that adds two pixels' maps, with ReLU or not."""
+    """Return an operation that adds two pixels' maps, with optional ReLU."""
 
     def write(code: Code, arena: Pointer, at: Index, other: Index, to: Index) -> None:
         total = code.load(arena + at) + code.load(arena + other)
@@ -104,7 +104,7 @@ def _add_line(
 def _peak_of_line(
     code: Code, arena: Pointer, at: Index, pixel: Index, count: Index, peaks: Pointer, to: Index
 ) -> None:
-    """Take the maps of `count` pixels into their maxima; what is not a number stays."""
+    """Update maxima with the maps of `count` pixels; a NaN stays."""
 
     def one(number: Index, carried: list[Vector]) -> list[Vector]:
         value, best = code.load(arena + (at + number * pixel)), carried[0]
@@ -116,9 +116,11 @@ def _peak_of_line(
 
 @jit
 def take_tiles(step, arena, tiles, first, count) -> None:  # type: ignore[no-untyped-def]
-    """Put tiles (n, h, w) from `first` on into zeros; one pixel not finite makes all of it NaN."""
+    """Copy tiles (n, h, w) from `first` on between zeros; a non-finite pixel makes its tile NaN."""
     height, width, maps = step[HEIGHT], step[WIDTH], step[TO_MAPS]
-    faults = np.empty(width, dtype=np.float32)  # one a column: a vector takes several at once
+    faults = np.empty(
+        width, dtype=np.float32
+    )  # a sum for each column, so that vectors add several at once
     for tile in range(count):
         faults[:] = 0
         for y in range(height):
@@ -148,7 +150,7 @@ def mean(step, arena, count) -> None:  # type: ignore[no-untyped-def]
 
 @jit
 def add(step, arena, count) -> None:  # type: ignore[no-untyped-def]
-    """Add two maps, or copy one, doubled and cut before, with ReLU or not."""
+    """Add two maps, or copy one, after doubling and cutting them, with optional ReLU."""
     maps, single, relu = step[TO_MAPS], step[OTHER] < 0, step[RELU]
     width, left, right = step[WIDTH], step[FROM_X], step[OTHER_X]
     halved, other_halved = step[FROM_HALVED], step[OTHER_HALVED]
@@ -203,10 +205,11 @@ def sigmoid(step, arena, count) -> None:  # type: ignore[no-untyped-def]
 
 @jit
 def whole(step, arena, sums, first, count) -> None:  # type: ignore[no-untyped-def]
-    """Take the mean, or the maximum, of all pixels of each map into `sums` (n * numbers of a tile).
+    """Write the mean, or the maximum, of all pixels of each map into `sums`.
 
     Args:
-        step: its COUNT is the numbers of a tile in `sums`, its COLUMN the first of these.
+        step: its COUNT is the length of a tile's row in `sums`, its COLUMN the first place to fill.
+        sums: float32 (n * COUNT).
     """
     maps, peak = step[FROM_MAPS], step[KIND] == WHOLE_PEAK
     for tile in range(count):
@@ -225,7 +228,7 @@ def whole(step, arena, sums, first, count) -> None:  # type: ignore[no-untyped-d
 
 @jit
 def give_out(step, arena, maps, first, count) -> None:  # type: ignore[no-untyped-def]
-    """Copy the first COUNT maps of each pixel into `maps`, (n, numbers of a tile)."""
+    """Copy the first COUNT maps of each pixel into `maps` (n, numbers of a tile)."""
     for tile in range(count):
         to = step[COLUMN]
         for y in range(step[HEIGHT]):
@@ -240,14 +243,14 @@ def give_out(step, arena, maps, first, count) -> None:  # type: ignore[no-untype
 def run(  # type: ignore[no-untyped-def]
     steps, arena, weights, values, products, tiles, first, count, sums, maps
 ) -> None:
-    """Take `count` tiles through all steps.
+    """Run all steps of a program on `count` tiles.
 
     Args:
         steps: int64 (steps, numbers of `StepField`).
         arena, weights: float32. values, products: float32, memory of `conv3` and `conv1`.
-        tiles: float32 (n, h, w), of which those from `first` on are taken.
-        sums: float32 (n * numbers of a tile), filled by what is taken over whole maps.
-        maps: float32 (n, numbers of a tile), filled by what is given out.
+        tiles: float32 (n, h, w); the tiles from `first` on are used.
+        sums: float32 (n * numbers of a tile), filled with means and maxima of whole maps.
+        maps: float32 (n, numbers of a tile), filled with the maps that are asked for.
     """
     for n in range(len(steps)):
         step = steps[n]

@@ -1,8 +1,8 @@
 """The natural logarithm of float32 numbers, with the same bits on every processor.
 
-NumPy's float32 logarithm takes 4 ns a number and has other last bits on other processors. This
-one is a polynomial that compilers turn into vector instructions, of additions and multiplications
-alone. Its error is below 1.5e-7 of the result, or of 1.
+NumPy's float32 logarithm takes 4 ns a number and has other last bits on other processors. This one
+is a polynomial of additions and multiplications alone, which compilers turn into vector
+instructions. Its error is below 1.5e-7 of the result, or of 1.
 
 Source of the polynomial: S. L. Moshier, Cephes library, logf.
 """

@@ -1,4 +1,4 @@
-"""The maps of a network, tile by tile in a core's cache, by a program of its layers."""
+"""The maps of a network, computed tile by tile in a core's cache by a program of its layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WHOLE = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
 
 
 class ThreadMemory(NamedTuple):
-    """What a thread works in: float32 each, see `layers.run`."""
+    """The memory of one thread, float32 arrays: see `layers.run`."""
 
     arena: Array
     values: Array
@@ -23,26 +23,26 @@ class ThreadMemory(NamedTuple):
 
 
 class Maps:
-    """Tiles to what the layers behind the maps see, and to maps that are given out.
+    """Computes what later layers need of a network's maps, and maps that are asked for.
 
     Attributes:
-        known: names of the layers whose output is found.
+        known: names of the layers whose output it computes.
     """
 
     def __init__(self, graph: Graph, ends: Sequence[str]) -> None:
         """Take the weights of a network.
 
         Args:
-            ends: names of the layers that are wanted in the end.
+            ends: names of the layers to compute in the end.
 
         Raises:
-            UnknownLayer: a layer that is not known in its place.
+            UnknownLayer: a layer that the engine does not compute there.
         """
         self._program = program.compiled(graph, last_maps(graph, ends))
         self.known = (*self._program.sums, *self._program.maps)
 
     def memory(self) -> ThreadMemory:
-        """Make what a thread works in."""
+        """Allocate the memory of one thread."""
         made = self._program
         return ThreadMemory(*(zeros((size,)) for size in (made.arena, made.values, made.products)))
 
@@ -66,10 +66,10 @@ class Maps:
 
 
 def last_maps(graph: Graph, ends: Sequence[str]) -> list[str]:
-    """Find the layers at which a network leaves its maps, on the way to `ends`.
+    """Return the names of the layers where maps end, on the way to `ends`.
 
-    Those that take whole maps together, and maps that are wanted themselves or that a layer
-    behind them sees pixel by pixel.
+    These layers reduce whole maps to numbers, or give maps that are asked for themselves or that a
+    later layer reads pixel by pixel.
     """
     found = []
     for layer in graph.needed(ends):

@@ -1,4 +1,4 @@
-"""The door to trained networks: probabilities of tiles, by the engine or by Keras."""
+"""Trained networks for callers: probabilities of tiles, by the engine or by Keras."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Network(Protocol):
 
     Attributes:
         side: of its tiles [pixel].
-        shape: of its first output for a tile.
+        shape: of its first output for one tile.
     """
 
     side: int
@@ -41,7 +41,7 @@ class Network(Protocol):
         """Return the first output for tiles (n, side, side): float32 (n, ...).
 
         Args:
-            batch: tiles at a time, where that matters: on GPUs.
+            batch: tiles at a time; it matters on GPUs only.
         """
 
 
@@ -49,7 +49,7 @@ def load(path: Path, threads: int) -> Network:
     """Load the network of a `.keras` file.
 
     Args:
-        threads: that may compute at once.
+        threads: number of threads that may compute at once.
 
     Raises:
         InputError: a damaged file, layers that the engine does not compute, or no compiler.
@@ -69,7 +69,7 @@ def read(path: Path) -> Graph:
     """Read the layers and weights of the network of a `.keras` file.
 
     Raises:
-        InputError: as of `load`.
+        InputError: as `load` does.
     """
     with _naming(path):
         return archive.read(path)
@@ -77,7 +77,7 @@ def read(path: Path) -> Graph:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Say in one line what is wrong with the network of a file."""
+    """Turn errors about the network of a file into an InputError of one line."""
     try:
         yield
     except archive.Damaged as error:
@@ -96,15 +96,15 @@ class OnCores:
     """A network on the cores of a CPU.
 
     A tile's output has the same bits whatever its neighbours, its place, the number of threads and
-    the processor; NaN where a pixel of it is not finite. Threads may call it at once: they take
-    turns, since each call keeps all cores busy.
+    the processor; it is NaN if one of the tile's pixels is not finite. Several threads may call it:
+    they take turns, since each call keeps all cores busy.
     """
 
     def __init__(self, graph: Graph, threads: int, outputs: Sequence[str] = ()) -> None:
         """Take a network's weights; nothing is computed yet.
 
         Args:
-            outputs: names of the layers that `outputs` gives; else the network's first output.
+            outputs: names of the layers for `outputs`; by default the network's first output.
 
         Raises:
             UnknownLayer: a layer that the engine does not compute.
@@ -114,7 +114,7 @@ class OnCores:
         self.side, self.shape = graph.side, self._shapes[0]
         papers = paper.end_of_maps(graph)
         self._maps: PaperMaps | Maps
-        # here, since each brings loops that the other network does without
+        # imported here: each brings loops that only one kind of network needs
         if papers is None:
             from cosmodeep_hpc.engine.maps import Maps
 
@@ -125,15 +125,15 @@ class OnCores:
             self._maps = PaperMaps(graph, papers[0], pyramid=papers[1])
         self._head = Head.of(graph, self._ends, self._maps.known)
         self._threads = max(1, threads)
-        self._memory: list[Any] = []  # of each thread, made by the first call
-        self._one_at_a_time = Lock()  # calls in other threads would meet in that memory
+        self._memory: list[Any] = []  # one for each thread, allocated by the first call
+        self._one_at_a_time = Lock()  # calls from several threads would share that memory
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process needs: all but memory and lock."""
+        """Return all but memory and lock, for another process."""
         return {**vars(self), "_memory": [], "_one_at_a_time": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take it, with a lock of its own."""
+        """Restore the network in another process, with a lock of its own."""
         vars(self).update(state, _one_at_a_time=Lock())
 
     def __call__(self, tiles: Array, batch: int = PART) -> Array:

@@ -1,4 +1,4 @@
-"""The paper's network, told from others by its layers."""
+"""Recognises the paper's network by its layers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ FIRST, SECOND = 32, 64
 
 
 def end_of_maps(graph: Graph) -> tuple[str, bool] | None:
-    """Find the layer that `papermaps` computes of a network, and whether by the pyramid of maxima.
+    """Find the layer where `papermaps` ends in a network, and whether it is a pyramid of maxima.
 
-    None of a network with other maps.
+    Return None for a network with other maps.
     """
     names = [layer.name for layer in graph.layers.values() if layer.kind == "Conv2D"]
     if len(names) != 2:
@@ -33,7 +33,7 @@ def end_of_maps(graph: Graph) -> tuple[str, bool] | None:
 
 
 def _end(graph: Graph, second: Layer) -> tuple[str, bool] | None:
-    """Find the same in what follows the second convolution."""
+    """Find the same among the layers after the second convolution."""
     side = second.shape[0]
     flat = _only(graph, second, "MaxPooling2D")
     if flat is not None:
@@ -54,7 +54,7 @@ def _end(graph: Graph, second: Layer) -> tuple[str, bool] | None:
 
 
 def _only(graph: Graph, layer: Layer, kind: str) -> Layer | None:
-    """Return the one layer that sees another, if it is of a kind."""
+    """Return the only layer that follows another one, if it is of this kind."""
     users = graph.users(layer.name)
     return users[0] if [user.kind for user in users] == [kind] else None
 

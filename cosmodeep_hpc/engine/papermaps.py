@@ -11,24 +11,24 @@ from cosmodeep_hpc.engine.simd import zeros
 
 
 class PaperMaps:
-    """Tiles to the features that the dense layers see, as `network.build` makes them.
+    """Computes the features that the dense layers read, as `network.build` defines them.
 
-    Maxima are taken before bias and ReLU, which both rise monotonically: the same numbers from a
-    part of the pixels.
+    Maxima are taken before bias and ReLU, which both rise monotonically: this gives the same
+    numbers from a part of the pixels.
 
     Attributes:
-        known: name of the layer whose output is found.
+        known: name of the layer whose output it computes.
     """
 
     def __init__(self, graph: Graph, end: str, *, pyramid: bool) -> None:
-        """Take the weights of a network of which `paper.end_of_maps` says these."""
+        """Take the weights of a network; `paper.end_of_maps` gives `end` and `pyramid`."""
         first, second = (layer for layer in graph.layers.values() if layer.kind == "Conv2D")
         self.known = (end,)
         self._weights = Weights.of(first.weights[0], first.weights[1], second.weights[0])
         self._bias, self._pyramid, self._side = second.weights[1], pyramid, graph.side
 
     def memory(self) -> Convolutions:
-        """Make what a thread works in."""
+        """Allocate the memory of one thread."""
         return Convolutions(self._side, pyramid=self._pyramid, threads=1)
 
     def __call__(self, tiles: Array, memory: Convolutions) -> dict[str, Array]:

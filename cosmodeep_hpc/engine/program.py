@@ -1,7 +1,7 @@
 """The layers of a network that work on maps, as the steps that `layers.run` goes through.
 
-A program is a table of numbers: where each step finds its maps in one array, and its weights in
-another. Around all maps lie zeros, as far as convolutions see or write there.
+A program is a table of integers: each step says where it finds its maps in one array, and its
+weights in another. Zeros lie around all maps, as far as convolutions read or write there.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from cosmodeep_hpc.engine.step import StepField, StepKind
 from cosmodeep_hpc.engine.winograd import STEP, patches, transformed
 
 TOGETHER = 2
-"""Tiles that go from step to step together."""
+"""Tiles that take each step together."""
 
 
 @dataclass(frozen=True)
 class PlacedMaps:
-    """Maps of a tile in the arena, and how they are seen.
+    """Maps of a tile in the arena, and how a step reads them.
 
     Attributes:
         place: where the first pixel of the first tile begins.
         tile, line: numbers from one tile, and from one line of pixels, to the next.
-        count: maps, a multiple of `MAPS`; or 1, of the tiles themselves.
-        halved: how often both sides are doubled before they are seen.
-        y, x: the pixel of what was doubled that is seen as the first.
-        is_cut: whether other pixels than zeros may lie around what is seen.
+        count: maps, a multiple of `MAPS`; or 1 for the tiles themselves.
+        halved: how often both sides must be doubled before they are read.
+        y, x: the first pixel to read, after doubling.
+        is_cut: whether pixels that are not zero may lie around those to read.
     """
 
     place: int
@@ -47,16 +47,16 @@ class PlacedMaps:
 
     @property
     def is_plain(self) -> bool:
-        """Whether they are seen as they lie there, with zeros around them."""
+        """Whether they are read as they are stored, with zeros around them."""
         return self.halved == 0 and not self.is_cut
 
 
 @dataclass(frozen=True)
 class ProgramOutput:
-    """Numbers of a tile that a program gives out.
+    """The numbers of a tile that a program returns for one layer.
 
     Attributes:
-        shape: of a tile's. start: the first of them among all of their kind.
+        shape: of a tile's numbers. start: index of the first one among all of their kind.
     """
 
     shape: tuple[int, ...]
@@ -64,20 +64,20 @@ class ProgramOutput:
 
     @property
     def size(self) -> int:
-        """How many they are."""
+        """How many numbers they are."""
         return math.prod(self.shape)
 
 
 @dataclass
 class Program:
-    """The steps of a network's maps, and what they need.
+    """The steps for a network's maps, and the memory they need.
 
     Attributes:
         steps: int64 (steps, numbers of `StepField`).
         weights: float32, of all steps.
-        arena, values, products: numbers of memory that a thread works in.
-        sums: by name of the layer, what is taken over whole maps; `n_sums`: numbers of a tile.
-        maps: by name of the layer, what is given out as maps; `n_maps`: numbers of a tile.
+        arena, values, products: how many numbers of memory a thread needs.
+        sums: means and maxima of whole maps, by layer; `n_sums`: numbers of a tile.
+        maps: maps that are asked for, by layer; `n_maps`: numbers of a tile.
     """
 
     steps: NDArray[np.int64]
@@ -95,7 +95,7 @@ def compiled(graph: Graph, ends: Sequence[str]) -> Program:
     """Compile the program that leads from tiles to the maps, or numbers of whole maps, of `ends`.
 
     Raises:
-        UnknownLayer: a layer that is not known in this place.
+        UnknownLayer: a layer that the engine does not compute there.
     """
     build = _Build(graph, frozenset(ends))
     for layer in graph.needed(ends):
@@ -107,13 +107,13 @@ def compiled(graph: Graph, ends: Sequence[str]) -> Program:
 
 
 def padded(maps: int) -> int:
-    """Return the number of maps, filled up to a multiple of `MAPS`."""
+    """Return a number of maps rounded up to a multiple of `MAPS`."""
     return -(-maps // MAPS) * MAPS
 
 
 @dataclass
 class _Build:
-    """A program in the making."""
+    """A program being built."""
 
     graph: Graph
     ends: frozenset[str]
@@ -129,8 +129,8 @@ class _Build:
     n_maps: int = 0
 
     def add(self, layer: Layer) -> None:
-        """Write the steps of a layer, after those of what it is given."""
-        if layer.name in self.found:  # done together with another
+        """Write the steps of a layer; its inputs have theirs already."""
+        if layer.name in self.found:  # computed together with another layer
             return
         if layer.kind == "InputLayer":
             self._tiles(layer)
@@ -154,7 +154,7 @@ class _Build:
             raise UnknownLayer(f"layer {layer.name!r} of kind {layer.kind} on maps")
 
     def give_out(self, layer: Layer) -> None:
-        """Write the step that leaves a layer's maps to the caller."""
+        """Write the step that copies a layer's maps to the caller."""
         given = self._plain(layer.name)
         height, width, count = layer.shape
         self.maps[layer.name] = ProgramOutput(layer.shape, self.n_maps)
@@ -162,7 +162,7 @@ class _Build:
         self.n_maps += height * width * count
 
     def program(self) -> Program:
-        """Return what was written."""
+        """Return the finished program."""
         table = np.zeros((len(self.steps), len(StepField)), dtype=np.int64)
         for row, step in zip(table, self.steps, strict=True):
             for place, number in step.items():
@@ -188,14 +188,14 @@ class _Build:
     # --- layers ---
 
     def _tiles(self, layer: Layer) -> None:
-        """Write the tiles: single maps where the first convolution takes these, else `MAPS`."""
+        """Write the step that reads tiles: single maps if the first layer can, else `MAPS`."""
         single = all(self._is_first(user) for user in self.graph.users(layer.name))
         maps = self._room(layer, 1 if single else MAPS)
         self.found[layer.name] = maps
         self._write(StepKind.TILES, layer, maps, maps)
 
     def _is_first(self, layer: Layer) -> bool:
-        """Whether a layer is a convolution that `layers.first_layer` does, with its pooling."""
+        """Return whether `layers.first_layer` can compute a layer with its pooling."""
         users = self.graph.users(layer.name)
         return (
             layer.kind == "Conv2D"
@@ -215,7 +215,7 @@ class _Build:
             (pooling,) = self.graph.users(layer.name)
             taps = _filled(kernel.reshape(9, -1), (9, outputs))
             weights = {"WEIGHTS": self._weigh(taps), "BIAS": self._weigh(_filled(bias, (outputs,)))}
-            self.found[layer.name] = given  # nobody else sees it
+            self.found[layer.name] = given  # no other layer reads it
             self._step(StepKind.FIRST, pooling, given, **weights)
             return
         self.deepest = max(self.deepest, given.count)
@@ -245,7 +245,7 @@ class _Build:
         self.n_sums += given.count
 
     def _pairs(self, layer: Layer) -> None:
-        """Write the sum, or the product, of two or more maps, two at a time."""
+        """Write the sum or the product of two or more maps, two at a time."""
         first, *others = layer.inputs
         maps, end, relu = self.found[first], layer, False
         if layer.kind == "Add":
@@ -260,11 +260,11 @@ class _Build:
             maps = self.found[end.name]
 
     def _followers(self, layer: Layer) -> tuple[Layer, int, int, bool]:
-        """Find what can be done with a sum in one pass: cuts, and the ReLU behind them.
+        """Find the layers that can be done in one pass with a sum: cuts, and a ReLU after them.
 
         Returns:
-            the last of these layers, the first row and column that it leaves, and whether it is
-            the ReLU. Those before it are seen by no other layer.
+            the last of these layers, the first row and column that it keeps, and whether it is the
+            ReLU. No other layer reads the layers before it.
         """
         top = left = 0
         while True:
@@ -275,7 +275,7 @@ class _Build:
             relu = user.kind == "Activation" and user.activation == "relu"
             if not relu and user.kind != "Cropping2D":
                 return layer, top, left, False
-            self.found[layer.name] = PlacedMaps(0, 0, 0, 0)  # nobody sees it
+            self.found[layer.name] = PlacedMaps(0, 0, 0, 0)  # no layer reads it
             if relu:
                 return user, top, left, True
             (above, _), (before, _) = user.settings["cropping"]
@@ -298,7 +298,7 @@ class _Build:
     # --- what they are made of ---
 
     def _plain(self, name: str) -> PlacedMaps:
-        """Return a layer's maps as they lie in the arena; copy what is doubled or cut."""
+        """Return a layer's maps as stored in the arena; copy maps that are doubled or cut."""
         given = self.found[name]
         if not given.is_plain:
             self._step(StepKind.SUM, self.graph.layers[name], given)
@@ -307,7 +307,7 @@ class _Build:
     def _step(
         self, kind: StepKind, layer: Layer, given: PlacedMaps, *others: PlacedMaps, **numbers: int
     ) -> None:
-        """Write a step that fills room of its own with a layer's output."""
+        """Write a step that fills new room in the arena with a layer's output."""
         count = padded(layer.shape[2])
         to = self._room(layer, count)
         self.found[layer.name] = to
@@ -338,16 +338,16 @@ class _Build:
         self.steps.append(step | {StepField[name]: int(number) for name, number in numbers.items()})
 
     def _room(self, layer: Layer, count: int) -> PlacedMaps:
-        """Make room for maps in the arena, with the zeros around them."""
+        """Reserve room in the arena for maps and the zeros around them."""
         height, width, _ = layer.shape
         line = _side(width) * count
         tile = _side(height) * line
         maps = PlacedMaps(self.arena + line + count, tile, line, count)
-        self.arena += -(-tile * TOGETHER // MAPS) * MAPS  # what comes next begins aligned
+        self.arena += -(-tile * TOGETHER // MAPS) * MAPS  # so that the next maps begin aligned
         return maps
 
     def _weigh(self, weights: Array) -> int:
-        """Lay weights behind those before; return where they begin."""
+        """Append weights to those of earlier steps; return where they begin."""
         start = self.n_weights
         self.weights.append(weights)
         self.n_weights += weights.size
@@ -355,22 +355,22 @@ class _Build:
 
 
 def _cut(maps: PlacedMaps, top: int, left: int) -> PlacedMaps:
-    """Return maps without the first rows and columns, and the last ones that a layer cuts."""
+    """Return maps without the rows and columns that a layer cuts."""
     return replace(maps, y=maps.y + top, x=maps.x + left, is_cut=True)
 
 
 def _numbers(name: str, maps: PlacedMaps) -> dict[StepField, int]:
-    """Return where maps are found, as numbers of a step."""
+    """Return the fields of a step that say where maps are stored."""
     numbers = {"": maps.place, "_TILE": maps.tile, "_LINE": maps.line}
     numbers |= {"_HALVED": maps.halved, "_Y": maps.y, "_X": maps.x}
     return {StepField[name + ending]: number for ending, number in numbers.items()}
 
 
 def _side(pixels: int) -> int:
-    """Return the pixels of a side with what convolutions see, and patches fill, around it.
+    """Return the pixels of a side with those that convolutions read, and patches fill, around it.
 
-    One before, and behind as far as the last patch of a convolution reaches: of one that sees
-    zeros around the maps, and of one that does not.
+    There is one pixel before, and behind as many as the last patch of a convolution needs, with or
+    without zeros around the maps.
     """
     same = patches(pixels) * STEP + 1
     valid = patches(max(pixels - 2, 1)) * STEP + 2
@@ -378,14 +378,14 @@ def _side(pixels: int) -> int:
 
 
 def _filled(weights: Array, shape: tuple[int, ...]) -> Array:
-    """Return weights within zeros of a larger shape."""
+    """Return weights padded with zeros to a larger shape."""
     found = np.zeros(shape, dtype=np.float32)
     found[tuple(slice(side) for side in weights.shape)] = weights
     return found
 
 
 def in_columns(matrices: Array) -> Array:
-    """Lay matrices (n, c, f) in stripes of `ROW` columns within zeros: (f / 48, n, c, 48)."""
+    """Return matrices (n, c, f) in zero-padded stripes of `ROW` columns: (f / 48, n, c, 48)."""
     number, inputs, outputs = matrices.shape
     stripes = -(-outputs // ROW)
     whole = _filled(matrices, (number, inputs, stripes * ROW))

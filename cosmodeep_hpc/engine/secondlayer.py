@@ -1,6 +1,6 @@
-"""The second convolution of our network and its maxima, on cores of a CPU.
+"""The second convolution of the paper's network and its maxima, on the cores of a CPU.
 
-By Winograd's minimal filtering; of the result only the maxima over bins are kept.
+It uses Winograd's minimal filtering; only the maxima of the result over bins are kept.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _product = product(ROWS, COLUMNS, MAPS, FEATURES)
 def _gather(
     code: Code, products: Pointer, at: Index, step: Index, pixels: Pointer, to: Index, row: Index
 ) -> None:
-    """The pixels of a patch, rows `row` apart, from products at the points, `step` apart."""
+    """Write the pixels of a patch, rows `row` apart, from products at the points, `step` apart."""
     for y, x, value in gathered(code, products, at, step):
         code.store(value, pixels + (to + row * y + x * FEATURES))
 
 
 def scratch(side: int) -> tuple[Array, Array, Array]:
-    """Memory that `maxima` of maps of `side` pixels works in; keep it from call to call."""
+    """Allocate the memory of `maxima` for maps of `side` pixels; reuse it from call to call."""
     across = patches(side)
     rows = -(-(across**2) // ROWS) * ROWS
     return (
@@ -48,7 +48,7 @@ def scratch(side: int) -> tuple[Array, Array, Array]:
 
 @jit
 def _multiply(values, weights, products) -> None:  # type: ignore[no-untyped-def]
-    """The products (36, rows, 64) of values (36, rows, 32) and weights (36, 32, 64)."""
+    """Multiply values (36, rows, 32) by weights (36, 32, 64) into products (36, rows, 64)."""
     rows = values.shape[1]
     for point in range(POINTS * POINTS):
         for f in range(0, FEATURES, COLUMNS * LANES):
@@ -62,9 +62,9 @@ def _larger(
     code: Code, pixels: Pointer, at: Index, number: Index, count: Index, bins: Pointer,
     places: Pointer, to: Index,
 ) -> None:  # fmt: skip
-    """Take `count` pixels of a row into the maxima of their bin; the first one's number is given.
+    """Update the maxima of a bin with `count` pixels of a row, from pixel `number` on.
 
-    What is not a number is larger than all numbers, and stays.
+    A NaN counts as larger than all numbers, and stays.
     """
     starts = [to + f * LANES for f in range(TOGETHER)]
     best = [code.load(bins + start) for start in starts]
@@ -90,7 +90,7 @@ def _larger(
 def _into_bins(  # type: ignore[no-untyped-def]
     pixels, first, side, bin_size, width, bins, places
 ) -> None:
-    """Take the rows of pixels from `first` on into the maxima of their bins."""
+    """Update the maxima of all bins with the rows of pixels from `first` on."""
     count = len(bins)
     top = (count * bin_size - side) // 2  # as TensorFlow's SAME padding
     for y in range(first, min(first + STEP, side)):
@@ -110,17 +110,17 @@ def maxima(  # type: ignore[no-untyped-def]
     """Fill `bins` with the maxima over bins of conv2d(maps, kernel), zero padded, stride 1.
 
     Bins are squares of `bin_size`, placed as by TensorFlow's SAME padding. A tile's maxima depend
-    on that tile alone. A bin with a pixel that is not a number has no other maximum.
+    on that tile alone. A bin with a NaN pixel has the maximum NaN.
 
     Args:
         maps: float32 (n, w, w, 32), w = `winograd.width(side)`: the maps from 1 to side + 1,
             around them 0.
-        weights: float32 (36, 32, 64), the kernel `winograd.transformed`.
+        weights: float32 (36, 32, 64), the kernel of `winograd.transformed`.
         side: pixels of a map.
         scratch: `scratch(side)`.
         bins: float32 (n, i, i, 64), i = ceil(side / bin_size).
-        places: int32 (n, i, i, 64), filled: the pixel (y, x) of the maximum as y * w + x, where in
-            `maps` the 3 x 3 pixels around it begin. Of equal maxima the first in row order.
+        places: int32 (n, i, i, 64), filled: the pixel (y, x) of the maximum as y * w + x, where the
+            3 x 3 pixels around it begin in `maps`. Of equal maxima, the first in row order.
     """
     values, products, pixels = scratch
     across, wide = pixels.shape[1] // STEP, maps.shape[1]

@@ -1,12 +1,12 @@
 """Operations on vectors of float32 for compiled loops, written instruction by instruction.
 
-numba's compiler finds vectors in simple loops only. Where the numbers of a loop should stay in the
-processor's registers a function written with `Code` says so. Decorated with `operation` it is
-called from compiled loops as any other function: it gets arrays as the place of their first
-number, whole numbers and float32; it returns nothing.
+numba's compiler finds vectors in simple loops only. A function written with `Code` keeps a loop's
+numbers in the processor's registers. Decorated with `operation`, it is called from compiled loops
+like any other function: arrays arrive as pointers to their first number, other arguments as
+integers and float32; it returns nothing.
 
-Products and sums are joined in one instruction where the processor has it. A number of a vector
-never meets another one of it, so that results have the same bits whatever the width of vectors.
+Products and sums are fused into one instruction where the processor has it. No operation combines
+lanes, so results are bit-identical for any vector width.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SMALL, _WHOLE = (ir.VectorType(ir.IntType(bits), LANES) for bits in (8, 32))
 
 
 def zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """An array float32 of zeros that begins where vectors are loaded fastest."""
+    """Return a float32 array of zeros, aligned so that vectors load fastest."""
     count = math.prod(shape)
     memory = np.zeros(count + ALIGNED // 4, dtype=np.float32)
     first = -memory.ctypes.data % ALIGNED // 4
@@ -45,7 +45,7 @@ def zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 class Index:
-    """A whole number of the compiled program: a count, or a distance in an array."""
+    """An integer of the compiled program: a count, or a distance in an array."""
 
     def __init__(self, builder: ir.IRBuilder, value: Any) -> None:
         self.builder = builder
@@ -77,7 +77,7 @@ class Pointer:
 
 
 class Vector:
-    """`LANES` numbers of the compiled program: float32, or whether something holds."""
+    """`LANES` values of the compiled program: float32, or booleans."""
 
     def __init__(self, builder: ir.IRBuilder, value: Any) -> None:
         self.builder = builder
@@ -93,22 +93,22 @@ class Vector:
         return Vector(self.builder, self.builder.fmul(self.value, other.value))
 
     def __gt__(self, other: Vector) -> Vector:
-        """Where it is larger; nowhere where one of both is not a number."""
+        """Return where it is larger; false if either is NaN."""
         return Vector(self.builder, self.builder.fcmp_ordered(">", self.value, other.value))
 
     def __truediv__(self, other: Vector) -> Vector:
         return Vector(self.builder, self.builder.fdiv(self.value, other.value))
 
     def __or__(self, other: Vector) -> Vector:
-        """Where one of two things holds."""
+        """Return where one of two conditions holds."""
         return Vector(self.builder, self.builder.or_(self.value, other.value))
 
     def is_nan(self) -> Vector:
-        """Where it is not a number."""
+        """Return where it is NaN."""
         return Vector(self.builder, self.builder.fcmp_unordered("uno", self.value, self.value))
 
     def equals(self, other: Vector) -> Vector:
-        """Where both are equal."""
+        """Return where both are equal."""
         return Vector(self.builder, self.builder.fcmp_ordered("==", self.value, other.value))
 
 
@@ -119,31 +119,31 @@ class Code:
         self.builder = builder
 
     def number(self, value: float) -> Vector:
-        """One number in all lanes."""
+        """Return one number in all lanes."""
         return Vector(self.builder, ir.Constant(_VECTOR, [value] * LANES))
 
     def count(self, number: Index) -> Vector:
-        """A whole number in all lanes."""
+        """Return an integer of the program in all lanes."""
         return self.repeated(self.builder.sitofp(number.value, _FLOAT))
 
     def repeated(self, scalar: Any) -> Vector:
-        """A number of the program in all lanes."""
+        """Return a number of the program in all lanes."""
         nothing = ir.Constant(_VECTOR, ir.Undefined)
         first = self.builder.insert_element(nothing, scalar, ir.Constant(ir.IntType(32), 0))
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         return Vector(self.builder, self.builder.shuffle_vector(first, nothing, lanes))
 
     def index(self, place: Pointer) -> Index:
-        """The whole number at a place."""
+        """Return the integer at a place."""
         value = self.builder.load(place.pointer)
         return Index(self.builder, self.builder.sext(value, _INT))
 
     def one(self, place: Pointer) -> Vector:
-        """The number at a place in all lanes."""
+        """Return the number at a place in all lanes."""
         return self.repeated(self.builder.load(place.pointer, align=4))
 
     def load(self, place: Pointer) -> Vector:
-        """The numbers from a place on."""
+        """Return the numbers from a place on."""
         pointer = self.builder.bitcast(place.pointer, _VECTOR.as_pointer())
         return Vector(self.builder, self.builder.load(pointer, align=4))
 
@@ -153,29 +153,29 @@ class Code:
         self.builder.store(vector.value, pointer, align=4)
 
     def load_whole(self, place: Pointer) -> Vector:
-        """The numbers from a place on, in an array of int32; exact below 2^24."""
+        """Return the numbers from a place on in an array of int32; they are exact below 2^24."""
         pointer = self.builder.bitcast(place.pointer, _WHOLE.as_pointer())
         value = self.builder.load(pointer, align=4)
         return Vector(self.builder, self.builder.sitofp(value, _VECTOR))
 
     def store_whole(self, vector: Vector, place: Pointer) -> None:
-        """Write whole numbers from a place on, in an array of int32."""
+        """Write numbers from a place on, into an array of int32."""
         pointer = self.builder.bitcast(place.pointer, _WHOLE.as_pointer())
         self.builder.store(self.builder.fptosi(vector.value, _WHOLE), pointer, align=4)
 
     def load_small(self, place: Pointer) -> Vector:
-        """The numbers from a place on, in an array of uint8."""
+        """Return the numbers from a place on in an array of uint8."""
         pointer = self.builder.bitcast(place.pointer, _SMALL.as_pointer())
         value = self.builder.load(pointer, align=1)
         return Vector(self.builder, self.builder.uitofp(value, _VECTOR))
 
     def store_small(self, vector: Vector, place: Pointer) -> None:
-        """Write numbers of 0 to 255 from a place on, in an array of uint8."""
+        """Write numbers of 0 to 255 from a place on, into an array of uint8."""
         pointer = self.builder.bitcast(place.pointer, _SMALL.as_pointer())
         self.builder.store(self.builder.fptoui(vector.value, _SMALL), pointer, align=1)
 
     def fused(self, one: Vector, two: Vector, three: Vector) -> Vector:
-        """The sum one * two + three."""
+        """Return one * two + three."""
         name = f"llvm.fmuladd.v{LANES}f32"
         module = self.builder.module
         function = module.globals.get(name) or ir.Function(
@@ -185,19 +185,19 @@ class Code:
         return Vector(self.builder, self.builder.call(function, values))
 
     def power_of_two(self, vector: Vector) -> Vector:
-        """2 to the power of whole numbers, from -126 to 127."""
+        """Return 2 to the power of integers from -126 to 127."""
         lanes = ir.Constant(_WHOLE, [127] * LANES), ir.Constant(_WHOLE, [23] * LANES)
         exponent = self.builder.add(self.builder.fptosi(vector.value, _WHOLE), lanes[0])
         bits = self.builder.shl(exponent, lanes[1])
         return Vector(self.builder, self.builder.bitcast(bits, _VECTOR))
 
     def where(self, condition: Vector, one: Vector, two: Vector) -> Vector:
-        """`one` where a condition holds, else `two`."""
+        """Return `one` where a condition holds, else `two`."""
         value = self.builder.select(condition.value, one.value, two.value)
         return Vector(self.builder, value)
 
     def positive(self, vector: Vector) -> Vector:
-        """The numbers where they are larger than 0, else 0; what is not a number stays."""
+        """Return the numbers that are larger than 0, else 0; NaN stays NaN."""
         zero = self.number(0)
         return self.where(zero > vector, zero, vector)
 
@@ -207,10 +207,10 @@ class Code:
         carried: Sequence[Vector],
         body: Callable[[Index, list[Vector]], Sequence[Vector]],
     ) -> list[Vector]:
-        """Write a loop of `count` rounds, one at least.
+        """Write a loop of `count` rounds, at least one.
 
-        `body` writes a round, given its number and the vectors carried from the round before; it
-        returns those for the next. They stay in registers as long as there are enough.
+        `body` writes a round: it takes the round's number and the vectors of the round before, and
+        returns the vectors for the next one. They stay in registers if there are enough.
         """
         builder, before = self.builder, self.builder.block
         end = count.value if isinstance(count, Index) else ir.Constant(_INT, count)
@@ -233,7 +233,7 @@ class Code:
 
 
 def operation(write: Callable[..., None]) -> Callable[..., None]:
-    """A function for compiled loops from one, `write(code, ...)`, that writes instructions."""
+    """Return a function for compiled loops from `write(code, ...)`, which writes instructions."""
 
     def typed(typing: Any, *given: Any) -> Any:
         def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -252,7 +252,7 @@ def operation(write: Callable[..., None]) -> Callable[..., None]:
         kinds = [types.intp if isinstance(k, types.Integer) else k for k in given]
         return types.void(*kinds), lower
 
-    # numba reads off it how many arguments there are; its own first one stands where `code` does
+    # numba counts arguments by this signature; its typing context takes the place of `code`
     typed.__signature__ = inspect.signature(write)  # type: ignore[attr-defined]
     compiled: Callable[..., None] = intrinsic(typed)
     return compiled

@@ -1,6 +1,6 @@
-"""A step of a program: a row of whole numbers that say what is done, and where.
+"""A step of a program: a row of integers that say what to do, and where.
 
-A loop compiled to machine code goes through them; it takes plain numbers of a module for constants.
+A compiled loop goes through them; it can only use plain numbers of a module as constants.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ class StepKind(IntEnum):
 class StepField(IntEnum):
     """The numbers of a step, by their place in its row.
 
-    FROM: where the first pixel of the first tile's maps begins in the arena; FROM_TILE, FROM_LINE:
-    numbers from one tile, one line of pixels to the next; FROM_MAPS: maps, and so numbers from one
-    pixel to the next. FROM_HALVED: how often its sides are doubled before (`SUM`); FROM_Y, FROM_X:
-    the pixel of what is doubled that is the first. OTHER: all of it of a second one.
-    TO: of what is filled, HEIGHT x WIDTH pixels of it.
-    WEIGHTS, BIAS: where they begin among the weights. REACH: pixels that a convolution sees before
-    its own. RELU: whether what is negative becomes 0. COLUMN: where the numbers of a tile go among
-    those given out; COUNT: how many maps of them.
+    FROM: where the first pixel of the first tile's maps begins in the arena. FROM_TILE, FROM_LINE:
+    numbers from one tile, and from one line of pixels, to the next. FROM_MAPS: number of maps,
+    which is also the distance from one pixel to the next. FROM_HALVED: how often its sides are
+    doubled before (`SUM`). FROM_Y, FROM_X: the first pixel to read after doubling. OTHER...: the
+    same for a second input. TO...: the same for the output, of HEIGHT x WIDTH pixels.
+
+    WEIGHTS, BIAS: where they begin among the weights. REACH: pixels that a convolution reads before
+    its own pixel. RELU: whether negative numbers become 0. COLUMN: where a tile's numbers go in the
+    output; COUNT: how many maps of them.
     """
 
     KIND = 0

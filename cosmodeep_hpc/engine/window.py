@@ -8,15 +8,16 @@ from itertools import product
 from cosmodeep_hpc.engine.simd import Code, Index, Pointer, Vector
 
 TAPS = 9
-"""Numbers of its kernel, a map."""
+"""Numbers of a kernel for one map."""
 CORNERS = 4
-"""Pixels of a window that is pooled."""
+"""Number of pixels of a pooling window."""
 
 
 def window_pixels(code: Code, around: Pointer, width: Index) -> Iterator[tuple[Vector, int, int]]:
-    """Each pixel that a window sees, with a corner of it and the tap that meets it there.
+    """Yield each pixel that a window reads, with a corner and the tap that meets the pixel there.
 
-    Pixel by pixel, so that few are in registers at a time; the taps of a corner come in order.
+    They come pixel by pixel, so that few are in registers at a time; the taps of a corner come in
+    order.
     """
     for y, x in product(range(4), range(4)):
         pixel = code.one(around + y * width + x)

@@ -1,13 +1,14 @@
-"""Convolutions with 3 x 3 on cores of a CPU, with a quarter of the multiplications.
+"""Convolutions with 3 x 3 on the cores of a CPU, with a quarter of the multiplications.
 
-Winograd's minimal filtering F(4x4, 3x3): 4 x 4 pixels of a convolution with 3 x 3 follow from the
-values of two polynomials, made of pixels and kernel, at 6 x 6 points. There each is multiplied by
-one number instead of nine: 36 multiplications for 16 pixels and not 144. The values at the points
-are sums and differences of the pixels, and the pixels of the result those of the products.
+Winograd's minimal filtering F(4x4, 3x3): two polynomials are made of pixels and kernel, and their
+values at 6 x 6 points determine 4 x 4 pixels of the convolution. Each point takes one
+multiplication instead of nine: 36 multiplications for 16 pixels and not 144. The values at the
+points are sums and differences of pixels, and the pixels of the result are sums and differences of
+the products.
 
 The points are 0, +-11/16, +-3/2 and infinity in each direction. With them the constants that
-pixels and products are multiplied by are exact in float32, and rounding is half as large as with
-the usual points 0, +-1, +-2: 5e-7 of the result (root mean squares), where oneDNN's is 2e-7.
+multiply pixels and products are exact in float32, and rounding errors are half as large as with the
+usual points 0, +-1, +-2: 5e-7 of the result (root mean squares), where oneDNN's are 2e-7.
 
 Source: Lavin & Gray (2016), arXiv:1509.09308; on points, Barabasz et al. (2020), arXiv:1803.10986.
 """
@@ -25,14 +26,14 @@ from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, opera
 Array = NDArray[np.float32]
 
 STEP, POINTS = 4, 6
-"""Pixels of a patch that are computed at once, and the points in each direction it takes."""
+"""Side of the patch of pixels computed at once, and its points in each direction."""
 A, B = 11 / 16, 3 / 2
 UNROLLED = 4
-"""Rounds of a product's loop that are written one after the other; maps are a multiple of it."""
+"""Rounds of a product's loop that are unrolled; the number of maps is a multiple of it."""
 
 
 def _at_points() -> NDArray[np.float64]:
-    """A kernel's row to its values at the points, divided as interpolation asks: (6, 3)."""
+    """Return the matrix (6, 3) that takes a kernel's row to its values at the points, divided."""
     rows = [[1 / (A * A * B * B), 0, 0]]
     for point, other in ((A, B), (-A, B), (B, A), (-B, A)):
         share = 2 * point**2 * (point**2 - other**2)
@@ -54,7 +55,7 @@ def transformed(kernel: Array) -> Array:
 
 @jit
 def _weighted(shares, taps, found) -> None:  # type: ignore[no-untyped-def]
-    """Sum taps (9, k), each times its share (p, 9), one after the other: fills (p, k).
+    """Fill `found` (p, k) with sums of taps (9, k), each times its share (p, 9), in order.
 
     A BLAS would add them in another order on another processor.
     """
@@ -68,7 +69,7 @@ def _weighted(shares, taps, found) -> None:  # type: ignore[no-untyped-def]
 
 
 def _to_points(code: Code, d: list[Vector]) -> list[Vector]:
-    """The values at the points of 6 pixels in a row."""
+    """Return the values of 6 pixels in a row at the points."""
     found = []
     ends = code.number(A * A * B * B), code.number(-(A * A + B * B))
     first, last = (code.fused(ends[1], d[k], d[k + 2]) for k in (2, 3))
@@ -80,7 +81,7 @@ def _to_points(code: Code, d: list[Vector]) -> list[Vector]:
 
 
 def _to_pixels(code: Code, m: list[Vector]) -> list[Vector]:
-    """The 4 pixels in a row of a result with these values at the points."""
+    """Return the 4 pixels in a row of a result with these values at the points."""
     even, odd, other_even, other_odd = m[1] + m[2], m[1] - m[2], m[3] + m[4], m[3] - m[4]
     a, b = ([code.number(point**power) for power in range(4)] for point in (A, B))
     return [
@@ -96,9 +97,9 @@ def spread(
     code: Code, maps: Pointer, start: Index, row: Index, pixel: Index, values: Pointer, to: Index,
     step: Index,
 ) -> None:  # fmt: skip
-    """A patch of maps to its values at the points, `step` apart.
+    """Write a patch of maps as its values at the points, `step` numbers apart.
 
-    Its rows are `row` numbers apart, its columns `pixel`.
+    The patch's rows are `row` numbers apart, its columns `pixel`.
     """
     columns = []
     for x in range(POINTS):
@@ -112,18 +113,18 @@ def spread(
 def product(
     rows: int, columns: int, maps: int, features: int, *, adding: bool = False
 ) -> Callable[..., None]:
-    """An operation: rows of numbers times a matrix, for some of its columns.
+    """Return an operation that multiplies rows of numbers by some columns of a matrix.
 
     Args:
         rows, columns: how many rows, and vectors of columns, are multiplied at once; their sums
             fill the processor's registers.
         maps: numbers from one row to the next.
-        features: numbers from one row of the matrix, and of what is found, to the next.
-        adding: whether it is added to what is there, one number after the other.
+        features: numbers from one row of the matrix, and of the result, to the next.
+        adding: whether to add to what is there, one number after the other.
 
     Returns:
-        of (rows, the first's place, matrix, place of its first column, products, the first's
-        place, numbers of a row / `UNROLLED`).
+        a function of (rows, the first row's place, matrix, place of its first column, products,
+        their first place, numbers of a row / `UNROLLED`).
     """
 
     def write(
@@ -154,7 +155,7 @@ def product(
 def gathered(
     code: Code, products: Pointer, at: Index, step: Index
 ) -> Iterator[tuple[int, int, Vector]]:
-    """The pixels (y, x) of a patch, from products at the points, `step` apart."""
+    """Yield the pixels (y, x) of a patch, from products at the points, `step` apart."""
     rows = []
     for y in range(POINTS):
         places = [products + (at + step * (y * POINTS + x)) for x in range(POINTS)]
@@ -165,10 +166,10 @@ def gathered(
 
 
 def patches(side: int) -> int:
-    """Patches that `side` pixels of a result take, in each direction."""
+    """Return the number of patches that `side` pixels of a result need, in each direction."""
     return -(-side // STEP)
 
 
 def width(side: int) -> int:
-    """Pixels of such a result with all that its patches see around them."""
+    """Return the side of maps with all pixels that the patches of a result of `side` read."""
     return patches(side) * STEP + POINTS - STEP

@@ -1,4 +1,4 @@
-"""The stage `evaluate`: accuracy of a model on Sky/Noise pairs it has never seen."""
+"""The stage `evaluate`: accuracy of a model on Sky/Noise pairs that it has never seen."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CURVE_POINTS = 200  # of the precision-recall curve in the JSON
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """One image: what its tiles are, and what the model says of them.
+    """One image: the labels of its tiles, and the model's probabilities.
 
     Attributes:
         row, col: int32 (n,), places of its tiles.
@@ -60,7 +60,7 @@ def run(
     """Classify the tiles of every pair and compare with their labels; a collective call.
 
     The threshold is that of the model's operating point `classify.point`, chosen on validation
-    images: nothing is chosen here. Tiles count as they do in training: whole ones, with data in
+    images: nothing is chosen here. The same tiles count as in training: whole ones, with data in
     every pixel.
 
     Returns:
@@ -96,7 +96,7 @@ def run(
 
 
 def as_trained(config: Config, card: Card) -> Config:
-    """The configuration with the labels of a model, whatever it said of them."""
+    """Return the configuration with the labels of a model in place of its own."""
     return dataclasses.replace(
         config,
         tiles=dataclasses.replace(config.tiles, thresholds=(card.f_th,), keep_sky=False),
@@ -131,12 +131,12 @@ def evaluate_pair(config: Config, model: TrainedModel, pair: Pair) -> Evaluated:
 def summary(
     model: TrainedModel, images: Sequence[Evaluated], point: Point = "accuracy"
 ) -> dict[str, Any]:
-    """The content of `metrics.json`: in total, as mean and error, an image, curve, reliability.
+    """Return the content of `metrics.json`: totals, mean and error, images, curve, reliability.
 
-    The precision-recall curve says what other thresholds would have given; none is chosen on it.
+    The precision-recall curve shows what other thresholds would have given; none is chosen on it.
 
     Args:
-        point: the operating point that the threshold of the model's card is of.
+        point: the operating point that the card's threshold belongs to.
     """
     card = model.card
     signal = np.concatenate([i.signal for i in images])
@@ -171,7 +171,7 @@ def summary(
 
 
 def _mean(each: Sequence[Accuracy], name: str) -> dict[str, float | None]:
-    """Mean and standard error over the images where the ratio is defined."""
+    """Return mean and standard error over the images whose ratio is defined."""
     values = np.array([getattr(a, name) for a in each])
     values = values[np.isfinite(values)]
     if len(values) == 0:
@@ -181,7 +181,7 @@ def _mean(each: Sequence[Accuracy], name: str) -> dict[str, float | None]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The accuracy as a text table."""
+    """Return the accuracy as a text table."""
     names = ["As", "Ws", "Wv", "Ns", "Nv", "Nsc", "Nsw", "Nvc", "Nvw"]
 
     def line(title: str, values: dict[str, Any]) -> str:

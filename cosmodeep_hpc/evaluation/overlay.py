@@ -1,4 +1,4 @@
-"""Pictures of an image with right, missed and false tiles, as the paper's figure 7."""
+"""Pictures of an image with its right, missed and false tiles, as the paper's figure 7."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ KINDS = {"1C": "#0072B2", "1F": "#E69F00", "0F": "#B0004E"}
 def draw(pair: Pair, image: Evaluated, model: TrainedModel, out: Path) -> None:
     """Draw `overlay-NAME-noise.png` and `overlay-NAME-sky.png`.
 
-    1C: signal, found; 1F: signal, missed; 0F: noise, found. Tiles of noise that were classified
-    as noise are not marked.
+    1C: signal, found; 1F: signal, missed; 0F: noise, found. Noise tiles that were classified as
+    noise are not marked.
     """
     masks = kinds(image, model.card.threshold)
     noise = open_image(pair.noise)
@@ -39,14 +39,14 @@ def draw(pair: Pair, image: Evaluated, model: TrainedModel, out: Path) -> None:
         figure, axes = picture.canvas(shown, f"{shown.path.name}: {rule}", sigma)
         for name, colour in KINDS.items():
             picture.outline(axes, on_grid(image, masks[name], grid), size, colour, name)
-        # no tile under it
+        # outside of the image, so that it hides no tile
         axes.legend(loc="upper right", bbox_to_anchor=(1, -0.03), ncols=len(KINDS), fontsize=9)
         with replacing(out / f"overlay-{image.name}-{kind}.png") as temporary:
             picture.save(figure, temporary)
 
 
 def kinds(image: Evaluated, threshold: float) -> dict[str, NDArray[np.bool_]]:
-    """Which of an image's tiles are 1C, 1F, 0F and 0C, bool (n,) each.
+    """Return which of an image's tiles are 1C, 1F, 0F and 0C, bool (n,) each.
 
     Args:
         threshold: probability from which a tile counts as found.
@@ -61,7 +61,7 @@ def kinds(image: Evaluated, threshold: float) -> dict[str, NDArray[np.bool_]]:
 
 
 def on_grid(image: Evaluated, mask: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.bool_]:
-    """A mask of the image's tiles on its tile grid, bool (rows, cols)."""
+    """Return a mask of the image's tiles on its tile grid, bool (rows, cols)."""
     placed = np.zeros(grid, dtype=np.bool_)
     placed[image.row[mask], image.col[mask]] = True
     return placed

@@ -1,4 +1,4 @@
-"""Reliability: of tiles that a model calls signal with probability p, how many are."""
+"""Reliability: the share of signal among tiles that a model gives probability p of signal."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.products import picture
 
 EDGES = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
-"""Of the bins of probability, finer at the ends, where nearly all tiles are."""
+"""Edges of the bins of probability, finer at the ends, where nearly all tiles are."""
 ACROSS = 4
-"""Panels side by side, at most."""
+"""Most panels side by side."""
 COLOUR, SHADE = "#0072B2", "0.75"
 
 
@@ -26,9 +26,9 @@ class Reliability:
 
     Attributes:
         edges: of the bins.
-        tiles: tiles in each.
-        signal: of them, with signal.
-        probability: sum of their probabilities.
+        tiles: tiles in each bin.
+        signal: tiles with signal in each bin.
+        probability: sum of the tiles' probabilities in each bin.
     """
 
     edges: tuple[float, ...]
@@ -37,7 +37,7 @@ class Reliability:
     probability: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        """Check that the counts are of the bins, and of each other."""
+        """Check that the counts fit the bins and each other."""
         bins = len(self.edges) - 1
         if not len(self.tiles) == len(self.signal) == len(self.probability) == bins:
             raise ValueError(f"reliability: expected {bins} counts of each kind")
@@ -60,19 +60,19 @@ class Reliability:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Reliability:
-        """What `as_dict` gave.
+        """Return the counts that `as_dict` wrote.
 
         Raises:
-            TypeError, ValueError: it is none.
+            TypeError, ValueError: the content is something else.
         """
         return cls(**{name: tuple(values) for name, values in content.items()})
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as they stand in `metrics.json`."""
+        """Return plain values, as `metrics.json` holds them."""
         return {name: list(values) for name, values in asdict(self).items()}
 
     def __add__(self, other: Reliability) -> Reliability:
-        """The tiles of both.
+        """Return the counts of both sets of tiles.
 
         Raises:
             ValueError: they were counted in other bins.
@@ -88,7 +88,7 @@ class Reliability:
 
     @property
     def odds(self) -> float:
-        """Tiles with signal over tiles without; nan where there are none without."""
+        """Tiles with signal over tiles without; nan if there are none without."""
         noise = sum(self.tiles) - sum(self.signal)
         return sum(self.signal) / noise if noise else float("nan")
 
@@ -104,10 +104,10 @@ def _sum(a: Sequence[Any], b: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def prior_shifted(probability: NDArray[np.float64], odds: float) -> NDArray[np.float64]:
-    """What is left of a probability that was right where half of all tiles were signal.
+    """Convert a probability for equally many signal and noise tiles to other odds.
 
     Args:
-        probability: (n,), where signal and noise tiles are as many.
+        probability: (n,), for as many signal as noise tiles.
         odds: of signal to noise tiles where it is used.
 
     Returns:
@@ -120,12 +120,12 @@ def prior_shifted(probability: NDArray[np.float64], odds: float) -> NDArray[np.f
 def draw(models: dict[str, Reliability], path: Path) -> None:
     """Draw a reliability diagram, a panel for each model, with the tiles in each bin below.
 
-    Error bars are Wilson intervals of 68 %. Beside the diagonal stands what a network gives that
-    is right on as many tiles with as without signal, as it was trained, and that was not calibrated
-    for images where signal is rare.
+    Error bars are Wilson intervals of 68 %. A second line beside the diagonal shows a network that
+    is right on as many signal as noise tiles, as it was trained, but not calibrated for images
+    where signal is rare.
 
     Args:
-        models: by the title of their panel, one at least.
+        models: by the title of their panel, at least one.
         path: the PNG file to write.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -154,9 +154,9 @@ def _reliability(axes: Any, one: Reliability) -> None:
     tiles, signal = np.array(one.tiles)[filled], np.array(one.signal)[filled]
     mean, share = np.array(one.probability)[filled] / tiles, signal / tiles
     low, high = binom_conf_interval(signal, tiles, interval="wilson")
-    bars = np.abs(np.stack([share - low, high - share]))  # -1e-17 at a share of 0
+    bars = np.abs(np.stack([share - low, high - share]))  # rounding gives -1e-17 at a share of 0
     axes.plot([0, 1], [0, 1], color="0.5", linewidth=1, label="right")
-    if one.odds > 0:  # neither none nor nan
+    if one.odds > 0:  # neither 0 nor nan
         line = np.linspace(0, 1, 201)
         label = "right at 1 : 1, not calibrated"
         axes.plot(line, prior_shifted(line, one.odds), color="0.5", linestyle=":", label=label)

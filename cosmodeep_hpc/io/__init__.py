@@ -1,1 +1,1 @@
-"""Files that are whole or not there, checksums, and what is said on the terminal."""
+"""Complete-or-absent files, checksums, messages and progress."""

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their final name, then renamed."""
+"""Files that are complete or absent: written beside their final name, then renamed."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from cosmodeep_hpc.errors import InputError, naming
 if TYPE_CHECKING:
     import h5py
 
-UNIQUE = 32  # letters of a temporary name that no other has
+UNIQUE = 32  # random letters of a temporary name
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name in the folder of `path`; rename it to `path` once it is whole.
+    """Yield a temporary name in the folder of `path`; rename it to `path` once it is complete.
 
-    A reader therefore never sees half a file, and a failure leaves the earlier file untouched.
-    The temporary name keeps the suffix of `path`, since some writers choose a format by it; nodes
-    that write the same file at the same time do not meet in it.
+    A reader therefore never sees half a file, and a failure leaves the earlier file untouched. The
+    temporary name keeps the suffix of `path`, since some writers choose a format by it, and differs
+    between processes that write the same file at the same time.
 
     Raises:
         InputError: the folder cannot be written, or the disk is full.
     """
-    temporary = _beside(path)
+    temporary = _temporary_name(path)
     try:
         with naming(path, "write"):
             yield temporary
@@ -39,24 +39,24 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             _sync_folder(path.parent)
     finally:
-        with suppress(OSError):  # not there, or a folder that cannot be: the first error counts
+        with suppress(OSError):  # it is missing or is in a missing folder: the first error counts
             temporary.unlink()
 
 
 @contextmanager
 def replacing_together() -> Iterator[Callable[[Path], Path]]:
-    """Yield a function that gives temporary names; the files get their own once all are whole.
+    """Yield a function that gives temporary names; rename all files once all are complete.
 
-    Each as with `replacing`, which a failure before the end leaves as they were. The disk is waited
-    for once: ten small files take it little longer than one.
+    A failure before that leaves the earlier files untouched, as with `replacing`. All files are
+    synced to disk at once: ten small files take little longer than one.
 
     Raises:
         InputError: a folder cannot be written, or the disk is full.
     """
     temporaries: dict[Path, Path] = {}
 
-    def beside(path: Path) -> Path:
-        temporaries[path] = _beside(path)
+    def temporary_of(path: Path) -> Path:
+        temporaries[path] = _temporary_name(path)
         return temporaries[path]
 
     def sync(path: Path) -> None:
@@ -64,9 +64,9 @@ def replacing_together() -> Iterator[Callable[[Path], Path]]:
             _sync(temporaries[path])
 
     try:
-        yield beside
+        yield temporary_of
         with ThreadPoolExecutor(max(1, len(temporaries))) as threads:
-            list(threads.map(sync, temporaries))  # what one of them raises is raised here
+            list(threads.map(sync, temporaries))  # raises the error of any of them
         for path, temporary in temporaries.items():
             with naming(path, "write"):
                 temporary.replace(path)
@@ -80,7 +80,7 @@ def replacing_together() -> Iterator[Callable[[Path], Path]]:
 
 
 def left_beside(paths: Iterable[Path]) -> list[Path]:
-    """What processes that were killed have left of files that were to be `paths`, of one folder."""
+    """Return the temporary files that killed processes left for `paths`, which share a folder."""
     named = {(f".{path.stem}.", f".part{path.suffix}"): path for path in paths}
     return [
         found
@@ -95,8 +95,8 @@ def left_beside(paths: Iterable[Path]) -> list[Path]:
     ]
 
 
-def _beside(path: Path) -> Path:
-    """A name for what will be `path`; `UNIQUE` letters of it are of this moment alone."""
+def _temporary_name(path: Path) -> Path:
+    """Return a temporary name for `path`, made unique by `UNIQUE` letters."""
     return path.with_name(f".{path.stem}.{uuid4().hex}.part{path.suffix}")
 
 
@@ -104,13 +104,13 @@ def _beside(path: Path) -> Path:
 def replacing_hdf5(
     path: Path, verify: Callable[[Path], None] = lambda written: None
 ) -> Iterator[h5py.File]:
-    """Yield an HDF5 file to fill; its content is written to `path`, whole or not at all.
+    """Yield an HDF5 file to fill; write its content to `path`, completely or not at all.
 
-    It is made in memory: where a disk is full, the HDF5 library itself may crash the process.
+    It is made in memory: on a full disk, the HDF5 library itself may crash the process.
 
     Args:
-        verify: called with the written file before it gets its name; what it raises keeps the
-            earlier file.
+        verify: called with the written file before it gets its name; an error that it raises keeps
+            the earlier file.
 
     Raises:
         InputError: the folder cannot be written, or the disk is full.
@@ -125,7 +125,7 @@ def replacing_hdf5(
 
 
 def hdf5_content(fill: Callable[[h5py.File], None]) -> bytes:
-    """The bytes of an HDF5 file that `fill` has filled, made in memory."""
+    """Return the bytes of an HDF5 file that `fill` fills, made in memory."""
     with _hdf5_in_memory() as file:
         fill(file)
         file.flush()
@@ -133,9 +133,9 @@ def hdf5_content(fill: Callable[[h5py.File], None]) -> bytes:
 
 
 def link_kind(group: h5py.Group, name: str) -> str:
-    """What link a name in an HDF5 file is, such as "an external"; empty where it is none.
+    """Return the kind of link of a name in an HDF5 file, such as "an external"; empty for none.
 
-    The link itself is asked: to look for the name would already follow it.
+    The link itself is examined: looking up the name would follow it.
     """
     import h5py
 
@@ -169,13 +169,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON, whole or not at all."""
+    """Write `content` as indented JSON, completely or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """Return the content of a JSON file.
 
     Raises:
         InputError: it cannot be read, or it is not JSON.
@@ -204,6 +204,6 @@ def make_folder(path: Path) -> Path:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal, read in pieces."""
+    """Return the SHA-256 of a file, in hexadecimal, read in pieces."""
     with naming(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
-"""What the command says: results on standard output, messages on standard error and in a log file.
+"""The command's output: results on standard output, messages on standard error and in a log.
 
-The modules log by the loggers of their names, below `cosmodeep_hpc`, and configure nothing: a
-library leaves that to the program. The handlers are set here, while the command runs.
+Modules log by the loggers of their names, below `cosmodeep_hpc`, and configure nothing: a library
+leaves that to the program. The handlers are set here, while the command runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PACKAGE = "cosmodeep_hpc"
 
 
 class InFile(logging.Formatter):
-    """A message with its time, level, rank and module; a fault, not bad input, with a traceback."""
+    """A message with time, level, rank and module; faults, but not bad input, with a traceback."""
 
     def __init__(self, rank: int) -> None:
         """Take the number of this rank."""
@@ -33,15 +33,15 @@ class InFile(logging.Formatter):
 
 
 class OnTerminal(logging.Formatter):
-    """A message as the user reads it: one line, and a traceback above it only where asked for."""
+    """A message as the user reads it: one line, with a traceback above it only with --debug."""
 
     def __init__(self, *, debug: bool) -> None:
-        """Take whether errors are shown with their traceback."""
+        """Choose whether errors are shown with their traceback."""
         super().__init__()
         self.debug = debug
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return `cosmodeep: MESSAGE`; details for who looks for a fault name their module."""
+        """Return `cosmodeep: MESSAGE`; details also name their module."""
         text = " ".join(record.getMessage().split())
         if record.levelno <= logging.DEBUG:
             text = f"{record.name.removeprefix(f'{PACKAGE}.')}: {text}"
@@ -52,9 +52,11 @@ class OnTerminal(logging.Formatter):
 
 
 def print_result(text: str) -> None:
-    """Print on standard output; what its reader does not wait for, as `head`, is lost quietly."""
+    """Print on standard output; ignore a reader that has gone, such as `head`."""
     code = sys.stdout.encoding or "utf-8"
-    text = text.encode(code, "backslashreplace").decode(code)  # names that it cannot print
+    text = text.encode(code, "backslashreplace").decode(
+        code
+    )  # file names with characters that it cannot print
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -66,12 +68,12 @@ def print_result(text: str) -> None:
 def shown(
     world: World, *, quiet: bool = False, verbose: bool = False, debug: bool = False
 ) -> Iterator[None]:
-    """Show messages on standard error; rank 0 speaks, and of the others who fails alone.
+    """Show messages on standard error, from rank 0 and from a rank that fails alone.
 
     Args:
-        quiet: errors alone.
-        verbose: details too.
-        debug: errors with their traceback.
+        quiet: show only errors.
+        verbose: show details too.
+        debug: show errors with their traceback.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(OnTerminal(debug=debug))
@@ -80,7 +82,7 @@ def shown(
     logger = logging.getLogger(PACKAGE)
     before = logger.level, logger.propagate
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    logger.propagate = False  # TensorFlow's handler of the root would say all again
+    logger.propagate = False  # TensorFlow's handler of the root logger would repeat each message
     try:
         with _handled(handler):
             yield
@@ -94,7 +96,7 @@ def kept(world: World, log: Path) -> Iterator[None]:
     """Add messages to a file, which the ranks of a job share; faults with their traceback.
 
     Raises:
-        InputError: the file cannot be written, known to all ranks.
+        InputError: the file cannot be written; all ranks raise it.
     """
     world.on_root(lambda: _try_to_write(log))
     handler = logging.FileHandler(log, delay=True)

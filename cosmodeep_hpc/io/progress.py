@@ -13,15 +13,15 @@ BAR_WIDTH = 30
 
 
 Progress = Callable[..., None]
-"""What long work calls with the parts done, the parts in all and, where it has one, a note."""
+"""The function that long work calls with the parts done, the parts in all and an optional note."""
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """Tell nothing: the `Progress` that nobody asked for."""
+    """Show nothing: the default `Progress`."""
 
 
 class ProgressBar:
-    """Shows the progress of work on a terminal or in a log; silent where `speaks` is off."""
+    """Shows the progress of work on a terminal or in a log; silent if `speaks` is off."""
 
     def __init__(self, label: str, *, speaks: bool = True, stream: TextIO | None = None) -> None:
         """Name the work and start its clock."""
@@ -46,7 +46,7 @@ class ProgressBar:
         self._last = now
         share = done / total if total else 1.0
         elapsed = now - self._start
-        # by the pace since the first call: a continued run begins far on, and starting is slow
+        # pace since the first call: a continued run begins far on, and starting is slow
         first, then = self._first
         seconds = (now - then) * (total - done) / (done - first) if done > first else 0.0
         left = f", {seconds:.0f} s left" if first < done < total else ""

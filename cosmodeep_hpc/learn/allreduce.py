@@ -1,7 +1,7 @@
 """Sums over ranks by Horovod: the one module that talks to it.
 
 Horovod joins the MPI world that mpi4py opened. Its optimizer wrapper is not used: with Keras 3 it
-reduces nothing and says nothing.
+sums nothing and gives no warning.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from cosmodeep_hpc.parallel.world import World
 
 
 class Allreduce:
-    """Sums tensors over all ranks; with one rank it hands them back, and Horovod is not needed."""
+    """Sums tensors over all ranks; on one rank it returns them as they are, without Horovod."""
 
     def __init__(self, world: World) -> None:
         """Start Horovod in this world; a collective call."""
         self._hvd: Any = None
-        self._thread = ThreadPoolExecutor(1)  # starts none before it is asked
+        self._thread = ThreadPoolExecutor(1)  # starts its thread at the first sum
         if world.size == 1:
             return
         try:
@@ -39,10 +39,11 @@ class Allreduce:
         self._hvd = hvd
 
     def sums(self, parts: Iterable[Any]) -> list[Any]:
-        """The sums over ranks of some tensors, as many and as large on all ranks.
+        """Return the sums over ranks of some tensors, as many and as large on all ranks.
 
-        Each sum begins when its tensor is there, while the next one is computed. Tensors are known
-        by their places and never fused: the order of additions is the same in every run.
+        Each sum begins as soon as its tensor is computed, while the next one is being computed.
+        Tensors are matched by their position and never fused, so that the order of additions is the
+        same in every run.
         """
         if self._hvd is None:
             return list(parts)

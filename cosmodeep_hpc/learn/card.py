@@ -1,4 +1,4 @@
-"""The card of a model: what it needs to be used rightly, stored in its file."""
+"""The card of a model: all that a user of the model must know, stored in its file."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
 FORMAT = 3
 READ = {1, 2, FORMAT}
-"""Formats that are read: a card of format 1 has neither calibration nor other operating points, one
-of format 2 no readings."""
+"""Formats that can be read: a card of format 1 has neither calibration nor other operating points,
+one of format 2 no readings."""
 Point = Literal["accuracy", "completeness", "purity"]
-"""An operating point: of the largest As, or the one that reaches SHARE of Ws or of purity."""
+"""An operating point: the largest As, or a SHARE of completeness (Ws) or of purity."""
 AskedRule = tuple[float | None, int | None]
-"""F_th [Jy/arcsec^2] and N_pix that are asked for; None: those of the model."""
+"""F_th [Jy/arcsec^2] and N_pix asked for; None: the model's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a model needs to be used rightly.
+    """What a user of a model must know.
 
     Attributes:
-        preprocessing: as its training tiles were.
-        f_th, n_pix: the labels it was trained on, or those that it is read by [Jy/arcsec^2, pixel].
-        threshold: probability from which a tile is signal, chosen on validation images: that of
+        preprocessing: that of its training tiles.
+        f_th, n_pix: the labels it was trained on, or is asked for now [Jy/arcsec^2, pixel].
+        threshold: probability from which a tile is signal, chosen on validation images: the one of
             the largest expected As, or of the operating point that was asked for.
         completeness, purity: the thresholds of those operating points; None: not known.
-        calibration: from what the network gives to the probability that thresholds are of; with
-            `readings`, these have that of each rule.
-        pixel_scale: of its training images [arcsec].
+        calibration: turns the network's output into the probability that thresholds refer to; with
+            `readings`, each rule has its own there.
+        pixel_scale: median pixel size of its training images [arcsec].
         noise_rms: median noise of its training images [Jy/arcsec^2].
         trained_on: fingerprints of the images it has seen, in training or validation.
         seed: of the run.
-        readings: of a counts network, all rules that it may be read by.
+        readings: of a counts network, the calibrations of all rules that it can be asked for.
     """
 
     preprocessing: Preprocessing
@@ -56,7 +56,7 @@ class Card:
 
 
 def at(card: Card, point: Point, source: Path) -> Card:
-    """A card with the threshold of an operating point.
+    """Return the card with the threshold of an operating point.
 
     Raises:
         InputError: the model does not know it: `source` was trained without validation images.
@@ -73,12 +73,12 @@ def at(card: Card, point: Point, source: Path) -> Card:
 
 
 def read_by(card: Card, rule: AskedRule, source: Path) -> Card:
-    """The card of a counts network read by a rule: its labels, calibration and operating points.
+    """Return the card of a counts network for one rule: its labels, calibration and thresholds.
 
-    A network that knows one rule is read by that, whatever is asked for.
+    A network that was trained on one rule keeps that rule, whichever is asked for.
 
     Raises:
-        InputError: the network, of `source`, does not read the rule.
+        InputError: the network, of the file `source`, does not know the rule.
     """
     f_th = card.f_th if rule[0] is None else rule[0]
     n_pix = card.n_pix if rule[1] is None else rule[1]
@@ -90,12 +90,12 @@ def read_by(card: Card, rule: AskedRule, source: Path) -> Card:
 
 
 def as_dict(card: Card) -> dict[str, Any]:
-    """A card as plain values, with what wrote it."""
+    """Return the card as plain values, with the version that wrote it."""
     return {"format": FORMAT, "cosmodeep_hpc": __version__, **asdict(card)}
 
 
 def from_dict(content: Any, source: Path) -> Card:
-    """The card of plain values; `source` is named where they are wrong.
+    """Return the card that plain values describe; errors name `source`.
 
     Raises:
         InputError: not a card, or one of another format.

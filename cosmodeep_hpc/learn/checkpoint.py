@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a run in one HDF5 file, whole or not there."""
+"""Checkpoints: the state of a run in one HDF5 file, which is complete or does not exist."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class State:
     """Where a run stands: its variables and a few integers.
 
     Attributes:
-        epoch: epoch to go on in. step: global batches done in it. total_steps: done in all.
+        epoch: epoch to continue. step: global batches done in it. total_steps: done in all.
         recipe: all that decides the result of the run (runfolder.recipe_of).
         weights, optimizer: values of the network's and of the optimizer's variables, in order.
         seed: of the run.
-        ranks: that were at work.
+        ranks: number of ranks at work.
         standing: how the validations went.
     """
 
@@ -52,13 +52,13 @@ class State:
 
     @property
     def arrays(self) -> dict[str, Arrays]:
-        """All its variables, by their group in the file."""
+        """The variables, by their group in the file."""
         best = self.standing.best_weights
         return {"weights": self.weights, "optimizer": self.optimizer, "best_weights": best}
 
     @property
     def numbers(self) -> dict[str, Any]:
-        """All else of it, by its attribute in the file."""
+        """The other values, by their attribute in the file."""
         own = ("epoch", "step", "total_steps", "recipe", "seed", "ranks")
         standing = asdict(replace(self.standing, best_weights=()))
         del standing["best_weights"]
@@ -68,7 +68,7 @@ class State:
 
     @property
     def crc32(self) -> int:
-        """One checksum of all of it."""
+        """One checksum of variables and values."""
         found = zlib.crc32(repr(self.numbers).encode())
         for group, values in self.arrays.items():
             found = zlib.crc32(f"{group} {len(values)}".encode(), found)
@@ -80,7 +80,7 @@ class State:
 def write(run: Path, state: State, keep: int) -> Path:
     """Write a checkpoint of a run folder, and delete all but the newest `keep`.
 
-    It is read back from the disk before it gets its name, and named in `latest` when it has it.
+    The file is read back from the disk before it gets its name; then `latest` names it.
 
     Raises:
         InputError: it cannot be written, or what was read back differs.
@@ -110,14 +110,14 @@ def write(run: Path, state: State, keep: int) -> Path:
 
 
 def _drop_from_cache(path: Path) -> None:
-    """Bring a file to the disk, and have it read from there the next time."""
+    """Write a file to the disk and drop it from the page cache, to read it back from the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def newest(run: Path) -> list[Path]:
-    """The checkpoints of a run folder: the one named in `latest`, then the others, newest first."""
+    """Return the checkpoints of a run folder: the one named in `latest`, then the newest first."""
     paths = sorted((run / FOLDER).glob("step-*.h5"), reverse=True)
     try:
         named = (run / FOLDER / LATEST).read_text().strip()
@@ -151,7 +151,7 @@ def read(path: Path) -> State:
 
 
 def _member(group: h5py.Group, name: str) -> Any:
-    """A group or dataset of a file, if its data is not in another file, which would be opened."""
+    """Return a group or dataset of a file; raise if it is a link, or keeps its data elsewhere."""
     if kind := link_kind(group, name):
         raise ValueError(f"{name!r} is {kind} link; refused")
     found = group[name]
@@ -175,7 +175,7 @@ def _state(attributes: dict[str, Any], arrays: dict[str, Any]) -> State:
 
 
 def latest(run: Path) -> tuple[Path, State] | None:
-    """The newest checkpoint of a run folder that loads; None where there is none at all.
+    """Return the newest checkpoint of a run folder that loads; None if there are no checkpoints.
 
     Raises:
         InputError: there are checkpoints, but none loads.

@@ -14,14 +14,14 @@ from cosmodeep_hpc.learn.modelfile import TrainedModel
 def probabilities(
     model: TrainedModel, tiles: NDArray[np.float32], batch: int
 ) -> NDArray[np.float32]:
-    """The calibrated probability of signal of preprocessed tiles (n, size, size): float32 (n,).
+    """Return the calibrated probability of signal of preprocessed tiles: float32 (n,).
 
-    Of a counts network, that of the rule in the model's card.
-
-    A tile's result does not depend on the others, on their number or on its place among them.
+    A counts network is asked for the rule in the model's card. A tile's result does not depend on
+    the other tiles, on their number or on its place among them.
 
     Args:
-        batch: tiles that the network sees at a time, where Keras computes.
+        tiles: float32 (n, window, window).
+        batch: tiles that the network sees at a time, if Keras computes.
     """
     if len(tiles) == 0:
         return np.empty(0, dtype=np.float32)
@@ -29,16 +29,19 @@ def probabilities(
 
 
 def outputs(model: TrainedModel, tiles: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
-    """What the network gives for n > 0 tiles: float32 (n,); a counts network's (n, T, L)."""
+    """Return the network's output for n > 0 tiles: float32 (n,); of a counts network (n, T, L)."""
     given = model.network(tiles, batch)
     return given if model.card.readings is not None else np.ascontiguousarray(given[:, 1])
 
 
 def read(given: NDArray[np.float32], card: Card, source: Path) -> NDArray[np.float32]:
-    """The calibrated probability of signal by the rule of a card, from `outputs`: float32 (n,).
+    """Return the calibrated probability of signal by the rule of a card: float32 (n,).
+
+    Args:
+        given: of `outputs`.
 
     Raises:
-        InputError: the network, of `source`, does not read the rule.
+        InputError: the network, of the file `source`, does not know the rule.
     """
     if card.readings is not None:
         return card.readings.probability(given, card.f_th, card.n_pix, source)

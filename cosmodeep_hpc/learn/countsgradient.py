@@ -1,4 +1,4 @@
-"""The gradient of a counts network's loss: of pixels that exceed thresholds, and their numbers."""
+"""The gradient of a counts network's loss, which judges pixels and the number of bright pixels."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.config.learn import levels
 from cosmodeep_hpc.engine.bykeras import in_parts
 from cosmodeep_hpc.learn import countsnetwork
-from cosmodeep_hpc.learn.lossscale import LossScale
+from cosmodeep_hpc.learn.batch import CountsBatch
+from cosmodeep_hpc.learn.optimiser import LossScale
 
 PIXELS = 4.0
-"""Weight of the pixels' loss beside that of the counts."""
+"""Weight of the pixels' loss relative to that of the counts."""
 TOGETHER = 128
 """Validation tiles that the network takes at once: their maps are some 50 to 90 MB."""
 
@@ -22,15 +23,15 @@ TOGETHER = 128
 class OfCounts:
     """The gradient of the summed loss over tiles, by TensorFlow on any device.
 
-    The loss of a tile is the mean cross-entropy of its counts, over all rules, and `PIXELS` times
-    that of its pixels, over all thresholds.
+    The loss of a tile is the mean cross-entropy of its counts, over all rules, plus `PIXELS` times
+    the mean cross-entropy of its pixels, over all thresholds.
 
     Attributes:
-        groups: as of `gradient.ByTensorFlow`.
+        groups: see `gradient.ByTensorFlow`.
     """
 
     def __init__(self, tf: Any, net: Any, scale: LossScale, *, precision: str, xla: bool) -> None:
-        """Nothing is compiled before the first call; `net` is of `countsnetwork.build`."""
+        """Prepare the functions for a network of `countsnetwork.build`; the first call compiles."""
         variables = [variable.value for variable in net.trainable_variables]
         self.groups = [variables]
         own = dict(zip((v.path for v in net.trainable_variables), variables, strict=True))
@@ -62,34 +63,27 @@ class OfCounts:
         self._row = tf.function(row, reduce_retracing=True, jit_compile=True if xla else None)
         self._probability = tf.function(probability, reduce_retracing=True)
 
-    def rows(
-        self, tiles: NDArray[np.float32], counts: NDArray[Any], exceeded: NDArray[Any]
-    ) -> Iterator[Any]:
-        """The gradient in one row; then loss and correct tiles.
+    def rows(self, batch: CountsBatch) -> Iterator[Any]:
+        """Yield one row: the gradient, then the loss and the number of correct tiles.
 
-        A tile whose answer to a share of the rules is right counts as this share of a tile.
-
-        Args:
-            tiles: float32 (n, window, window).
-            counts: bright pixels, uint16 (n, T).
-            exceeded: which thresholds each pixel exceeds, uint8 (n, size, size), a bit for each.
+        A tile with right answers to a share of the rules counts as this share of a tile.
         """
-        yield self._row(tiles, counts.astype(np.int32), exceeded)
+        yield self._row(batch.tiles, batch.counts.astype(np.int32), batch.exceeded)
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The probability of each rule of tiles (n, window, window): float32 (n, T, L).
+        """Return the probability of each rule for tiles (n, window, window): float32 (n, T, L).
 
-        A tile's has the same bits whatever its neighbours and its place.
+        A tile's probability has the same bits whatever its neighbours and its place.
         """
         return in_parts(self._probability, tiles, TOGETHER)
 
 
 def of_pixels(tf: Any, exceeded: Any, bits: Any) -> Any:
-    """The share of each 2 x 2 pixels that exceeds each threshold.
+    """Return the share of each 2 x 2 pixels that exceeds each threshold.
 
     Args:
         tf: the module `tensorflow`.
-        exceeded: uint8 (n, size, size). bits: uint8 (T,), which bit is of which threshold.
+        exceeded: uint8 (n, size, size). bits: uint8 (T,), the bit of each threshold.
 
     Returns:
         float32 (n, size / 2, size / 2, T).
@@ -101,5 +95,5 @@ def of_pixels(tf: Any, exceeded: Any, bits: Any) -> Any:
 
 
 def _mean(tf: Any, values: Any) -> Any:
-    """The mean of each tile: (n, ...) to (n,)."""
+    """Return the mean of each tile: (n, ...) to (n,)."""
     return tf.reduce_mean(tf.reshape(values, (-1, values.shape[1:].num_elements())), axis=1)

@@ -1,8 +1,8 @@
-"""A network that reads every labelling rule, in plain Keras 3 layers that any Keras backend runs.
+"""A network that knows every labelling rule, in plain Keras 3 layers for any Keras backend.
 
-A label asks whether more than N_pix Sky pixels of a tile exceed F_th. This network is taught more
-than the answer: which pixels exceed each F_th, and how many do. It is small, and sees the tile's
-surroundings: emission near an edge goes on beyond it.
+A label asks whether more than N_pix Sky pixels of a tile exceed F_th. This network learns more than
+the answer: which pixels exceed each F_th, and how many do. It is small, and it sees the tile's
+surroundings, because emission near an edge continues beyond it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from cosmodeep_hpc.config.tiles import Tiles
 
 NAME = "cosmodeep_counts"
 FEATURES = 32
-"""Maps that the counts are read from, beside those of the pixels."""
+"""Maps that the counts are derived from, in addition to those of the pixels."""
 MAPS = (
     {f"conv{n}" for n in range(1, 7)}
     | {f"deep{n}" for n in range(1, 4)}
     | {"pool1", "pool2", "pool3", "raised", "deepened", "quarter"}
     | {"wide", "both", "inner", "sum"}
 )
-"""Layers that may be computed with fewer digits than the others."""
+"""Layers that may be computed in lower precision."""
 UNITS = 256
 """Units of each connected layer."""
 
@@ -30,19 +30,20 @@ def build(model: Model, tiles: Tiles, seed: int) -> Any:
     """Build the network: tiles with margins, float32 (n, window, window, 1), to two outputs.
 
     `counts`, float32 (n, T, L): the probability that more than `levels(size)` pixels of the tile
-    are brighter than each of the thresholds. `pixels`, float32 (n, size / 2, size / 2, T): the
-    share of each 2 x 2 pixels of the tile, without its margins, that is. Layers `count_logits` and
-    `pixel_logits` hold them before the sigmoid.
+    are brighter than each of the thresholds. `pixels`, float32 (n, size / 2, size / 2, T): for each
+    2 x 2 pixels of the tile without its margins, the share of pixels brighter than each threshold.
+    Layers `count_logits` and `pixel_logits` hold both before the sigmoid.
 
-    Convolutions of 3 x 3 at full, half and quarter resolution, and with `model.depth` 3 at an
-    eighth of it; what is found at coarser resolution is added to the finer. From the pixels' maps
-    the expected count of each threshold, its variance and its peak, two connected layers, and the
-    logit of each count. Of width 16 and with 4 thresholds it has 150,656 parameters, or 194,576.
+    The network convolves by 3 x 3 at full, half and quarter resolution, and with `model.depth` 3 at
+    an eighth; maps of coarser resolution are added to the finer ones. It derives the expected count
+    of each threshold, its variance and its peak from the pixels' maps; two connected layers turn
+    these into the logit of each count. With width 16 and 4 thresholds it has 150,656 parameters,
+    with depth 3 194,576.
 
     Args:
-        model: its `width` maps are those of the first layer; its `depth` halvings.
+        model: `width` is the number of maps of the first layer; `depth` the number of halvings.
         tiles: the tiles' size, margin and thresholds.
-        seed: of the weights: normal, their variance 2 over the inputs.
+        seed: of the weights, which are normal with a variance of 2 over the number of inputs.
     """
     import keras
 
@@ -87,7 +88,7 @@ def build(model: Model, tiles: Tiles, seed: int) -> Any:
     maps = layers.UpSampling2D(2, name="wide")(maps)
     maps = layers.Add(name="both")([maps, half])
     padding = "same"
-    if tiles.margin:  # of the surroundings the last convolution sees one pixel, and no zeros
+    if tiles.margin:  # keep one pixel of surroundings: the last convolution needs no zeros
         maps = layers.Cropping2D(tiles.margin // 2 - 1, name="inner")(maps)
         padding = "valid"
     maps = layers.Activation("relu", name="sum")(maps)
@@ -114,14 +115,14 @@ def build(model: Model, tiles: Tiles, seed: int) -> Any:
 
 
 def is_counts(network: Any) -> bool:
-    """Whether a Keras model has the outputs of `build`, and not those of the paper's network."""
+    """Return whether a Keras model has the outputs of `build`, not those of the paper's network."""
     return isinstance(network.output, list)
 
 
 def in_precision(network: Any, precision: str) -> Any:
-    """The same network with convolutions computed in float16 or bfloat16; variables of its own.
+    """Return a copy of the network that computes its convolutions in float16 or bfloat16.
 
-    What follows the maps, and the variables, stay float32.
+    The copy has its own variables. They stay float32, and so does what follows the maps.
     """
     import keras
 
@@ -138,7 +139,7 @@ def in_precision(network: Any, precision: str) -> Any:
 
 
 def before_sigmoid(network: Any) -> Any:
-    """The same network, on the same variables, with logits for outputs."""
+    """Return the same network, on the same variables, with logits as outputs."""
     import keras
 
     outputs = [network.get_layer(name).output for name in ("count_logits", "pixel_logits")]

@@ -1,6 +1,6 @@
 """The network of `network.build` in fewer operations, on the variables of the Keras model.
 
-The Keras model is the definition: it is what is stored, and what this one is tested equal to.
+The Keras model is the definition: it is what is stored, and tests hold this network against it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from cosmodeep_hpc.engine.convolutions import Convolutions, Weights
 
 
 class FastNetwork:
-    """The logits of tiles in TensorFlow's operations, and their parts that run on cores.
+    """The logits of tiles in TensorFlow's operations, and the parts that run on cores.
 
-    Maxima are taken before bias and ReLU, which both rise monotonically: the same numbers, from a
-    quarter (pyramid: a fortieth) of the pixels.
+    Maxima are taken before bias and ReLU, which both rise monotonically: this gives the same
+    numbers from a quarter (pyramid: a fortieth) of the pixels.
 
-    Where several pixels of a bin are equally bright the gradient of their maximum is not unique.
-    This network gives it to one of them, a bin at a time - on cores the first in row order, as far
-    as rounding leaves them equal; the whole map's maximum shares it equally between the bins that
+    If several pixels of a bin are equally bright, the gradient of their maximum is not unique. This
+    network gives it to one pixel of each bin - on cores to the first in row order, as far as
+    rounding leaves them equal. The maximum of the whole map shares it equally between the bins that
     reach it, where Keras shares it between all pixels that do. Both are subgradients. Pixels that
-    are equal because the tile is flat around them have the same neighbours, so that the gradient
-    with respect to the weights is the same.
+    are equal because the tile is flat around them have the same neighbours, so the gradient with
+    respect to the weights is the same.
     """
 
     def __init__(self, tf: Any, net: Any, *, precision: str = "float32") -> None:
@@ -43,7 +43,7 @@ class FastNetwork:
         """Kernel and bias of each layer in turn, as in the Keras model."""
 
     def logits(self, tiles: Any, keep: Any = None) -> Any:
-        """Tiles (n, size, size) and the dropout mask (n, 1024) to float32 (n, 2)."""
+        """Return logits float32 (n, 2) of tiles (n, size, size) with a dropout mask (n, 1024)."""
         tf, kind = self._tf, self._type
         kernel, bias = self._of_layer(0)
         maps = tf.nn.conv2d(tf.cast(tiles, kind)[..., tf.newaxis], kernel, 1, "SAME")
@@ -54,7 +54,7 @@ class FastNetwork:
         return self.of_maxima(maxima, keep)
 
     def of_maxima(self, maxima: Any, keep: Any = None) -> Any:
-        """The second layer's maxima (n, i, i, 64), without its bias, to logits float32 (n, 2).
+        """Return logits float32 (n, 2) of the second layer's maxima (n, i, i, 64) without bias.
 
         Without a dropout mask every unit is kept.
         """
@@ -72,15 +72,15 @@ class FastNetwork:
         return (units if keep is None else units * keep) @ kernel + bias
 
     def convolutions(self) -> Convolutions:
-        """What computes the maxima on this process's cores, in float32."""
+        """Return the convolutions that compute the maxima on this process's cores, in float32."""
         threads = max(1, self._tf.config.threading.get_intra_op_parallelism_threads())
         return Convolutions(self._size, pyramid=self._pyramid, threads=threads)
 
     def weights(self) -> Weights:
-        """The weights of the convolutions, as they are now."""
+        """Return the current weights of the convolutions."""
         (first, bias), (second, _) = self._parameters[:2]
         return Weights.of(first.numpy(), bias.numpy(), second.numpy())
 
     def _of_layer(self, number: int) -> Any:
-        """Kernel and bias of a layer in the precision of the computation."""
+        """Return kernel and bias of a layer in the precision of the computation."""
         return [self._tf.cast(variable, self._type) for variable in self._parameters[number]]

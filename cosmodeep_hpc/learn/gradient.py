@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.engine.bykeras import in_parts
 from cosmodeep_hpc.engine.simd import zeros
+from cosmodeep_hpc.learn.batch import PaperBatch
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
-from cosmodeep_hpc.learn.lossscale import LossScale
+from cosmodeep_hpc.learn.optimiser import LossScale
 
 TOGETHER = 500
 """Tiles that go through the dense layers at once: their weights are read once for all."""
 
 
 def _summed(tf: Any, logits: Any, labels: Any) -> tuple[Any, Any]:
-    """The cross-entropy summed over tiles, and it with the number of correct tiles."""
+    """Return the cross-entropy summed over tiles, and with it the number of correct tiles."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     loss = tf.reduce_sum(losses)
     right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
@@ -29,14 +30,14 @@ class ByTensorFlow:
     """The gradient by TensorFlow alone: on GPUs, in mixed precision, under XLA.
 
     Attributes:
-        groups: the variables of each row of `rows`; from last to first they are in the order of
-            the network.
+        groups: the variables of each row that `rows` yields; the groups, read from last to first,
+            are in the order of the network.
     """
 
     def __init__(
         self, tf: Any, net: Any, fast: FastNetwork, scale: LossScale, *, xla: bool
     ) -> None:
-        """Nothing is compiled before the first call; `net` is the Keras model of `fast`."""
+        """Prepare the functions; `net` is the Keras model of `fast`. The first call compiles."""
         self._net = net
         self.groups = [fast.variables]
 
@@ -50,34 +51,28 @@ class ByTensorFlow:
 
         self._row = tf.function(row, reduce_retracing=True, jit_compile=True if xla else None)
 
-    def rows(
-        self, tiles: NDArray[np.float32], signal: NDArray[Any], keep: NDArray[Any]
-    ) -> Iterator[Any]:
-        """The gradient in a row for each of `groups`, as soon as it is known.
+    def rows(self, batch: PaperBatch) -> Iterator[Any]:
+        """Yield the gradient in a row for each of `groups`, as soon as it is known.
 
-        After its gradient the first row holds the loss and the number of correct tiles.
-
-        Args:
-            tiles: float32 (n, size, size).
-            signal: (n,), whether a tile is signal.
-            keep: float32 (n, 1024), the dropout mask.
+        The first row holds the loss and the number of correct tiles after its gradient.
         """
-        yield self._row(tiles, signal.astype(np.int32), keep)
+        yield self._row(batch.tiles, batch.signal.astype(np.int32), batch.keep)
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The probability of signal of tiles (n, size, size): float32 (n,)."""
+        """Return the probability of signal of tiles (n, size, size): float32 (n,)."""
         both = self._net.predict_on_batch(tiles[..., np.newaxis])
         return np.asarray(both)[:, 1]
 
 
 class ByCores:
-    """The same in float32 on cores of a CPU: convolutions of our own, the rest by TensorFlow.
+    """The same gradient in float32 on a CPU: our own convolutions, the rest by TensorFlow.
 
-    The row of the dense layers, 97 % of the numbers, is there before the convolutions' is begun.
+    The row of the dense layers, 97 % of the numbers, is complete before the convolutions' row is
+    begun, so that its sum over ranks begins early.
     """
 
     def __init__(self, tf: Any, fast: FastNetwork) -> None:
-        """Nothing is compiled before the first call."""
+        """Prepare the functions; the first call compiles."""
         # what follows the second layer's maxima: its bias, and the dense layers
         self.groups = [fast.variables[3:], fast.variables[:3]]
         self._tf = tf
@@ -97,21 +92,19 @@ class ByCores:
         self._rest = tf.function(rest, reduce_retracing=True)
         self._signal = tf.function(signal, reduce_retracing=True)
 
-    def rows(
-        self, tiles: NDArray[np.float32], signal: NDArray[Any], keep: NDArray[Any]
-    ) -> Iterator[Any]:
-        """As of `ByTensorFlow`."""
+    def rows(self, batch: PaperBatch) -> Iterator[Any]:
+        """Yield the same rows as `ByTensorFlow.rows`."""
         weights = self._fast.weights()
-        maxima = self._convolutions.kept_maxima(tiles, weights)
-        slopes, rest = self._rest(maxima, signal.astype(np.int32), keep)
+        maxima = self._convolutions.kept_maxima(batch.tiles, weights)
+        slopes, rest = self._rest(maxima, batch.signal.astype(np.int32), batch.keep)
         yield rest
-        found = self._convolutions.gradients(tiles, weights, slopes.numpy())
+        found = self._convolutions.gradients(batch.tiles, weights, slopes.numpy())
         yield self._tf.constant(np.concatenate([g.reshape(-1) for g in found]))
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The probability of signal of tiles (n, size, size): float32 (n,).
+        """Return the probability of signal of tiles (n, size, size): float32 (n,).
 
-        A tile's has the same bits whatever its neighbours and its place.
+        A tile's probability has the same bits whatever its neighbours and its place.
         """
         found = zeros((len(tiles), *self._convolutions.shape))
         self._convolutions.maxima(tiles, self._fast.weights(), found)

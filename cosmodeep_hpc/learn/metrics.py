@@ -26,12 +26,12 @@ class Accuracy:
 
     @property
     def Ns(self) -> int:  # noqa: N802 - the paper's name
-        """Tiles with signal."""
+        """Number of signal tiles."""
         return self.Nsc + self.Nsw
 
     @property
     def Nv(self) -> int:  # noqa: N802
-        """Tiles without signal."""
+        """Number of noise tiles."""
         return self.Nvc + self.Nvw
 
     @property
@@ -41,7 +41,7 @@ class Accuracy:
 
     @property
     def Ws(self) -> float:  # noqa: N802
-        """Nsc / Ns: completeness."""
+        """Nsc / Ns, the completeness."""
         return _ratio(self.Nsc, self.Ns)
 
     @property
@@ -50,7 +50,7 @@ class Accuracy:
         return _ratio(self.Nvc, self.Nv)
 
     def __add__(self, other: Accuracy) -> Accuracy:
-        """The accuracy of both sets of tiles together."""
+        """Return the accuracy of both sets of tiles together."""
         return Accuracy(
             Nsc=self.Nsc + other.Nsc,
             Nsw=self.Nsw + other.Nsw,
@@ -59,7 +59,7 @@ class Accuracy:
         )
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """The paper's nine numbers by name; None (JSON's null) for a ratio that is not defined."""
+        """Return the paper's nine numbers by name; a ratio that is not defined is None."""
         ratios = {"As": self.As, "Ws": self.Ws, "Wv": self.Wv}
         return {
             **{name: None if np.isnan(value) else value for name, value in ratios.items()},
@@ -82,9 +82,9 @@ def accuracy(signal: NDArray[np.bool_], found: NDArray[np.bool_]) -> Accuracy:
 
 
 def is_found(probability: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
-    """Whether tiles are classified as signal: probability >= threshold, compared in float64.
+    """Return which tiles are classified as signal: probability >= threshold, in float64.
 
-    A tile without data (NaN) is not found.
+    A tile without data (NaN) is not signal.
     """
     return probability.astype(np.float64) >= threshold
 
@@ -107,7 +107,7 @@ class Curve:
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        """Purity: found signal tiles over found tiles."""
+        """Purity: signal tiles among the tiles found, at each threshold."""
         return self.Nsc / (self.Nsc + self.Nvw)
 
     @property
@@ -116,15 +116,15 @@ class Curve:
         return self.Nsc / max(self.Ns, 1)
 
     def at(self, threshold: float) -> Accuracy:
-        """The accuracy when tiles of probability >= threshold are signal."""
+        """Return the accuracy if tiles of probability >= threshold are signal."""
         k = int(np.sum(self.threshold >= threshold))
         found, false = (int(self.Nsc[k - 1]), int(self.Nvw[k - 1])) if k else (0, 0)
         return Accuracy(Nsc=found, Nsw=self.Ns - found, Nvc=self.Nv - false, Nvw=false)
 
     def best_threshold(self) -> float:
-        """The threshold of largest As; the lowest of those that share it, so that Ws is largest.
+        """Return the threshold of the largest As, and the lowest of equal ones, which has most Ws.
 
-        Without a single signal tile there is nothing to choose by: 0.5.
+        Return 0.5 if there is no signal tile.
         """
         if self.Ns == 0 or len(self.threshold) == 0:
             return 0.5
@@ -134,10 +134,10 @@ class Curve:
     def threshold_of(
         self, *, completeness: float | None = None, purity: float | None = None
     ) -> float:
-        """The threshold that reaches a completeness (Ws), or a purity, with most of the other.
+        """Return the threshold that reaches a completeness (Ws) or a purity with most of the other.
 
-        The highest with that completeness, or the lowest with that purity. Where no threshold
-        reaches it: that of its largest value.
+        That is the highest threshold with this completeness, or the lowest with this purity. If no
+        threshold reaches it, return the threshold of the largest value.
         """
         if self.Ns == 0 or len(self.threshold) == 0:
             return 0.5
@@ -151,35 +151,35 @@ class Curve:
 
 
 def expected_best_threshold(probability: NDArray[np.float32]) -> float:
-    """The threshold of the largest As that calibrated probabilities (n,) lead to expect.
+    """Return the threshold of the largest As that calibrated probabilities (n,) lead to expect.
 
-    Of the tiles found, the sum of p are expected to be signal and that of 1 - p not, of all tiles
-    Ns is the sum of p. The largest As found on n tiles follows the accidents of the few that lie
-    next to the threshold; this one follows all, and lies at As / (1 + As). NaN does
-    not count; without tiles: 0.5.
+    Among the tiles found, the expected number of signal tiles is the sum of p and of noise tiles
+    the sum of 1 - p; Ns is the sum of p over all tiles. The largest As *found* on n tiles depends
+    on accidents of the few tiles near the threshold; the expected one depends on all tiles, and
+    lies at As / (1 + As). NaN does not count; return 0.5 if there are no tiles.
 
     Source: Koyejo et al. (2014), theorem 2 and table 1: As is the Jaccard index of signal tiles.
     """
     ranked = np.sort(probability[~np.isnan(probability)].astype(np.float64))[::-1]
     if len(ranked) == 0:
         return 0.5
-    last = np.flatnonzero(np.diff(ranked, append=np.nan))  # of those that share a probability
+    last = np.flatnonzero(np.diff(ranked, append=np.nan))  # the last of equal probabilities
     score = np.cumsum(ranked)[last] / (ranked.sum() + np.cumsum(1 - ranked)[last])
     return _below(ranked[last], int(np.flatnonzero(score == score.max())[-1]))
 
 
 def _below(thresholds: NDArray[np.float64], k: int) -> float:
-    """Halfway (in probability) from threshold `k` to the next below: not on a tile's own."""
+    """Return the probability halfway between threshold `k` and the next lower one."""
     below = thresholds[k + 1] if k + 1 < len(thresholds) else 0.0
     return float((thresholds[k] + below) / 2)
 
 
 def curve(signal: NDArray[np.bool_], probability: NDArray[np.float32]) -> Curve:
-    """The accuracy curve of tiles with these probabilities of signal; NaN is never found."""
+    """Return the accuracy curve of tiles with these probabilities of signal; NaN is never found."""
     order = np.argsort(-probability, kind="stable")  # NaN comes last
     order = order[: np.count_nonzero(~np.isnan(probability))]
     ranked, truth = probability[order].astype(np.float64), signal[order]
-    last = np.flatnonzero(np.diff(ranked, append=np.nan))  # NaN: the last one differs too
+    last = np.flatnonzero(np.diff(ranked, append=np.nan))  # the last one differs from NaN
     return Curve(
         threshold=ranked[last],
         Nsc=np.cumsum(truth, dtype=np.int64)[last],

@@ -1,4 +1,4 @@
-"""A trained model as one file: Keras' own, with what is needed to use it added to the archive."""
+"""A trained model as one file: a Keras archive with our card added to it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ PARTS = {
     "keras.src.ops.numpy": {"Log"},
     None: {"__keras_tensor__"},
 }
-"""What our networks are made of, by module: a file that asks Keras for more is refused."""
+"""The parts of our networks, by module: a file that asks Keras for others is refused."""
 MODELS = Path(__file__).parent.parent / "models"  # the models that ship with the package
 
 
@@ -59,7 +59,7 @@ class TrainedModel:
     """A model and its card.
 
     Attributes:
-        network: gives what the card says how to read, for tiles.
+        network: computes for tiles the output that the card describes.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class TrainedModel:
 
 
 def save(path: Path, net: Any, about: Card) -> None:
-    """Write a Keras model and its card as one `.keras` file, whole or not at all."""
+    """Write a Keras model and its card as one `.keras` file, complete or not at all."""
     with replacing(path) as temporary:
         net.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
@@ -79,17 +79,17 @@ def save(path: Path, net: Any, about: Card) -> None:
 
 
 def shipped(name: str) -> Path:
-    """Where a model of this name would be, if it shipped with the package."""
+    """Return the path that a model of this name has if it ships with the package."""
     return MODELS / f"{name}.keras"
 
 
 def find(name: str | Path) -> Path:
-    """The file of a run folder, a `.keras` file, or a model that ships with the package.
+    """Return the file of a run folder, a `.keras` file, or a model that ships with the package.
 
-    Of a folder and a model of one name, the folder counts if it is that of a finished run.
+    If a folder has the name of a shipped model, the folder counts if it is a finished run.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such file.
     """
     path, ships = Path(name), shipped(str(name))
     if (path / MODEL).exists():
@@ -115,12 +115,12 @@ def load(
     """Load a model; nothing in its file is run as code.
 
     Args:
-        point: the operating point whose threshold its card then has.
-        rule: what a counts network is read by.
-        threads: that may classify at once.
+        point: the operating point that gives the card its threshold.
+        rule: the rule that a counts network is asked for.
+        threads: number of threads that may classify at once.
 
     Raises:
-        InputError: not a model of ours, one with parts that ours have not, or damaged.
+        InputError: not a model of this package, one with foreign parts, or a damaged file.
     """
     path = find(name)
     about = read_card(path, point, rule)
@@ -140,7 +140,7 @@ def load_on_ranks(
     """Load a model on every rank, for its share of the cores or its GPU; a collective call.
 
     Raises:
-        InputError: as of `load`; another engine, or one that is not installed.
+        InputError: as `load` does; or the engine is unknown or not installed.
     """
     backend.start(world)
     loaded, failure = None, None
@@ -154,7 +154,7 @@ def load_on_ranks(
 
 
 def _check(path: Path, about: Card, loaded: Network) -> None:
-    """Refuse a network that does not take, or give, what its card says."""
+    """Raise if the network's input or output shape does not match its card."""
     side, rules = about.preprocessing.window, about.readings
     expected = (2,) if rules is None else (len(rules.thresholds), len(rules.levels))
     for what, found, wanted in (
@@ -169,9 +169,9 @@ def _check(path: Path, about: Card, loaded: Network) -> None:
 
 
 def _refuse_foreign_parts(path: Path) -> None:
-    """Let no layer, class or function be made, and no module be imported, but what ours need.
+    """Raise if a network asks for a layer, class, function or module that ours do not need.
 
-    Keras' safe mode refuses Python code in a file, not every class that does more than compute.
+    Keras' safe mode refuses Python code in a file, but not every class that does more than compute.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -190,7 +190,7 @@ def _refuse_foreign_parts(path: Path) -> None:
 
 
 def _parts(config: Any) -> Iterator[tuple[Any, Any]]:
-    """Module and name of each object that a Keras configuration asks for."""
+    """Yield module and name of each object that a Keras configuration asks for."""
     if isinstance(config, dict):
         if not config.keys().isdisjoint({"module", "class_name", "registered_name"}):
             kind = config.get("class_name")
@@ -205,7 +205,7 @@ def _parts(config: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def read_card(path: Path, point: Point = "accuracy", rule: AskedRule = (None, None)) -> Card:
-    """The card of a model file, read by a rule, with the threshold of an operating point.
+    """Return the card of a model file for a rule, with the threshold of an operating point.
 
     Raises:
         InputError: not a Keras archive, one without our card, or without that rule or operating

@@ -12,7 +12,7 @@ HIDDEN_UNITS = 1024
 
 
 def asked(config: Config) -> Any:
-    """The network, untrained, that a configuration asks for: of the paper, or of counts."""
+    """Return the untrained network that a configuration asks for: the paper's or one of counts."""
     if config.model.network == "counts":
         return countsnetwork.build(config.model, config.tiles, config.train.seed)
     return build(config.model, config.tiles.window, config.train.seed)

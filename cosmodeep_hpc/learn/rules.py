@@ -1,4 +1,4 @@
-"""Readings: what a counts network says of any labelling rule, and how sure it is of it."""
+"""Labelling rules: how a counts network answers each of them, and how each is calibrated."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from cosmodeep_hpc.learn.metrics import curve, expected_best_threshold
 from cosmodeep_hpc.tiles.labels import place
 
 SHARE = 0.99
-"""Of Ws, or of purity, that the operating points of these names reach."""
+"""The completeness (Ws), or the purity, of the operating points of these names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OperatingPoints:
-    """What validation tiles make of a trained network, by the names of a model's card."""
+    """Calibration and thresholds that validation tiles give a trained network."""
 
     calibration: Calibration = Calibration()
     threshold: float = 0.5
@@ -43,9 +43,9 @@ class OperatingPoints:
         )
 
     def towards(self, other: OperatingPoints, share: float) -> OperatingPoints:
-        """Thresholds on the line from these (share 0) to the other's (share 1), in log-odds.
+        """Interpolate thresholds in log-odds from these (share 0) to the other's (share 1).
 
-        They are of probabilities that are calibrated already: see `RuleCalibrations.probability`.
+        The thresholds apply to calibrated probabilities: see `RuleCalibrations.probability`.
         """
 
         def mixed(one: float | None, two: float | None) -> float | None:
@@ -60,7 +60,7 @@ class OperatingPoints:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """The labelling rules that a counts network reads: these, and every N_pix between.
+    """The labelling rules that a counts network knows: these, and every N_pix between them.
 
     Attributes:
         thresholds: F_th [Jy/arcsec^2], T of them.
@@ -71,10 +71,10 @@ class Rules:
     levels: tuple[int, ...]
 
     def column(self, f_th: float, n_pix: int, source: Path) -> int:
-        """The number of a rule's threshold.
+        """Return the number of a rule's threshold among `thresholds`.
 
         Raises:
-            InputError: `source`, a model, does not read the rule.
+            InputError: the model, of the file `source`, does not know the rule.
         """
         found = place(self.thresholds, f_th)
         if found is None or not self.levels[0] <= n_pix <= self.levels[-1]:
@@ -86,22 +86,22 @@ class Rules:
         return found
 
     def between(self, n_pix: int) -> tuple[int, int, float]:
-        """The levels below and above N_pix, by number, and how far it is from one to the other."""
+        """Return the indices of the levels around N_pix, and the share of the way between them."""
         above = int(np.searchsorted(self.levels, n_pix))
         below = above if self.levels[above] == n_pix else above - 1
         span = max(self.levels[above] - self.levels[below], 1)
         return below, above, (n_pix - self.levels[below]) / span
 
     def read(self, given: NDArray[np.float32], column: int, n_pix: int) -> NDArray[np.float32]:
-        """What the network says of a rule.
+        """Return the probability that the network gives for a rule, before calibration.
 
         Args:
-            given: its probabilities, float32 (n, T, L).
-            column: the number of F_th.
-            n_pix: between two levels the log-odds are interpolated in a line.
+            given: the network's probabilities, float32 (n, T, L).
+            column: the index of F_th.
+            n_pix: between two levels the log-odds are interpolated linearly.
 
         Returns:
-            float32 (n,), not calibrated; NaN stays NaN.
+            float32 (n,); NaN stays NaN.
         """
         below, above, share = self.between(n_pix)
         if share == 0:
@@ -115,18 +115,21 @@ class RuleCalibrations(Rules):
     """Rules with the operating points of each; part of a model's card.
 
     Attributes:
-        points: of each threshold and level (T, L); None where no validation tile was signal.
+        points: of each threshold and level (T, L); None if no validation tile was signal.
     """
 
     points: tuple[tuple[OperatingPoints | None, ...], ...]
 
     def __post_init__(self) -> None:
-        """Refuse what does not fit together, as a damaged file may."""
+        """Refuse points and levels that do not fit together, as a damaged file may hold."""
         shape = {len(row) for row in self.points}
         if len(self.points) != len(self.thresholds) or shape != {len(self.levels)}:
-            raise ValueError("readings of another number of rules than there are")
+            raise ValueError(
+                f"readings of {len(self.points)} thresholds and {sorted(shape)} levels; expected "
+                f"{len(self.thresholds)} and {len(self.levels)}"
+            )
         if list(self.levels) != sorted(set(self.levels)):
-            raise ValueError(f"readings at levels {self.levels}")
+            raise ValueError(f"readings at levels {self.levels}; expected them to rise")
 
     @classmethod
     def fitted(
@@ -151,7 +154,11 @@ class RuleCalibrations(Rules):
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> RuleCalibrations:
-        """Readings of plain values; KeyError, TypeError or ValueError where they are none."""
+        """Return the calibrations in plain values.
+
+        Raises:
+            KeyError, TypeError, ValueError: the values are damaged.
+        """
 
         def point(values: dict[str, Any] | None) -> OperatingPoints | None:
             if values is None:
@@ -167,10 +174,11 @@ class RuleCalibrations(Rules):
         )
 
     def at(self, f_th: float, n_pix: int, source: Path) -> OperatingPoints:
-        """The operating points of a rule; between two levels thresholds are interpolated in N_pix.
+        """Return the operating points of a rule; between levels, interpolate thresholds in N_pix.
 
         Raises:
-            InputError: `source`, the model, does not read it, or had no validation tile of it.
+            InputError: the model, of the file `source`, does not know the rule, or had no
+                validation tile for it.
         """
         one, two = self._pair(f_th, n_pix, source)
         share = self.between(n_pix)[2]
@@ -179,17 +187,17 @@ class RuleCalibrations(Rules):
     def probability(
         self, given: NDArray[np.float32], f_th: float, n_pix: int, source: Path
     ) -> NDArray[np.float32]:
-        """The calibrated probability of signal by a rule.
+        """Return the calibrated probability of signal by a rule.
 
         Args:
-            given: what the network gives, float32 (n, T, L).
-            n_pix: between two levels their calibrated log-odds are interpolated in a line.
+            given: the network's probabilities, float32 (n, T, L).
+            n_pix: between two levels the calibrated log-odds are interpolated linearly.
 
         Returns:
             float32 (n,); NaN stays NaN.
 
         Raises:
-            InputError: as `at`.
+            InputError: as `at` does.
         """
         points = self._pair(f_th, n_pix, source)
         column = self.column(f_th, n_pix, source)
@@ -201,29 +209,29 @@ class RuleCalibrations(Rules):
         return _mixed(one, two, share).astype(np.float32) if share else one
 
     def _pair(self, f_th: float, n_pix: int, source: Path) -> tuple[OperatingPoints, ...]:
-        """The operating points of the levels below and above."""
+        """Return the operating points of the levels below and above."""
         column = self.column(f_th, n_pix, source)
         below, above, _ = self.between(n_pix)
         one, two = self.points[column][below], self.points[column][above]
         if one is None or two is None:
             last = [n for n, p in zip(self.levels, self.points[column], strict=True) if p]
-            known = f"known up to N_pix = {last[-1]}" if last else "none is known"
+            known = f"calibrated up to N_pix = {last[-1]}" if last else "calibrated for none"
             raise InputError(
-                f"{source}: no reading of label.f_th = {f_th:g}, label.n_pix = {n_pix}: no "
-                f"validation tile had so many bright pixels ({known}); ask for another rule, or "
+                f"{source}: not calibrated for label.f_th = {f_th:g}, label.n_pix = {n_pix}, since "
+                f"no validation tile had so many bright pixels ({known}); choose another rule, or "
                 "train with more validation images"
             )
         return one, two
 
 
 def _mixed(one: Any, two: Any, share: float) -> NDArray[np.float64]:
-    """Probabilities on the line between two, in log-odds."""
+    """Interpolate two probabilities linearly in log-odds."""
     low, high = (log_odds(np.asarray(p, dtype=np.float64)) for p in (one, two))
     return np.asarray(expit(low + share * (high - low)))
 
 
 def mean_as(rules: Rules, counts: NDArray[np.uint16], given: NDArray[np.float32]) -> float:
-    """The mean over all rules, with a signal tile, of the largest As.
+    """Return the mean over all rules of the largest As; rules without a signal tile do not count.
 
     Args:
         counts: bright pixels, uint16 (n, T).

@@ -1,10 +1,11 @@
-"""The record of a run: `metrics.jsonl` and TensorBoard scalars, written by rank 0."""
+"""The record of a run: `metrics.jsonl` and TensorBoard scalars, which rank 0 writes."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ BOARD = "log"  # folder of the TensorBoard scalars
 
 
 class RunLog:
-    """Appends one line a call to `metrics.jsonl`, and its numbers to TensorBoard."""
+    """Appends one line a call to `metrics.jsonl`, and its numbers to TensorBoard's scalars."""
 
     def __init__(self, run: Path, tf: Any, *, after_step: int) -> None:
-        """Open the record of a run that goes on after `after_step`.
+        """Open the record of a run that continues after step `after_step`.
 
-        Lines beyond it come from work that a lost job did after its last checkpoint, and that is
-        done again: they are dropped.
+        Drop the lines beyond it: a lost job wrote them after its last checkpoint, and their steps
+        are done again.
         """
         path = run / METRICS
         if path.exists():
@@ -57,7 +58,7 @@ class RunLog:
                     self._tf.summary.scalar(f"{kind}/{name}", value, step=step)
 
     def sync(self) -> None:
-        """Bring all of it to disk; it is then not behind a checkpoint that is made next."""
+        """Write all lines to disk, so that a checkpoint made next is never ahead of them."""
         with naming(self._file.name, "write"):
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -65,7 +66,7 @@ class RunLog:
             self._board.flush()
 
     def close(self) -> None:
-        """End it."""
+        """Close both files."""
         with naming(self._file.name, "write"):
             self._file.close()
         with self._naming_board():
@@ -73,8 +74,59 @@ class RunLog:
 
 
 def _step(line: str) -> int:
-    """The step of a line; a line cut short by a crash counts as beyond every step."""
+    """Return the step of a line; a line cut short by a crash counts as beyond every step."""
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return 2**62
+
+
+class Meter:
+    """Means over the training steps since the last reading: loss, speed, and time of each part."""
+
+    def __init__(self) -> None:
+        """Start with no steps."""
+        self.last_loss = float("nan")
+        self._clear()
+
+    def _clear(self) -> None:
+        self._loss, self._correct, self._tiles, self._steps = 0.0, 0.0, 0, 0
+        self._seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    @contextmanager
+    def timing(self, what: str) -> Iterator[None]:
+        """Add the time of the block to the seconds of `what`."""
+        start = time.perf_counter()
+        yield
+        self._seconds[what] = self._seconds.get(what, 0.0) + time.perf_counter() - start
+
+    def add(self, loss: float, correct: float, tiles: int) -> None:
+        """Add a global batch: the sum of its losses, its correct tiles and its tiles."""
+        self._loss += loss
+        self._correct += correct
+        self._tiles += tiles
+        self._steps += 1
+        self.last_loss = loss / tiles
+
+    def read(self, epoch: int, parts: Mapping[str, float]) -> dict[str, float]:
+        """Return the means since the last reading, and start anew.
+
+        Args:
+            epoch: to be recorded with them.
+            parts: seconds of parts of the step, summed since the last reading.
+
+        Returns:
+            loss and accuracy of a tile, tiles a second, and seconds of a step for each timed part.
+        """
+        elapsed = time.perf_counter() - self._since
+        seconds = {**self._seconds, **parts}
+        values = {
+            "epoch": epoch,
+            "loss": self._loss / self._tiles,
+            "accuracy": self._correct / self._tiles,
+            "tiles_per_second": self._tiles / elapsed,
+            **{f"{name}_seconds": total / self._steps for name, total in seconds.items()},
+        }
+        self._clear()
+        return values

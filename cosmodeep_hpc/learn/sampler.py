@@ -1,6 +1,6 @@
-"""Which tile is seen when: a pure function of (seed, epoch, step), whoever asks.
+"""Which tile is seen when: a pure function of (seed, epoch, step), the same on every rank.
 
-Nothing is shuffled in place and nothing is remembered, so a run resumes from a few integers and
+Nothing is shuffled in place and nothing is remembered, so a run resumes from a few integers, and
 another number of ranks continues with the same global batches.
 """
 
@@ -18,7 +18,7 @@ _POOL, _EPOCH, _DROPOUT, SYMMETRY = 1, 2, 3, 4
 
 
 def philox(seed: int, kind: int, counter: tuple[int, int, int, int]) -> np.random.Philox:
-    """The random numbers of a seed for one kind of draw, from a place of their sequence on."""
+    """Return random numbers of a seed for one kind of draw, from a place in their sequence on."""
     return np.random.Philox(
         key=np.array([seed, kind], dtype=np.uint64), counter=np.array(counter, dtype=np.uint64)
     )
@@ -27,9 +27,9 @@ def philox(seed: int, kind: int, counter: tuple[int, int, int, int]) -> np.rando
 def noise_pool(
     noise: NDArray[np.int64], n_signal: int, per_signal: float, seed: int
 ) -> NDArray[np.int64]:
-    """The noise tiles held in memory: `per_signal` for each signal tile, in ascending order.
+    """Draw the noise tiles to hold in memory: `per_signal` for each signal tile, ascending.
 
-    All of them where there are fewer.
+    Return all of them if there are fewer.
     """
     count = min(len(noise), int(np.ceil(n_signal * per_signal)))
     draw = np.random.Generator(philox(seed, _POOL, (0, 0, 0, 0))).permutation(len(noise))[:count]
@@ -61,7 +61,7 @@ class Sampler:
 
     @property
     def epoch_size(self) -> int:
-        """Tiles in an epoch."""
+        """Number of tiles in an epoch."""
         return self._n_signal + self._n_noise
 
     @property
@@ -75,11 +75,11 @@ class Sampler:
 
     @property
     def steps(self) -> int:
-        """Global batches in an epoch: the same number on every rank, whatever the remainder."""
+        """Number of global batches in an epoch: the same on every rank, whatever the remainder."""
         return -(-self.epoch_size // self.batch)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """The epoch's tiles, int64 (epoch_size,)."""
+        """Return the epoch's tiles in order, int64 (epoch_size,)."""
         random = np.random.Generator(philox(self.seed, _EPOCH, (0, 0, 0, epoch)))
         noise = self.noise[random.permutation(len(self.noise))[: self._n_noise]]
         signal = self.signal
@@ -89,13 +89,13 @@ class Sampler:
         return together[random.permutation(len(together))]
 
     def batch_rows(self, step: int) -> range:
-        """Positions in the epoch's order of global batch `step`."""
+        """Return the positions of global batch `step` in the epoch's order."""
         return range(step * self.batch, min((step + 1) * self.batch, self.epoch_size))
 
     def local_rows(self, step: int, rank: int, size: int) -> range:
-        """Positions in the epoch's order of this rank's part of global batch `step`.
+        """Return the positions of this rank's part of global batch `step` in the epoch's order.
 
-        It is empty where the batch has fewer tiles than there are ranks.
+        The part is empty if the batch has fewer tiles than there are ranks.
         """
         rows = self.batch_rows(step)
         part = rank_range(len(rows), rank, size)
@@ -105,7 +105,7 @@ class Sampler:
 def keep_mask(
     units: int, dropout: float, *, seed: int, epoch: int, rows: range
 ) -> NDArray[np.float32]:
-    """Dropout as a function of the tile's place in the epoch: 0, or 1 / (1 - dropout).
+    """Return the dropout mask of tiles by their place in the epoch: 0, or 1 / (1 - dropout).
 
     Each tile has its own counter, so a tile's mask does not depend on the ranks that share the
     batch. `dropout` is rounded to 1 / 65536.

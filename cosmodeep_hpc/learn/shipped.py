@@ -1,4 +1,4 @@
-"""The models that ship with the package: what each is for, and its card."""
+"""The models that ship with the package: their purpose and their cards."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cosmodeep_hpc.learn.rules import SHARE, RuleCalibrations
 
 
 def names() -> list[str]:
-    """The shipped models by name."""
+    """Return the names of the shipped models."""
     return sorted(path.stem for path in modelfile.MODELS.glob("*.keras"))
 
 
 def table() -> str:
-    """One line a model: labels, operating points, what it was trained on, and its first words."""
+    """Return one line a model: labels, operating points, training images and first sentence."""
     head = (
         f"{'model':14} {'N_pix':>5} {'F_th':>8} {'threshold':>9} {'scaling':8} {'pixel':>8} "
         f"{'images':>6}  for"
@@ -34,10 +34,10 @@ def table() -> str:
 
 
 def describe(name: str) -> str:
-    """A model's card: its text, and what its file says.
+    """Return a model's description: its text, and the facts in its file.
 
     Raises:
-        InputError: no model of the package.
+        InputError: the package has no such model.
     """
     if name not in names():
         raise InputError(f"{name}: no model of the package; expected {', '.join(names())}")
@@ -50,7 +50,7 @@ def _text(name: str) -> str:
 
 
 def _rules(readings: RuleCalibrations) -> str:
-    """Which rules a counts network reads, in words."""
+    """Say in words which rules a counts network knows."""
     thresholds = ", ".join(f"{f_th:g}" for f_th in readings.thresholds)
     return f"N_pix {readings.levels[0]} to {readings.levels[-1]} at F_th of {thresholds}"
 

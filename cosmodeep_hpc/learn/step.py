@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.learn.adam import Adam
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.batch import Batch
 from cosmodeep_hpc.learn.checkpoint import State
 from cosmodeep_hpc.learn.countsgradient import OfCounts
 from cosmodeep_hpc.learn.countsnetwork import is_counts
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
 from cosmodeep_hpc.learn.gradient import ByCores, ByTensorFlow
-from cosmodeep_hpc.learn.lossscale import LossScale
+from cosmodeep_hpc.learn.optimiser import Adam, LossScale
 
 
 def _gradient(
     tf: Any, net: Any, scale: LossScale, precision: str, xla: bool
 ) -> ByCores | ByTensorFlow | OfCounts:
-    """What computes the gradient of this network here."""
+    """Return the object that computes this network's gradient on this device."""
     if is_counts(net):
         return OfCounts(tf, net, scale, precision=precision, xla=xla)
     fast = FastNetwork(tf, net, precision=precision)
@@ -35,9 +35,9 @@ def _gradient(
 class Step:
     """The network with its optimizer (Adam), as TensorFlow functions.
 
-    The gradient is that of the *sum* of the losses over a rank's part of the global batch; summed
-    over ranks and divided by the size of the batch it is the gradient of the whole batch's mean,
-    however the batch is divided.
+    Each rank computes the gradient of the *sum* of the losses over its part of the global batch.
+    Summed over ranks and divided by the size of the batch, it is the gradient of the batch's mean
+    loss, however the batch is divided.
 
     Attributes:
         learning_rate: of the next step; may be set between steps.
@@ -60,9 +60,9 @@ class Step:
             net: the Keras model; its variables are trained.
             learning_rate: of Adam.
             allreduce: sums over ranks.
-            precision: float32, bfloat16, or float16 with its loss scaled; what the network is
-                computed with. Weights, gradients between ranks and the update are float32.
-            xla: compile with XLA, all but the sum over ranks.
+            precision: that the network is computed with: float32, bfloat16, or float16 with a
+                scaled loss. Weights, gradients between ranks and the update are float32.
+            xla: compile with XLA, except the sum over ranks.
         """
         self.learning_rate = learning_rate
         self._tf = tf
@@ -78,9 +78,13 @@ class Step:
         self._seconds = {"compute": 0.0, "allreduce": 0.0}
 
     def _update(self, rows: Any, batch: Any, learning_rate: Any) -> Any:
-        """Update where all is finite; [summed loss, or nan where the run cannot go on; correct]."""
+        """Update the weights if all gradients are finite.
+
+        Returns:
+            [summed loss, correct tiles]; the loss is nan if the run cannot go on.
+        """
         tf = self._tf
-        # one number that is not finite where any is not; overflow of it is no sound step either
+        # one number for all gradients: it is not finite if any of them is not, or if it overflows
         finite = tf.math.is_finite(tf.add_n([tf.nn.l2_loss(row) for row in rows]))
         sums = rows[0][-2:]
         divisor = self._scale.up(batch)
@@ -100,29 +104,24 @@ class Step:
 
     def train(
         self,
-        tiles: NDArray[np.float32],
-        labels: NDArray[Any],
-        beside: NDArray[Any],
+        part: Batch,
         batch: int,
         flags: Sequence[bool] = (),
     ) -> tuple[float, float, list[bool]]:
-        """One step on this rank's part of a global batch of `batch` tiles; a collective call.
+        """Do one step; a collective call.
 
-        Where the loss or its gradient is not finite nothing is updated, on any rank.
+        If the loss or its gradient is not finite, no rank updates its weights.
 
         Args:
-            tiles: float32 (n, window, window), preprocessed; n may be 0.
-            labels, beside: what the network learns of them, and with: of the paper's whether each
-                is signal, bool (n,), and the dropout mask, float32 (n, 1024); of a counts network
-                the bright pixels, uint16 (n, T), and which pixels they are, uint8 (n, size, size).
+            part: this rank's tiles, a `PaperBatch` or a `CountsBatch` as the network asks for.
             batch: tiles of the global batch, over all ranks.
-            flags: what this rank has to say, as many on all ranks. They go with the gradient: a
-                message of their own costs two ranks on two cores a tenth of a step.
+            flags: what this rank has to say, as many flags on all ranks. They go with the
+                gradient: a message of their own costs two ranks on two cores a tenth of a step.
 
         Returns:
-            the loss summed over the global batch (nan where its gradient is not finite; under
-            float16 not before the loss needs no scaling any more), its correctly classified
-            tiles, and which flags were set on any rank.
+            the loss summed over the global batch, the correctly classified tiles in it, and which
+            flags were set on any rank. The loss is nan if the gradient is not finite; under
+            float16 only once the loss cannot be scaled down any further.
         """
         tf = self._tf
         start = time.perf_counter()
@@ -132,8 +131,8 @@ class Step:
             nonlocal before
             if flags:
                 yield tf.constant([float(flag) for flag in flags])
-            if len(tiles):
-                yield from self._gradient.rows(tiles, labels, beside)
+            if len(part.tiles):
+                yield from self._gradient.rows(part)  # type: ignore[arg-type]  # the network's own
             else:
                 sizes = [sum(map(math.prod, shapes)) for shapes in self._shapes]
                 yield from (tf.zeros(n + 2 * (k == 0)) for k, n in enumerate(sizes))
@@ -150,19 +149,19 @@ class Step:
         return loss, correct, said
 
     def read_times(self) -> dict[str, float]:
-        """Seconds of `train` since this was last called: "compute" and "allreduce".
+        """Return seconds of `train` since the last call: "compute" and "allreduce".
 
-        The sum over ranks is what of it is left when this rank has computed, waiting for the
-        slowest of them included; on a GPU, which computes behind the program's back, also waiting
-        for it.
+        "allreduce" is the time that the sum over ranks takes after this rank has computed; it
+        includes waiting for the slowest rank, and on a GPU, which computes asynchronously, waiting
+        for the GPU.
         """
         seconds, self._seconds = self._seconds, dict.fromkeys(self._seconds, 0.0)
         return seconds
 
     def probability(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The probability of signal of preprocessed tiles (n, window, window): float32 (n,).
+        """Return the probability of signal of preprocessed tiles (n, window, window): float32 (n,).
 
-        Of a counts network, of each rule: float32 (n, T, L).
+        A counts network gives that of each rule: float32 (n, T, L).
         """
         return self._gradient.probability(tiles)
 
@@ -173,12 +172,12 @@ class Step:
         return weights, [*self._optimizer.variables, *self._scale.variables]
 
     def broadcast(self) -> None:
-        """Start every rank from rank 0's weights and optimizer."""
+        """Copy rank 0's weights and optimizer to every rank."""
         weights, optimizer = self._variables
         self._allreduce.broadcast([*weights, *optimizer])
 
     def state(self, *, epoch: int, step: int, total_steps: int, recipe: str) -> State:
-        """The state of the run for a checkpoint."""
+        """Return the state of the run for a checkpoint."""
         weights, optimizer = ([v.numpy() for v in part] for part in self._variables)
         return State(
             epoch=epoch,

@@ -1,9 +1,9 @@
 """What the validations of a run decide: which model is the best, and when training stops.
 
-The measure is As at its best threshold: the number that the paper judges by, and that the
-threshold of a model is chosen for. The loss is no such measure: over validation images, of which
-one tile in thirty may be signal, it is mostly that of noise tiles, and it grows with a network's
-confidence while As still improves. As is a ratio of counts, the same on every rank.
+They are compared by As at its best threshold: the number that the paper judges by, and that a
+model's threshold is chosen for. The loss would not do: of validation images, where one tile in
+thirty may be signal, it mostly measures noise tiles, and it grows with a network's confidence while
+As still improves. As is a ratio of counts, the same on every rank.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Standing:
     Attributes:
         epoch: of the last validation; -1 before the first.
         best: As of the best validation, the earliest of equal ones; -1 before the first.
-        best_epoch: of that validation.
-        since: validations since it.
-        best_weights: the network's variables at it, in order; empty where they are not kept.
+        best_epoch: epoch of the best validation.
+        since: validations since the best one.
+        best_weights: the network's variables at the best one, in order; empty if they are not kept.
     """
 
     epoch: int = -1
@@ -34,7 +34,7 @@ class Standing:
     best_weights: Sequence[NDArray[np.float32]] = ()
 
     def is_better(self, score: float) -> bool:
-        """Whether an As is better than any before; nan, of no signal tile at all, never is."""
+        """Return whether an As is better than any before; nan (no signal tiles) never is."""
         return score > self.best
 
     def after(
@@ -43,7 +43,7 @@ class Standing:
         score: float,
         weights: Sequence[NDArray[np.float32]] = (),
     ) -> Standing:
-        """The standing after one more validation; `weights` are kept if it is the best."""
+        """Return the standing after one more validation; keep `weights` if it is the best."""
         if not self.is_better(score):
             return replace(self, epoch=epoch, since=self.since + 1)
         return Standing(
@@ -54,5 +54,8 @@ class Standing:
         )
 
     def is_over(self, patience: int) -> bool:
-        """Whether training stops here: `patience` validations without a better one; 0: never."""
+        """Return whether training stops after `patience` validations without a better one.
+
+        With a patience of 0 it never stops.
+        """
         return 0 < patience <= self.since

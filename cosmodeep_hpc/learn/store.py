@@ -29,14 +29,14 @@ READERS = 4  # threads of a rank, at most: a few requests keep a parallel file s
 
 @dataclass(frozen=True, kw_only=True)
 class Counted:
-    """What a counts network learns of the tiles of a store.
+    """What a counts network learns from the tiles of a store.
 
     Attributes:
-        bright: pixels brighter than each threshold, uint16 (n, T).
-        exceeded: which of them each pixel exceeds, uint8 (n, size, size), a bit for each; in memory
-            shared by the ranks of the node.
-        rules: that follow from them.
-        label: the one of these by which training is watched.
+        bright: number of pixels brighter than each threshold, uint16 (n, T).
+        exceeded: the thresholds that each pixel exceeds, uint8 (n, size, size), a bit for each; in
+            memory shared by the ranks of the node.
+        rules: the labelling rules of these thresholds.
+        label: the rule by which training is watched.
     """
 
     bright: NDArray[np.uint16]
@@ -47,14 +47,14 @@ class Counted:
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """Tiles and labels; positions in them are what a `Sampler` draws.
+    """Tiles and labels; a `Sampler` draws positions in them.
 
     Attributes:
         tiles: float32 (n, window, window), in memory shared by the ranks of the node.
         signal: bool (n,), the labels.
         sampler: the order in which training tiles are seen.
         validation: int64, positions of the validation tiles, all of them in their natural mix.
-        counted: of a counts network.
+        counted: for a counts network only.
     """
 
     tiles: NDArray[np.float32]
@@ -66,14 +66,13 @@ class Store:
     def batch(
         self, positions: NDArray[np.int64], out: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
-        """The tiles at these positions, contiguous: float32 (len(positions), window, window).
+        """Return the tiles at these positions, contiguous: float32 (n, window, window).
 
-        With `out`, an array of the same shape or a longer one that is used again and again, no
-        memory is asked for.
+        With `out`, an array of the same shape or a longer one, no memory is allocated.
         """
         if out is not None:
             out = out[: len(positions)]
-        # positions come from the sampler; with another mode np.take makes a copy more
+        # the sampler's positions are in range; with mode "raise" np.take copies once more
         return np.take(self.tiles, positions, axis=0, out=out, mode="clip")
 
 
@@ -82,13 +81,13 @@ def fill(
 ) -> Store:
     """Read what a run needs of a tile set; a collective call.
 
-    First the bright-pixel counts, each rank those of some shards; they decide which tiles are
-    kept: all signal tiles, a pool of noise tiles, and all tiles of the validation images. Then
-    the tiles, each rank of a node its part.
+    Each rank first reads the bright-pixel counts of some shards. The counts decide which tiles are
+    kept: all signal tiles, a pool of noise tiles, and all tiles of the validation images. Then each
+    rank of a node reads its part of the tiles.
 
     Args:
-        counted: whether they are for a counts network: drawn as signal is then any tile with a
-            pixel brighter than the faintest threshold, whatever the label.
+        counted: whether the tiles are for a counts network. Any tile with a pixel brighter than the
+            faintest threshold is then drawn as signal, whatever the label.
 
     Raises:
         InputError: a shard is missing or damaged, or there is nothing to learn from.
@@ -98,10 +97,10 @@ def fill(
     columns = range(len(tileset.thresholds)) if counted else [column]
     counts, layouts = _survey(tileset, names, columns, world)
     signal = is_signal(counts[:, column if counted else 0], label.n_pix)
-    drawn, of = signal, label
+    drawn, rule = signal, label
     if counted:
-        of = Label(f_th=min(tileset.thresholds), n_pix=0)
-        drawn = is_signal(counts[:, tileset.column(of.f_th)], of.n_pix)
+        rule = Label(f_th=min(tileset.thresholds), n_pix=0)
+        drawn = is_signal(counts[:, tileset.column(rule.f_th)], rule.n_pix)
     for_validation = _rows_of(tileset, "validation")
     training = ~for_validation
     signal_rows = np.flatnonzero(drawn & training)
@@ -110,7 +109,7 @@ def fill(
         if len(rows) == 0:
             text = (
                 f"{tileset.folder}: no {kind} tile among {int(training.sum())} training tiles at "
-                f"F_th = {of.f_th:g} Jy/arcsec^2, N_pix = {of.n_pix}; expected both kinds: "
+                f"F_th = {rule.f_th:g} Jy/arcsec^2, N_pix = {rule.n_pix}; expected both kinds: "
                 "make more images, or change label.f_th or label.n_pix"
             )
             raise collective(InputError(text))
@@ -143,7 +142,7 @@ def _counted(
     kept: NDArray[np.int64],
     world: World,
 ) -> Counted:
-    """What a counts network learns of the rows `kept`; a collective call."""
+    """Return what a counts network learns from the rows `kept`; a collective call."""
     size = tileset.preprocessing.tile_size
     return Counted(
         bright=counts[kept],
@@ -154,16 +153,16 @@ def _counted(
 
 
 def _rows_of(tileset: TileSet, split: str) -> NDArray[np.bool_]:
-    """Which rows of the set come from images of this split: bool (n_rows,)."""
+    """Return which rows of the set come from images of this split: bool (n_rows,)."""
     images = [tileset.images[number] for shard in tileset.shards for number in shard.images]
     return np.repeat([image.split == split for image in images], [i.tiles for i in images])
 
 
 def _check_belongs(shard: Shard, tileset: TileSet, entry: ShardEntry, names: Sequence[str]) -> None:
-    """Refuse a shard that is not the one that the index was written for.
+    """Raise if a shard is not the one that the index was written for.
 
-    The checksums of its blocks give that of each dataset, without reading it; that each block
-    has its own is seen when it is read.
+    The checksums of a dataset's blocks give the checksum of the dataset, without reading it; each
+    block is held against its own checksum when it is read.
     """
     found = {"margin": 0, **shard.attributes, "rows": shard.n_rows, "window": shard.window}
     expected = {
@@ -178,22 +177,22 @@ def _check_belongs(shard: Shard, tileset: TileSet, entry: ShardEntry, names: Seq
     for name, value in expected.items():
         if found.get(name) != value:
             raise InputError(
-                f"{shard.path}: {name} {found.get(name)}; expected {value} as in the index: it "
-                "belongs to another tile set, or is damaged"
+                f"{shard.path}: {name} {found.get(name)}; expected {value} as in the index: the "
+                "shard belongs to another tile set, or is damaged; make the tile set again"
             )
 
 
 def _survey(
     tileset: TileSet, names: Sequence[str], columns: Sequence[int], world: World
 ) -> tuple[NDArray[np.uint16], dict[str, list[DatasetLocation]]]:
-    """What is known of each shard before its tiles are read; a collective call.
+    """Read the counts of all shards, and where their datasets lie; a collective call.
 
-    Each shard is opened by one rank of the job: thousands that ask a parallel file system for
-    the same few kilobytes wait for each other.
+    Each shard is opened by one rank of the job: thousands of ranks that ask a parallel file system
+    for the same few kilobytes wait for each other.
 
     Args:
-        names: of the datasets that are read later.
-        columns: of the counts, that are read now.
+        names: the datasets that are read later.
+        columns: the columns of the counts to read now.
 
     Returns:
         the bright-pixel counts of all rows, uint16 (n_rows, len(columns)); and where the rows of
@@ -228,7 +227,7 @@ def _survey(
 def _read_tiles(
     tileset: TileSet, layouts: list[DatasetLocation], kept: NDArray[np.int64], world: World
 ) -> NDArray[np.float32]:
-    """The tiles of the rows `kept` (ascending) in the node's memory; a collective call."""
+    """Read the tiles of the rows `kept` (ascending) into the node's memory; a collective call."""
     side = tileset.preprocessing.window
     shape = (len(kept), side, side)
     tiles: NDArray[np.float32] = world.node_array(shape, np.float32, cleared=False)
@@ -239,7 +238,7 @@ def _read_tiles(
 def _read_exceeded(
     tileset: TileSet, layouts: list[DatasetLocation], kept: NDArray[np.int64], world: World
 ) -> NDArray[np.uint8]:
-    """Which thresholds the Sky pixels of the rows `kept` exceed, as `_read_tiles`."""
+    """Read Sky tiles of the rows `kept` and return the thresholds that their pixels exceed."""
     side = tileset.preprocessing.tile_size
     found: NDArray[np.uint8] = world.node_array((len(kept), side, side), np.uint8, cleared=False)
     job = partial(_read_sky_job, layouts=layouts, thresholds=tileset.thresholds, exceeded_by=found)
@@ -253,9 +252,9 @@ def _read(
     world: World,
     read_job: Callable[[list[_Piece]], None],
 ) -> None:
-    """Do the reading of the rows `kept` (ascending), job by job; a collective call.
+    """Read the rows `kept` (ascending), job by job; a collective call.
 
-    Each block that holds one of them is read once a node, by one of its ranks, and no other.
+    Only blocks that hold one of the rows are read, each once a node, by one of its ranks.
     """
     pieces = _pieces(tileset, kept)
     share = rank_range(len(pieces), world.local_rank, world.local_size)
@@ -278,7 +277,7 @@ def _read(
 
 @dataclass(frozen=True, kw_only=True)
 class _Piece:
-    """A block that holds rows to keep: which of its rows, and from where on they are kept."""
+    """A block that holds rows to keep: which rows, and the position of the first kept one."""
 
     shard: int
     block: int
@@ -287,7 +286,7 @@ class _Piece:
 
 
 def _pieces(tileset: TileSet, kept: NDArray[np.int64]) -> list[_Piece]:
-    """The blocks that hold a row of `kept` (ascending), in order."""
+    """Return the blocks that hold a row of `kept` (ascending), in order."""
     firsts = np.array(tileset.first_rows)
     shard = np.searchsorted(firsts, kept, side="right") - 1
     block, row = np.divmod(kept - firsts[shard], BLOCK)
@@ -301,7 +300,7 @@ def _pieces(tileset: TileSet, kept: NDArray[np.int64]) -> list[_Piece]:
 def _read_job(
     job: list[_Piece], layouts: list[DatasetLocation], tiles: NDArray[np.float32]
 ) -> None:
-    """Read blocks of one shard and put what is kept into `tiles`."""
+    """Read blocks of one shard and copy the kept rows into `tiles`."""
     layout = layouts[job[0].shard]
     scratch = np.empty((BLOCK, *tiles.shape[1:]), tiles.dtype)
     with layout.opened() as read_block:
@@ -312,7 +311,7 @@ def _read_job(
                 read_block(piece.block, into)
             else:
                 read_block(piece.block, scratch[: len(rows)])
-                # the mode says that the rows are there: np.take then writes without a copy
+                # with this mode np.take writes without a copy; the rows are in range
                 np.take(scratch, piece.rows, axis=0, out=into, mode="clip")
             if not np.isfinite(into).all():
                 bad = ~np.isfinite(into).all(axis=(1, 2))
@@ -329,7 +328,7 @@ def _read_sky_job(
     thresholds: Sequence[float],
     exceeded_by: NDArray[np.uint8],
 ) -> None:
-    """Read blocks of Sky tiles of one shard, and put what their pixels exceed into the last."""
+    """Read blocks of Sky tiles of one shard and write the thresholds exceeded to `exceeded_by`."""
     layout = layouts[job[0].shard]
     scratch = np.empty((BLOCK, *exceeded_by.shape[1:]), np.float32)
     with layout.opened() as read_block:

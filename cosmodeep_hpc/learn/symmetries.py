@@ -1,6 +1,6 @@
-"""The symmetries of a square: what turns and mirrors a tile each time it is drawn.
+"""The symmetries of a square, which turn and mirror a tile each time it is drawn.
 
-The sky knows no up or down: a tile that is turned or mirrored is as likely as it was.
+The sky knows no up or down: a turned or mirrored tile is as likely as the tile itself.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ _BLOCK = 4  # 64-bit numbers that Philox makes at once
 
 
 def drawn(seed: int, epoch: int, rows: range) -> NDArray[np.uint8]:
-    """The symmetry, 0 to 7, of the tiles at these places of an epoch: uint8 (len(rows),).
+    """Draw the symmetry, 0 to 7, of the tiles at these places of an epoch: uint8 (len(rows),).
 
-    Each place has its own counter, so it does not depend on the ranks that share the batch.
+    Each place has its own counter, so its symmetry does not depend on the ranks that share the
+    batch.
     """
     raw = philox(seed, SYMMETRY, (rows.start, 0, 0, epoch)).random_raw(len(rows) * _BLOCK)
     return (raw[::_BLOCK] >> np.uint64(61)).astype(np.uint8)
@@ -37,7 +38,7 @@ def apply(numbers: NDArray[np.uint8], images: NDArray[Any]) -> None:
 
 
 def of_one(number: int, images: NDArray[Any]) -> NDArray[Any]:
-    """Images (n, side, side) as one symmetry makes them; a view."""
+    """Return images (n, side, side) under one symmetry; a view."""
     if number & 1:
         images = images[:, ::-1]
     if number & 2:

@@ -16,13 +16,13 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.learn import modelfile, network, runfolder, symmetries
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.batch import Batch, CountsBatch, PaperBatch
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.checkpoint import State
-from cosmodeep_hpc.learn.meter import Meter
+from cosmodeep_hpc.learn.optimiser import learning_rate
 from cosmodeep_hpc.learn.rules import OperatingPoints, RuleCalibrations
-from cosmodeep_hpc.learn.runlog import RunLog
+from cosmodeep_hpc.learn.runlog import Meter, RunLog
 from cosmodeep_hpc.learn.sampler import keep_mask
-from cosmodeep_hpc.learn.schedule import learning_rate
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.learn.stopping import Standing
 from cosmodeep_hpc.learn.store import Store, fill
@@ -47,8 +47,8 @@ def run(
 ) -> Path | None:
     """Train on a tile set; a collective call.
 
-    A run folder with checkpoints of the same recipe is continued. On USR1 all ranks stop after
-    the same step with a checkpoint of it.
+    A run folder with checkpoints of the same recipe is continued. After USR1 all ranks stop at the
+    same step and write a checkpoint of it.
 
     Args:
         restart: begin anew in a used run folder.
@@ -56,11 +56,11 @@ def run(
         progress: called after each step.
 
     Returns:
-        the model file; None where the run was stopped by USR1.
+        the model file; None if USR1 stopped the run.
 
     Raises:
-        InputError: bad input; a finished run, one of another recipe, or another job at work in
-            `out`; a loss that is not finite.
+        InputError: bad input; `out` holds a finished run, a run of another recipe, or a job at
+            work; the loss is not finite.
     """
     tileset = world.on_root(lambda: read_tileset(tiles))
     config = world.on_root(lambda: runfolder.as_tiled(config, tileset))
@@ -114,7 +114,7 @@ def run(
 
 @dataclass(frozen=True)
 class Job:
-    """What training works with."""
+    """All that the training loop works with."""
 
     config: Config
     out: Path
@@ -146,12 +146,12 @@ class Job:
 
 
 def train(job: Job, state: State | None) -> Standing | None:
-    """All epochs from `state` on, until the last or until validations get no better.
+    """Train from `state` on, until the last epoch or until validations get no better.
 
-    A validation is part of the checkpoint that follows it, so none is done or recorded twice.
+    A validation is saved by the checkpoint that follows it, so none is done or recorded twice.
 
     Returns:
-        how the validations went; None where notice was given that the job ends, and all is saved.
+        how the validations went; None if the job was told to end, and its state is saved.
     """
     options, sampler = job.config.train, job.store.sampler
     first_epoch, first_step, total = 0, 0, 0
@@ -168,16 +168,14 @@ def train(job: Job, state: State | None) -> Standing | None:
         stopping = due = False
         for k in range(first_step if epoch == first_epoch else 0, sampler.steps):
             with meter.timing("data"):
-                tiles, labels, beside = _local_batch(job, order, epoch, k)
+                part = _local_batch(job, order, epoch, k)
             batch = len(sampler.batch_rows(k))
             job.step.learning_rate = learning_rate(
                 options, epoch * sampler.steps + k, sampler.steps
             )
             with meter.timing("step"):
-                if beside is None:
-                    beside = _dropout(job, epoch, k)
                 flags = job.notice.flags(timer)
-                loss, correct, said = job.step.train(tiles, labels, beside, batch, flags)
+                loss, correct, said = job.step.train(part, batch, flags)
             if not np.isfinite(loss):
                 raise _not_finite(loss, epoch, k)
             total += 1
@@ -203,44 +201,32 @@ def train(job: Job, state: State | None) -> Standing | None:
             timer.set()
         if stopping and not over:
             return None
-    if standing.epoch < 0:  # no epoch was left, and the run goes on with another configuration
+    if standing.epoch < 0:  # a continued run whose new configuration leaves no epoch to train
         standing = _validated(job, options.epochs - 1, total, standing)
     return standing
 
 
-def _local_batch(
-    job: Job, order: NDArray[np.int64], epoch: int, k: int
-) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any] | None]:
-    """This rank's part of global batch `k`: tiles, and what `Step.train` takes with them.
-
-    For the paper's network the last is left out: it is its dropout.
-    """
+def _local_batch(job: Job, order: NDArray[np.int64], epoch: int, k: int) -> Batch:
+    """Return this rank's part of global batch `k`."""
     store, options = job.store, job.config
     rows = store.sampler.local_rows(k, job.world.rank, job.world.size)
     chosen, seed = order[rows.start : rows.stop], options.train.seed
     tiles = store.batch(chosen)
-    turned: list[NDArray[Any]] = [tiles]
-    labels: NDArray[Any] = store.signal[chosen]
-    beside: NDArray[Any] | None = None
-    if store.counted is not None:
-        labels, beside = store.counted.bright[chosen], store.counted.exceeded[chosen]
-        turned.append(beside)
-    if options.train.symmetries:
-        drawn = symmetries.drawn(seed, epoch, rows)
-        for images in turned:
-            symmetries.apply(drawn, images)
-    return tiles, labels, beside
-
-
-def _dropout(job: Job, epoch: int, k: int) -> NDArray[np.float32]:
-    """The dropout mask of this rank's part of global batch `k`."""
-    rows = job.store.sampler.local_rows(k, job.world.rank, job.world.size)
-    units, dropout, seed = network.HIDDEN_UNITS, job.config.model.dropout, job.config.train.seed
-    return keep_mask(units, dropout, seed=seed, epoch=epoch, rows=rows)
+    drawn = symmetries.drawn(seed, epoch, rows) if options.train.symmetries else None
+    if drawn is not None:
+        symmetries.apply(drawn, tiles)
+    if store.counted is None:
+        dropout = options.model.dropout
+        keep = keep_mask(network.HIDDEN_UNITS, dropout, seed=seed, epoch=epoch, rows=rows)
+        return PaperBatch(tiles=tiles, signal=store.signal[chosen], keep=keep)
+    exceeded = store.counted.exceeded[chosen]
+    if drawn is not None:
+        symmetries.apply(drawn, exceeded)
+    return CountsBatch(tiles=tiles, counts=store.counted.bright[chosen], exceeded=exceeded)
 
 
 def _validated(job: Job, epoch: int, total: int, standing: Standing) -> Standing:
-    """Classify the validation tiles and record the accuracy; the standing after it."""
+    """Classify the validation tiles, record the accuracy and return the new standing."""
     found = validate(job.store, job.step, job.world, job.config.classify.batch)
     if found is None:
         return replace(standing, epoch=epoch)
@@ -254,35 +240,38 @@ def _validated(job: Job, epoch: int, total: int, standing: Standing) -> Standing
 
 
 def _not_finite(loss: float, epoch: int, k: int) -> Exception:
-    """The error of a loss that is no number; the loss is the sum over ranks, so all have it."""
+    """Return the error of a loss that is not finite.
+
+    The loss is the sum over ranks, so all ranks raise it.
+    """
     text = (
-        f"training: the loss is {loss} at epoch {epoch}, step {k}; stopped before the update, the "
-        "last checkpoint is good: lower train.learning_rate, or look for odd pixel values in the "
-        "images"
+        f"training: the loss is {loss} at epoch {epoch}, step {k}; stopped before the update, so "
+        "the last checkpoint is good: lower train.learning_rate, or look for odd pixel values in "
+        "the images"
     )
     return collective(InputError(text))
 
 
 def _check_validation(config: Config, store: Store) -> None:
-    """Refuse to choose by validation where it cannot tell good from bad."""
+    """Raise if the validation tiles hold no signal and the run is to choose by them."""
     options = config.train
     chosen = f"train.patience = {options.patience}" if options.patience else 'train.keep = "best"'
     if (options.patience or options.keep == "best") and not store.signal[store.validation].any():
         text = (
             f"{chosen}: no signal tile among {len(store.validation)} validation tiles to measure "
-            "As by; raise tiles.validation and make the tiles anew, or leave it out"
+            "As by; raise tiles.validation and make the tiles anew, or leave the option out"
         )
         raise collective(InputError(text))
 
 
 def _check_fits(state: State, net: Any) -> None:
-    """Refuse a checkpoint, accepted with changes, that is of another network."""
+    """Raise if a checkpoint, accepted with changes, holds a network of other shapes."""
     found = [np.shape(value) for value in state.weights]
     expected = [tuple(variable.shape) for variable in net.variables]
     if found != expected:
         text = (
-            "the checkpoint is of a network of other shapes than [model] and the tile size ask "
-            "for; choose another --out, or add --restart to begin anew"
+            "the checkpoint is of a network of other shapes than [model] and the tile size need; "
+            "choose another --out, or add --restart to begin anew"
         )
         raise collective(InputError(text))
 

@@ -19,12 +19,12 @@ from cosmodeep_hpc.parallel.world import World
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """What was found on the validation tiles; the same on all ranks.
+    """Accuracy and loss on the validation tiles; the same on all ranks.
 
     Attributes:
         threshold: probability of the largest As. accuracy: at that threshold.
         loss: mean cross-entropy of a tile, in the natural mix of signal and noise.
-        mean_over_rules: of a counts network, the mean of the largest As of each rule.
+        mean_over_rules: for a counts network, the mean over rules of the largest As.
     """
 
     threshold: float
@@ -33,14 +33,14 @@ class Validation:
     mean_over_rules: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Its numbers by name."""
+        """Return the numbers by name."""
         mean = {} if self.mean_over_rules is None else {"As_over_rules": self.mean_over_rules}
         found = {**self.accuracy.as_dict(), "threshold": self.threshold, "loss": self.loss}
         return {**found, **mean}
 
 
 def validate(store: Store, step: Step, world: World, batch: int) -> Validation | None:
-    """Classify the validation tiles; None where there are none. A collective call."""
+    """Classify the validation tiles; return None if there are none. A collective call."""
     if len(store.validation) == 0:
         return None
     signal = store.signal[store.validation]
@@ -63,10 +63,10 @@ def operating_points(
 ) -> tuple[OperatingPoints, RuleCalibrations | None]:
     """Calibrate the network as it is now, and choose its thresholds. A collective call.
 
-    Without a signal tile to validate on there is nothing to choose by.
+    Without a signal tile to validate on, return the defaults.
 
     Returns:
-        the points at the label, and of a counts network those of every rule.
+        the points of the label, and for a counts network those of every rule.
     """
     signal, counted = store.signal[store.validation], store.counted
     if counted is None and not signal.any():
@@ -77,12 +77,12 @@ def operating_points(
     readings = RuleCalibrations.fitted(counted.rules, counted.bright[store.validation], given)
     try:
         return readings.at(counted.label.f_th, counted.label.n_pix, Path()), readings
-    except InputError:  # no signal tile: said to who asks the model for this rule
+    except InputError:  # no signal tile: whoever asks the model for this rule is told
         return OperatingPoints(), readings
 
 
 def _of_label(store: Store, given: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The probability of signal by the label, of what the network gives: float32 (n,)."""
+    """Return the probability of signal by the label, from the network's output: float32 (n,)."""
     if store.counted is None:
         return given
     rules, label = store.counted.rules, store.counted.label
@@ -90,7 +90,7 @@ def _of_label(store: Store, given: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _given(store: Store, step: Step, world: World, batch: int) -> NDArray[np.float32]:
-    """What the network gives for all validation tiles, on every rank: float32 (n, ...)."""
+    """Return the network's output for all validation tiles, on every rank: float32 (n, ...)."""
     share = world.share(len(store.validation))
     mine = store.validation[share.start : share.stop]
     parts = [

@@ -1,4 +1,4 @@
-"""Images with what a model says of their tiles: figures 7, 8 and 9 of the paper."""
+"""Images with a model's classification of their tiles: figures 7, 8 and 9 of the paper."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from cosmodeep_hpc.tiles.tiling import grid_shape
 
 @dataclass(frozen=True)
 class Classified:
-    """What one model says of one image.
+    """One model's classification of one image.
 
     Attributes:
-        title: what the model is called.
+        title: the model's name in figures.
         card: of the model.
         image: its tiles, their labels and their probabilities.
     """
@@ -38,7 +38,7 @@ class Classified:
 
     @property
     def words(self) -> str:
-        """The model's rule and its accuracy on the image."""
+        """The model's rule and its accuracy on the image, in words."""
         counts = accuracy(self.image.signal, is_found(self.image.probability, self.card.threshold))
         values = {name: getattr(counts, name) for name in ("As", "Ws", "Wv")}
         ratios = [f"{n} {'-' if np.isnan(v) else format(v, '.3f')}" for n, v in values.items()]
@@ -46,7 +46,7 @@ class Classified:
 
 
 def rule_words(card: Card) -> str:
-    """What a model's tiles were labelled by, in words."""
+    """Say which labels a model's tiles had."""
     return f"N_pix {card.n_pix}, F_th {card.f_th:g} Jy/arcsec²"
 
 
@@ -57,7 +57,7 @@ def draw(pair: Pair, one: Classified, path: Path) -> str:
         path: the PNG file to write.
 
     Returns:
-        what was drawn, in words.
+        a description of the picture.
 
     Raises:
         InputError: the image cannot be read, or the picture not written.
@@ -67,7 +67,8 @@ def draw(pair: Pair, one: Classified, path: Path) -> str:
     sheet = skypanel.PanelSheet(skypanel.panel_size(noise, 13))
     axes, drawn = skypanel.draw(sheet, noise, "noise", sigma=sigma)
     mark_kinds(axes, one, ImagePart.whole(noise), noise.shape, fontsize=7.5)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.005, 1), fontsize=11)  # no tile under it
+    # outside of the image, so that it hides no tile
+    axes.legend(loc="upper left", bbox_to_anchor=(1.005, 1), fontsize=11)
     words = f"{noise.path.name}, {one.words}"
     axes.set_title(f"{one.title}: {words}", fontsize=13)
     sheet.bar(drawn, extend="both")
@@ -82,12 +83,12 @@ def draw_regions(
     """Draw the same regions of a Sky image as several models see them, a row for each.
 
     Args:
-        models: what they say of the image.
-        regions: on the grid of the first model's tiles; one at least.
+        models: their classifications of the image.
+        regions: on the grid of the first model's tiles; at least one.
         path: the PNG file to write.
 
     Returns:
-        what was drawn, in words.
+        a description of the picture.
 
     Raises:
         InputError: the image cannot be read, or the picture not written.

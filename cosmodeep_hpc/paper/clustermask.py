@@ -1,4 +1,4 @@
-"""Which pixels of an image lie inside a cluster: within R100 of a halo's centre on the sky."""
+"""The pixels of an image inside a cluster: within R100 of a halo's centre on the sky."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.images.image import Image
 
 COLUMNS = ("RA", "DEC", "M100", "THETA100")
-"""What is read of a catalogue that `mock` wrote; see `sky.halocatalog`."""
+"""Columns read of a catalogue that `mock` wrote; see `sky.halocatalog`."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class HaloCircles:
     mass: NDArray[np.float64]
 
     def above(self, mass: float) -> HaloCircles:
-        """Those of at least this mass [Msun]."""
+        """Return the halos of at least this mass [Msun]."""
         keep = self.mass >= mass
         return HaloCircles(self.row[keep], self.column[keep], self.radius[keep], self.mass[keep])
 
 
 def catalogue_of(noise: Path) -> Path:
-    """The halo catalogue beside a Noise image; it need not be there."""
+    """Return the path of the halo catalogue beside a Noise image, which need not exist."""
     return noise.with_name(noise.name.replace("noise-", "halos-", 1))
 
 
 def read(path: Path, image: Image) -> HaloCircles:
-    """The halos of a catalogue, on the pixels of an image.
+    """Return the halos of a catalogue, on the pixels of an image.
 
     Raises:
         InputError: no such catalogue, or one without the columns.
@@ -62,15 +62,15 @@ def read(path: Path, image: Image) -> HaloCircles:
 
 
 def inside(halos: HaloCircles, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which pixels have their centres within R100 of a halo: bool (ny, nx).
+    """Return which pixels have their centres within R100 of a halo: bool (ny, nx).
 
-    Circles on the sky are circles on the image: the projection of a field of some degrees is even
-    to a part in a thousand.
+    Circles on the sky count as circles on the image: over a field of some degrees the projection is
+    uniform to a part in a thousand.
     """
     mask = np.zeros(shape, np.bool_)
     for y, x, radius in zip(halos.row, halos.column, halos.radius, strict=True):
         if not np.isfinite(y + x):
-            continue  # not on this side of the sky
+            continue  # a halo on the other side of the sky
         low, high = max(int(np.ceil(y - radius)), 0), min(int(y + radius) + 1, shape[0])
         left, right = max(int(np.ceil(x - radius)), 0), min(int(x + radius) + 1, shape[1])
         if low >= high or left >= right:

@@ -38,14 +38,14 @@ EMISSION = (1e-15, 1e-7)
 def gas_column(
     density: NDArray[np.float32], slab: Slab, turned: Orientation, view: ImagePlane
 ) -> Field:
-    """Column density of the gas of one slab [g/cm^2, proper], float32 (pixels, pixels).
+    """Return the gas column density of one slab [g/cm^2, proper], float32 (pixels, pixels).
 
     The slab is seen from its middle: rays through it count as parallel.
 
     Args:
         density: (m, m, m) of the box, in units of the mean.
         slab: where the box is put.
-        turned: how.
+        turned: how the box is turned.
         view: the image plane.
     """
     m = len(density)
@@ -65,7 +65,7 @@ def gas_column(
 
 
 def boxes_in(folder: Path, sky: Sky) -> list[box.Box]:
-    """The boxes of a folder that `mock` made: those to train on, or where it has none, to test on.
+    """Return the boxes of a folder of `mock`: those to train on, or else those to test on.
 
     Raises:
         InputError: a box is missing or of another configuration.
@@ -84,8 +84,8 @@ def draw(config: Config, folder: Path, path: Path, progress: Progress = silent) 
 
     Args:
         config: of the sky; its boxes are in `folder`.
-        folder: what `mock` made.
-        path: of the picture, its ending says the format.
+        folder: an output of `mock`.
+        path: of the picture; its ending chooses the format.
         progress: called with (slabs done, slabs in all).
 
     Raises:

@@ -1,4 +1,4 @@
-"""A folder of results of `cosmodeep evaluate`, read and grouped by what tiles were labelled by."""
+"""A folder of results of `cosmodeep evaluate`, read and grouped by labelling rule."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from cosmodeep_hpc.io.files import read_json
 from cosmodeep_hpc.paper.published import RATIOS, Published, PublishedRule
 
 METRICS = "metrics.json"
-"""What `cosmodeep evaluate` calls its results."""
+"""The file of a result of `cosmodeep evaluate`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What an evaluation says of one model.
+    """The evaluation of one model.
 
     Attributes:
         path: the file.
-        rule: what tiles were labelled by.
+        rule: the labels of the tiles.
         model: name of the model's file.
         sha256: of the model's file.
-        seed: of its training; None where an older version did not say.
+        seed: of its training; None if an older version did not record it.
         images_seen: images it was trained and validated on; None likewise.
-        point: operating point that it was judged at; None likewise.
-        images: names of the images it was judged on.
+        point: operating point of the evaluation; None likewise.
+        images: names of the images.
         ratios: As, Ws and Wv of all tiles together, with the standard error over the images; None
-            where there is nothing to divide by.
+            if there is nothing to divide by.
         signal_tiles: tiles with signal an image.
-        reliability: found signal by probability; None in results of an older version.
+        reliability: signal tiles by probability; None in results of an older version.
     """
 
     path: Path
@@ -49,10 +49,10 @@ class Evaluation:
 
 
 def read(path: Path) -> Evaluation:
-    """The evaluation in a `metrics.json`.
+    """Return the evaluation in a `metrics.json`.
 
     Raises:
-        InputError: it cannot be read, or is none.
+        InputError: it cannot be read, or is something else.
     """
     content = read_json(path)
     try:
@@ -96,10 +96,10 @@ def _parsed(path: Path, content: dict[str, Any]) -> Evaluation:
 
 
 def read_all(folder: Path) -> list[Evaluation]:
-    """The evaluations in a folder and its sub-folders, in the order of their paths.
+    """Return the evaluations in a folder and its sub-folders, in the order of their paths.
 
     Raises:
-        InputError: there is none, one is damaged, or two are of one model by one rule.
+        InputError: there are none, one is damaged, or two are of the same model and rule.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected results of `cosmodeep evaluate`")
@@ -121,6 +121,6 @@ def read_all(folder: Path) -> list[Evaluation]:
 
 
 def by_rule(evaluations: Sequence[Evaluation]) -> dict[PublishedRule, list[Evaluation]]:
-    """The evaluations by N_pix and F_th, the largest of each first, as in the paper."""
+    """Group evaluations by N_pix and F_th, the largest of each first, as in the paper."""
     rules = sorted({one.rule for one in evaluations}, reverse=True)
     return {rule: [one for one in evaluations if one.rule == rule] for rule in rules}

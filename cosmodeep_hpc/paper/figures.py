@@ -1,4 +1,4 @@
-"""The stage `report`: figures and tables of the paper from what the other stages made."""
+"""The stage `report`: figures and tables of the paper from the results of the other stages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
 from cosmodeep_hpc.tiles.tiling import grid_shape
 
 SAMPLE = 8
-"""Images that single tiles are taken from, at most: most have one missed tile or none."""
+"""Most images that single tiles are taken from: most images have one missed tile or none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,10 @@ class FigureRequest:
 
     Attributes:
         models: names of models; the network of the first is drawn.
-        sky: a folder that `mock` made, with its boxes.
-        sky_config: of those boxes; by default what stands in the folder.
+        sky: a folder of `mock` with its boxes.
+        sky_config: of those boxes; by default the configuration in the folder.
         images: a folder of pairs that no model was trained on.
-        image: name of the pair that is drawn; by default the first.
+        image: name of the pair to draw; by default the first.
         evaluations: a folder of results of `evaluate`.
         cluster_mass: from which a halo counts as a cluster [Msun].
     """
@@ -66,7 +66,7 @@ class FigureRequest:
 
 @dataclass(frozen=True)
 class FigureFile:
-    """A file to make: `draw` writes it and says what is in it; without, it says what is missing."""
+    """A file to make: `draw` writes and describes it; without it, `missing` says what to give."""
 
     what: str
     name: str
@@ -76,11 +76,11 @@ class FigureFile:
 
 @dataclass(frozen=True)
 class FieldData:
-    """What is drawn of the images.
+    """The pairs to draw, and the models' classifications of them.
 
     Attributes:
-        pairs: the one that is drawn, then others that single tiles are taken from.
-        judged: for each model, what it says of each pair.
+        pairs: the pair to draw, then others that single tiles are taken from.
+        judged: for each model, its classification of each pair.
     """
 
     pairs: Sequence[Pair]
@@ -95,7 +95,7 @@ def run(
     *,
     progress: Progress = silent,
 ) -> str:
-    """Draw all that can be drawn from what is given; a collective call.
+    """Draw all figures that the given results allow; a collective call.
 
     Returns:
         a line for each figure, and table 2.
@@ -134,7 +134,7 @@ def _architecture(model: TrainedModel, path: Path) -> str:
 
 
 def _loaded(config: Config, names: Sequence[str], world: World) -> list[TrainedModel]:
-    """The models, on every rank; what is wrong with one is said once."""
+    """Load the models on every rank; an error of one is reported once."""
     point, rule = config.classify.point, config.rule
     return [modelfile.load_on_ranks(name, point, rule, world=world) for name in names]
 
@@ -149,7 +149,7 @@ def _inputs(request: FigureRequest) -> tuple[list[Pair], list[Evaluation]]:
 
 
 def sample(images: Path, name: str | None) -> list[Pair]:
-    """The pair of this name (by default the first) of a folder, then others, SAMPLE in all at most.
+    """Return the pair of this name (by default the first) of a folder, and up to SAMPLE in all.
 
     Raises:
         InputError: no pair of that name, or no pairs.
@@ -170,7 +170,7 @@ def classify_pairs(
     world: World,
     progress: Progress,
 ) -> list[list[Evaluated]]:
-    """What each model says of each pair, on all ranks; a collective call.
+    """Return each model's classification of each pair, on all ranks; a collective call.
 
     Raises:
         InputError: an image cannot be read, or a model was trained on it.
@@ -189,7 +189,7 @@ def classify_pairs(
 
 
 def title_of(model: TrainedModel) -> str:
-    """What a model is called: its file, or its run folder and what that is in (many are `run`)."""
+    """Return a model's name: its file, or its run folder and the parent (many are called `run`)."""
     path = model.path
     if path.name != modelfile.MODEL:
         return path.stem
@@ -198,7 +198,7 @@ def title_of(model: TrainedModel) -> str:
 
 
 def endings(models: Sequence[TrainedModel]) -> list[str]:
-    """What tells the pictures of several models apart in their names; one model needs nothing."""
+    """Return endings that distinguish the pictures of several models; one model needs none."""
     if len(models) == 1:
         return [""]
     named: list[str] = []

@@ -1,4 +1,4 @@
-"""How bright the sky is inside and outside of clusters, and what of it is found: figure 11."""
+"""The brightness of the sky inside and outside of clusters, and what is found of it: figure 11."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALL, FOUND = "0.25", "#0072B2"
 
 
 MASSES = (1e12, 1e13, 1e14, 2e14, 5e14)
-"""From which halos may count as clusters [Msun]: the numbers are given for each."""
+"""Mass limits of clusters [Msun]: the numbers are given for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +41,12 @@ class Counts:
 
     @classmethod
     def of(cls, sky: NDArray[np.float32]) -> Counts:
-        """Count pixels [Jy/arcsec^2], those with data."""
+        """Count the pixels [Jy/arcsec^2] that have data."""
         fainter, pixels, brighter = statistics.flux_histogram(sky[np.isfinite(sky)])
         return cls(fainter=fainter, pixels=tuple(pixels.tolist()), brighter=brighter)
 
     def __add__(self, other: Counts) -> Counts:
-        """The pixels of both."""
+        """Return the pixels of both."""
         return Counts(
             fainter=self.fainter + other.fainter,
             pixels=tuple(a + b for a, b in zip(self.pixels, other.pixels, strict=True)),
@@ -59,12 +59,12 @@ class Distribution:
     """Figure 11 as numbers.
 
     Attributes:
-        curves: pixels by where they are: `all` or `found` (in tiles with signal that were found),
+        curves: pixels by their place: `all` or `found` (in tiles with signal that were found),
             `inside` or `outside` of clusters.
         sky_inside: share of the image inside of clusters.
-        tiles_found, tiles_outside: tiles with signal that were found, and those of them with their
-            centre outside of clusters.
-        halos: that count as clusters.
+        tiles_found, tiles_outside: tiles with signal that were found, and those among them whose
+            centre is outside of clusters.
+        halos: number of halos that count as clusters.
     """
 
     curves: dict[tuple[str, str], Counts]
@@ -75,7 +75,7 @@ class Distribution:
 
     @property
     def words(self) -> str:
-        """What is outside, in words."""
+        """How much was found outside of clusters, in words."""
         return (
             f"{self.tiles_outside} of {self.tiles_found} tiles found lie outside of clusters, "
             f"which cover {100 * self.sky_inside:.0f} % of the field"
@@ -91,7 +91,7 @@ def distribution(
         sky: (ny, nx) [Jy/arcsec^2].
         found: tiles with signal that were found, bool (rows, cols).
         size: side of a tile [pixel].
-        halos: those that count as clusters.
+        halos: the halos that count as clusters.
     """
     cluster = inside(halos, (sky.shape[0], sky.shape[1]))
     in_tile = paint(found, (sky.shape[0], sky.shape[1]), size)
@@ -112,16 +112,16 @@ def distribution(
 
 
 def draw(pair: Pair, one: Classified, halos: HaloCircles, mass: float, path: Path) -> str:
-    """Draw the distribution of a pair's Sky pixels, and write its numbers as JSON beside.
+    """Draw the distribution of a pair's Sky pixels, and write its numbers as JSON beside it.
 
     Args:
-        one: what a model says of the pair.
+        one: a model's classification of the pair.
         halos: of the field.
         mass: from which a halo counts as a cluster [Msun].
         path: the PNG file to write; the JSON has its name.
 
     Returns:
-        what was drawn, in words.
+        a description of the picture.
 
     Raises:
         InputError: an image cannot be read, or a file not written.
@@ -140,7 +140,7 @@ def draw(pair: Pair, one: Classified, halos: HaloCircles, mass: float, path: Pat
 
 
 def as_dict(of_mass: dict[float, Distribution], mass: float, rms: float) -> dict[str, Any]:
-    """The numbers as plain values: all of one mass limit, and how it matters.
+    """Return the numbers as plain values: all of one mass limit, and the effect of the limit.
 
     Args:
         of_mass: by the mass from which a halo counts as a cluster [Msun].

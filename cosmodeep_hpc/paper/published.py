@@ -1,4 +1,4 @@
-"""What the paper measured: its table 2, to stand beside ours."""
+"""The paper's own measurements: its table 2, to compare ours with."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ RATIOS = ("As", "Ws", "Wv")
 
 @dataclass(frozen=True)
 class Published:
-    """A value and its error; one that is not known is None."""
+    """A value and its error; None if unknown."""
 
     value: float
     error: float | None
 
 
 PublishedRule = tuple[int, float]
-"""What tiles are labelled by: N_pix, and F_th [Jy/arcsec^2]."""
+"""The rule of tiles' labels: N_pix, and F_th [Jy/arcsec^2]."""
 
 
 def _row(*numbers: float) -> dict[str, Published]:
-    """A row of the table: value and error of each of RATIOS."""
+    """Return a row of the table: value and error of each of RATIOS."""
     pairs = zip(numbers[::2], numbers[1::2], strict=True)
     return {name: Published(*pair) for name, pair in zip(RATIOS, pairs, strict=True)}
 

@@ -1,4 +1,4 @@
-"""Regions of a field that are worth a closer look: where its tiles with signal are."""
+"""Regions of a field that are worth a closer look, chosen by its tiles with signal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from scipy.spatial import KDTree
 from cosmodeep_hpc.paper.skypanel import ImagePart
 
 SIDE = 10
-"""Of a region [tile]."""
+"""Side of a region [tile]."""
 COUNT = 3
 """Regions of a field."""
 SMALL = (2, 3)
-"""Tiles of a small object."""
+"""Most tiles of a small object."""
 LONG = (4, 1.6)
-"""Tiles of an elongated object, and ratio of its axes, at least."""
+"""Least tiles, and least ratio of the axes, of an elongated object."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class FieldRegion:
     """A square part of a field.
 
     Attributes:
-        what: why it was chosen.
+        what: the reason for the choice.
         row, col: its first tile.
-        side: number of its tiles along a side, less where the field is smaller.
+        side: number of its tiles along a side, less if the field is smaller.
     """
 
     what: str
@@ -37,7 +37,7 @@ class FieldRegion:
     side: int
 
     def window(self, size: int, shape: tuple[int, int]) -> ImagePart:
-        """Its pixels, in an image of `shape` (ny, nx) with tiles of side `size` [pixel]."""
+        """Return its pixels in an image of `shape` (ny, nx) with tiles of side `size` [pixel]."""
         low, left = self.row * size, self.col * size
         high, right = low + self.side * size, left + self.side * size
         return ImagePart((low, min(high, shape[0])), (left, min(right, shape[1])))
@@ -48,7 +48,7 @@ TileIndices = NDArray[np.int64]
 
 
 def groups(signal: NDArray[np.bool_]) -> list[TileIndices]:
-    """The groups of tiles with signal that touch, at a corner at least; the largest first.
+    """Return the groups of tiles with signal that touch, also at a corner; the largest first.
 
     Args:
         signal: tiles with signal, bool (rows, cols).
@@ -63,14 +63,14 @@ def groups(signal: NDArray[np.bool_]) -> list[TileIndices]:
 
 
 def elongation(group: TileIndices) -> float:
-    """Ratio of the long to the short axis of a group, 1 for a single tile."""
+    """Return the ratio of the long to the short axis of a group, 1 for a single tile."""
     spread = np.cov(group.T, bias=True) if len(group) > 1 else np.zeros((2, 2))
-    short, long = np.linalg.eigvalsh(spread + np.eye(2) / 12)  # a tile is no point
+    short, long = np.linalg.eigvalsh(spread + np.eye(2) / 12)  # 1/12: variance of one tile's extent
     return float(np.sqrt(long / short))
 
 
 def distance(group: TileIndices, tree: KDTree) -> float:
-    """From a group to the nearest tile of another one [tile]; infinite for the only one.
+    """Return the distance of a group to the nearest tile of another one [tile]; infinite if alone.
 
     Args:
         tree: of the tiles of all groups.
@@ -83,11 +83,11 @@ def distance(group: TileIndices, tree: KDTree) -> float:
 
 
 def chosen(signal: NDArray[np.bool_], side: int = SIDE) -> list[FieldRegion]:
-    """Up to three regions: the largest group, the most elongated, and the loneliest small one.
+    """Return up to three regions: the largest group, the most elongated, the loneliest small one.
 
-    The paper's figures 8 and 9 show a prominent cluster, a small object, and a filament. A region
-    that overlaps one before it is not taken: the next best group is. Where there is no elongated
-    or no small one, the next largest is shown.
+    The paper's figures 8 and 9 show a prominent cluster, a small object, and a filament. If a
+    region overlaps an earlier one, the next best group is taken. If there is no elongated or no
+    small one, the next largest is shown.
 
     Args:
         signal: tiles with signal, bool (rows, cols).

@@ -15,15 +15,15 @@ from cosmodeep_hpc.products.drawing.graticule import axis_name
 from cosmodeep_hpc.sky.pictures import SKY_COLOURS
 
 SHARPEST = 2000
-"""Pixels along a side of what is drawn, at most."""
+"""Most pixels along a side of a picture."""
 SKY_RANGE = (1e-10, 1e-5)
 """Colours of Sky images, logarithmic [Jy/arcsec^2]."""
 GREYS = "gray_r"
 
 LEFT, RIGHT, BOTTOM, TOP = 0.95, 1.35, 0.75, 0.55
-"""Around the panels of a figure, with room for the colour bar [inch]."""
+"""Margins around the panels of a figure, with room for the colour bar [inch]."""
 BETWEEN = (1.0, 1.0)
-"""Between panels, across and down [inch]."""
+"""Gaps between panels, across and down [inch]."""
 BAR = 0.22
 """Width of the colour bar, and its distance to the panels [inch]."""
 
@@ -43,16 +43,16 @@ class ImagePart:
 
     @classmethod
     def whole(cls, image: Image) -> ImagePart:
-        """All of an image."""
+        """Return the part that is the whole image."""
         return cls((0, image.shape[0]), (0, image.shape[1]))
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Its rows and columns [pixel]."""
+        """Rows and columns of the part [pixel]."""
         return self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
 
     def holds(self, row: NDArray[Any], col: NDArray[Any], size: int) -> NDArray[np.bool_]:
-        """Which tiles of side `size` [pixel] lie in it with their centres."""
+        """Return which tiles of side `size` [pixel] have their centres in the part."""
         y, x = (row + 0.5) * size, (col + 0.5) * size
         inside = (y >= self.rows[0]) & (y < self.rows[1])
         return np.asarray(inside & (x >= self.columns[0]) & (x < self.columns[1]))
@@ -62,7 +62,7 @@ class PanelSheet:
     """A figure of panels of one size."""
 
     def __init__(self, size: tuple[float, float], across: int = 1, down: int = 1) -> None:
-        """An empty figure; `size` is a panel's width and height [inch]."""
+        """Create an empty figure; `size` is a panel's width and height [inch]."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -75,12 +75,12 @@ class PanelSheet:
         FigureCanvasAgg(self.figure)
 
     def box(self, left: float, bottom: float, wide: float, high: float) -> FigureBox:
-        """A place of the figure [inch] in its own units."""
+        """Return a place of the figure [inch] in its own units."""
         width, height = self.inches
         return left / width, bottom / height, wide / width, high / height
 
     def next_box(self) -> FigureBox:
-        """The place of the next panel, row by row from the top."""
+        """Return the place of the next panel, row by row from the top."""
         line, column = divmod(self.drawn, self.across)
         self.drawn += 1
         left = LEFT + column * (self.panel[0] + BETWEEN[0])
@@ -88,7 +88,7 @@ class PanelSheet:
         return self.box(left, top - self.panel[1], *self.panel)
 
     def bar(self, drawn: Any, **options: Any) -> None:
-        """Draw the colour bar of what was drawn on a panel; `options` are matplotlib's."""
+        """Draw the colour bar of what a panel shows; `options` are matplotlib's."""
         width, height = self.inches
         tall = 0.8 * min(self.panel[1], height - TOP - BOTTOM)
         box = self.box(width - RIGHT + BAR, (height + BOTTOM - TOP - tall) / 2, BAR, tall)
@@ -98,7 +98,7 @@ class PanelSheet:
 
 
 def panel_size(image: Image, widest: float) -> tuple[float, float]:
-    """Width and height of a panel of a whole image, the longer one of `widest` inches."""
+    """Return width and height of a panel of a whole image, the longer one of `widest` inches."""
     ny, nx = image.shape
     return widest * min(1.0, nx / ny), widest * min(1.0, ny / nx)
 
@@ -115,11 +115,11 @@ def draw(
 
     Args:
         colours: logarithmic for a Sky image; grey around the noise for a Noise image.
-        window: what to show, by default all.
+        window: the part to show, by default all.
         sigma: noise of the pixels of a Noise image [Jy/arcsec^2].
 
     Returns:
-        the panel's axes, and what was drawn on them (for a colour bar).
+        the panel's axes, and the picture on them (for a colour bar).
 
     Raises:
         InputError: the image cannot be read.
@@ -130,12 +130,12 @@ def draw(
     shown = window or ImagePart.whole(image)
     pixels, block = _pixels(image, shown)
     norm, map_name = (
-        (picture.brightness(sigma / block), GREYS)  # of averaged blocks, where the noise is white
+        (picture.brightness(sigma / block), GREYS)  # averages over a block of white noise
         if colours == "noise"
         else (LogNorm(*SKY_RANGE, clip=True), SKY_COLOURS if colours == "sky" else GREYS)
     )
     if colours != "noise":
-        pixels = np.maximum(pixels, np.float32(SKY_RANGE[0]))  # nothing has no logarithm
+        pixels = np.maximum(pixels, np.float32(SKY_RANGE[0]))  # 0 has no logarithm
     axes: Any = sheet.figure.add_axes(sheet.next_box(), projection=image.wcs)
     left, bottom = shown.columns[0] - 0.5, shown.rows[0] - 0.5
     right, top = left + pixels.shape[1] * block, bottom + pixels.shape[0] * block
@@ -146,13 +146,13 @@ def draw(
     axes.set_ylim(bottom, shown.rows[1] - 0.5)
     for number, axis in enumerate(axes.coords):
         axis.set_format_unit(units.deg, decimal=True)
-        axis.set_ticks_position("bl"[number])  # the other sides are of other degrees
+        axis.set_ticks_position("bl"[number])  # on the other sides the same ticks are other degrees
         axis.set_axislabel(f"{axis_name(image.wcs, number)} [deg]")
     return axes, drawn
 
 
 def _pixels(image: Image, window: ImagePart) -> tuple[NDArray[np.float32], int]:
-    """The pixels of a window, of the whole image averaged over blocks, and the side of a block."""
+    """Return the pixels of a window, averaged over blocks for a whole image, and a block's side."""
     if window == ImagePart.whole(image):
         return picture.thumbnail(image, SHARPEST)
     return image.rows(*window.rows, slice(*window.columns)), 1
@@ -173,7 +173,7 @@ def mark(
     Args:
         row, col: the tiles (n,).
         size: side of a tile [pixel].
-        rim: colour around the letters, where they stand on all shades.
+        rim: colour around the letters, which stand on all shades.
         style: of matplotlib's text.
     """
     from matplotlib.patheffects import withStroke

@@ -14,7 +14,7 @@ from cosmodeep_hpc.sky.occupancy import PAPER
 from cosmodeep_hpc.sky.summary import Spread
 
 NAME = "table2"
-"""Of the three files, without their endings."""
+"""Name of the three files, without their endings."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Cell:
     """One accuracy of one rule, and the paper's.
 
     Attributes:
-        ours: mean over the runs, and standard error of that mean; of a single run, its error is
-            the standard error over its images. None where it is not defined.
-        paper: None where the paper has no such rule.
+        ours: mean over the runs, and standard error of that mean; for a single run the standard
+            error over its images. None if it is not defined.
+        paper: None if the paper has no such rule.
     """
 
     ours: Published | None
@@ -32,7 +32,7 @@ class Cell:
 
     @property
     def difference(self) -> float | None:
-        """Ours less the paper's."""
+        """Our value less the paper's."""
         if self.ours is None or self.paper is None:
             return None
         return self.ours.value - self.paper.value
@@ -54,7 +54,7 @@ class Row:
 
     Attributes:
         signal_tiles: tiles with signal an image, mean and standard error over the runs.
-        paper_signal_tiles: what the paper's accuracies imply.
+        paper_signal_tiles: the number that the paper's accuracies imply.
     """
 
     rule: PublishedRule
@@ -70,25 +70,25 @@ class Row:
 
     @property
     def same_seed(self) -> bool:
-        """Whether two runs have one seed: they are of different networks, or trained otherwise."""
+        """Whether two runs share a seed, and so differ in their networks or training."""
         seeds = [run.seed for run in self.runs if run.seed is not None]
         return len(set(seeds)) < len(seeds)
 
     @property
     def over_images(self) -> float | None:
-        """The largest error of As over the images of a run, which several runs share."""
+        """Largest error of As over the images of a run, which several runs share."""
         ratios = [run.ratios["As"] for run in self.runs] if len(self.runs) > 1 else []
         errors = [ratio.error for ratio in ratios if ratio is not None and ratio.error is not None]
         return max(errors, default=None)
 
     @property
     def points(self) -> list[str]:
-        """The operating points that its runs were judged at, as far as they say so."""
+        """Operating points of its runs, as far as they are recorded."""
         return sorted({run.point for run in self.runs if run.point is not None})
 
 
 def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """The rows of the table, in the paper's order.
+    """Return the rows of the table, in the paper's order.
 
     Args:
         evaluations: one a run.
@@ -135,7 +135,7 @@ def write(evaluations: Sequence[Evaluation], folder: Path, out: Path) -> str:
 
 
 def as_dict(made: Sequence[Row], folder: Path) -> dict[str, Any]:
-    """The content of `table2.json`."""
+    """Return the content of `table2.json`."""
 
     def of_run(run: Evaluation) -> dict[str, Any]:
         return {
@@ -172,7 +172,7 @@ def as_dict(made: Sequence[Row], folder: Path) -> dict[str, Any]:
 
 
 def text(made: Sequence[Row]) -> str:
-    """The content of `table2.txt`."""
+    """Return the content of `table2.txt`."""
     lines = [
         f"{_runs_of(made)}, beside {SOURCE}",
         "",
@@ -196,7 +196,7 @@ def text(made: Sequence[Row]) -> str:
 
 
 def markdown(made: Sequence[Row]) -> str:
-    """The content of `table2.md`: the paper's numbers in brackets, then the distance in errors."""
+    """Return the content of `table2.md`: the paper's numbers in brackets, then the distance."""
     lines = [
         f"{_runs_of(made)}. In brackets {SOURCE}, and after it the difference in units of both "
         "errors together.",
@@ -225,7 +225,7 @@ def _runs_of(made: Sequence[Row]) -> str:
 
 
 def _remarks(made: Sequence[Row]) -> list[str]:
-    """What the numbers mean, what is missing and what they may not be."""
+    """Explain the numbers, and warn of what is missing or may mislead."""
     lines = ["ours: mean over runs and its standard error; the paper's as they stand there."]
     if any(len(row.runs) == 1 for row in made):
         lines.append("*: a single run, the error is the one over its images.")
@@ -261,7 +261,7 @@ def _mark(row: Row) -> str:
 
 
 def _images(row: Row) -> str:
-    """How many images the runs were judged on."""
+    """Return how many images the runs were judged on."""
     counts = sorted({len(run.images) for run in row.runs})
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
 

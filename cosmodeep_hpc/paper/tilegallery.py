@@ -1,4 +1,4 @@
-"""Single tiles by what became of them, as Noise and as Sky: with figure 8 of the paper."""
+"""Single tiles by kind (1C, 1F, 0F, 0C), as Noise and as Sky: an addition to figure 8."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cosmodeep_hpc.tiles.labels import count_bright
 from cosmodeep_hpc.tiles.pairs import Pair
 
 COUNT = 10
-"""Tiles of a kind that are drawn, at most."""
+"""Most tiles of a kind that are drawn."""
 CELL = 1.2
 """Side of a tile's picture and the gap to the next [inch]."""
 BLOCK = 2 * CELL + 0.35
@@ -37,10 +37,10 @@ MEANING = {
 def chosen(
     images: Sequence[Evaluated], threshold: float, count: int = COUNT
 ) -> dict[str, list[tuple[int, int]]]:
-    """Tiles of each kind: (number of the image, number of its tile), the most probable first.
+    """Choose tiles of each kind, (number of the image, of its tile), the most probable first.
 
-    They are spread evenly over all tiles of the kind in the order of probability, so that the
-    clear cases and the doubtful ones are seen.
+    They are spread evenly over all tiles of the kind in the order of probability, so that the clear
+    cases and the doubtful ones are seen.
 
     Args:
         threshold: probability from which a tile counts as found.
@@ -56,7 +56,7 @@ def chosen(
 
 
 def totals(images: Sequence[Evaluated], threshold: float) -> dict[str, int]:
-    """How many tiles of each kind there are in all."""
+    """Return the total number of tiles of each kind."""
     masks = [kinds(image, threshold) for image in images]
     return {name: sum(int(mask[name].sum()) for mask in masks) for name in MEANING}
 
@@ -68,13 +68,13 @@ def draw(
 
     Args:
         pairs: the images' files.
-        images: what the model says of their tiles.
+        images: the model's classification of their tiles.
         card: of the model.
-        title: what the model is called.
+        title: the model's name.
         path: the PNG file to write.
 
     Returns:
-        what was drawn, in words.
+        a description of the picture.
 
     Raises:
         InputError: an image cannot be read, or the picture not written.

@@ -20,7 +20,7 @@ from cosmodeep_hpc.tiles.labels import count_bright, is_signal
 from cosmodeep_hpc.tiles.tiling import coverage, cut
 
 MOST = 60
-"""Tiles along a side whose labels are written; of a larger image only the signal is outlined."""
+"""Most tiles along a side with written labels; in larger images only the signal is outlined."""
 SIGNAL, NOISE = "#7FDBFF", "0.75"
 """Colours of the labels 1 and 0."""
 
@@ -32,7 +32,7 @@ class Labelled:
     Attributes:
         size: side of a tile [pixel].
         whole: bool (rows, cols), tiles that lie in the image and have data in every pixel.
-        signal: bool (rows, cols), those of them with signal.
+        signal: bool (rows, cols), the whole tiles with signal.
     """
 
     size: int
@@ -59,12 +59,12 @@ def draw(sky: Image, tiles: Labelled, label: Label, path: Path, *, zoom: bool) -
     """Draw a Sky image with its tiles and their labels: 1 signal, 0 none.
 
     Args:
-        label: what the tiles were labelled by.
+        label: the rule of the labels.
         path: the PNG file to write.
-        zoom: show the region of the largest object alone.
+        zoom: show only the region of the largest object.
 
     Returns:
-        what was drawn, in words.
+        a description of the picture.
 
     Raises:
         InputError: the image cannot be read, or the picture not written.

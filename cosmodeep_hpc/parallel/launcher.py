@@ -1,6 +1,6 @@
-"""Who started this process: mpirun, srun or nobody, how many tasks there are, and which this is.
+"""Who started this process (mpirun, srun or nobody), how many tasks there are, and which is this.
 
-It is read from the environment alone, so that a process knows without MPI whether it needs MPI.
+Only the environment is read, so that a process knows without MPI whether it needs MPI.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Variables:
-    """What a launcher tells its tasks.
+    """The variables that a launcher sets for its tasks.
 
     Attributes:
         program: the launcher, as a user calls it.
-        tasks: the variable that holds the number of tasks; empty where the launcher tells none.
-        task: the variable that holds this task's number.
-        needs: a variable without which the others are not those of a launched task.
+        tasks: the variable with the number of tasks; empty if the launcher sets none.
+        task: the variable with this task's number.
+        needs: a variable that must be set too for the others to belong to a launched task.
     """
 
     program: str
@@ -34,7 +34,7 @@ LAUNCHERS = (
     Variables("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", needs="SLURM_STEP_ID"),
     Variables("srun", "SLURM_NTASKS", "SLURM_PROCID", needs="SLURM_STEP_ID"),  # an older Slurm
     Variables("mpirun", "PMI_SIZE", "PMI_RANK"),  # MPICH, Intel MPI, flux run
-    # those that do not say how many they started, each by the interface through which MPI asks it
+    # launchers that do not say how many tasks they started, known by the interface MPI uses
     Variables("a PMIx launcher", "", "PMIX_RANK"),
     Variables("a PMI launcher", "", "PMI_RANK"),
     Variables("a PALS launcher", "", "PALS_RANKID"),  # mpiexec and aprun of HPE Cray EX
@@ -48,7 +48,7 @@ class Launch:
 
     Attributes:
         program: the launcher, as a user calls it; empty for none.
-        tasks: the number of tasks that it started; None where it does not say.
+        tasks: the number of tasks that it started; None if unknown.
         task: this task's number.
     """
 
@@ -58,7 +58,7 @@ class Launch:
 
 
 def launched(environ: Mapping[str, str]) -> Launch:
-    """Return how the process that has these environment variables was started."""
+    """Return how the process with these environment variables was started."""
     for names in LAUNCHERS:
         if names.needs and names.needs not in environ:
             continue

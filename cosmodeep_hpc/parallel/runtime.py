@@ -1,6 +1,6 @@
 """Process defaults that decide the speed, each with its reason; all are set here.
 
-A user's own environment always wins: only what is not set yet is set.
+A user's own environment wins: only unset variables are set.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 DEVICES = Path("/dev")
 NO_GPU = {"-1", "", "NoDevFiles"}
-"""What CUDA_VISIBLE_DEVICES is where a job has no GPU; the last is Slurm's, without --gres."""
+"""Values of CUDA_VISIBLE_DEVICES for a job without GPU; the last is Slurm's, without --gres."""
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
-"""The variables that say how many threads a rank has; the first that is set is obeyed."""
+"""Variables with the number of threads of a rank; the first that is set counts."""
 BEFORE_MPI = {
     # Open MPI 5 asks the kernel for the route between two ranks of one node, is told the loopback,
     # and says at each start that the ranks cannot reach each other; the other way compares networks
@@ -60,7 +60,7 @@ FOR_DETERMINISM = {
 
 
 def has_gpu() -> bool:
-    """Whether this node has an NVIDIA GPU that this job may use."""
+    """Return whether this node has an NVIDIA GPU that this job may use."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in NO_GPU
     return (DEVICES / "nvidia0").exists() and not hidden
 
@@ -73,7 +73,7 @@ def before_mpi() -> None:
 
 
 def start_jax(world: World) -> Any:
-    """Import JAX with its defaults set: threads and GPU of this rank; the module `jax`."""
+    """Import JAX with this rank's threads and GPU as defaults; return the module `jax`."""
     os.environ["KERAS_BACKEND"] = "jax"
     _set(BEFORE_JAX)
     # how XLA's threads on a CPU are limited; each is a thread of this rank's own
@@ -87,7 +87,7 @@ def start_jax(world: World) -> Any:
 
 
 def _gpus_of_node() -> int:
-    """Number of NVIDIA GPUs that this job may use here, before any library counts them."""
+    """Return the number of NVIDIA GPUs that this job may use here, before libraries count them."""
     if not has_gpu():
         return 0
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -97,11 +97,11 @@ def _gpus_of_node() -> int:
 
 
 def start_tensorflow(world: World, *, deterministic: bool = False) -> Any:
-    """Import TensorFlow with its defaults set: threads and GPU of this rank.
+    """Import TensorFlow with this rank's threads and GPU as defaults.
 
     Args:
-        world: the ranks; those of a node share its cores and GPUs out.
-        deterministic: only operations that give the same bits each time, on GPUs too; slower.
+        world: the ranks; those of a node share its cores and GPUs.
+        deterministic: only use operations that give the same bits each time, on GPUs too; slower.
 
     Returns:
         the module `tensorflow`.
@@ -127,11 +127,11 @@ def start_tensorflow(world: World, *, deterministic: bool = False) -> Any:
 
 
 def take_gpu(tf: Any, world: World) -> Any:
-    """Leave this rank the GPU of its number on the node, if there are any; the GPU, or None.
+    """Give this rank the GPU of its number on the node; return the GPU, or None without GPUs.
 
-    Where the batch system shows each rank its own GPU only, that is the one. Memory is taken as it
-    is needed, so that ranks of other jobs on the GPU are not shut out. More ranks than GPUs take
-    turns: that is good enough to classify, `cosmodeep doctor` calls it a fault.
+    If the batch system shows each rank only its own GPU, the rank takes that one. Memory is taken
+    as needed, so that ranks of other jobs can use the GPU too. More ranks than GPUs take turns:
+    that is good enough to classify; `cosmodeep doctor` calls it a fault.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
@@ -143,10 +143,10 @@ def take_gpu(tf: Any, world: World) -> Any:
 
 
 def cores_of_rank(world: World) -> int:
-    """Cores this rank may keep busy: what the environment says, else its own, shared out.
+    """Return the cores this rank may keep busy: from the environment, else its share of the node.
 
-    Where ranks are bound to cores each has its own; under `mpirun --bind-to none` all ranks of a
-    node share them all.
+    Ranks that are bound to cores have their own; under `mpirun --bind-to none` all ranks of a node
+    share all of them.
     """
     for name in THREADS:
         given = os.environ.get(name, "").partition(",")[0].strip()  # OpenMP: one number a level
@@ -159,9 +159,9 @@ def cores_of_rank(world: World) -> int:
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Keep what libraries write to standard error as they start; show it if they fail.
+    """Hold back what libraries write to standard error as they start; show it if they fail.
 
-    Before its logging is set up TensorFlow obeys no log level: two lines a rank, in every log.
+    TensorFlow obeys no log level before its logging is set up: it would write two lines a rank.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as notes:

@@ -1,6 +1,6 @@
-"""What all ranks do at the same step: stop since the job is about to end, save since it is time.
+"""Decisions that all ranks carry out at the same step: to stop before the job ends, and to save.
 
-A signal sets a flag, and the next step tells it to all ranks with its gradient.
+A signal sets a flag, and the next step sends the flag to all ranks with its gradient.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ STOPPED = 75  # exit status of a run that saved all and wants to be started agai
 class StopRequest:
     """Listens for USR1, which a batch system sends some time before the end (`--signal`).
 
-    Nothing is done when the signal comes: a rank may be in the middle of a sum over ranks.
-    slurm/launch.sh starts the ranks with it blocked: one that comes before a rank listens, or
-    after, does not end it, and an early one is heard at the first step.
+    The signal only sets a flag: a rank may be in the middle of a sum over ranks. slurm/launch.sh
+    starts the ranks with USR1 blocked: a signal that comes before or after a rank listens does not
+    end it, and an early one counts at the first step.
     """
 
     def __init__(self) -> None:
-        """Listen from `with` on."""
+        """Prepare to listen; `with` begins it."""
         self._given = False
         self._earlier: Any = None
 
@@ -37,27 +37,27 @@ class StopRequest:
 
     @property
     def given(self) -> bool:
-        """Whether this rank was given notice."""
+        """Whether this rank has received the signal."""
         return self._given
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self._given = True
 
     def flags(self, timer: Timer) -> tuple[bool, bool]:
-        """What this rank says with its next step: it was given notice, and the timer ran out."""
+        """Return this rank's flags for its next step: signal received, and timer run out."""
         return self._given, timer.is_due
 
 
 class Timer:
-    """Runs out some minutes after it was last set; never where they are 0."""
+    """Runs out some minutes after it was last set; never if the minutes are 0."""
 
     def __init__(self, minutes: float) -> None:
-        """Set it."""
+        """Set it to these minutes from now on."""
         self._seconds = 60 * minutes
         self.set()
 
     def set(self) -> None:
-        """Let it run from now on."""
+        """Set it anew from now on."""
         self._since = time.monotonic()
 
     @property

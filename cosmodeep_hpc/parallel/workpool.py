@@ -1,6 +1,6 @@
-"""A pool of tasks: the ranks draw what is ready, and a foreman on rank 0 takes what they made.
+"""A pool of tasks: ranks draw tasks that are ready, and return results to a source on rank 0.
 
-Unlike `World.queue` the tasks need not be known beforehand: a result may make others ready.
+Unlike `World.queue`, tasks need not be known beforehand: a result may make others ready.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 LOOK_SECONDS = 0.002
-"""Between two looks for a message, or for a task that may have become ready."""
+"""Time between two checks for a message, or for a task that may have become ready."""
 
 
 class Idle(Enum):
-    """In place of a task."""
+    """The answers to a rank that gets no task."""
 
     WAIT = auto()  # none is ready yet
-    END = auto()  # there will be none
+    END = auto()  # there will be no more
 
 
 Done = tuple[Any, Any] | None
@@ -35,49 +35,49 @@ Done = tuple[Any, Any] | None
 
 
 class TaskSource(Protocol):
-    """Who knows the tasks; lives on rank 0 and is called from one thread at a time."""
+    """The owner of the tasks; lives on rank 0 and is called from one thread at a time."""
 
     def draw(self) -> Any:
-        """The next task, never to be drawn again; Idle.END once all drawn tasks are taken back."""
+        """Return the next task, once; or Idle.END when all drawn tasks have been taken back."""
 
     def take(self, task: Any, result: Any) -> None:
-        """Take what became of a task: what was made of it, or the InputError it ended with."""
+        """Take back a task with its result, or with the InputError that it ended with."""
 
 
 def work(
     world: World,
-    foreman: TaskSource | None,
+    source: TaskSource | None,
     prepare: Callable[[Any], Any],
     finish: Callable[[Any, Any], Any],
 ) -> None:
-    """Work on the foreman's tasks until there are no more; a collective call.
+    """Work on the source's tasks until there are no more; a collective call.
 
-    Which rank draws which task depends on timing: results must not. A rank prepares its next task
-    in a thread while it finishes the one before.
+    Results must not depend on which rank draws which task, which depends on timing. A rank prepares
+    its next task in a thread while it finishes the one before.
 
     Args:
-        foreman: on rank 0; None on the others.
+        source: on rank 0; None on the others.
         prepare: called with a task; reads, and computes little.
-        finish: called with a task and what was prepared for it; its result goes to the foreman.
+        finish: called with a task and the result of `prepare`; its result goes to the source.
 
     Raises:
-        Exception: what the foreman raises, on rank 0 alone: the others wait for its answers, and
-            are ended with the job.
+        Exception: raised by the source, on rank 0 alone: the others wait for its answers, and end
+            with the job.
     """
     if world.size == 1:
-        assert foreman is not None
-        _work(_guarded(foreman), prepare, finish)
+        assert source is not None
+        _work(_guarded(source), prepare, finish)
         return
     comm = cast("MPI.Intracomm", world.comm).Dup()
-    if foreman is None:
+    if source is None:
         _work(partial(comm.sendrecv, dest=0, source=0), prepare, finish)
     else:
-        answer, failures = _guarded(foreman), list[Exception]()
+        answer, failures = _guarded(source), list[Exception]()
         server = threading.Thread(target=_serve, args=(comm, answer, failures), daemon=True)
         server.start()
 
         def own_answer(done: Done) -> Any:
-            if failures:  # nobody answers the other ranks any more
+            if failures:  # the server has ended, and the other ranks get no answers
                 raise failures[0]
             return answer(done)
 
@@ -88,15 +88,15 @@ def work(
     comm.Free()
 
 
-def _guarded(foreman: TaskSource) -> Callable[[Done], Any]:
-    """What the foreman says to one who has done a task and wants another, thread after thread."""
+def _guarded(source: TaskSource) -> Callable[[Done], Any]:
+    """Return a function that takes back a done task and draws another, for one thread at a time."""
     lock = threading.Lock()
 
     def answer(done: Done) -> Any:
         with lock:
             if done is not None:
-                foreman.take(*done)
-            return foreman.draw()
+                source.take(*done)
+            return source.draw()
 
     return answer
 
@@ -106,7 +106,7 @@ def _work(
     prepare: Callable[[Any], Any],
     finish: Callable[[Any, Any], Any],
 ) -> None:
-    """Draw, prepare and finish until the end."""
+    """Draw, prepare and finish tasks until the end."""
     done: Done = None
     ahead: tuple[Any, Future[Any]] | None = None
     with ThreadPoolExecutor(1, "prepare") as thread:
@@ -124,7 +124,7 @@ def _work(
 
 
 def _outcome(task: Any, prepared: Future[Any], finish: Callable[[Any, Any], Any]) -> Any:
-    """The result of a task, or the InputError that it ended with; other errors are faults."""
+    """Return the result of a task, or its InputError; other errors are faults and are raised."""
     try:
         return finish(task, prepared.result())
     except InputError as error:

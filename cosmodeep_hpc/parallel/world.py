@@ -1,7 +1,7 @@
-"""The MPI world: who am I, which part of the work is mine, and how all stop together.
+"""The MPI world: this rank's number, its part of the work, and how all ranks stop together.
 
-Every stage runs alone, under mpirun and under srun. MPI is for several ranks: mpi4py is imported
-when a launcher started them, and one rank does without.
+Every stage runs alone, under mpirun and under srun. Only several ranks need MPI: mpi4py is imported
+if a launcher started them.
 """
 
 from __future__ import annotations
@@ -26,27 +26,33 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-QUEUE_SECONDS = 0.002  # between two looks for a rank that asks for work
+QUEUE_SECONDS = 0.002  # between two checks for a rank that asks for work
 
 
 def rank_range(n: int, rank: int, size: int) -> range:
-    """The rows of `n` that `rank` owns; the first `n % size` ranks own one more."""
+    """Return the rows of `n` that `rank` owns; the first `n % size` ranks own one more."""
     base, extra = divmod(n, size)
     start = rank * base + min(rank, extra)
     return range(start, start + base + (rank < extra))
 
 
 def collective(error: Exception) -> Exception:
-    """Mark an error that every rank has, by the same reasoning on the same facts.
+    """Mark an error that every rank raises, and return it.
 
-    It is then told once, and each rank ends by itself; of any other, the ranks must be told.
+    Such an error is printed once, and each rank ends by itself. A rank with any other error must
+    end the other ranks, which may be waiting for it.
     """
     error.known_to_all = True  # type: ignore[attr-defined]
     return error
 
 
+def is_collective(error: Exception) -> bool:
+    """Return whether every rank raises this error; see `collective`."""
+    return getattr(error, "known_to_all", False)
+
+
 class Ranks(Protocol):
-    """What the stages ask of a group of ranks; each call is collective, and as mpi4py has it."""
+    """The calls that stages make on a group of ranks; each is collective, and as in mpi4py."""
 
     def Get_rank(self) -> int:
         """Return this rank's number in the group."""
@@ -135,15 +141,15 @@ class World:
 
     @property
     def is_root(self) -> bool:
-        """Whether this is rank 0, the one that speaks and writes."""
+        """Whether this is rank 0, which prints and writes."""
         return self.rank == 0
 
     def share(self, n: int) -> range:
-        """The rows of `n` that belong to this rank."""
+        """Return the rows of `n` that belong to this rank."""
         return rank_range(n, self.rank, self.size)
 
     def on_root(self, function: Callable[[], T]) -> T:
-        """Run `function` on rank 0; its result, or its exception, reaches every rank."""
+        """Run `function` on rank 0; return its result, or raise its error, on every rank."""
         outcome: tuple[bool, Any] = (True, None)
         if self.is_root:
             try:
@@ -156,7 +162,7 @@ class World:
         raise collective(value)
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set on any rank; a collective call, the same answer on all ranks."""
+        """Return whether the flag is set on any rank; a collective call, the same on all ranks."""
         return any(self.comm.allgather(flag))
 
     def agree(self, error: Exception | None) -> None:
@@ -168,8 +174,8 @@ class World:
     def queue(self, n: int) -> Iterator[int]:
         """Draw the numbers 0 .. n-1 from a queue shared by all ranks, each number once.
 
-        Which rank draws which number depends on timing: results must not. A collective call:
-        every rank draws until the queue is empty.
+        Results must not depend on which rank draws which number, which depends on timing. A
+        collective call: every rank draws until the queue is empty.
         """
         if self.size == 1:
             yield from range(n)
@@ -184,7 +190,7 @@ class World:
             yield number
         if self.is_root:
             server.join()
-        comm.Free()  # not where the work failed: it would wait there for all other ranks
+        comm.Free()  # not after a failure: it would wait for all other ranks
 
     def map(
         self,
@@ -197,8 +203,8 @@ class World:
         Args:
             work: called with the number of a part; its result must not depend on the rank.
             count: of parts.
-            progress: called with (parts done, parts in all); of several ranks, those before this
-                one's are done or under way.
+            progress: called with (parts done, parts in all); with several ranks, earlier parts of
+                other ranks may still be under way.
 
         Returns:
             the results of all parts, on every rank.
@@ -210,7 +216,7 @@ class World:
         failure: InputError | None = None
         for number in self.queue(count):
             progress(number, count)
-            if failure is None:  # else the rest is drawn, and left
+            if failure is None:  # after an error, draw the rest without doing it
                 try:
                     done[number] = work(number)
                 except InputError as error:
@@ -223,15 +229,15 @@ class World:
     def node_array(
         self, shape: tuple[int, ...], dtype: DTypeLike, *, cleared: bool = True
     ) -> NDArray[Any]:
-        """One array in memory shared by the ranks of this node; a collective call.
+        """Return an array in memory shared by the ranks of this node; a collective call.
 
         The memory is held once a node, by its first rank, and lives as long as the world.
 
         Args:
-            cleared: whether it is zero. Where every element will be written, leave it: a page of
-                memory is then made by the rank that first writes it, and all ranks do so at once.
+            cleared: fill it with zeros. Without, each page of memory is made by the rank that first
+                writes it, so that all ranks make pages at once.
         """
-        import numpy as np  # here, so that `cosmodeep --help` does without
+        import numpy as np  # imported here, so that `cosmodeep --help` needs no numpy
 
         if self.local_size == 1:
             return np.zeros(shape, dtype) if cleared else np.empty(shape, dtype)

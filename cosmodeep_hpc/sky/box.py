@@ -1,4 +1,4 @@
-"""A box: shock elements and halos of a simulated volume, in an HDF5 file that all images read."""
+"""A box: shock elements and halos of a simulated volume, in an HDF5 file for all images."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ UNITS = {
     "density": "mean density",
 }
 DENSITY_MESH = 256
-"""Cells along a side of the density that a box keeps for pictures, at most."""
+"""Most cells along a side of the density that a box keeps for pictures."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a box holds at one redshift.
+    """The content of a box at one redshift.
 
     Attributes:
         redshift: of the snapshot.
@@ -55,7 +55,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Box:
-    """The file of a box, whole.
+    """A complete box file.
 
     Attributes:
         path: of the file.
@@ -68,19 +68,19 @@ class Box:
     redshifts: tuple[float, ...]
 
     def nearest(self, redshift: float) -> float:
-        """The redshift of the snapshot nearest to one."""
+        """Return the redshift of the snapshot nearest to a redshift."""
         return min(self.redshifts, key=lambda z: abs(z - redshift))
 
     def elements(self, redshift: float) -> Elements:
-        """The shock elements of the snapshot at a redshift."""
+        """Return the shock elements of the snapshot at a redshift."""
         return Elements(**self._table(redshift, "", Elements))
 
     def halos(self, redshift: float) -> Halos:
-        """The halos of the snapshot at a redshift."""
+        """Return the halos of the snapshot at a redshift."""
         return Halos(**self._table(redshift, "halos/", Halos))
 
     def density(self, redshift: float) -> NDArray[np.float32]:
-        """The density of the snapshot at a redshift, float32 (m, m, m) in units of the mean."""
+        """Return the density at a redshift, float32 (m, m, m) in units of the mean."""
         with naming(self.path), h5py.File(self.path, "r", locking=False) as file:
             return np.asarray(file[f"{self._group(redshift)}/density"], np.float32)
 
@@ -94,13 +94,13 @@ class Box:
 
 
 def digest(content: Any) -> str:
-    """16 hexadecimal digits that tell plain values from others."""
+    """Return 16 hexadecimal digits that identify plain values."""
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def is_made(path: Path, recipe: str) -> bool:
-    """Whether the file holds the box of this recipe (a digest), whole."""
+    """Return whether the file holds the complete box of this recipe (a digest)."""
     if not path.exists():
         return False
     try:
@@ -111,7 +111,7 @@ def is_made(path: Path, recipe: str) -> bool:
 
 
 def opened(path: Path, recipe: str) -> Box:
-    """The box of a file.
+    """Return the box of a file.
 
     Raises:
         InputError: the file cannot be read, or is not the box of this recipe.
@@ -125,7 +125,7 @@ def opened(path: Path, recipe: str) -> Box:
 
 
 def volume_at(path: Path, volume: str) -> Box | None:
-    """The box of a file if its simulated volume is this one (a digest), whatever the field."""
+    """Return the box of a file if its simulated volume has this digest, whatever its field."""
     if not path.exists():
         return None
     try:
@@ -148,7 +148,7 @@ def write(
     attributes: Mapping[str, Any],
     snapshots: Iterable[Content],
 ) -> None:
-    """Write a box, whole or not at all.
+    """Write a box, completely or not at all.
 
     Args:
         path: of the file.

@@ -1,10 +1,10 @@
 """Fit the free parameters of the emission to the paper's share of signal tiles.
 
-What is fitted, once, is what no simulation of dark matter can give: the efficiency xi_e, the Mach
-number at which it falls, and how the magnetic field goes with the density. The yardstick are the
-signal tiles an image for the paper's eight labelling rules. What is not fitted is measured on the
-same boxes with the result: powers of clusters against the relation of radio relics, and the share
-of the light inside R100.
+Three things are fitted, which no simulation of dark matter can give: the efficiency xi_e, the Mach
+number at which it falls, and how the magnetic field depends on the density. They are judged by the
+number of signal tiles an image under the paper's eight labelling rules. Two things are then
+measured on the same boxes: the powers of clusters, against the relation of radio relics, and the
+share of the light inside R100.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ PAPER = np.array([[occupancies.PAPER[n, f] for f in THRESHOLDS] for n in N_PIX],
 IMAGE_TILES = 2500
 """Tiles of such an image."""
 MACH_CUTS = (2.0, 2.5, 3.0)
-"""Mach cuts that are tried: below 2, shocks too weak to accelerate would shine."""
+"""Mach cuts to try: below 2, shocks too weak to accelerate would shine."""
 EXPONENTS = (0.5, 0.6, 0.7)
-"""Exponents of the density in the magnetic field that are tried."""
+"""Exponents of the density in the magnetic field to try."""
 FITTED = ("efficiency", "mach_cut", "field_density")
 """Options of the section sky that are fitted."""
 SCAN_SHARE = 6
-"""Of so many fields of the final choice, one is painted in each trial."""
-_MARGIN = 20.0  # a fit starts with elements so many times fainter than `sky.faintest`
-_LOOKS = 6  # at one field, at most: each may move by the ends of _GAINS
+"""One in so many fields of the final choice is painted in each trial."""
+_MARGIN = 20.0  # a fit also paints elements so many times fainter than `sky.faintest`
+_LOOKS = 6  # most paintings of one field: each may change the factor by the ends of _GAINS
 _GAINS = np.exp(np.linspace(-7, 7, 1401))
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One choice of the parameters, with the efficiency that fits best.
+    """One choice of the parameters, with its best efficiency.
 
     Attributes:
         config: with these parameters.
@@ -71,7 +71,7 @@ class Trial:
 
 
 def best_gain(levels: NDArray[np.float32]) -> tuple[float, float]:
-    """The factor on the efficiency that fits best, and the misfit with it.
+    """Return the factor on the efficiency that fits best, and the misfit with it.
 
     Args:
         levels: (images, len(N_PIX), tiles), see `occupancy.tile_levels`.
@@ -82,17 +82,17 @@ def best_gain(levels: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def misfit(tiles: NDArray[np.float64]) -> float:
-    """The rms of ln(tiles / PAPER); no tile counts as half a one."""
+    """Return the rms of ln(tiles / PAPER); no tile counts as half a tile."""
     return float(np.sqrt(np.mean(np.log(np.maximum(tiles, 0.5) / PAPER) ** 2)))
 
 
 def _an_image(tiles: NDArray[np.float64], levels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Numbers of tiles as of an image of IMAGE_TILES."""
+    """Scale numbers of tiles to an image of IMAGE_TILES tiles."""
     return np.asarray(tiles * (IMAGE_TILES / levels.shape[2]))
 
 
 def refilled(whole: Box, config: Config) -> Box:
-    """The box, its magnetic field that of a configuration and not the one in its file."""
+    """Return the box with the magnetic field of a configuration in place of its own."""
     return _Refilled(whole.path, whole.side, whole.redshifts, amplitude_of(config.sky))
 
 
@@ -106,9 +106,9 @@ class _Refilled(Box):
 
 
 def try_out(config: Config, boxes: Sequence[Box], images: int, world: World) -> Trial:
-    """Find the efficiency that fits best with the other parameters of a configuration.
+    """Find the best efficiency for the other parameters of a configuration; a collective call.
 
-    A collective call: every rank paints its share of the images.
+    Every rank paints its share of the images.
 
     Args:
         config: the parameters to try.
@@ -128,9 +128,10 @@ def try_out(config: Config, boxes: Sequence[Box], images: int, world: World) -> 
 
 
 def _gain_of_one(config: Config, boxes: Sequence[Box]) -> float:
-    """About the factor that fits, from one field.
+    """Estimate the factor that fits best, from one field.
 
-    Elements are left out by how bright they are: as long as the factor is large, too many were.
+    Painting leaves out faint elements. A large factor means that too many were left out, so the fit
+    is repeated with the factor until the next one is small.
     """
     total = 1.0
     for _ in range(_LOOKS):
@@ -156,12 +157,12 @@ def _scaled(config: Config, gain: float) -> Config:
 
 
 def changed(config: Config, **options: Any) -> Config:
-    """The configuration with other options in its section `sky`."""
+    """Return the configuration with other options in its section `sky`."""
     return replace(config, sky=replace(config.sky, **options))
 
 
 def grid(config: Config, mach_cuts: Sequence[float], exponents: Sequence[float]) -> list[Config]:
-    """The configurations to try: every Mach cut with every exponent of the density in B."""
+    """Return the configurations to try: every Mach cut with every exponent of the density in B."""
     return [
         changed(config, mach_cut=mach, field_density=exponent)
         for mach, exponent in product(mach_cuts, exponents)
@@ -175,12 +176,12 @@ def run(
     world: World,
     progress: Progress,
 ) -> Trial:
-    """Try the grid on a few fields, the best of it on all, and write what was found.
+    """Fit the grid's parameters on a few fields, the best of them on all, and write the result.
 
     Args:
-        config: where to begin; B0 and the exponent of the temperature are left as they are.
-        out: folder of `boxes/`, those of the skies to train on made, and of what is written,
-            `calibration.json` and `calibration.txt`.
+        config: where to begin; B0 and the exponent of the temperature stay as they are.
+        out: folder that holds `boxes/`, those of training skies; `calibration.json` and
+            `calibration.txt` are written there.
         images: fields for the final choice, two or more.
         world: the ranks.
         progress: called with (trials done, trials in all, a note).

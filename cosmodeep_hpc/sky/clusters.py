@@ -1,4 +1,4 @@
-"""What the boxes say of clusters: radio powers by mass, and the share of light inside R100."""
+"""Clusters in the boxes: their radio powers by mass, and the share of light inside R100."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ WATT = 1e-7
 RELIC_SLOPE = 2.83
 """Slope of the power of double relics in the mass of their cluster (de Gasperin et al. 2014)."""
 RELIC_POWER = 1e25
-"""Their power at 1.4 GHz in a cluster of 10^15 Msun [W/Hz], to about half a dex (the same)."""
+"""Power of double relics at 1.4 GHz in a cluster of 10^15 Msun [W/Hz], to half a dex (same source).
+"""
 MASS_BINS = 10 ** np.arange(13.0, 15.51, 0.25)
 """Edges of the mass bins, M100 [Msun]."""
 SLOPE_ABOVE = 1e14
@@ -29,18 +30,18 @@ FILAMENT = (5.0, 50.0)
 
 
 def relic_power(mass: ArrayLike) -> Any:
-    """Radio power at 1.4 GHz of the relics of a cluster [W/Hz], by the relation of de Gasperin."""
+    """Return the radio power of a cluster's relics at 1.4 GHz [W/Hz], by de Gasperin's relation."""
     return RELIC_POWER * (np.asarray(mass) / 1e15) ** RELIC_SLOPE
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """What was measured.
+    """Measurements of the clusters in the boxes.
 
     Attributes:
         mass: float64 (halos,), M100 [Msun].
         power: float64 (halos,), of all elements inside R100, at the observed frequency [W/Hz].
-        share: of the light of the whole light cone that comes from inside R100 of a halo.
+        share: of the light cone's light, that comes from inside R100 of a halo.
         filament_field: median magnetic field of elements in filaments [uG].
         filament_power: mean power of a comoving volume from elements in filaments [W/Hz/Mpc^3].
         halo_power: the same from elements inside R100.
@@ -54,7 +55,7 @@ class Clusters:
     halo_power: float
 
     def bins(self) -> list[dict[str, float]]:
-        """Median, 16th and 84th percentile of the power by mass, beside the relation of relics."""
+        """Return median, 16th and 84th percentile of the power by mass, and the relics'."""
         rows = []
         for low, high in zip(MASS_BINS[:-1], MASS_BINS[1:], strict=True):
             inside = self.power[(self.mass >= low) & (self.mass < high)]
@@ -74,14 +75,14 @@ class Clusters:
         return rows
 
     def slope(self) -> float:
-        """Slope of ln power in ln mass above SLOPE_ABOVE, least squares; NaN for too few."""
+        """Return the least-squares slope of ln power in ln mass above SLOPE_ABOVE, or NaN."""
         rows = (self.mass >= SLOPE_ABOVE) & (self.power > 0)
         if rows.sum() < 3:
             return float("nan")
         return float(np.polyfit(np.log(self.mass[rows]), np.log(self.power[rows]), 1)[0])
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the measurements as plain values."""
         return {
             "bins": self.bins(),
             "slope": self.slope(),
@@ -92,7 +93,7 @@ class Clusters:
         }
 
     def lines(self) -> list[str]:
-        """A table for people."""
+        """Return the measurements as lines of a table."""
         lines = ["radio power of halos [W/Hz], median (16 to 84 %), beside relics:"]
         for row in self.bins():
             lines.append(
@@ -114,8 +115,9 @@ class Clusters:
 def measure(config: Config, boxes: Sequence[Box]) -> Clusters:
     """Measure the boxes as the light cone of a configuration uses them.
 
-    Powers of halos are those of the snapshot of lowest redshift of each box. The share of light is
-    the expected one: every slab shows depth / side of its box, each part as likely as any other.
+    Powers of halos are taken from the snapshot of lowest redshift of each box. The share of light
+    is the expected one: every slab shows depth / side of its box, each part with the same
+    probability.
     """
     amplitude, frequency = amplitude_of(config.sky), config.instrument.frequency
     masses, powers, fields = [], [], []

@@ -27,7 +27,7 @@ _REDSHIFTS = np.linspace(0.0, 12.0, 12001)
 
 @cache
 def astropy_cosmology() -> Any:
-    """The same cosmology as astropy's `FlatLambdaCDM` (no radiation)."""
+    """Return the cosmology as astropy's `FlatLambdaCDM` (no radiation)."""
     from astropy.cosmology import FlatLambdaCDM
 
     return FlatLambdaCDM(H0=H0, Om0=OMEGA_M, Ob0=OMEGA_B)
@@ -35,34 +35,34 @@ def astropy_cosmology() -> Any:
 
 @cache
 def _distances() -> NDArray[np.float64]:
-    """Comoving distances [Mpc] at `_REDSHIFTS`."""
+    """Return comoving distances [Mpc] at `_REDSHIFTS`."""
     return np.asarray(astropy_cosmology().comoving_distance(_REDSHIFTS).value)
 
 
 def comoving_distance(redshift: Any) -> Any:
-    """Comoving distance [Mpc] of a redshift up to 12, to better than 1e-6."""
+    """Return the comoving distance [Mpc] of a redshift up to 12, to better than 1e-6."""
     return np.interp(redshift, _REDSHIFTS, _distances())
 
 
 def redshift_at(distance: Any) -> Any:
-    """Redshift at a comoving distance [Mpc], the inverse of `comoving_distance`."""
+    """Return the redshift at a comoving distance [Mpc]; the inverse of `comoving_distance`."""
     return np.interp(distance, _distances(), _REDSHIFTS)
 
 
 def expansion(a: ArrayLike) -> Any:
-    """E(a) = H(a) / H0 at the scale factor `a`."""
+    """Return E(a) = H(a) / H0 at the scale factor `a`."""
     return np.sqrt(OMEGA_M / np.asarray(a, float) ** 3 + OMEGA_LAMBDA)
 
 
 @cache
 def _quadrature() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Nodes and weights of Gauss and Legendre on (0, 1)."""
+    """Return nodes and weights of the Gauss-Legendre quadrature on (0, 1)."""
     nodes, weights = np.polynomial.legendre.leggauss(64)
     return 0.5 * (nodes + 1), 0.5 * weights
 
 
 def _growth_integral(a: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Integral from 0 to `a` of da / (a E)^3; with a = t^2 the integrand is a smooth one."""
+    """Integrate da / (a E)^3 from 0 to `a`; with a = t^2 the integrand is smooth."""
     nodes, weights = _quadrature()
     root = np.sqrt(a)[..., None] * nodes
     integrand = 2 * root / (root**2 * expansion(root**2)) ** 3
@@ -70,14 +70,14 @@ def _growth_integral(a: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def growth(a: ArrayLike) -> Any:
-    """Linear growth factor D(a) of matter, 1 today (Heath 1977, for a flat universe)."""
+    """Return the linear growth factor D(a) of matter, 1 today (Heath 1977, for a flat universe)."""
     a = np.asarray(a, float)
     today = _growth_integral(np.array(1.0)) * expansion(1.0)
     return expansion(a) * _growth_integral(a) / today
 
 
 def growth_rate(a: ArrayLike) -> Any:
-    """dD/da, the derivative of `growth`."""
+    """Return dD/da, the derivative of `growth`."""
     a = np.asarray(a, float)
     today = _growth_integral(np.array(1.0)) * expansion(1.0)
     slope = -1.5 * OMEGA_M / (a**4 * expansion(a))  # dE/da
@@ -86,7 +86,7 @@ def growth_rate(a: ArrayLike) -> Any:
 
 @cache
 def _colossus() -> Any:
-    """The same cosmology in colossus, which must neither read nor write its cache in the home."""
+    """Return the cosmology in colossus, which must not use its cache in the user's home."""
     from colossus.cosmology import cosmology
 
     return cosmology.Cosmology(
@@ -103,7 +103,7 @@ def _colossus() -> Any:
 
 
 def linear_power(k: ArrayLike) -> NDArray[np.float64]:
-    """Linear power spectrum of matter today [Mpc^3] at wave numbers `k` [1/Mpc], 0 at k = 0.
+    """Return the linear power spectrum of matter today [Mpc^3] at `k` [1/Mpc], 0 at k = 0.
 
     Source: colossus (Diemer 2018) with the transfer function of Eisenstein & Hu (1998).
     """

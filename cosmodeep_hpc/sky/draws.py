@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, and not on who asks or when."""
+"""Random numbers that depend on their purpose alone, not on who draws them or when."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What numbers are drawn for: each purpose has streams of its own. Never renumber."""
+    """The purpose of a draw: each one has streams of its own. Never renumber."""
 
     DENSITY = 1
     ORIENTATION = 2
@@ -22,15 +22,15 @@ class Purpose(IntEnum):
 
 
 TEST_IMAGES = 1 << 32
-"""Added to the number of an image of a test sky: it shares no random number with any other."""
+"""Added to an image's number for a test sky, which shares no random number with any other."""
 
 
 CALIBRATION_IMAGES = 2 << 32
-"""Added to the number of a field that parameters are fitted on."""
+"""Added to the number of a field that the parameters are fitted on."""
 
 
 def draws(seed: int, purpose: Purpose, index: int = 0, slab: int = 0) -> np.random.Generator:
-    """The random stream of (seed, purpose, index, slab): Philox, addressed, not drawn in turn."""
+    """Return the random stream of (seed, purpose, index, slab), addressed by Philox' counter."""
     return np.random.Generator(
         np.random.Philox(key=[seed, int(purpose)], counter=[0, 0, index, slab])
     )

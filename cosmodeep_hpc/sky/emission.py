@@ -19,7 +19,7 @@ MEAN_ELECTRONS = 2.17e-7
 MACH_CLAMP = (1.5, 30.0)
 """Mach numbers outside this range count as its ends in the spectral index."""
 REFERENCE_TEMPERATURE = 5.0
-"""Temperature k T at which B0 is meant [keV]."""
+"""Temperature k T that B0 refers to [keV]."""
 MPC_IN_CM = 3.0856775814913673e24
 JANSKY = 1e-23
 """One jansky [erg/s/cm^2/Hz]."""
@@ -47,15 +47,16 @@ class Amplitude:
 
 
 def electron_slope(mach: ArrayLike) -> Any:
-    """Slope of the electrons' energy spectrum, s = 2 (M^2 + 1) / (M^2 - 1); M in MACH_CLAMP."""
+    """Return the slope of the electrons' spectrum, s = 2 (M^2 + 1) / (M^2 - 1); M in MACH_CLAMP."""
     square = np.square(np.clip(mach, *MACH_CLAMP))
     return 2 * (square + 1) / (square - 1)
 
 
 def psi(mach: ArrayLike, mach_cut: float) -> Any:
-    """Psi(M) = 1 / (1 + (Mc / M)^6): 1 for strong shocks, falling steeply below Mc.
+    """Return Psi(M) = 1 / (1 + (Mc / M)^6): 1 for strong shocks, falling steeply below Mc.
 
-    A smooth stand-in for figure 4 of Hoeft & Brueggen (2007), whose fall below M = 3 it follows.
+    It is a smooth stand-in for figure 4 of Hoeft & Brueggen (2007), whose fall below M = 3 it
+    follows.
     """
     return 1 / (1 + (mach_cut / np.maximum(mach, 1.0)) ** 6)
 
@@ -63,10 +64,10 @@ def psi(mach: ArrayLike, mach_cut: float) -> Any:
 def magnetic_field(
     overdensity: ArrayLike, temperature: ArrayLike, redshift: float, amplitude: Amplitude
 ) -> Any:
-    """B = B0 (d (1 + z)^3 / 1000)^b (k T / 5 keV)^c, at most the limit [uG, proper].
+    """Return B = B0 (d (1 + z)^3 / 1000)^b (k T / 5 keV)^c, at most the limit [uG, proper].
 
-    b = 2/3 and c = 0 is a field frozen into the matter; b = c = 1/2 one whose energy is a fixed
-    share of the thermal energy.
+    b = 2/3 and c = 0 describe a field frozen into the matter; b = c = 1/2 a field whose energy is a
+    fixed share of the thermal energy.
 
     Args:
         overdensity: d, in units of the mean density at the redshift.
@@ -83,7 +84,7 @@ def magnetic_field(
 def with_field(
     elements: Elements, redshift: float, amplitude: Amplitude, *, anew: bool = False
 ) -> Elements:
-    """The elements with `magnetic_field` where they have none; anew: whatever they have."""
+    """Return the elements with `magnetic_field` where they have no field; `anew`: everywhere."""
     relation = magnetic_field(elements.overdensity, elements.temperature, redshift, amplitude)
     field = np.where(anew | np.isnan(elements.field), relation, elements.field)
     return replace(elements, field=field.astype(np.float32))
@@ -100,7 +101,7 @@ def radio_power(
     efficiency: float,
     mach_cut: float,
 ) -> Any:
-    """Power of a shock at a frequency [erg/s/Hz].
+    """Return the power of a shock at a frequency [erg/s/Hz].
 
     Args:
         area: of the shock [Mpc^2, proper].
@@ -134,7 +135,7 @@ def radio_power(
 def element_power(
     elements: Elements, redshift: float, frequency: float, amplitude: Amplitude
 ) -> Any:
-    """Power of shock elements at a frequency in their frame [GHz], float32 (n,) [erg/s/Hz].
+    """Return the power of elements at a frequency in their frame [GHz], float32 (n,) [erg/s/Hz].
 
     Comoving areas become proper, and overdensities electrons per proper volume, at `redshift`.
     """
@@ -152,7 +153,7 @@ def element_power(
 
 
 def flux(power: ArrayLike, mach: ArrayLike, redshift: ArrayLike, distance: ArrayLike) -> Any:
-    """Flux density of shocks [Jy]: S = P (1 + z)^(1 - alpha) / (4 pi D_L^2), alpha = s / 2.
+    """Return the flux density P (1 + z)^(1 - alpha) / (4 pi D_L^2) of shocks [Jy], alpha = s / 2.
 
     Args:
         power: at the observed frequency, in the frame of the shock [erg/s/Hz].

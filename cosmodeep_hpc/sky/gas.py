@@ -1,8 +1,8 @@
-"""Gas inside the halos of a particle mesh, which no fixed scale resolves alike in all of them.
+"""Gas inside the halos of a particle mesh, which one fixed scale cannot resolve alike.
 
 Read on 1 Mpc, a group of R100 = 1 Mpc is diluted and a rich cluster is not: powers of shocks, which
-go with density and temperature, would rise too steeply with the mass. Inside R100 the mesh tells
-where shocks are; how hot and dense the gas is there follows from the halo.
+grow with density and temperature, would rise too steeply with the mass. Inside R100 the mesh
+therefore says only where shocks are; density and temperature follow from the halo.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CORE = 0.1
 
 
 def virial_temperature(mass: ArrayLike, radius: ArrayLike) -> Any:
-    """Temperature k T = mu m_p G M / (2 R) of an isothermal sphere of gas [keV].
+    """Return the temperature k T = mu m_p G M / (2 R) of an isothermal sphere of gas [keV].
 
     Args:
         mass: M100 [Msun].
@@ -36,9 +36,9 @@ def virial_temperature(mass: ArrayLike, radius: ArrayLike) -> Any:
 
 
 def profile(place: ArrayLike, redshift: float) -> Any:
-    """Density of the gas in a halo in units of the mean: rho ~ 1 / (x^2 + CORE^2).
+    """Return the density of the gas in a halo in units of the mean: rho ~ 1 / (x^2 + CORE^2).
 
-    It holds 100 times the critical density inside R100, as the halo does.
+    The gas has 100 times the critical density inside R100, like the halo.
 
     Args:
         place: x, distance from the centre in R100.
@@ -52,9 +52,9 @@ def profile(place: ArrayLike, redshift: float) -> Any:
 def with_gas(
     elements: Elements, halos: Halos, side: float, redshift: float, share: float
 ) -> Elements:
-    """The elements, those inside R100 of their halo with the gas of the halo.
+    """Return the elements; those inside R100 of a halo get the gas of the halo.
 
-    Their temperature is the virial one; their density d = d_mesh^(1 - share) d_profile^share.
+    Their temperature is the virial one; their density is d = d_mesh^(1 - share) d_profile^share.
 
     Args:
         elements: with the rows of their halos.

@@ -1,4 +1,4 @@
-"""The halos of an image's field: where they are on the sky, as a table and a FITS file."""
+"""The halos of an image's field and their places on the sky, as a table and a FITS file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Seen:
-    """Halos of one slab whose R100 reaches into an image, a row for each replica seen.
+    """Halos of one slab whose R100 reaches into an image, with a row for each visible replica.
 
     Attributes:
         halo: int32 (n,), rows of the box's halo table.
@@ -52,12 +52,12 @@ class Seen:
 
 
 def seen(halos: Halos, slab: Slab, turned: Orientation, view: ImagePlane) -> Seen:
-    """The halos of a box put into a slab as its shock elements are, as far as they can be seen.
+    """Return the visible halos of a box, put into a slab in the same way as its shock elements.
 
     Args:
         halos: of the box.
         slab: where the box is put.
-        turned: how.
+        turned: how the box is turned.
         view: the image plane; its margin does not count as image.
     """
     placed = turned.place(halos.position, slab.side)
@@ -84,10 +84,10 @@ def field_table(
     index: int,
     redshifts: tuple[float, float],
 ) -> Table:
-    """The halos of an image's field, the most massive first.
+    """Return the halos of an image's field, the most massive first.
 
     Args:
-        parts: of each slab: the name of the box's file, its halos, and which of them are seen.
+        parts: for each slab: the name of the box's file, its halos, and its visible halos.
         wcs: of the image.
         index: of the image.
         redshifts: between which the light cone is filled.
@@ -120,12 +120,12 @@ def field_table(
 
 
 def write(path: Path, table: Table, origin: Mapping[str, tuple[Any, str]]) -> None:
-    """Write a `field_table` as a FITS file, whole or not at all.
+    """Write a `field_table` as a FITS file, completely or not at all.
 
     Args:
         path: of the file.
         table: the halos.
-        origin: entries of the primary header, which say where the file comes from.
+        origin: entries of the primary header about the file's origin.
 
     Raises:
         InputError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Halos of a particle-mesh box, their masses and who is inside them (docs/halos.md)."""
+"""Halos of a particle-mesh box, their masses and their members (docs/halos.md)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cosmodeep_hpc.sky.nbody import Snapshot
 from cosmodeep_hpc.sky.spheres import Spheres, spheres
 
 RESOLVED = (1.5, 2.5)
-"""R100 [cell] below which masses are those of the abundance, and above which they are measured."""
+"""R100 [cell] below which masses follow from the abundance, and above which they are measured."""
 LEAST_MASS = 1e12
 """Least mass of a halo [Msun] (paper, section 3.1)."""
 _MEMBER_MESH = 64  # cells along a side that know the halos which reach into them
@@ -38,22 +38,22 @@ class Halos:
         return len(self.mass)
 
     def __getitem__(self, rows: Any) -> Halos:
-        """The halos chosen by a mask, a slice or numbers."""
+        """Return the halos chosen by a mask, a slice or numbers."""
         return Halos(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 def find(snapshot: Snapshot) -> Halos:
-    """The halos of a snapshot above LEAST_MASS: `spheres`, with the masses of `matched`."""
+    """Find the halos of a snapshot above LEAST_MASS: `spheres`, with the masses of `matched`."""
     return matched(spheres(snapshot))
 
 
 def matched(found: Spheres) -> Halos:
-    """Halos with their final masses: measured where the mesh resolves R100, else of the abundance.
+    """Return halos with their final masses: measured if the mesh resolves R100, else by abundance.
 
-    The k-th of the spheres by outer mass gets the mass above which a box of this volume holds
-    k - 1/2 halos by Tinker et al. (2008). Where R100 at that mass is wider than the mesh needs,
-    the measured mass takes over, by a smooth step in the logarithms between the ends of RESOLVED:
-    a box that by chance has many clusters, or few, keeps them.
+    The k-th of the spheres by outer mass gets the mass above which a box of this volume holds k -
+    1/2 halos by Tinker et al. (2008). If R100 at that mass is wide enough for the mesh, the
+    measured mass takes over, by a smooth step in the logarithms between the ends of RESOLVED: a box
+    that by chance has many clusters, or few, keeps them.
     """
     rank = np.arange(len(found)) + 0.5
     mass = mass_above(rank / found.side**3, found.redshift)
@@ -71,16 +71,16 @@ def matched(found: Spheres) -> Halos:
 def membership(
     halos: Halos, positions: NDArray[np.float32], side: float, reach: float = 1.0
 ) -> NDArray[np.int32]:
-    """The most massive halo around each position.
+    """Return the most massive halo around each position.
 
     Args:
         halos: of a box, the most massive first.
         positions: (n, 3), in the same periodic box [comoving Mpc].
         side: of the box [comoving Mpc].
-        reach: of a halo [R100].
+        reach: radius within which a halo counts [R100].
 
     Returns:
-        int32 (n,), rows of `halos`; -1 where a position is in none.
+        int32 (n,), rows of `halos`; -1 for a position in no halo.
     """
     radius = halos.radius * reach
     start, rows = _touched(halos.position, radius, side, _MEMBER_MESH)
@@ -89,7 +89,7 @@ def membership(
 
 @jit
 def _touched(position: Any, radius: Any, side: float, mesh: int) -> Any:
-    """Which spheres may reach into each cell of a mesh: where its rows begin, and the rows."""
+    """Return, for each cell of a mesh, the spheres that may reach into it: first row, and rows."""
     start = np.zeros(mesh**3 + 1, np.int64)
     rows = np.empty(0, np.int32)
     for turn in range(2):  # count, then fill
@@ -119,7 +119,7 @@ def _touched(position: Any, radius: Any, side: float, mesh: int) -> Any:
 
 @jit
 def _member(positions: Any, centre: Any, radius: Any, side: float, start: Any, rows: Any) -> Any:
-    """The first of the spheres that holds each position, or -1."""
+    """Return the first of the spheres that holds each position, or -1."""
     mesh = round(np.cbrt(len(start) - 1))
     half = side / 2
     found = np.full(len(positions), -1, np.int32)

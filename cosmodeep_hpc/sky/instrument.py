@@ -1,4 +1,4 @@
-"""The telescope: where it looks, its pixels, its beam and its noise (paper, section 3.1)."""
+"""The telescope: its pointing, its pixels, its beam and its noise (paper, section 3.1)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MICRO = 1e-6
 
 
 def beam_of(settings: Instrument) -> Beam:
-    """The round beam of the settings."""
+    """Return the round beam of the settings."""
     return Beam(settings.beam, settings.beam)
 
 
 def field_centre(seed: int, index: int) -> tuple[float, float]:
-    """RA and Dec [deg] of image `index`, even over the southern sky; a pure function."""
+    """Return RA and Dec [deg] of image `index`, even over the southern sky; a pure function."""
     one, two = draws(seed, Purpose.FIELD_CENTRE, index).random(2)
     low, high = np.sin(np.deg2rad(DECLINATIONS))
     return round(360 * one, 4) % 360, round(
@@ -31,7 +31,7 @@ def field_centre(seed: int, index: int) -> tuple[float, float]:
 
 
 def celestial_wcs(pixels: int, scale: float, centre: tuple[float, float]) -> WCS:
-    """The coordinates of an image: orthographic (SIN), north up, RA growing to the left.
+    """Return the coordinates of an image: orthographic (SIN), north up, RA growing to the left.
 
     Args:
         pixels: side of the image [pixel].
@@ -52,12 +52,13 @@ def celestial_wcs(pixels: int, scale: float, centre: tuple[float, float]) -> WCS
 def noise(
     stream: np.random.Generator, pixels: int, scale: float, beam: Beam, workers: int = 1
 ) -> NDArray[np.float32]:
-    """Gaussian noise of rms 1, from pixel to pixel as correlated as noise seen through the beam.
+    """Return Gaussian noise of rms 1, with the correlation of noise seen through the beam.
 
     White noise on an infinitely fine grid, convolved with the beam and sampled at the centres of
-    the pixels, has the correlation `Beam.noise_correlation`. A field that has it exactly is made on
-    the pixels themselves: white noise is shaped by the root of that correlation's transform. (The
-    paper makes noise at 3 arcsec and convolves it: the same statistics, at ten times the cost.)
+    the pixels, has the correlation `Beam.noise_correlation`. A field with exactly this correlation
+    is made on the pixels themselves: white noise is multiplied by the root of the correlation's
+    transform. (The paper makes noise at 3 arcsec and convolves it: the same statistics, at ten
+    times the cost.)
 
     Args:
         stream: random numbers.
@@ -84,7 +85,7 @@ def noise(
 def observe(
     sky: NDArray[np.float32], settings: Instrument, stream: np.random.Generator, workers: int = 1
 ) -> NDArray[np.float32]:
-    """The Noise image of a Sky image: through the beam, with noise added.
+    """Return the Noise image of a Sky image: seen through the beam, with noise added.
 
     Args:
         sky: float32 (pixels, pixels) [Jy/arcsec^2].

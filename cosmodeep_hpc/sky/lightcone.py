@@ -43,16 +43,16 @@ class Slab:
 
     @property
     def redshift(self) -> float:
-        """Redshift of the middle."""
+        """Redshift of the slab's middle."""
         return float(redshift_at(self.centre))
 
 
 def stack(low: float, high: float, sides: Sequence[float], reach: float) -> list[Slab]:
-    """Slabs that fill the redshifts from `low` to `high`, the finest boxes nearest.
+    """Return slabs that fill the redshifts from `low` to `high`, the finest boxes nearest.
 
     A box serves up to `reach` times its side, the largest to the end. Slabs of one side have the
-    same depth, the largest that fits a whole number of times and is no more than the side: no part
-    of a box is seen twice along a line of sight through a slab.
+    same depth: the largest one, no more than the side, that fits a whole number of times. So no
+    part of a box is seen twice along a line of sight through a slab.
 
     Args:
         low, high: redshifts.
@@ -90,25 +90,27 @@ class Orientation:
     shift: tuple[float, float, float]
 
     def turn(self, vectors: Field) -> Field:
-        """Vectors (n, 3) of the box in the axes of the slab."""
+        """Turn vectors (n, 3) of the box into the axes of the slab."""
         signs = np.where(self.flips, -1, 1).astype(np.float32)
         return vectors[:, list(self.axes)] * signs
 
     def place(self, positions: Field, side: float) -> Field:
-        """Positions (n, 3) of the box in the slab's axes, in [0, side) [Mpc]."""
+        """Return positions (n, 3) of the box in the slab's axes, in [0, side) [Mpc]."""
         whole = np.float32(side)
-        start = (np.asarray(self.shift) + np.asarray(self.flips)) * side  # a reflection's -x + side
+        start = (
+            np.asarray(self.shift) + np.asarray(self.flips)
+        ) * side  # a reflection is -x + side
         placed = self.turn(positions) + start.astype(np.float32)
         placed[placed >= whole] -= whole
-        placed[placed >= whole] -= whole  # of shift and reflection, both over the edge
+        placed[placed >= whole] -= whole  # shift and reflection may each pass the edge
         return np.asarray(np.minimum(placed, np.nextafter(whole, np.float32(0))))
 
 
 def orientation(seed: int, index: int, slab: Slab, boxes: int) -> Orientation:
-    """The orientation of a slab of image `index`: a pure function of its arguments.
+    """Return the orientation of a slab of image `index`: a pure function of its arguments.
 
-    The slabs of one side take its boxes in turn, beginning with a random one: of two boxes or more
-    no two neighbours are the same.
+    The slabs of one side take its boxes in turn, beginning with a random one: if there are two
+    boxes or more, neighbours differ.
     """
     first = draws(seed, Purpose.FIRST_BOX, index, round(slab.side)).integers(boxes)
     stream = draws(seed, Purpose.ORIENTATION, index, slab.number)
@@ -138,17 +140,17 @@ class ImagePlane:
         return self.pixels + 2 * self.margin
 
     def pixel(self, sine: NDArray[Any]) -> NDArray[Any]:
-        """Position in the full image [pixel, centres at whole numbers] of a direction cosine."""
+        """Return a direction cosine's position in the full image [pixel, centres at integers]."""
         return sine * (1 / (self.scale * ARCSEC)) + 0.5 * (self.full - 1)
 
 
 def replicas(slab: Slab, view: ImagePlane, beyond: float) -> Iterator[NDArray[np.float64]]:
-    """Where the copies of a slab's box begin that can be seen in a view.
+    """Yield where the copies of a slab's box begin that can be seen in a view.
 
     Args:
         slab: the slab.
         view: the image plane.
-        beyond: how far outside the view things are still looked for [pixel].
+        beyond: distance outside the view within which things still count [pixel].
 
     Yields:
         float64 (3,): what to add to positions in [0, side) to get places from the observer [Mpc].
@@ -163,7 +165,7 @@ def replicas(slab: Slab, view: ImagePlane, beyond: float) -> Iterator[NDArray[np
 
 
 def blurred(image: NDArray[np.float64], view: ImagePlane, fwhm: float) -> Field:
-    """The image of fluxes [Jy] with its margin, as surface brightness seen through a Gaussian.
+    """Return an image of fluxes [Jy] with its margin as surface brightness through a Gaussian.
 
     Args:
         image: float64 (full, full) [Jy in a pixel].

@@ -1,4 +1,4 @@
-"""The mass function of halos: how many of them there are, by published fits to simulations."""
+"""The mass function of halos: their number by mass, from published fits to simulations."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ OVERDENSITY = 100.0
 _H = H0 / 100
 _MASSES = np.geomspace(1e9, 1e17, 2001)  # [Msun]
 _LEAST = 200  # Tinker's least overdensity, in units of the mean density
-_CONCENTRATION = 5.0  # NFW; between two overdensities that differ by a third it hardly matters
+_CONCENTRATION = 5.0  # NFW; hardly matters between two overdensities that differ by a third
 
 
 @cache
 def critical_density(redshift: float) -> float:
-    """Critical density of the universe at a redshift [Msun / comoving Mpc^3]."""
+    """Return the critical density at a redshift [Msun / comoving Mpc^3]."""
     proper = astropy_cosmology().critical_density(redshift).to_value("Msun / Mpc3")
     return float(proper / (1 + redshift) ** 3)
 
 
 def radius_of(mass: ArrayLike, redshift: float) -> NDArray[np.float64]:
-    """R100 [comoving Mpc] of M100 [Msun]."""
+    """Return R100 [comoving Mpc] of M100 [Msun]."""
     density = OVERDENSITY * critical_density(redshift)
     return np.asarray(np.cbrt(np.asarray(mass) / (4 / 3 * np.pi * density)))
 
 
 @cache
 def _table(redshift: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Masses M100 [Msun], and the halos above each [1 / comoving Mpc^3], falling."""
+    """Return masses M100 [Msun], and the halos above each [1 / comoving Mpc^3], falling."""
     from colossus.cosmology import cosmology
     from colossus.halo import mass_defs, mass_so
     from colossus.lss import mass_function
 
     ours = _colossus()
-    cosmology.setCurrent(ours)  # what the functions of colossus look at
+    cosmology.setCurrent(ours)  # colossus' functions use the current cosmology
     definition = f"{OVERDENSITY:.0f}c"
     in_means = mass_so.densityThreshold(redshift, definition) / ours.rho_m(redshift)
     fitted = definition if in_means >= _LEAST else f"{_LEAST}m"
@@ -58,11 +58,13 @@ def _table(redshift: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def number_density(mass: ArrayLike, redshift: float) -> NDArray[np.float64]:
-    """Halos more massive than M100 [Msun], their number in a comoving Mpc^3.
+    """Return the number of halos more massive than M100 [Msun] in a comoving Mpc^3.
 
-    Source: Tinker et al. (2008), as in colossus (Diemer 2018), at 100 times the critical density.
-    Below 200 times the mean density, where their fits end (from redshift 0.31 on), the mass
-    function at 200 is taken, and its masses are converted along an NFW profile (by 5 % at 0.5).
+    From redshift 0.31 on, 100 times the critical density is less than 200 times the mean density,
+    where the fits end: the mass function at 200 is then used, with masses converted along an NFW
+    profile (by 5 % at 0.5).
+
+    Source: Tinker et al. (2008), as in colossus (Diemer 2018).
     """
     masses, above = _table(redshift)
     logarithm = np.interp(np.log(mass), np.log(masses), np.log(above), right=-np.inf)
@@ -70,7 +72,7 @@ def number_density(mass: ArrayLike, redshift: float) -> NDArray[np.float64]:
 
 
 def mass_above(density: ArrayLike, redshift: float) -> NDArray[np.float64]:
-    """The mass M100 [Msun] above which there are so many halos in a comoving Mpc^3."""
+    """Return the mass M100 [Msun] above which there are so many halos in a comoving Mpc^3."""
     masses, above = _table(redshift)
     logarithm = np.interp(-np.log(density), -np.log(above), np.log(masses))
     return np.asarray(np.exp(logarithm))

@@ -17,7 +17,7 @@ Field = NDArray[np.float32]
 
 
 def deposit(displacement: Field, side: float, mesh: int, values: Field | None = None) -> Field:
-    """Particles, or what they carry, on a mesh by cloud-in-cell.
+    """Deposit particles, or values that they carry, on a mesh by cloud-in-cell.
 
     Args:
         displacement: float32 (3, n, n, n) [comoving Mpc], not wrapped.
@@ -37,7 +37,7 @@ def deposit(displacement: Field, side: float, mesh: int, values: Field | None = 
 
 
 def interpolate(displacement: Field, side: float, table: Field) -> Field:
-    """Fields of a mesh read at the particles, by the weights of `deposit`.
+    """Interpolate fields of a mesh at the particles, by the weights of `deposit`.
 
     Args:
         displacement: float32 (3, n, n, n) [comoving Mpc], not wrapped.
@@ -54,7 +54,7 @@ def interpolate(displacement: Field, side: float, table: Field) -> Field:
 
 
 def read(field: Field, position: Field, side: float) -> Field:
-    """A field of a mesh at positions (p, 3) in the box [comoving Mpc], float32 (p,)."""
+    """Return a field of a mesh at positions (p, 3) in the box [comoving Mpc], float32 (p,)."""
     result = np.empty(len(position), np.float32)
     _read(field, position, len(field) / side, result)
     return result
@@ -62,7 +62,7 @@ def read(field: Field, position: Field, side: float) -> Field:
 
 @jit
 def _corner(place: float, mesh: int) -> Any:
-    """The cells below and above a place, and the weight of the one above."""
+    """Return the cells below and above a place, and the weight of the upper one."""
     floor = np.floor(place)
     low = int(floor) % mesh
     high = low + 1

@@ -47,21 +47,21 @@ def run(
 ) -> None:
     """Make the pairs `first` to `first + images - 1` in `out`, and their summary; collective.
 
-    Boxes and pairs that are there already, made by the same `sky`, `instrument` and `effects`
-    sections, are kept, so that a killed run continues. A pair depends on these sections and its
-    index alone. Several jobs may work in one folder: a box is made by one of them.
+    Existing boxes and pairs of the same `sky`, `instrument` and `effects` sections are kept, so
+    that a killed run continues. A pair depends on these sections and its index alone. Several jobs
+    may work in one folder: each box is made by one of them.
 
     Args:
         config: the configuration; it is written to `config.json`.
         out: folder of `boxes/`, `sky-00000.fits`, `noise-00000.fits` and `halos-00000.fits`.
-        images: number of pairs; with none, the boxes alone are made.
+        images: number of pairs; with 0, only the boxes are made.
         world: the ranks, which draw boxes and pairs from a queue.
         first: index of the first pair.
-        progress: called on rank 0 with images done, boxes where no image is made.
-        test: whether it is a sky to test on: of the boxes of `sky.test_seeds`, or of the same
+        progress: called on rank 0 with images done, or with boxes if no image is made.
+        test: make a sky to test on: from the boxes of `sky.test_seeds`, or from the same
             `simulation`, with other noise, turned otherwise and elsewhere on the sky.
         simulation: outputs of another simulation, in place of the built-in one.
-        part: of how many equal parts of these pairs, which one is made: (0, 4) is the first of 4.
+        part: number of the part to make, and of equal parts: (0, 4) is the first of 4.
 
     Raises:
         InputError: a simulation cannot be used, an effect cannot be made, a pair in `out` is from
@@ -90,7 +90,7 @@ def run(
         missing = [
             i for i, r in enumerate(recipes) if not box.is_made(_box_path(folder, r), r.digest)
         ]
-        for recipe in recipes:  # a claim on a made box outlives a process that was killed
+        for recipe in recipes:  # a killed process may have left its claim on a finished box
             if locks.claim_of(path := _box_path(folder, recipe)).exists():
                 with locks.claimed(path):
                     pass
@@ -142,7 +142,7 @@ def run(
 def _recipes(
     config: Config, simulation: Sequence[Path], *, test: bool, tell: Progress
 ) -> tuple[list[Recipe], list[str]]:
-    """The boxes to make, or of a simulation's outputs, which are looked at; and notes on them."""
+    """Return the recipes of the boxes, and notes on the simulation's outputs if there are any."""
     if not simulation:
         return particle_meshes(config.sky, test=test), []
     grids = []
@@ -158,25 +158,25 @@ def _box_path(folder: Path, recipe: Recipe) -> Path:
 
 
 def config_digest(config: Config, recipes: Sequence[Recipe]) -> str:
-    """What tells the images of this configuration and these boxes from others."""
+    """Return a digest that identifies the images of this configuration and these boxes."""
     sections = [asdict(config.sky), asdict(config.instrument), asdict(config.effects)]
     return box.digest([sections, [recipe.digest for recipe in recipes], FORMAT])
 
 
 def _is_whole(mark: str, out: Path, index: int) -> bool:
-    """Whether the pair of an index and its halos are there, see `_is_made`."""
+    """Return whether the pair of an index and its halos exist, see `_is_made`."""
     return sum([_is_made(mark, path) for path in paths(out, index)]) == 3
 
 
 def _is_made(mark: str, path: Path) -> bool:
-    """Whether a file is there, whole.
+    """Return whether a complete file exists.
 
     Args:
         mark: `config_digest` of the configuration that it must be from.
         path: of the file.
 
     Raises:
-        InputError: it is from another configuration, or not of ours.
+        InputError: it is from another configuration, or not from this program.
     """
     if not path.exists():
         return False
@@ -230,7 +230,7 @@ class _Maker:
         statistics.write(self.out, measured)
 
     def _origin(self, index: int) -> Cards:
-        """Where a file comes from."""
+        """Return the header entries about a file's origin."""
         return {
             "OBJECT": (f"mock {index:05d}", "simulated sky"),
             "SPLIT": ("test" if self.test else "train", "the two share no random number"),
@@ -242,7 +242,7 @@ class _Maker:
 
 
 def _image_cards(config: Config) -> Cards:
-    """Unit, coordinates and frequency of an image."""
+    """Return the header entries about an image's unit, coordinates and frequency."""
     hertz = config.instrument.frequency * 1e9
     return {
         "BUNIT": ("Jy/arcsec2", "surface brightness"),
@@ -254,7 +254,7 @@ def _image_cards(config: Config) -> Cards:
 
 
 def _observation_cards(config: Config) -> Cards:
-    """Beam and noise of a Noise image."""
+    """Return the header entries about a Noise image's beam and noise."""
     beam = instrument.beam_of(config.instrument)
     rms = float(beam.per_arcsec2(config.instrument.noise_rms * instrument.MICRO))
     return {

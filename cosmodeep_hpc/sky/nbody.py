@@ -35,7 +35,7 @@ class Snapshot:
 
 
 def wave_numbers(mesh: int, side: float) -> tuple[Field, Field, Field]:
-    """Wave numbers [1/Mpc] along the three axes of a real FFT, ready to be broadcast."""
+    """Return the wave numbers [1/Mpc] along the three axes of a real FFT, shaped to broadcast."""
     step = 2 * np.pi / side
     full = (np.fft.fftfreq(mesh, 1 / mesh) * step).astype(np.float32)
     half = (np.arange(mesh // 2 + 1) * step).astype(np.float32)
@@ -43,7 +43,7 @@ def wave_numbers(mesh: int, side: float) -> tuple[Field, Field, Field]:
 
 
 def gradient_of_inverse_laplacian(density: NDArray[Any], side: float) -> NDArray[Any]:
-    """The field s with div s = -density, s a gradient: i k / k^2 times the density's transform.
+    """Return the gradient s with div s = -density: i k / k^2 times the density's transform.
 
     Args:
         density: complex64 (n, n, n // 2 + 1), transform of a real field.
@@ -66,7 +66,7 @@ def gradient_of_inverse_laplacian(density: NDArray[Any], side: float) -> NDArray
 
 
 def initial_displacement(seed: int, mesh: int, side: float, workers: int = 1) -> Field:
-    """A Gaussian random displacement field, linearly extrapolated to today [comoving Mpc].
+    """Return a Gaussian random displacement field, linearly extrapolated to today [comoving Mpc].
 
     Args:
         seed: of the field; the same seed, mesh and side give the same bytes. Fields of different
@@ -90,7 +90,7 @@ def initial_displacement(seed: int, mesh: int, side: float, workers: int = 1) ->
 
 
 def _inverse(fields: NDArray[Any], mesh: int, workers: int) -> Field:
-    """The real fields (3, n, n, n) of three transforms."""
+    """Return the real fields (3, n, n, n) of three transforms."""
     real = np.empty((3, mesh, mesh, mesh), np.float32)
     for axis in range(3):
         real[axis] = scipy.fft.irfftn(fields[axis], s=(mesh,) * 3, workers=workers)
@@ -98,9 +98,10 @@ def _inverse(fields: NDArray[Any], mesh: int, workers: int) -> Field:
 
 
 def _force(displacement: Field, side: float, workers: int) -> Field:
-    """-grad of the inverse Laplacian of the density contrast at the particles [Mpc], (3, n, n, n).
+    """Return -grad of the inverse Laplacian of the density contrast, (3, n, n, n) [Mpc].
 
-    In the linear regime it is the displacement itself, which fixes its sign and its scale.
+    It is read at the particles. In the linear regime it is the displacement itself, which fixes its
+    sign and its scale.
     """
     n = displacement.shape[1]
     density = deposit(displacement, side, n)
@@ -112,9 +113,9 @@ def _force(displacement: Field, side: float, workers: int) -> Field:
 
 
 def step_edges(start: float, snapshots: Sequence[float], steps: int) -> list[float]:
-    """Scale factors from `start` to the last snapshot, every snapshot among them.
+    """Return scale factors from `start` to the last snapshot, every snapshot among them.
 
-    Steps are even between two snapshots, and nowhere longer than (last - start) / steps.
+    Steps are even between two snapshots, and at most (last - start) / steps long.
     """
     edges = [start]
     longest = (max(snapshots) - start) / steps
@@ -168,5 +169,5 @@ def evolve(
 
 
 def _momentum(a: float) -> float:
-    """a^3 E(a) dD/da: momentum a^2 dx/dt [H0 Mpc] of linear growth for 1 Mpc of displacement."""
+    """Return a^3 E(a) dD/da: momentum a^2 dx/dt [H0 Mpc] of linear growth for 1 Mpc moved."""
     return float(a**3 * expansion(a) * growth_rate(a))

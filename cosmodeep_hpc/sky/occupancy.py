@@ -1,7 +1,7 @@
-"""How many tiles of a Sky image hold signal: the yardstick of a mock sky, at any amplitude.
+"""The number of signal tiles of a Sky image, by which a mock sky is judged, at any efficiency.
 
-All fluxes are proportional to the efficiency xi_e. What decides on a tile is one pixel, its
-(N_pix + 1)-th brightest: those pixels, kept, give the occupancy at every efficiency for free.
+All fluxes are proportional to the efficiency xi_e. One pixel decides on a tile, its (N_pix + 1)-th
+brightest: these pixels alone give the occupancy at every efficiency.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAPER = {
 
 
 def tile_levels(sky: NDArray[np.float32], size: int, n_pix: Sequence[int]) -> NDArray[np.float32]:
-    """The (n_pix + 1)-th brightest pixel of every whole tile of a Sky image.
+    """Return the (n_pix + 1)-th brightest pixel of every whole tile of a Sky image.
 
     Args:
         sky: (rows, columns) [Jy/arcsec^2].
@@ -33,7 +33,7 @@ def tile_levels(sky: NDArray[np.float32], size: int, n_pix: Sequence[int]) -> ND
         n_pix: pixel thresholds N_pix.
 
     Returns:
-        float32 (len(n_pix), tiles) [Jy/arcsec^2]; a tile is signal where its level exceeds F_th.
+        float32 (len(n_pix), tiles) [Jy/arcsec^2]; a tile is signal if its level exceeds F_th.
     """
     rows, columns = sky.shape[0] // size, sky.shape[1] // size
     tiles = sky[: rows * size, : columns * size].reshape(rows, size, columns, size)
@@ -45,7 +45,7 @@ def tile_levels(sky: NDArray[np.float32], size: int, n_pix: Sequence[int]) -> ND
 def occupancy(
     levels: NDArray[np.float32], thresholds: Sequence[float], gain: float = 1.0
 ) -> NDArray[np.float64]:
-    """Signal tiles an image, were the sky `gain` times as bright.
+    """Return the signal tiles an image if the sky were `gain` times as bright.
 
     Args:
         levels: (images, len(n_pix), tiles), see `tile_levels`.

@@ -1,4 +1,4 @@
-"""Sky images painted from boxes, and the halos that stand in them."""
+"""Sky images painted from boxes, and the halos in them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cosmodeep_hpc.sky.shocks import Elements
 
 
 class Painter:
-    """Paints Sky images; keeps what it has read of the boxes, and the powers of their elements.
+    """Paints Sky images; keeps boxes that it has read, and the powers of their elements.
 
     Attributes:
         config: its sections sky and instrument decide on the images.
@@ -31,12 +31,12 @@ class Painter:
     """
 
     def __init__(self, config: Config, boxes: Sequence[Box], faintest: float | None = None) -> None:
-        """Take the boxes, which are read when first needed.
+        """Take the boxes; they are read when first needed.
 
         Args:
             config: the configuration.
             boxes: of one or several sides.
-            faintest: elements below this surface brightness are left out [Jy/arcsec^2]; by default
+            faintest: surface brightness below which elements are left out [Jy/arcsec^2]; by default
                 `sky.faintest`.
         """
         sky = config.sky
@@ -55,7 +55,7 @@ class Painter:
         self._halos: dict[tuple[Box, float], Halos] = {}
 
     def placed(self, index: int, slab: lightcone.Slab) -> tuple[Box, float, lightcone.Orientation]:
-        """The box of a slab of image `index`, the redshift of its snapshot, and how it is turned.
+        """Return the box in a slab of image `index`, its snapshot's redshift, and its orientation.
 
         Args:
             index: of the image, as random numbers are addressed.
@@ -67,7 +67,7 @@ class Painter:
         return box, box.nearest(slab.redshift), turned
 
     def elements(self, box: Box, redshift: float) -> Elements:
-        """The elements of a box's snapshot that are bright enough to matter in some slab."""
+        """Return the elements of a box's snapshot that are bright enough to matter in some slab."""
         key = (box, redshift)
         if key not in self._elements:
             every = box.elements(redshift)
@@ -84,14 +84,14 @@ class Painter:
         return self._elements[key]
 
     def _power(self, elements: Elements, redshift: float) -> Field:
-        """Powers at the observed frequency [erg/s/Hz]."""
+        """Return powers at the observed frequency [erg/s/Hz]."""
         power = element_power(
             elements, redshift, self.config.instrument.frequency, amplitude_of(self.config.sky)
         )
         return np.asarray(power, np.float32)
 
     def power(self, box: Box, slab: lightcone.Slab) -> Field:
-        """Powers of a box's `elements` in a slab at the observed frequency [erg/s/Hz]."""
+        """Return the powers of a box's `elements` in a slab, as observed [erg/s/Hz]."""
         key = (box, slab.number)
         if key not in self._powers:
             elements = self.elements(box, box.nearest(slab.redshift))
@@ -99,11 +99,11 @@ class Painter:
         return self._powers[key]
 
     def paint(self, index: int, slabs: Sequence[lightcone.Slab] | None = None) -> Field:
-        """The Sky image `index`, float32 (pixels, pixels) [Jy/arcsec^2].
+        """Return the Sky image `index`, float32 (pixels, pixels) [Jy/arcsec^2].
 
         Args:
-            index: of the image, as random numbers are addressed.
-            slabs: those to paint; by default all.
+            index: of the image, the address of its random numbers.
+            slabs: to paint; by default all.
         """
         sky = self.config.sky
         light: NDArray[np.float64] = np.zeros((self.view.full, self.view.full))
@@ -122,12 +122,12 @@ class Painter:
         return lightcone.blurred(light, self.view, sky.blur)
 
     def forget(self) -> None:
-        """Let go of the elements and powers that were read."""
+        """Drop the elements and powers that were read."""
         self._elements.clear()
         self._powers.clear()
 
     def halos(self, index: int, wcs: WCS) -> Table:
-        """The halos of the field of image `index`, see `halocatalog.field_table`."""
+        """Return the halos of the field of image `index`, see `halocatalog.field_table`."""
         parts = []
         for slab in self.slabs:
             box, redshift, turned = self.placed(index, slab)

@@ -18,29 +18,29 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import naming
 
 COUNT = 24
-"""Images on a contact sheet, at most."""
+"""Most images on a contact sheet."""
 SIDE = 250
-"""Pixels of a thumbnail, at most."""
+"""Most pixels of a thumbnail along a side."""
 ACROSS = 4
 """Pairs in a row."""
 GAP, LABEL = 0.04, 0.14
-"""Between thumbnails, and above them, in their sides."""
+"""Space between thumbnails, and above them, in units of their sides."""
 TITLE, BARS = 0.35, 0.9
-"""Of the title's line and the colour bars' [inch]."""
+"""Height of the title's line and of the colour bars [inch]."""
 SKY_COLOURS, NOISE_COLOURS = "inferno", "gray_r"
 SKY_RANGE = 1e-11, 1e-5
 """Colours of the Sky thumbnails [Jy/arcsec^2]: the same on every sheet, to compare them."""
 
 
 def evenly(n: int, count: int = COUNT) -> list[int]:
-    """Up to `count` of the numbers 0 .. n-1, evenly apart, with the first and the last."""
+    """Return up to `count` of the numbers 0 .. n-1, evenly apart, with the first and the last."""
     if n <= count:
         return list(range(n))
     return [i * (n - 1) // (count - 1) for i in range(count)]
 
 
 def thumbnail(image: NDArray[np.float32], side: int = SIDE) -> tuple[NDArray[np.float32], int]:
-    """The image averaged over square blocks to at most `side` pixels, and the side of a block.
+    """Average an image over square blocks to at most `side` pixels; return it and a block's side.
 
     Pixels beyond the last whole block are left out.
 
@@ -60,7 +60,7 @@ def contact_sheet(pairs: Sequence[tuple[int, Path, Path]], n: int, picture: Path
 
     Args:
         pairs: index, Sky and Noise image.
-        n: pairs that they were chosen of.
+        n: number of pairs that they were chosen from.
         picture: the PNG file to write.
 
     Raises:
@@ -76,7 +76,7 @@ def contact_sheet(pairs: Sequence[tuple[int, Path, Path]], n: int, picture: Path
     )
 
     rows, across = -(-len(pairs) // ACROSS), min(ACROSS, len(pairs))
-    wide, high = across * (2 + 3 * GAP), rows * (1 + LABEL)  # in sides of a thumbnail
+    wide, high = across * (2 + 3 * GAP), rows * (1 + LABEL)  # in units of a thumbnail's side
     inch = 1.6 if across > 2 else 3.0
     width, height = wide * inch, high * inch + TITLE + BARS
     figure = Figure(figsize=(width, height), dpi=110)
@@ -86,7 +86,7 @@ def contact_sheet(pairs: Sequence[tuple[int, Path, Path]], n: int, picture: Path
     for place, (index, _, _) in enumerate(pairs):
         row, column = divmod(place, ACROSS)
         left, bottom = column * (2 + 3 * GAP) + GAP, (rows - row - 1) * (1 + LABEL)
-        sky = np.maximum(skies[place][0], SKY_RANGE[0])  # the logarithm of nothing is not drawn
+        sky = np.maximum(skies[place][0], SKY_RANGE[0])  # the logarithm of 0 cannot be drawn
         for image, start, norm, colours in (
             (sky, left, sky_norm, SKY_COLOURS),
             (noises[place], left + 1 + GAP, noise_norm, NOISE_COLOURS),
@@ -166,5 +166,5 @@ def _read(path: Path) -> NDArray[np.float32]:
 
 
 def _save(figure: Figure, picture: Path) -> None:
-    """Write a figure as PNG, with nothing in it that changes from run to run."""
+    """Write a figure as PNG, without metadata that change from run to run."""
     figure.savefig(picture, format="png", metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""What boxes are made of: a particle mesh of our own, or the output of another simulation."""
+"""Recipes of boxes: our own particle mesh, or the output of another simulation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FORMAT = 3
 
 
 class Recipe(Protocol):
-    """All that decides on the content of a box."""
+    """All that decides the content of a box."""
 
     @property
     def name(self) -> str:
@@ -36,11 +36,11 @@ class Recipe(Protocol):
 
     @property
     def side(self) -> float:
-        """Comoving [Mpc]."""
+        """Comoving side of the box [Mpc]."""
 
     @property
     def digest(self) -> str:
-        """What tells this recipe from every other."""
+        """Digest that identifies the recipe."""
 
     def make(self, path: Path, workers: int, progress: Progress) -> None:
         """Write the box: the same bytes whatever the threads of the FFT.
@@ -53,7 +53,7 @@ class Recipe(Protocol):
 
 
 def amplitude_of(sky: Sky) -> Amplitude:
-    """The free parameters of the emission."""
+    """Return the free parameters of the emission."""
     return Amplitude(
         sky.efficiency,
         sky.mach_cut,
@@ -95,12 +95,12 @@ class ParticleMesh:
 
     @property
     def digest(self) -> str:
-        """What tells this recipe from every other."""
+        """Digest that identifies the recipe."""
         return box.digest([self.volume, self.field])
 
     @property
     def volume(self) -> str:
-        """What tells all but the magnetic field from every other."""
+        """Digest that identifies the recipe except its magnetic field."""
         numbers = [cosmology.H0, cosmology.OMEGA_M, cosmology.OMEGA_B, cosmology.SIGMA8]
         numbers.append(cosmology.N_S)
         recipe = {**asdict(self), "cosmology": numbers, "format": FORMAT}
@@ -108,9 +108,9 @@ class ParticleMesh:
         return box.digest(recipe)
 
     def make(self, path: Path, workers: int = 1, progress: Progress = silent) -> None:
-        """Simulate, find shock elements and halos, write the box whole or not at all.
+        """Simulate, find shock elements and halos, and write the box completely or not at all.
 
-        Where only the magnetic field of a box that is there differs, that column alone is new.
+        If an existing box differs in the magnetic field alone, only that column is made anew.
         """
         known = box.volume_at(path, self.volume)
         snapshots = self._refilled(known) if known else self._snapshots(workers, progress)
@@ -157,12 +157,12 @@ class ParticleMesh:
 
 @dataclass(frozen=True)
 class Output:
-    """Where one snapshot of another simulation is: not its grid, which may not go to other ranks.
+    """The place of one snapshot of another simulation, without its grid, which stays on a rank.
 
     Attributes:
         path: as it is opened.
         redshift: of the snapshot.
-        mark: what tells it from others without reading it: name, size and time of change.
+        mark: identifies the file without reading it: name, size and time of change.
     """
 
     path: Path
@@ -178,7 +178,7 @@ class Simulation:
         outputs: one a snapshot, by rising redshift.
         side: comoving [Mpc].
         number: of the run, among those of the same side.
-        field: the options of the magnetic field, where the simulation has none.
+        field: the options of the magnetic field, if the simulation has none.
     """
 
     outputs: tuple[Output, ...]
@@ -193,12 +193,12 @@ class Simulation:
 
     @property
     def digest(self) -> str:
-        """What tells this recipe from every other."""
+        """Digest that identifies the recipe."""
         marks = [output.mark for output in self.outputs]
         return box.digest([marks, self.field, "simulation", FORMAT])
 
     def make(self, path: Path, workers: int = 1, progress: Progress = silent) -> None:
-        """Find shock elements and halos, write the box whole or not at all."""
+        """Find shock elements and halos, and write the box completely or not at all."""
         sources = {"sources": [output.path.name for output in self.outputs]}
         box.write(path, self.digest, self.side, sources, self._snapshots(progress))
 
@@ -218,7 +218,7 @@ class Simulation:
 
 
 def _coarse_density(grid: Grid) -> Field:
-    """The gas density of a grid in units of the mean, on DENSITY_MESH cells a side or fewer."""
+    """Return a grid's gas density in units of the mean, on at most DENSITY_MESH cells a side."""
     factor = next(k for k in range(-(-grid.n // box.DENSITY_MESH), grid.n + 1) if grid.n % k == 0)
     m = grid.n // factor
     density = np.empty((m, m, m), np.float32)
@@ -230,12 +230,12 @@ def _coarse_density(grid: Grid) -> Field:
 
 
 def slabs_of(sky: Sky, sides: Sequence[float]) -> list[Slab]:
-    """The slabs of the light cone, filled with boxes of these sides [comoving Mpc]."""
+    """Return the slabs of the light cone, filled with boxes of these sides [comoving Mpc]."""
     return stack(sky.z_near, sky.z_far, sides, sky.reach)
 
 
 def particle_meshes(sky: Sky, *, test: bool) -> list[Recipe]:
-    """The boxes of a configuration that its light cone needs, of skies to train or to test on."""
+    """Return the recipes of the boxes that a configuration's light cone needs, to train or test."""
     recipes: list[Recipe] = []
     slabs = slabs_of(sky, sky.sides)
     for side in sorted({slab.side for slab in slabs}):
@@ -269,14 +269,14 @@ def _field(sky: Sky) -> tuple[float, float, float, float]:
 
 
 def simulations(sky: Sky, grids: Sequence[tuple[Path, Grid]]) -> list[Recipe]:
-    """The boxes that the light cone needs of the outputs of other simulations.
+    """Return the boxes that the light cone needs, of the outputs of other simulations.
 
-    Outputs of one side at different redshifts count as the snapshots of one run; of several at the
-    same redshift, each is of a run of its own.
+    Outputs of one side at different redshifts count as snapshots of one run; several outputs at the
+    same redshift belong to different runs.
 
     Args:
         sky: the light cone, and options of the magnetic field.
-        grids: the outputs and where they were read.
+        grids: the outputs and their paths.
     """
     runs: dict[float, list[dict[float, Path]]] = {}
     for path, grid in grids:
@@ -296,6 +296,6 @@ def simulations(sky: Sky, grids: Sequence[tuple[Path, Grid]]) -> list[Recipe]:
 
 
 def _mark(path: Path) -> tuple[str, int, int]:
-    """What tells a file or folder from another, without reading it."""
+    """Return what identifies a file or folder without reading it."""
     found: Any = path.stat()
     return path.name, int(found.st_size), int(found.st_mtime)

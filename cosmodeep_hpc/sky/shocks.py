@@ -1,8 +1,8 @@
-"""Shock elements: where streams of dark matter cross, gas shocks.
+"""Shock elements: gas shocks where streams of dark matter cross.
 
 A particle-mesh box has no gas. Its streams cross first on caustics, the surfaces on which the
-determinant J of dx/dq changes sign. They are found on the grid that the particles started from,
-far finer than any mesh in space, and are tiled by quadrilaterals that share their corners.
+determinant J of dx/dq changes sign. They are found on the grid that the particles started from, far
+finer than any mesh in space, and are tiled by quadrilaterals that share their corners.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cosmodeep_hpc.sky.mesh import Field, deposit, read
 from cosmodeep_hpc.sky.nbody import Snapshot
 
 MACH_RANGE = (1.3, 30.0)
-"""Mach numbers kept and given (lower end: Vazza et al. 2009)."""
+"""Smallest and largest Mach number of an element (lower end: Vazza et al. 2009)."""
 FORCE_SOFTENING = 0.5
 """Softening of the mesh's force, as the sigma of a Gaussian [cell]: halos of one mass are then as
 dense in boxes of any cell (docs/sky.md)."""
@@ -58,7 +58,7 @@ class Elements:
         return len(self.mach)
 
     def __getitem__(self, rows: Any) -> Elements:
-        """The elements chosen by a mask, a slice or numbers."""
+        """Return the elements chosen by a mask, a slice or numbers."""
         return Elements(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     @property
@@ -68,7 +68,7 @@ class Elements:
 
 
 def refine(field: Field, smoothing: float, factor: int, workers: int = 1) -> Field:
-    """A periodic field smoothed by a Gaussian and interpolated on a finer grid, by FFT.
+    """Smooth a periodic field by a Gaussian and interpolate it on a finer grid, by FFT.
 
     Args:
         field: float32 (n, n, n).
@@ -101,14 +101,14 @@ def refine(field: Field, smoothing: float, factor: int, workers: int = 1) -> Fie
 
 
 def jacobian(displacement: Field, spacing: float) -> Field:
-    """Determinant of dx/dq by central differences.
+    """Return the determinant of dx/dq by central differences.
 
     Args:
         displacement: float32 (3, m, m, m), periodic [Mpc].
         spacing: of the grid [Mpc].
 
     Returns:
-        float32 (m, m, m); 1 where nothing moved, negative where an odd number of flips was made.
+        float32 (m, m, m); 1 where nothing moved, negative after an odd number of flips.
     """
     m = displacement.shape[1]
     result = np.empty((m, m, m), np.float32)
@@ -139,11 +139,12 @@ def jacobian(displacement: Field, spacing: float) -> Field:
 
 
 def caustics(displacement: Field, spacing: float) -> tuple[Field, Field, Field]:
-    """The surface J = 0 in space, as quadrilaterals.
+    """Return the surface J = 0 in space, as quadrilaterals.
 
-    Every edge of the grid at whose ends J differs in sign is pierced by the surface, and gets a
-    quadrilateral; its corners lie in the four cells around the edge, each at the mean of the
-    points in which its cell's edges are pierced. Neighbours share corners: the surface is closed.
+    The surface pierces every edge of the grid whose ends have J of opposite signs, and each such
+    edge gets a quadrilateral. Its corners lie in the four cells around the edge, each at the mean
+    of the points in which the surface pierces its cell's edges. Neighbours share corners: the
+    surface is closed.
 
     Args:
         displacement: float32 (3, m, m, m), periodic [Mpc].
@@ -206,7 +207,7 @@ def caustics(displacement: Field, spacing: float) -> tuple[Field, Field, Field]:
 
 
 def _neighbour(index: NDArray[Any], axis: int, step: int, m: int) -> NDArray[Any]:
-    """Flat numbers of the grid points `step` (1 or -1) further along an axis of a periodic grid."""
+    """Return the numbers of the grid points `step` (1 or -1) further along a periodic axis."""
     stride = m ** (2 - axis)
     along = index // stride % m
     wraps = along == (m - 1 if step > 0 else 0)
@@ -214,12 +215,12 @@ def _neighbour(index: NDArray[Any], axis: int, step: int, m: int) -> NDArray[Any
 
 
 def mach_number(ratio: NDArray[Any]) -> NDArray[Any]:
-    """Mach number of a shock from its velocity jump in units of the downstream sound speed.
+    """Return a shock's Mach number from its velocity jump over the downstream sound speed.
 
-    For a gas with 5 heat capacities in 3, v_up - v_down = 3/4 c_up (M - 1/M) and T_down / T_up =
-    (5 M^2 - 1) (M^2 + 3) / (16 M^2), so that the ratio is 3 (M^2 - 1) / sqrt((5 M^2 - 1)(M^2 + 3)):
-    0 for no shock, and below 3 / sqrt(5) however strong it is. Larger ratios give the largest
-    Mach number of MACH_RANGE.
+    For a gas with a ratio of heat capacities of 5/3, v_up - v_down = 3/4 c_up (M - 1/M) and T_down
+    / T_up = (5 M^2 - 1) (M^2 + 3) / (16 M^2), so that the ratio is 3 (M^2 - 1) / sqrt((5 M^2 -
+    1)(M^2 + 3)): 0 for no shock, and below 3 / sqrt(5) however strong it is. Larger ratios give the
+    largest Mach number of MACH_RANGE.
     """
     limit = MACH_RANGE[1] ** 2
     strongest = 9 * (limit - 1) ** 2 / ((5 * limit - 1) * (limit + 3))
@@ -230,13 +231,13 @@ def mach_number(ratio: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Flow:
-    """The state of the matter on a mesh, read on one comoving scale whatever the mesh.
+    """The state of the matter on a mesh, smoothed to one comoving scale whatever the mesh.
 
     Attributes:
         overdensity: float32 (n, n, n), density in units of the mean.
         dispersion: float32 (n, n, n), one-dimensional velocity dispersion [km/s].
-        jump: float32 (n, n, n), by how much the peculiar velocity changes across a front there, of
-            its convergence -div v read on the scale [km/s].
+        jump: float32 (n, n, n), change of the peculiar velocity across a front at this place, from
+            its convergence -div v on the scale [km/s].
     """
 
     overdensity: Field
@@ -245,14 +246,14 @@ class Flow:
 
 
 def reading(scale: float, cell: float) -> tuple[float, float]:
-    """How a field is read on a scale from a mesh [comoving Mpc].
+    """Return how to smooth a field of a mesh to a scale [comoving Mpc].
 
-    By itself a particle mesh smooths with the softening of its force and with the cloud-in-cell
-    windows of deposit and reading, each of variance cell^2 / 6. Where that is more than the scale,
-    next to nothing is left to do.
+    A particle mesh itself smooths with the softening of its force and with the cloud-in-cell
+    windows of deposit and reading, each of variance cell^2 / 6. If that exceeds the scale, hardly
+    any smoothing remains to be done.
 
     Returns:
-        sigma of the smoothing that is left, and sigma all told.
+        sigma of the remaining smoothing, and sigma in total.
     """
     done = (FORCE_SOFTENING**2 + 2 / 6) * cell**2
     left = max(scale**2 - done, 0.01 * cell**2)
@@ -260,12 +261,12 @@ def reading(scale: float, cell: float) -> tuple[float, float]:
 
 
 def flow(snapshot: Snapshot, mesh: int, scale: float) -> Flow:
-    """Density, velocity dispersion and convergence of the flow on a mesh.
+    """Return density, velocity dispersion and convergence of the flow on a mesh.
 
     Args:
         snapshot: the particles.
         mesh: cells along a side.
-        scale: comoving sigma on which they are read, see `reading` [Mpc].
+        scale: comoving sigma to which they are smoothed, see `reading` [Mpc].
     """
     cell = snapshot.side / mesh
     width, sigma = reading(scale, cell)
@@ -298,14 +299,14 @@ def shock_elements(
     stretch: float = 3.0,
     workers: int = 1,
 ) -> Elements:
-    """The shock elements of a particle-mesh box.
+    """Return the shock elements of a particle-mesh box.
 
     Args:
         snapshot: particles on the grid they started from.
         smoothing: sigma of the Gaussian that smooths their displacement first [comoving Mpc];
             LEAST_SMOOTHING cells at least.
         factor: points of the grid on which caustics are sought for one particle, along an axis.
-        scale: comoving sigma on which density, temperature and jump are read [Mpc].
+        scale: comoving sigma to which density, temperature and jump are smoothed [Mpc].
         stretch: longest side of an element [comoving Mpc]; longer ones, which bridge a region that
             the grid does not resolve, are dropped.
         workers: threads of the FFT; no influence on the result.

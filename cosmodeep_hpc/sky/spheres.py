@@ -20,7 +20,7 @@ OUTER = 25.0
 """Halos are found and ranked by spheres of this mean density [critical density], which a mesh
 resolves far better than those of OVERDENSITY."""
 LEAST_PARTICLES = 20
-"""A sphere of the density OUTER with fewer particles is none."""
+"""Fewest particles of a sphere of the density OUTER."""
 _SMOOTHING = 0.7  # sigma of the Gaussian that smooths the density before peaks are sought [cell]
 _PEAK = 4.0  # least smoothed density of a peak [mean density]
 _CORE = 1.5  # first radius in which a peak is centred, and from which its sphere grows [cell]
@@ -29,12 +29,12 @@ _SHIFTS = 2  # how often a sphere is then moved to the centre of mass of its inn
 
 @dataclass(frozen=True)
 class Spheres:
-    """What was measured around the density peaks of a snapshot, by falling outer mass.
+    """Measurements around the density peaks of a snapshot, by falling outer mass.
 
     Attributes:
         position: float32 (n, 3), centres, in [0, side) [comoving Mpc].
         outer: float64 (n,), mass inside a mean density of OUTER times critical [Msun].
-        inner: float64 (n,), the same for OVERDENSITY, 0 where the density is nowhere so high.
+        inner: float64 (n,), the same for OVERDENSITY; 0 if the density is nowhere so high.
         side: of the box [comoving Mpc].
         cell: of the mesh that made the forces [comoving Mpc].
         redshift: of the snapshot.
@@ -52,7 +52,7 @@ class Spheres:
 
 
 def spheres(snapshot: Snapshot) -> Spheres:
-    """Spheres grown around density peaks until their mean density falls to a threshold.
+    """Grow spheres around density peaks until their mean density falls to a threshold.
 
     A peak is moved to the centre of mass around it a few times. Of two spheres, the lighter one is
     dropped if its centre lies in the heavier.
@@ -85,7 +85,7 @@ def spheres(snapshot: Snapshot) -> Spheres:
 
 
 def _wrapped(position: NDArray[np.float64], side: float) -> NDArray[np.float32]:
-    """Positions in [0, side), as float32."""
+    """Return positions in [0, side), as float32."""
     place = np.mod(position, side).astype(np.float32)
     place[place >= side] = 0  # a rounded remainder
     return place
@@ -94,7 +94,7 @@ def _wrapped(position: NDArray[np.float64], side: float) -> NDArray[np.float32]:
 def _outside_heavier(
     place: NDArray[np.float32], radius: NDArray[np.float64], side: float
 ) -> NDArray[np.bool_]:
-    """Which spheres, sorted by falling mass, have their centre in no heavier one that is kept."""
+    """Return which spheres (by falling mass) have their centre outside all heavier kept ones."""
     kept = np.ones(len(place), bool)
     if len(place):
         tree = cKDTree(place, boxsize=side)
@@ -107,7 +107,7 @@ def _outside_heavier(
 
 @jit
 def _peaks(density: Any, rows: Any) -> Any:
-    """Which of the cells `rows` are higher than the 26 around; of equal ones, the last."""
+    """Return which of the cells `rows` are higher than the 26 around; of equal ones, the last."""
     n = density.shape[0]
     top = np.ones(len(rows), np.bool_)
     for r in range(len(rows)):
@@ -124,7 +124,7 @@ def _peaks(density: Any, rows: Any) -> Any:
 
 @jit
 def _sorted(displacement: Any, side: float) -> Any:
-    """Positions of the particles in the order of their cells, and where each cell begins."""
+    """Return positions of particles in the order of their cells, and where each cell begins."""
     n = displacement.shape[1]
     cell = side / n
     start = np.zeros(n**3 + 1, np.int32)
@@ -148,7 +148,7 @@ def _sorted(displacement: Any, side: float) -> Any:
                 count = start[row]
                 start[row] = total
                 total += count
-    for row in range(n**3, 0, -1):  # filling has moved each to the next one's beginning
+    for row in range(n**3, 0, -1):  # filling moved each start to the next cell's start
         start[row] = start[row - 1]
     start[0] = 0
     return position, start
@@ -158,7 +158,7 @@ def _sorted(displacement: Any, side: float) -> Any:
 def _around(
     position: Any, start: Any, side: float, centre: Any, radius: float, squares: Any, moment: Any
 ) -> int:
-    """Count the particles in a sphere; fill in squares of distances, and the sum of offsets."""
+    """Count the particles in a sphere; write squares of distances, and the sum of offsets."""
     n = round(np.cbrt(len(start) - 1))
     cell, limit = side / n, radius * radius
     reach = int(np.ceil(radius / cell))
@@ -190,7 +190,7 @@ def _around(
 
 @jit
 def _grow(position: Any, start: Any, side: float, centre: Any, numbers: Any, core: float) -> Any:
-    """Particles in the spheres around centres, which are moved in place.
+    """Count the particles in the spheres around centres, and move the centres in place.
 
     Args:
         position, start: see `_sorted`.
@@ -200,8 +200,8 @@ def _grow(position: Any, start: Any, side: float, centre: Any, numbers: Any, cor
         core: see _CORE [Mpc].
 
     Returns:
-        int64 (n, m); 0 where LEAST_PARTICLES lie less dense, and for a peak deep in a sphere that
-        has been grown already (half its radius: it would become the same sphere).
+        int64 (n, m); 0 if LEAST_PARTICLES lie less dense, and for a peak deep in a sphere that has
+        been grown already (within half its radius: it would become the same sphere).
     """
     volume = 4 / 3 * np.pi
     counts = np.zeros((len(centre), len(numbers)), np.int64)
@@ -238,7 +238,7 @@ def _grow(position: Any, start: Any, side: float, centre: Any, numbers: Any, cor
 
 @jit
 def _is_deep(centre: Any, radii: Any, row: int, side: float) -> bool:
-    """Whether a centre lies within half the radius of an earlier sphere."""
+    """Return whether a centre lies within half the radius of an earlier sphere."""
     for other in range(row):
         square = 0.0
         for axis in range(3):

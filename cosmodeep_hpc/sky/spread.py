@@ -45,9 +45,9 @@ def paint(
         seed: of the jitter, 64 bits; an element's jitter depends on it and its row alone.
     """
     near = slab.centre - 0.5 * slab.depth
-    # An element whose centre is further outside the image [pixel] does not reach into it.
+    # An element reaches into the image only if its centre is no further outside [pixel].
     beyond = _longest(elements.first, elements.second) / near / (view.scale * ARCSEC)
-    sine = min(np.sqrt(2) * (0.5 * view.full + beyond) * view.scale * ARCSEC, 0.995)  # a corner's
+    sine = min(np.sqrt(2) * (0.5 * view.full + beyond) * view.scale * ARCSEC, 0.995)  # of a corner
     far = (near + slab.depth) / np.sqrt(1 - sine**2)
     distance = np.linspace(near, far, _NODES)
     log_stretch = np.log1p(redshift_at(distance))
@@ -79,7 +79,7 @@ def paint(
 
 @jit
 def _longest(first: Field, second: Field) -> float:
-    """The furthest that an element reaches from its centre, 0 without elements [Mpc]."""
+    """Return the furthest that an element reaches from its centre, 0 without elements [Mpc]."""
     furthest = 0.0
     for row in range(len(first)):
         one = two = 0.0
@@ -92,7 +92,7 @@ def _longest(first: Field, second: Field) -> float:
 
 @jit
 def _random(state: Any) -> Any:
-    """The next state of a generator of 64 bits, and a number in [0, 1) (SplitMix64)."""
+    """Return the next state of a 64-bit generator, and a number in [0, 1) (SplitMix64)."""
     state += np.uint64(0x9E3779B97F4A7C15)
     z = state
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,4 +1,4 @@
-"""What is measured of a pair of images when it is made, kept in a small file beside it."""
+"""Statistics of a pair of images, measured when it is made and kept in a small file beside it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ FOLDER = "statistics"
 N_PIX = (40, 9)
 """The paper's pixel thresholds N_pix."""
 DECADES = (-11, -2)
-"""Between which the flux histogram counts, log10 of Jy/arcsec^2: the dynamic range of the paper."""
+"""Range of the flux histogram, log10 of Jy/arcsec^2: the dynamic range of the paper."""
 PER_DECADE = 10
 SAMPLE = 1 << 20
-"""Pixels that suffice for the rms of the noise: it is then known to 0.1 %."""
+"""Pixels that suffice for the rms of the noise, which is then known to 0.1 %."""
 MAD_TO_RMS = 1.482602218505602
-"""Of a Gaussian: its rms over the median of absolute deviations."""
+"""Rms of a Gaussian over its median of absolute deviations."""
 
 
 @dataclass(frozen=True)
 class CountingRule:
-    """How tiles are counted.
+    """The rule by which tiles are counted.
 
     Attributes:
         tile: side of a tile [pixel].
@@ -47,17 +47,17 @@ class CountingRule:
 
     @classmethod
     def of(cls, tiles: Tiles) -> CountingRule:
-        """The rule of a configuration."""
+        """Return the rule of a configuration."""
         return cls(tiles.size, tiles.thresholds)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """What is measured of one pair.
+    """Statistics of one pair.
 
     Attributes:
         index: of the pair.
-        config: what tells its configuration from others: the card CONFIG of its files.
+        config: identifies its configuration: the card CONFIG of its files.
         rule: how tiles were counted.
         pixels: rows and columns.
         pixel_scale: side of a pixel [arcsec].
@@ -69,7 +69,7 @@ class Statistics:
         sky_flux: sum of the Sky image [Jy].
         noise_min, noise_max: of the Noise image [Jy/arcsec^2].
         noise_rms: of the Noise image, from its median absolute deviation [Jy/arcsec^2].
-        halos: number of halos in the field; None where there is no catalogue.
+        halos: number of halos in the field; None without a catalogue.
     """
 
     index: int
@@ -92,7 +92,7 @@ class Statistics:
 
 
 def edges() -> NDArray[np.float64]:
-    """The edges of the bins of the flux histogram [Jy/arcsec^2]."""
+    """Return the edges of the bins of the flux histogram [Jy/arcsec^2]."""
     low, high = DECADES
     return np.logspace(low, high, (high - low) * PER_DECADE + 1)
 
@@ -107,7 +107,7 @@ def measure(
     pixel_scale: float,
     halos: int | None,
 ) -> Statistics:
-    """The statistics of a pair.
+    """Return the statistics of a pair.
 
     Args:
         sky, noise: (rows, columns) [Jy/arcsec^2].
@@ -115,7 +115,7 @@ def measure(
         config: the card CONFIG of its files.
         rule: how tiles are counted.
         pixel_scale: side of a pixel [arcsec].
-        halos: number of halos in the field, where that is known.
+        halos: number of halos in the field, if known.
     """
     levels = tile_levels(sky, rule.tile, rule.n_pix)
     signal = occupancy(levels[None], rule.thresholds)
@@ -142,7 +142,7 @@ def measure(
 
 
 def flux_histogram(sky: NDArray[np.float32]) -> tuple[int, NDArray[np.int64], int]:
-    """Pixels below the bins of `edges`, in each of them, and above: all pixels together.
+    """Count the pixels below the bins of `edges`, in each of them, and above: all pixels in total.
 
     Args:
         sky: [Jy/arcsec^2].
@@ -156,9 +156,9 @@ def flux_histogram(sky: NDArray[np.float32]) -> tuple[int, NDArray[np.int64], in
 
 
 def robust_rms(noise: NDArray[np.float32]) -> float:
-    """The rms of Gaussian noise under sources, from the median absolute deviation.
+    """Return the rms of Gaussian noise under sources, from the median absolute deviation.
 
-    Of an image of more than SAMPLE pixels, every second (third, ...) row and column is taken.
+    An image of more than SAMPLE pixels is sampled at every second (third, ...) row and column.
     """
     step = max(1, isqrt(noise.size // SAMPLE))
     sample = np.ascontiguousarray(noise[::step, ::step])
@@ -166,12 +166,12 @@ def robust_rms(noise: NDArray[np.float32]) -> float:
 
 
 def path_of(out: Path, index: int) -> Path:
-    """The file of the statistics of a pair."""
+    """Return the file of the statistics of a pair."""
     return out / FOLDER / f"{index:05d}.json"
 
 
 def write(out: Path, statistics: Statistics) -> None:
-    """Write the statistics of a pair, whole or not at all.
+    """Write the statistics of a pair, completely or not at all.
 
     Raises:
         InputError: the file cannot be written.
@@ -182,7 +182,7 @@ def write(out: Path, statistics: Statistics) -> None:
 
 
 def read(out: Path, index: int, config: str, rule: CountingRule) -> Statistics | None:
-    """The statistics of a pair, where they are there and of these images and this rule.
+    """Return the statistics of a pair, or None unless they are of these images and this rule.
 
     Args:
         out: folder of the pair.
@@ -206,7 +206,7 @@ def read(out: Path, index: int, config: str, rule: CountingRule) -> Statistics |
 
 
 def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows lists alone."""
+    """Turn lists into tuples, which JSON does not know."""
     return {name: _as_tuple(value) for name, value in content.items()}
 
 
@@ -215,7 +215,7 @@ def _as_tuple(value: Any) -> Any:
 
 
 def measured(paths: tuple[Path, Path, Path], index: int, rule: CountingRule) -> Statistics:
-    """The statistics of a pair that is read.
+    """Read a pair and return its statistics.
 
     Args:
         paths: the halo catalogue, the Sky and the Noise image.

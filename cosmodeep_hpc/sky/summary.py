@@ -40,7 +40,7 @@ SKY_NAME = re.compile(r"sky-(\d{5,})\.fits")
 
 @dataclass(frozen=True)
 class Spread:
-    """Values of the images taken together; of one image there is no scatter."""
+    """The distribution of a quantity over the images; one image alone has no scatter."""
 
     mean: float
     scatter: float | None
@@ -48,7 +48,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: ArrayLike) -> Spread:
-        """Mean, standard deviation and standard error of the mean of some numbers."""
+        """Return mean, standard deviation and standard error of the mean of some numbers."""
         array = np.asarray(values, np.float64)
         if array.size < 2:
             return cls(float(array.mean()), None, None)
@@ -57,7 +57,7 @@ class Spread:
 
 
 def ask(out: Path, asked: range) -> None:
-    """Note in the folder which pairs it is to hold, and make room for their statistics.
+    """Record in the folder which pairs it is to hold, and make room for their statistics.
 
     Raises:
         InputError: it cannot be written.
@@ -74,20 +74,20 @@ def run(
     *,
     own: Collection[int] | None = None,
 ) -> str:
-    """Summarise the pairs that are in a folder; a collective call.
+    """Summarise the pairs in a folder; a collective call.
 
     Writes `summary.json` and `summary.txt`, `contact-sheet.png` and `flux-histogram.png`.
 
     Args:
-        config: of the pairs; its section tiles decides on how tiles are counted.
+        config: of the pairs; its section tiles decides how tiles are counted.
         out: the folder.
-        world: the ranks, which measure the pairs that were not yet.
+        world: the ranks, which measure the pairs without statistics.
         progress: called with (pairs measured, pairs to measure, a note), on rank 0.
         own: the pairs of this part of a larger job, which measures no others, and draws pictures
-            only when no pair is missing any more; by default all.
+            only if no pair is missing; by default all.
 
     Returns:
-        what stands in `summary.txt`.
+        the text of `summary.txt`.
 
     Raises:
         InputError: there is no pair, one cannot be read, or the folder cannot be written.
@@ -131,13 +131,13 @@ def run(
 
 
 def paths_of(out: Path, index: int) -> tuple[Path, Path, Path]:
-    """The halo catalogue, the Sky and the Noise image of an index, in the order of writing."""
+    """Return the halo catalogue, Sky and Noise image of an index, in the order of writing."""
     names = f"halos-{index:05d}.fits", f"sky-{index:05d}.fits", f"noise-{index:05d}.fits"
     return out / names[0], out / names[1], out / names[2]
 
 
 def pairs_in(out: Path) -> list[int]:
-    """The indices of which both images are there.
+    """Return the indices whose two images both exist.
 
     Raises:
         InputError: the folder cannot be read.
@@ -149,7 +149,7 @@ def pairs_in(out: Path) -> list[int]:
 
 
 def _statistics(out: Path, rule: CountingRule, indices: Sequence[int]) -> dict[int, Statistics]:
-    """The statistics of those pairs that have them, by their index."""
+    """Return the statistics of those pairs that have them, by their index."""
     known = {}
     for index in indices:
         path = paths_of(out, index)[1]
@@ -163,7 +163,7 @@ def _statistics(out: Path, rule: CountingRule, indices: Sequence[int]) -> dict[i
 
 
 def _asked(out: Path) -> range:
-    """The pairs that the folder was to hold, by what its last job was told."""
+    """Return the pairs that the folder was to hold, as its last job recorded them."""
     path = out / statistics.FOLDER / ASKED
     if not path.exists():
         return range(0)
@@ -171,15 +171,15 @@ def _asked(out: Path) -> range:
         content = read_json(path)
         return range(content["first"], content["first"] + content["images"])
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: expected first and images; remove it") from error
+        raise InputError(f"{path}: expected the entries first and images; remove it") from error
 
 
 def summary(found: Sequence[Statistics], asked: Collection[int] = ()) -> dict[str, Any]:
-    """The content of `summary.json`.
+    """Return the content of `summary.json`.
 
     Args:
-        found: of the pairs that are there, one at least, by one rule.
-        asked: the indices that should be.
+        found: statistics of the existing pairs, at least one, by one rule.
+        asked: the indices of all pairs that should exist.
     """
     rule = found[0].rule
     there = {one.index for one in found}
@@ -220,13 +220,13 @@ def summary(found: Sequence[Statistics], asked: Collection[int] = ()) -> dict[st
 def _is_paper_s(
     sizes: Sequence[tuple[int, int]], scales: Sequence[float], rule: CountingRule
 ) -> bool:
-    """Whether the paper's occupancies are for such images and tiles."""
+    """Return whether the paper's occupancies are for such images and tiles."""
     found = [{"pixels": p, "pixel_scale": s, "tile": rule.tile} for p in sizes for s in scales]
     return found == [PAPER_IMAGE]
 
 
 def _occupancies(found: Sequence[Statistics], *, compared: bool) -> list[dict[str, Any]]:
-    """Signal tiles an image for each N_pix and threshold."""
+    """Return the signal tiles an image for each N_pix and threshold."""
     rows = []
     counts = np.array([one.signal_tiles for one in found])
     rule = found[0].rule
@@ -254,7 +254,7 @@ def _columns(spreads: Sequence[Spread]) -> dict[str, list[float | None]]:
 
 
 def _ranges(indices: Sequence[int]) -> list[tuple[int, int]]:
-    """Rising numbers as (first, last) of those that follow each other."""
+    """Return rising numbers as (first, last) of each run of consecutive ones."""
     ranges: list[tuple[int, int]] = []
     for index in indices:
         if ranges and ranges[-1][1] == index - 1:
@@ -265,7 +265,7 @@ def _ranges(indices: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def table(content: dict[str, Any]) -> str:
-    """The content of `summary.txt`.
+    """Return the content of `summary.txt`.
 
     Args:
         content: see `summary`.
@@ -304,7 +304,7 @@ def table(content: dict[str, Any]) -> str:
 
 
 def _complaints(content: dict[str, Any]) -> list[str]:
-    """Why the numbers may not be what they seem."""
+    """Return the reasons why the numbers may mislead."""
     lines = []
     if content["missing"]:
         some = [f"{a}" if a == b else f"{a}-{b}" for a, b in content["missing"]]
@@ -320,7 +320,7 @@ def _or_dash(value: float | None, form: str) -> str:
 
 
 def _draw(out: Path, content: dict[str, Any]) -> None:
-    """Draw the pictures; matplotlib takes a second to import, and only here it is needed."""
+    """Draw the pictures; matplotlib takes a second to import, and is needed here alone."""
     from cosmodeep_hpc.sky import pictures
 
     indices = [one["index"] for one in content["each"]]

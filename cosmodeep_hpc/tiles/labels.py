@@ -1,4 +1,4 @@
-"""Labels: which tiles hold signal, by the noise-free sky."""
+"""Labels: which tiles hold signal, according to the noise-free sky."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ def count_bright(sky: NDArray[np.float32], thresholds: Sequence[float]) -> NDArr
 
 
 def exceeded(sky: NDArray[np.float32], thresholds: Sequence[float]) -> NDArray[np.uint8]:
-    """Which thresholds each pixel exceeds, for Sky tiles (n, size, size), as in `count_bright`.
+    """Return the thresholds that each pixel exceeds, for Sky tiles (n, size, size).
+
+    See `count_bright` for the comparison.
 
     Returns:
-        uint8 (n, size, size): bit k says whether a pixel is brighter than threshold k, of 8 at
-        most.
+        uint8 (n, size, size): bit k says whether a pixel is brighter than threshold k; 8 thresholds
+        at most.
     """
     found = np.zeros(sky.shape, dtype=np.uint8)
     for column, threshold in enumerate(thresholds):
@@ -41,7 +43,7 @@ def exceeded(sky: NDArray[np.float32], thresholds: Sequence[float]) -> NDArray[n
 
 
 def column(thresholds: Sequence[float], f_th: float, source: Path) -> int:
-    """The column of the counts, at these thresholds, of flux threshold `f_th` [Jy/arcsec^2].
+    """Return the index of flux threshold `f_th` [Jy/arcsec^2] among those of the counts.
 
     Raises:
         InputError: `source`, which has the counts, was not made with it.
@@ -57,11 +59,11 @@ def column(thresholds: Sequence[float], f_th: float, source: Path) -> int:
 
 
 def place(thresholds: Sequence[float], f_th: float) -> int | None:
-    """Which of the thresholds a flux threshold is, whatever way it was written; None: none."""
+    """Return the index of a flux threshold, however it was written; None if it is missing."""
     near = np.flatnonzero(np.isclose(thresholds, f_th, rtol=1e-6, atol=0.0))
     return int(near[0]) if len(near) else None
 
 
 def is_signal(counts: NDArray[np.uint16], n_pix: int) -> NDArray[np.bool_]:
-    """Whether tiles with these numbers of bright pixels are signal: more than `n_pix` of them."""
+    """Return whether tiles with these numbers of bright pixels are signal: more than `n_pix`."""
     return counts > n_pix

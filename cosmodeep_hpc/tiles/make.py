@@ -36,7 +36,7 @@ def run(
 ) -> TileSet:
     """Cut every pair of the folder `images` into labelled tiles, in parallel over shards.
 
-    The same bytes for any number of ranks: a shard depends on its images alone.
+    The bytes are the same for any number of ranks: a shard depends on its images alone.
 
     Raises:
         InputError: bad input, or `out` holds a tile set already and `overwrite` is off.
@@ -77,7 +77,7 @@ def run(
 
 
 def _prepare(images: Path, out: Path, overwrite: bool) -> list[Pair]:
-    """Check input and output before any work is done; then remove what an earlier job left."""
+    """Check input and output before any work is done; then remove an earlier job's files."""
     pairs = find_pairs(images)
     for pair in pairs:
         pair.open()
@@ -87,16 +87,18 @@ def _prepare(images: Path, out: Path, overwrite: bool) -> list[Pair]:
             f"{out}: holds a tile set already; choose another --out, or add --overwrite"
         )
     with naming(out, "remove the earlier tiles in"):
-        (out / INDEX).unlink(missing_ok=True)  # first: without it no reader takes the rest
+        (out / INDEX).unlink(
+            missing_ok=True
+        )  # first, because no reader accepts the rest without it
         for old in (*out.glob("shard-*.h5"), *out.glob(".shard-*.part.h5")):
             old.unlink()
     return pairs
 
 
 def split(n: int, validation: float, seed: int) -> frozenset[int]:
-    """The images kept for validation: their share rounded, one at least where it is not 0.
+    """Return the images kept for validation: their share rounded, at least one unless it is 0.
 
-    With two images or more at least one is left to train on.
+    If there are two images or more, at least one is left to train on.
     """
     if validation == 0 or n < 2:
         return frozenset()
@@ -150,9 +152,9 @@ def make_shard(
 def tile_pair(
     config: Config, preprocessing: Preprocessing, index: int, sky: Image, noise: Image
 ) -> tuple[Rows, dict[str, Any]]:
-    """The rows of one pair: its whole tiles with data in every pixel of Sky and Noise.
+    """Return the rows of one pair: its whole tiles with data in every pixel of Sky and Noise.
 
-    Surroundings without data, as beyond the image, are what an empty sky becomes.
+    In a tile's surroundings, pixels without data (also beyond the image) count as empty sky.
     """
     size, margin = preprocessing.tile_size, preprocessing.margin
     pixels = noise.pixels()
@@ -182,5 +184,5 @@ def tile_pair(
 
 
 def fingerprint_of(pixels: Any) -> str:
-    """A hash of Noise pixels, by which an image is known again under any name."""
+    """Return a hash of Noise pixels, which identifies an image under any name."""
     return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).hexdigest()

@@ -16,7 +16,7 @@ class Pair:
     """The two files of one field.
 
     Attributes:
-        name: what stands between `sky-` or `noise-` and `.fits`.
+        name: the part of the file names between `sky-` or `noise-` and `.fits`.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Pair:
 
 
 def _offset(sky: Image, noise: Image) -> float:
-    """How far apart [pixel] the two place the corners and the centre; nan where it cannot be said.
+    """Return how far apart [pixel] the two place the corners and the centre; nan if unknown.
 
-    The corners of a very wide field may be no place on the sky: those do not count.
+    A very wide field may have corners that are no place on the sky: those do not count.
     """
     ny, nx = noise.shape
     x = (nx - 1) * np.array([0.0, 1.0, 0.0, 1.0, 0.5])
@@ -63,7 +63,7 @@ def _size(image: Image) -> str:
 
 
 def find_pairs(folder: Path) -> list[Pair]:
-    """The pairs of a folder, in the order of their names.
+    """Return the pairs of a folder, in the order of their names.
 
     Raises:
         InputError: no such folder, no pair in it, or a file without its partner.

@@ -35,13 +35,13 @@ AGAIN = "copy the shard again or make the tile set again"
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """The rows of a shard, or of one image of it.
+    """The rows of a shard, or of one of its images.
 
     Attributes:
         tiles: preprocessed Noise tiles with their margins, float32 (n, window, window).
         counts: bright Sky pixels at each threshold, uint16 (n, T).
         place: image number, tile row and tile column, int32 (n, 3).
-        sky: Sky tiles [Jy/arcsec^2], float32 (n, size, size), where they are kept.
+        sky: Sky tiles [Jy/arcsec^2], float32 (n, size, size), if they are kept.
     """
 
     tiles: NDArray[np.float32]
@@ -82,15 +82,15 @@ ReadBlock = Callable[[int, NDArray[Any]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetLocation:
-    """Where the rows of a dataset lie and what their checksums are.
+    """Where the rows of a dataset lie, and their checksums.
 
-    All that is needed to read it: a rank that is given it need not open the file with HDF5.
+    It suffices to read the dataset: a rank that is given it need not open the file with HDF5.
 
     Attributes:
         path, name: of the shard, and of the dataset in it.
         rows: of the dataset.
         row_shape, dtype: of one row.
-        offset: first byte in the file; None where the rows are not contiguous in it, as after
+        offset: first byte in the file; None if the rows are not contiguous in it, as after
             `h5repack` with chunks or compression: they are then read with HDF5.
         crc32: uint32, of each block.
     """
@@ -110,15 +110,15 @@ class DatasetLocation:
 
     @property
     def whole_crc32(self) -> int:
-        """CRC-32 of the dataset as a whole, if each block has its own."""
+        """CRC-32 of the whole dataset, if each block has its own."""
         return joined(self.crc32, self.rows, self.row_bytes)
 
     def rows_of(self, block: int) -> range:
-        """The rows of a block."""
+        """Return the rows of a block."""
         return range(block * BLOCK, min((block + 1) * BLOCK, self.rows))
 
     def where(self, rows: range) -> str:
-        """How an error names rows of the dataset."""
+        """Return the words by which an error names rows of the dataset."""
         return f"{self.path}: dataset {self.name!r}, rows {rows.start} to {rows.stop - 1}"
 
     @contextmanager
@@ -126,7 +126,7 @@ class DatasetLocation:
         """Open the file; the function that reads a block may be called by several threads.
 
         Bytes are read at their place in the file: HDF5 has a lock for all threads, and takes
-        longer. The function raises an `InputError` where a block is damaged or not there.
+        longer. The function raises an `InputError` if a block is damaged or missing.
 
         Raises:
             InputError: the file cannot be opened.
@@ -160,7 +160,7 @@ class DatasetLocation:
             os.close(descriptor)
 
     def _checking(self, fetch: Callable[[range, NDArray[Any]], bool]) -> ReadBlock:
-        """`fetch`, with each block checked while it is in the processor's cache."""
+        """Return `fetch` with a check of each block while it is in the processor's cache."""
 
         def read_block(block: int, into: NDArray[Any]) -> None:
             rows = self.rows_of(block)
@@ -184,7 +184,7 @@ class Shard:
     """An open shard; rows are read by block and checked."""
 
     def __init__(self, path: Path, file: h5py.File) -> None:
-        """Use `open_shard`."""
+        """Take an open file; callers use `open_shard`."""
         self.path = path
         self._file = file
         self._datasets: dict[str, h5py.Dataset] = {}
@@ -206,16 +206,16 @@ class Shard:
         return int(self.dataset("tiles").shape[-1])
 
     def has(self, name: str) -> bool:
-        """Whether the shard holds this dataset."""
+        """Return whether the shard holds this dataset."""
         return name in self._file
 
     def dataset(self, name: str) -> h5py.Dataset:
-        """A dataset of the file, for what only HDF5 can read. What it gives is not checked.
+        """Return a dataset of the file, for what only HDF5 can read. Its data are not checked.
 
         Raises:
-            InputError: it is none, or its data is in another file.
+            InputError: it is missing, or its data is in another file.
         """
-        if name not in self._datasets:  # each is opened once: that is slow
+        if name not in self._datasets:  # opening is slow, so each is opened once
             try:
                 found = self._file[name]
                 elsewhere = found.is_virtual or found.external
@@ -231,10 +231,10 @@ class Shard:
         return self._datasets[name]
 
     def layout(self, name: str) -> DatasetLocation:
-        """Where a dataset's rows and checksums are.
+        """Return where a dataset's rows and checksums are.
 
         Raises:
-            InputError: its checksums cannot be read, or are not those of its rows.
+            InputError: its checksums cannot be read, or do not fit its rows.
         """
         if name not in self._layouts:
             try:
@@ -259,13 +259,13 @@ class Shard:
             rows=rows,
             row_shape=tuple(row_shape),
             dtype=dataset.dtype.str,
-            # none where it is chunked, compact or empty; and bytes must be as they are in memory
+            # None if it is chunked, compact or empty; the bytes must also be those of memory
             offset=dataset.id.get_offset() if dataset.dtype.isnative else None,
             crc32=stored[()],
         )
 
     def read(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """Rows `start` to `stop` of a dataset, contiguous and checked block by block.
+        """Return rows `start` to `stop` of a dataset, contiguous and checked block by block.
 
         `start` must be the first row of a block, `stop` the end of one or of the dataset.
 
@@ -285,12 +285,12 @@ class Shard:
 
 @contextmanager
 def open_shard(path: Path) -> Iterator[Shard]:
-    """Open a shard for reading; many ranks may, on any file system.
+    """Open a shard for reading; many ranks may do so, on any file system.
 
     Raises:
-        InputError: missing, truncated, no shard, or one whose data is in another file.
+        InputError: missing, truncated, not a shard, or one whose data is in another file.
     """
-    if not path.is_file():  # also a pipe, which would be waited for
+    if not path.is_file():  # a pipe counts too: opening it would wait
         raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}; {AGAIN}")
     try:
         # no lock: Lustre mounts without flock refuse it, and nobody writes a finished shard
@@ -313,13 +313,13 @@ def open_shard(path: Path) -> Iterator[Shard]:
 
 
 def _linked(file: h5py.File) -> str:
-    """What in a file is a link to elsewhere: a shard that someone was given opens no other file."""
+    """Name a link to elsewhere in a file: a shard from someone else must open no other file."""
     found = ((name, link_kind(file, name)) for name in file)
     return next((f"{name!r} is {kind} link; refused" for name, kind in found if kind), "")
 
 
 def _oddity(shard: Shard, file: h5py.File) -> str:
-    """What makes a file no shard; nothing where it is one."""
+    """Return the reason why a file is not a shard; empty if it is one."""
     missing = [name for name in CHECKED if name != "sky" and name not in file]
     if missing:
         return f"no dataset {missing[0]!r}"

@@ -15,9 +15,9 @@ from cosmodeep_hpc.tiles.shard import open_shard
 
 
 def draw(path: Path, picture: Path, label: Label, count: int = 50) -> tuple[int, int]:
-    """Draw up to `count` tiles of a shard, half of them signal where it has enough.
+    """Draw up to `count` tiles of a shard, half of them signal if it has enough.
 
-    Above each tile: its image, row and column, 1 for signal or 0 for noise, and its number of
+    Above each tile stand its image, row and column, 1 for signal or 0 for noise, and its number of
     bright Sky pixels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Pixels stretched in one pass to the numbers that the network sees, logarithmic or by asinh."""
+"""Pixels stretched in one pass to the network's numbers, by the logarithm or by asinh."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ZERO, ONE = np.float32(0), np.float32(1)
 
 @jit
 def scale_log(pixels, floor, low, factor) -> None:  # type: ignore[no-untyped-def]
-    """(log(max(pixel, floor)) - low) * factor, cut to [0, 1], in place; NaN becomes the floor."""
+    """Compute (log(max(pixel, floor)) - low) * factor, cut to [0, 1]; NaN becomes the floor."""
     for i in range(len(pixels)):
         x = pixels[i]
         x = x if x > floor else floor
@@ -24,7 +24,7 @@ def scale_log(pixels, floor, low, factor) -> None:  # type: ignore[no-untyped-de
 
 @jit
 def scale_asinh(pixels, factor) -> None:  # type: ignore[no-untyped-def]
-    """asinh(pixel * factor) in place, as sign(x) log(|x| + sqrt(x^2 + 1)); NaN becomes 0."""
+    """Compute asinh(pixel * factor) as sign(x) log(|x| + sqrt(x^2 + 1)); NaN becomes 0."""
     for i in range(len(pixels)):
         x = pixels[i]
         x = x * factor if x == x else ZERO

@@ -26,12 +26,12 @@ class TiledImage:
     Attributes:
         name: of the pair.
         shape: (ny, nx) [pixel].
-        fingerprint: hash of its Noise pixels, by which it is known again under any name.
-        level: what its scaling was made with.
+        fingerprint: hash of its Noise pixels, which identifies it under any name.
+        level: the numbers that its scaling used.
         pixel_scale: side of a pixel [arcsec].
-        tiles: whole tiles with data that it gave.
+        tiles: number of its tiles: whole ones with data in every pixel.
         left_out: tiles left out: partial ones at the edges, and ones with pixels without data.
-        split: whether it is trained on or validated with.
+        split: whether the network is trained or validated with it.
     """
 
     name: str
@@ -45,7 +45,9 @@ class TiledImage:
 
     def __post_init__(self) -> None:
         if self.split not in ("train", "validation"):
-            raise ValueError(f"image {self.name!r} is for {self.split!r}")
+            raise ValueError(
+                f"image {self.name!r} has split {self.split!r}; expected train or validation"
+            )
         _check_numbers(pixel_scale=self.pixel_scale, **asdict(self.level))
         _check_counts(tiles=self.tiles, left_out=self.left_out)
 
@@ -67,14 +69,14 @@ class ShardEntry:
 
 
 def _check_counts(**numbers: object) -> None:
-    """Refuse what is no whole number from 0 on."""
+    """Raise unless all values are whole numbers from 0 on."""
     for name, value in numbers.items():
         if type(value) is not int or value < 0:
             raise ValueError(f"{name} = {value!r}")
 
 
 def _check_numbers(**numbers: object) -> None:
-    """Refuse what is no finite number."""
+    """Raise unless all values are finite numbers."""
     for name, value in numbers.items():
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"{name} = {value!r}")
@@ -82,7 +84,7 @@ def _check_numbers(**numbers: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TileSet:
-    """What `index.json` holds. It is written last: a folder that has it is whole."""
+    """The content of `index.json`. It is written last: a folder that has it is complete."""
 
     folder: Path
     preprocessing: Preprocessing
@@ -101,10 +103,10 @@ class TileSet:
 
     @staticmethod
     def read(folder: str | Path) -> TileSet:
-        """The tile set of a folder.
+        """Return the tile set of a folder.
 
         Raises:
-            InputError: as of `read_tileset`.
+            InputError: as `read_tileset` does.
         """
         return read_tileset(Path(folder))
 
@@ -115,11 +117,11 @@ class TileSet:
 
     @property
     def first_rows(self) -> list[int]:
-        """The number of each shard's first row in the set."""
+        """Number of each shard's first row in the set."""
         return [int(r) for r in np.cumsum([0, *(s.rows for s in self.shards)])[:-1]]
 
     def column(self, f_th: float) -> int:
-        """The column of `counts` of flux threshold `f_th` [Jy/arcsec^2].
+        """Return the column of `counts` of flux threshold `f_th` [Jy/arcsec^2].
 
         Raises:
             InputError: the tile set was not made with it.
@@ -145,7 +147,7 @@ def read_tileset(folder: Path) -> TileSet:
     """Read the index of a tile set.
 
     Raises:
-        InputError: no index (the set is not whole), another format, numbers that contradict each
+        InputError: no index (the set is not complete), another format, numbers that contradict each
             other, or a shard outside the folder.
     """
     path = folder / INDEX
@@ -191,10 +193,10 @@ def read_tileset(folder: Path) -> TileSet:
 
 
 def _inside(folder: Path, name: str) -> bool:
-    """Whether a file of this name lies in the folder itself, links followed."""
+    """Return whether a file of this name lies in the folder itself, after following links."""
     try:
         file = (folder / name).resolve()
-        if file.is_symlink():  # to itself: Python 3.13 leaves it as it is, older ones raise
+        if file.is_symlink():  # a link to itself: Python 3.13 returns it, older versions raise
             return False
         return file.parent == folder.resolve() and Path(name).name == name
     except (OSError, RuntimeError, ValueError):  # a link to itself, a name with a null byte

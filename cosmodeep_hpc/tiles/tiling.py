@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def grid_shape(shape: tuple[int, int], size: int) -> tuple[int, int]:
-    """Tiles along y and x; the last row and column may be partial tiles."""
+    """Return the tiles along y and x; the last row and column may be partial tiles."""
     return -(-shape[0] // size), -(-shape[1] // size)
 
 
@@ -19,8 +19,8 @@ def cut(pixels: NDArray[np.float32], size: int, margin: int = 0) -> NDArray[np.f
     """Cut pixels (ny, nx) into tiles (rows, cols, side, side), each with `margin` pixels around it.
 
     Tile (row, col) holds pixels [row * size - margin + y, col * size - margin + x], and its side is
-    size + 2 margin; what lies beyond the image is NaN. Without a margin, where ny and nx are
-    multiples of `size`, the tiles are a copy of the pixels and nothing else.
+    size + 2 margin; pixels beyond the image are NaN. Without a margin, if ny and nx are multiples
+    of `size`, the tiles are a plain copy of the pixels.
 
     Source: Gheller, Vazza & Bonafede (2018), section 3.2 (without a margin).
     """
@@ -40,9 +40,9 @@ def cut(pixels: NDArray[np.float32], size: int, margin: int = 0) -> NDArray[np.f
 
 
 def coverage(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The share of each tile's pixels that have data, for tiles (..., size, size)."""
+    """Return the share of each tile's pixels that have data, for tiles (..., size, size)."""
     with np.errstate(invalid="ignore", over="ignore"):
-        sums = tiles.sum(axis=(-2, -1))  # finite only where all pixels are: most tiles, by far
+        sums = tiles.sum(axis=(-2, -1))  # finite if all pixels are: in most tiles
     share = np.ones(sums.shape, dtype=np.float32)
     partial = ~np.isfinite(sums)
     share[partial] = np.isfinite(tiles[partial]).mean(axis=(-2, -1))
@@ -50,7 +50,7 @@ def coverage(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def inside(shape: tuple[int, int], size: int) -> NDArray[np.float32]:
-    """The share of each tile that lies inside the image, float32 (rows, cols): 1 for whole ones."""
+    """Return the share of each tile inside the image, float32 (rows, cols): 1 for whole tiles."""
     rows, cols = grid_shape(shape, size)
     height = np.minimum(shape[0] - np.arange(rows) * size, size)
     width = np.minimum(shape[1] - np.arange(cols) * size, size)
@@ -64,7 +64,7 @@ def paint(values: NDArray[Any], shape: tuple[int, int], size: int) -> NDArray[An
 
 
 def tile_wcs(wcs: WCS, size: int) -> WCS:
-    """World coordinates of the tile grid: pixel (row, col) of it is tile (row, col)'s centre."""
+    """Return the coordinates of the tile grid: its pixel (row, col) is tile (row, col)'s centre."""
     # not wcs[::size, ::size]: astropy leaves the CD matrix of a header as it is
     grid = wcs.deepcopy()
     grid.wcs.crpix = (wcs.wcs.crpix - 0.5) / size + 0.5  # FITS counts pixel edges from 0.5

@@ -69,6 +69,7 @@ from cosmodeep_hpc.parallel import runtime
 from cosmodeep_hpc.config.configuration import Model
 from cosmodeep_hpc.learn import network
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.batch import PaperBatch
 from cosmodeep_hpc.learn.sampler import keep_mask
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.parallel.world import open_world
@@ -91,9 +92,10 @@ for n in (13, 2, 1):  # 5, 4, 4; 1, 1, 0; 1, 0, 0 tiles on three ranks
 
     step._finish = keep_the_sums
     flags = (world.rank == 1, False, True)  # of one rank, of none, of all
-    *_, said = step.train(tiles[mine], labels[mine] == 1, keep[mine], n, flags)
+    part = PaperBatch(tiles=tiles[mine], signal=labels[mine] == 1, keep=keep[mine])
+    *_, said = step.train(part, n, flags)
     assert found["batch"] == n and said == [True, False, True]
-    alone = step._gradient.rows(tiles, labels, keep)
+    alone = step._gradient.rows(PaperBatch(tiles=tiles, signal=labels, keep=keep))
     groups = [[*(np.prod(v.shape) for v in group)] for group in step._gradient.groups]
     groups[0].append(2)  # loss and correct tiles
     for whole, summed, sizes in zip(alone, found["rows"], groups, strict=True):

@@ -6,7 +6,7 @@ import pytest
 from cosmodeep_hpc.comparison import accuracies
 from cosmodeep_hpc.comparison.accuracies import Choice
 from cosmodeep_hpc.comparison.limits import PRICES
-from cosmodeep_hpc.comparison.scores import MODEL, IslandCount, LabelRule, ScoredTiles, Scoring
+from cosmodeep_hpc.comparison.scoredtiles import MODEL, IslandCount, LabelRule, ScoredTiles, Scoring
 
 RULE = LabelRule(40, 1e-7)
 NETWORK = Scoring.of_model(RULE)

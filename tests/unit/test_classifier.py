@@ -18,6 +18,7 @@ from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.calibration import Calibration
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.network import build
+from cosmodeep_hpc.parallel.world import is_collective
 
 
 def random_tiles(count, size=40):
@@ -174,7 +175,7 @@ def test_an_engine_that_cannot_run_is_refused(monkeypatch, world, variables, lin
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=line) as caught:
         backend.start(world)
-    assert caught.value.known_to_all
+    assert is_collective(caught.value)
 
 
 def test_a_backend_chosen_for_other_work_is_no_matter_of_the_engine(monkeypatch, world, model):

@@ -142,7 +142,7 @@ def test_finders_that_are_missing_leave_their_columns_out(tmp_path, model, monke
 
 def test_images_that_must_not_be_used(tmp_path, monkeypatch, world):
     """Those the model has seen, and those that are both judged and chosen by: before the work."""
-    monkeypatch.setattr(compare, "judge", lambda request, pair: pytest.fail("work was done"))
+    monkeypatch.setattr(compare, "score_image", lambda request, pair: pytest.fail("work was done"))
     images = write_pairs(tmp_path / "images", 1, (80, 80))
     seen = fingerprint_of(open_image(images / "noise-00000.fits").pixels())
     model = write_untrained(tmp_path / "seen.keras", trained_on=(seen,))
@@ -180,7 +180,7 @@ def test_the_window_with_most_signal():
 @pytest.mark.parametrize(
     "option, said",
     [
-        ({"drawn": "[1.6]"}, "1.6 is none"),
+        ({"drawn": "[1.6]"}, "which has no 1.6"),
         ({"kernels": "[]"}, "distinct values"),
         ({"islands": "[3.0, 3.0]"}, "distinct values"),
         ({"finders": '["sextractor"]'}, "expected one of 'pybdsf', 'aegean'"),

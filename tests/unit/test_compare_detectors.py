@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cosmodeep_hpc.comparison import detectors, islandtiles
-from cosmodeep_hpc.comparison.scores import IslandCount, Scoring
+from cosmodeep_hpc.comparison.scoredtiles import IslandCount, Scoring
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky import instrument
 

@@ -8,6 +8,7 @@ from cosmodeep_hpc.config.tiles import Tiles
 from cosmodeep_hpc.engine import archive
 from cosmodeep_hpc.learn import countsnetwork
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.batch import CountsBatch
 from cosmodeep_hpc.learn.countsgradient import PIXELS, TOGETHER, of_pixels
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.paper import architecture
@@ -90,6 +91,10 @@ def test_targets_by_hand(tf):
     np.testing.assert_array_equal(found, expected)
 
 
+def batch_of(tiles, counts, exceeded):
+    return CountsBatch(tiles=tiles, counts=counts, exceeded=exceeded)
+
+
 def loss_by_hand(net, tiles, counts, exceeded):
     """Cross-entropy of the probabilities in float64: (n,), and the share that is right."""
     given, pixels = (np.asarray(out, np.float64) for out in net(tiles[..., np.newaxis]))
@@ -108,7 +113,7 @@ def loss_by_hand(net, tiles, counts, exceeded):
 
 def test_loss_by_hand(tf, world, data):
     net = fresh()
-    loss, right, _ = Step(tf, net, 1e-3, Allreduce(world)).train(*data, 13)
+    loss, right, _ = Step(tf, net, 1e-3, Allreduce(world)).train(batch_of(*data), 13)
     losses, rights = loss_by_hand(fresh(), *data)
     assert loss == pytest.approx(losses.sum(), rel=1e-5)
     assert right == pytest.approx(rights.sum(), rel=1e-6)
@@ -118,7 +123,7 @@ def test_gradient_is_the_slope_of_the_loss(tf, world, data):
     """Along a direction, by central differences of the loss by hand."""
     net = fresh()
     step = Step(tf, net, 1e-3, Allreduce(world))
-    (row,) = step._gradient.rows(*data)
+    (row,) = step._gradient.rows(batch_of(*data))
     row = row.numpy()[:-2].astype(np.float64)
     direction = row / np.linalg.norm(row)
     parts = np.split(direction, np.cumsum([np.prod(v.shape) for v in net.trainable_variables])[:-1])
@@ -131,9 +136,9 @@ def test_gradient_is_the_slope_of_the_loss(tf, world, data):
 
 def test_parts_of_a_batch_add_up(tf, world, data):
     step = Step(tf, fresh(), 1e-3, Allreduce(world))
-    (whole,) = step._gradient.rows(*data)
+    (whole,) = step._gradient.rows(batch_of(*data))
     parts = [
-        next(step._gradient.rows(*(x[rows] for x in data))).numpy()
+        next(step._gradient.rows(batch_of(*(x[rows] for x in data)))).numpy()
         for rows in (slice(0, 2), slice(2, 13))
     ]
     np.testing.assert_allclose(sum(parts), whole.numpy(), rtol=1e-4, atol=1e-5)
@@ -148,10 +153,10 @@ def test_other_ways_to_compute_the_step(tf, world, data, options, tolerance):
     for name, words in (("plain", {}), ("other", options)):
         net = fresh()
         step = Step(tf, net, 1e-3, Allreduce(world), **words)
-        (row,) = step._gradient.rows(*data)
+        (row,) = step._gradient.rows(batch_of(*data))
         rows[name] = row.numpy()[:-2] / float(step._scale.up(tf.constant(1.0)))
         before = net.get_weights()
-        assert np.isfinite(step.train(*data, 13)[0])
+        assert np.isfinite(step.train(batch_of(*data), 13)[0])
         assert any((a != b).any() for a, b in zip(before, net.get_weights(), strict=True))
         assert all(w.dtype == np.float32 for w in net.get_weights())
     apart = np.linalg.norm(rows["other"] - rows["plain"]) / np.linalg.norm(rows["plain"])
@@ -165,7 +170,7 @@ def test_a_loss_that_is_not_finite_changes_nothing(tf, world, data, value):
     before = net.get_weights()
     tiles = data[0].copy()
     tiles[3, 9, 9] = value
-    assert not np.isfinite(step.train(tiles, *data[1:], 13)[0])
+    assert not np.isfinite(step.train(batch_of(tiles, *data[1:]), 13)[0])
     for a, b in zip(before, net.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 

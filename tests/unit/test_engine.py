@@ -311,7 +311,7 @@ def cut_off(layers, weights):
         (shorten, "(255,)"),
         (lose, "no weights of layer 'conv2'"),
         (widen, "of layer 'hidden1'"),
-        (cut_off, "layer 'conv3' is given what no layer makes"),
+        (cut_off, "layer 'conv3' has an input that no layer makes"),
     ],
 )
 def test_weights_that_are_not_those_of_the_description_are_refused(path, tmp_path, change, said):

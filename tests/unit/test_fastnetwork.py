@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from cosmodeep_hpc.config.configuration import Model
+from cosmodeep_hpc.learn.batch import PaperBatch
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
 from cosmodeep_hpc.learn.gradient import ByCores, ByTensorFlow
-from cosmodeep_hpc.learn.lossscale import LossScale
 from cosmodeep_hpc.learn.network import HIDDEN_UNITS, build
+from cosmodeep_hpc.learn.optimiser import LossScale
 from cosmodeep_hpc.learn.sampler import keep_mask
 
 TILES = 6
@@ -58,7 +59,7 @@ def by_fast(tf, net, tiles, labels, keep, *, cores):
         gradient = ByTensorFlow(tf, net, fast, LossScale(tf, used=False), xla=False)
         logits = fast.logits(tiles, keep)
     parts = []
-    rows = gradient.rows(tiles, np.asarray(labels), keep)
+    rows = gradient.rows(PaperBatch(tiles=tiles, signal=np.asarray(labels), keep=keep))
     for row, group in zip(rows, gradient.groups, strict=True):
         # over are loss and correct tiles, in the row that comes first
         *own, _ = np.split(row.numpy(), np.cumsum([np.prod(v.shape) for v in group]))

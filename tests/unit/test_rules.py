@@ -84,8 +84,8 @@ def test_probabilities_are_calibrated_before():
             41,
             "label.n_pix = 41; it reads F_th of 1e-07, 1e-08 Jy/arcsec^2 and N_pix from 0 t",
         ),
-        (1e-7, 10, "no validation tile had so many bright pixels (known up to N_pix = 9)"),
-        (1e-8, 0, "no validation tile had so many bright pixels (none is known)"),
+        (1e-7, 10, "no validation tile had so many bright pixels (calibrated up to N_pix = 9)"),
+        (1e-8, 0, "no validation tile had so many bright pixels (calibrated for none)"),
     ],
 )
 def test_what_is_not_known_is_refused(f_th, n_pix, line):

@@ -132,6 +132,7 @@ from cosmodeep_hpc.parallel import runtime
 from cosmodeep_hpc.config.configuration import Model
 from cosmodeep_hpc.learn import network
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.batch import PaperBatch
 from cosmodeep_hpc.learn.step import Step
 from cosmodeep_hpc.parallel.world import open_world
 
@@ -143,12 +144,13 @@ print(os.environ["NCCL_ALGO"], os.environ["HOROVOD_STALL_SHUTDOWN_TIME_SECONDS"]
 random = np.random.default_rng(1)
 tiles = random.normal(size=(13, 40, 40)).astype(np.float32)
 signal, keep = random.random(13) < 0.5, np.ones((13, network.HIDDEN_UNITS), np.float32)
+part = PaperBatch(tiles=tiles, signal=signal, keep=keep)
 for head in ("pyramid", "flatten"):
     held = []
     for _ in range(2):
         net = network.build(Model(head=head), 40, 1)
         step = Step(tf, net, 1e-4, Allreduce(world))
-        losses = [step.train(tiles, signal, keep, 13)[0] for _ in range(3)]
+        losses = [step.train(part, 13)[0] for _ in range(3)]
         assert losses[-1] < losses[0]
         held.append([w.tobytes() for w in net.get_weights()])
     assert held[0] == held[1]

@@ -7,6 +7,7 @@ import pytest
 
 from cosmodeep_hpc.config.configuration import Model
 from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.batch import PaperBatch
 from cosmodeep_hpc.learn.gradient import TOGETHER
 from cosmodeep_hpc.learn.network import HIDDEN_UNITS, build
 from cosmodeep_hpc.learn.sampler import keep_mask
@@ -20,6 +21,10 @@ def data():
     random = np.random.default_rng(1)
     tiles = random.normal(size=(13, 40, 40)).astype(np.float32)
     return tiles, random.random(13) < 0.5
+
+
+def batch_of(tiles, signal, keep, rows=slice(None)):
+    return PaperBatch(tiles=tiles[rows], signal=signal[rows], keep=keep[rows])
 
 
 def fresh(tf, world):
@@ -51,7 +56,7 @@ def test_loss_by_hand(tf, world, data):
     keep = keep_mask(HIDDEN_UNITS, 0.25, seed=1, epoch=0, rows=range(13))
     logits = logits_by_hand(tf, net, tiles, keep)
     right, wrong = (np.where(signal == s, logits[:, 1], logits[:, 0]) for s in (True, False))
-    loss, correct, _ = step.train(tiles, signal, keep, 13)
+    loss, correct, _ = step.train(batch_of(tiles, signal, keep), 13)
     assert loss == pytest.approx(np.log1p(np.exp(wrong - right)).sum(), rel=1e-5)
     assert correct == (right > wrong).sum()
 
@@ -71,7 +76,7 @@ def test_update_is_adams_first_step_on_the_mean_gradient(tf, world, data):
         chosen = tf.gather(probability, labels, axis=1, batch_dims=1)
         loss = -tf.reduce_mean(tf.math.log(chosen))
     gradient = tape.gradient(loss, [v.value for v in net.trainable_variables])
-    step.train(tiles, signal, ones, 13)
+    step.train(batch_of(tiles, signal, ones), 13)
     for old, new, g in zip(before, net.get_weights(), gradient, strict=True):
         g = np.asarray(g, dtype=np.float64)
         moved = -RATE * g / (np.abs(g) + 1e-7 / np.sqrt(1e-3))
@@ -86,7 +91,7 @@ def test_parts_of_a_batch_add_up(tf, world, data):
     keep = keep_mask(HIDDEN_UNITS, 0.25, seed=1, epoch=0, rows=range(13))
 
     def gradients(rows):
-        last, first = step._gradient.rows(tiles[rows], signal[rows], keep[rows])
+        last, first = step._gradient.rows(batch_of(tiles, signal, keep, rows))
         ends = [np.cumsum([np.prod(v.shape) for v in group]) for group in step._gradient.groups]
         return [
             *np.split(first.numpy(), ends[1][:-1]),
@@ -122,7 +127,7 @@ def test_a_loss_or_gradient_that_is_not_finite_changes_nothing(tf, world, data, 
     before = step.state(epoch=0, step=0, total_steps=0, recipe="")
     tiles = tiles.copy()
     tiles[3, 2, 1] = value
-    loss, *_ = step.train(tiles, signal, np.ones((13, HIDDEN_UNITS), np.float32), 13)
+    loss, *_ = step.train(batch_of(tiles, signal, np.ones((13, HIDDEN_UNITS), np.float32)), 13)
     after = step.state(epoch=0, step=0, total_steps=0, recipe="")
     assert not np.isfinite(loss)
     for part in ("weights", "optimizer"):
@@ -135,12 +140,12 @@ def test_a_restored_state_goes_on_bit_for_bit(tf, world, data):
     keep = keep_mask(HIDDEN_UNITS, 0.25, seed=1, epoch=0, rows=range(13))
     net, step = fresh(tf, world)
     for _ in range(2):
-        step.train(tiles, signal, keep, 13)
+        step.train(batch_of(tiles, signal, keep), 13)
     state = step.state(epoch=0, step=2, total_steps=2, recipe="")
-    step.train(tiles, signal, keep, 13)
+    step.train(batch_of(tiles, signal, keep), 13)
     other, again = fresh(tf, world)
     again.restore(state)
-    again.train(tiles, signal, keep, 13)
+    again.train(batch_of(tiles, signal, keep), 13)
     for a, b in zip(net.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -157,13 +162,13 @@ def test_other_ways_to_compute_the_step(tf, world, data, options, tolerance):
     for name, words in (("plain", {}), ("other", options)):
         net = build(Model(), 40, 1)
         step = Step(tf, net, RATE, Allreduce(world), **words)
-        found = list(step._gradient.rows(tiles, signal, keep))
+        found = list(step._gradient.rows(batch_of(tiles, signal, keep)))
         assert all(row.dtype == tf.float32 for row in found)
         found[0] = found[0][:-2]
         row = np.concatenate([row.numpy() for row in found[::-1]])
         rows[name] = row / float(step._scale.up(tf.constant(1.0)))
         before = net.get_weights()
-        loss, *_ = step.train(tiles, signal, keep, 13)
+        loss, *_ = step.train(batch_of(tiles, signal, keep), 13)
         assert np.isfinite(loss)
         assert all(w.dtype == np.float32 for w in net.get_weights())
         assert any((a != b).any() for a, b in zip(before, net.get_weights(), strict=True))
@@ -185,7 +190,7 @@ def test_an_overflow_of_float16_is_no_step_and_no_end(tf, world, data):
     factor.assign(2.0**40)
     before, losses, halved = net.get_weights(), [], 0
     while all(np.array_equal(a, b) for a, b in zip(before, net.get_weights(), strict=True)):
-        losses.append(step.train(tiles, signal, keep, 13)[0])
+        losses.append(step.train(batch_of(tiles, signal, keep), 13)[0])
         halved += 1
         assert halved < 41
     assert halved > 5 and len(set(losses)) == 1 and np.isfinite(losses[0])
@@ -199,11 +204,11 @@ def test_times_of_the_parts_are_read_once(tf, world, data):
     tiles, signal = data
     _, step = fresh(tf, world)
     keep = np.ones((13, HIDDEN_UNITS), np.float32)
-    step.train(tiles, signal, keep, 13)
+    step.train(batch_of(tiles, signal, keep), 13)
     step.read_times()
     start = time.perf_counter()
     for _ in range(3):
-        step.train(tiles, signal, keep, 13)
+        step.train(batch_of(tiles, signal, keep), 13)
     spent = time.perf_counter() - start
     times = step.read_times()
     assert set(times) == {"compute", "allreduce"}
@@ -218,6 +223,6 @@ def test_the_learning_rate_may_change_between_steps(tf, world, data):
     net, step = fresh(tf, world)
     step.learning_rate = 0.25
     before = net.get_layer("logits").get_weights()[1]
-    step.train(tiles, signal, np.ones((13, HIDDEN_UNITS), np.float32), 13)
+    step.train(batch_of(tiles, signal, np.ones((13, HIDDEN_UNITS), np.float32)), 13)
     moved = np.abs(net.get_layer("logits").get_weights()[1] - before)
     np.testing.assert_allclose(moved, 0.25, rtol=1e-3)

@@ -43,7 +43,7 @@ def changed(tiles, tmp_path, change):
         (lambda i: i["shards"][0].update(crc32={"tiles": 1, "counts": "2"}), "'counts' = '2'"),
         (lambda i: i["shards"][0].update(images=[0, -4]), "each of its 5 images in one shard"),
         (lambda i: i["shards"].append(i["shards"][0]), "each of its 5 images in one shard"),
-        (lambda i: i["images"][0].update(split="test"), "is for 'test'"),
+        (lambda i: i["images"][0].update(split="test"), "has split 'test'; expected train or"),
         (lambda i: i["images"][0].update(tiles=-25), "(tiles = -25)"),
         (lambda i: i["images"][0].update(pixel_scale="9.6"), "(pixel_scale = '9.6')"),
         (lambda i: i["images"][0].update(pixel_scale=float("nan")), "(pixel_scale = nan)"),

@@ -44,24 +44,24 @@ class Once(Chain):
 
 @pytest.mark.parametrize("n", [1, 2, 3, 20])
 def test_every_task_is_done_once_and_the_last_after_all_others(n):
-    foreman, order = Once(n), []
-    workpool.work(open_world(), foreman, lambda t: 10 * t, lambda t, p: order.append(t) or p + t)
-    assert foreman.results == {task: 11 * task for task in range(n)}
+    source, order = Once(n), []
+    workpool.work(open_world(), source, lambda t: 10 * t, lambda t, p: order.append(t) or p + t)
+    assert source.results == {task: 11 * task for task in range(n)}
     assert order == list(range(n))
 
 
 def test_the_next_task_is_prepared_while_one_is_finished():
     """Each `finish` waits until the next task has been prepared: alone it would wait for ever."""
     begun = [threading.Event() for _ in range(6)]
-    foreman = Once(6)
+    source = Once(6)
 
     def finish(task, prepared):
         if task < 4:  # the last one is ready only when this one is done
             assert begun[task + 1].wait(10)
         return prepared
 
-    workpool.work(open_world(), foreman, lambda t: begun[t].set(), finish)
-    assert foreman.is_over()
+    workpool.work(open_world(), source, lambda t: begun[t].set(), finish)
+    assert source.is_over()
 
 
 @pytest.mark.parametrize("place", ["prepare", "finish"])
@@ -72,10 +72,10 @@ def test_bad_input_is_the_result_of_its_task_alone(place):
         return task
 
     functions = {"prepare": lambda t: t, "finish": lambda t, p: t} | {place: fail}
-    foreman = Once(4)
-    workpool.work(open_world(), foreman, functions["prepare"], functions["finish"])
-    assert str(foreman.results.pop(1)) == "no such image"
-    assert foreman.results == {0: 0, 2: 2, 3: 3}
+    source = Once(4)
+    workpool.work(open_world(), source, functions["prepare"], functions["finish"])
+    assert str(source.results.pop(1)) == "no such image"
+    assert source.results == {0: 0, 2: 2, 3: 3}
 
 
 @pytest.mark.parametrize("place", ["prepare", "finish", "draw", "take"])
@@ -83,11 +83,11 @@ def test_a_fault_ends_the_work(place, monkeypatch):
     def fail(*words):
         raise ZeroDivisionError(place)
 
-    foreman = Once(4)
+    source = Once(4)
     functions = {"prepare": lambda t: t, "finish": lambda t, p: t} | {place: fail}
     if place in ("draw", "take"):
-        monkeypatch.setattr(foreman, place, fail)
+        monkeypatch.setattr(source, place, fail)
     began = time.monotonic()
     with pytest.raises(ZeroDivisionError, match=place):
-        workpool.work(open_world(), foreman, functions["prepare"], functions["finish"])
+        workpool.work(open_world(), source, functions["prepare"], functions["finish"])
     assert time.monotonic() - began < 5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.parallel.world import alone, rank_range
+from cosmodeep_hpc.parallel.world import alone, is_collective, rank_range
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,15 @@ def test_errors_of_all_ranks_are_marked(world):
     """The command prints such an error once, and no rank needs to end the others."""
     with pytest.raises(InputError) as caught:
         world.agree(InputError("x"))
-    assert caught.value.known_to_all
+    assert is_collective(caught.value)
 
     def fail():
         raise ValueError("y")
 
     with pytest.raises(ValueError, match="y") as caught:
         world.on_root(fail)
-    assert caught.value.known_to_all
+    assert is_collective(caught.value)
+    assert not is_collective(InputError("x"))
     world.agree(None)
     assert world.on_root(lambda: 3) == 3
 

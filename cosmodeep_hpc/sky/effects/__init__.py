@@ -1,1 +1,1 @@
-"""What makes an observed image harder than the paper's (docs/effects.md)."""
+"""Effects that make an observed image harder than the paper's (docs/effects.md)."""

@@ -10,11 +10,11 @@ from cosmodeep_hpc.errors import InputError
 LATITUDE = -26.6970
 """Latitude of the array [deg]."""
 DIAMETER = 12.0
-"""Of an antenna [m]."""
+"""Diameter of an antenna [m]."""
 ELEVATION = 15.0
 """Lowest elevation at which the antennas observe [deg]."""
 BAND = 0.7, 1.8
-"""Frequencies that the receivers are for [GHz]."""
+"""Frequencies of the receivers [GHz]."""
 SIDEREAL = 2 * np.pi / 86164.1
 """Angular velocity of the Earth [rad/s]."""
 
@@ -43,13 +43,13 @@ _SCALE = 0.9996
 
 
 def positions() -> NDArray[np.float64]:
-    """Places of the antennas to true east and north of antenna 1, (36, 2) [m]; the site is flat."""
+    """Return the antennas' places east and north of antenna 1, (36, 2) [m]; the site is flat."""
     sine, cosine = np.sin(_CONVERGENCE), np.cos(_CONVERGENCE)
     return np.asarray(_GRID @ np.array([[cosine, -sine], [sine, cosine]]) / _SCALE)
 
 
 def baselines() -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """All 630 baselines in the Earth's frame (630, 3) [m], and each one's antennas (630, 2).
+    """Return all 630 baselines in the Earth's frame (630, 3) [m], and their antennas (630, 2).
 
     The axes point to the meridian on the equator, to the east, and to the pole.
     """
@@ -62,11 +62,11 @@ def baselines() -> tuple[NDArray[np.float64], NDArray[np.intp]]:
 
 
 def hour_angles(declination: float, duration: float, step: float) -> NDArray[np.float64]:
-    """Hour angles at which a field is seen, even and symmetric about its transit [rad].
+    """Return the hour angles of an observation, evenly spaced about the transit [rad].
 
     Args:
         declination: of the field [deg].
-        duration: of the observation; what is below the lowest elevation is left out [h].
+        duration: of the observation; times below the lowest elevation are left out [h].
         step: between two samples, at most [s].
 
     Raises:
@@ -87,7 +87,7 @@ def hour_angles(declination: float, duration: float, step: float) -> NDArray[np.
 def track(
     earth: NDArray[np.float64], hour: ArrayLike, declination: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Baselines as seen from the field: u to the east, v to the north [m].
+    """Project baselines as the field sees them: u to the east, v to the north [m].
 
     Args:
         earth: (n, 3) baselines in the Earth's frame [m].

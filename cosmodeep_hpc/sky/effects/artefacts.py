@@ -1,4 +1,4 @@
-"""Noise that rises towards the field's edge, and emission that no baseline is short enough for."""
+"""Noise that rises towards the field's edge, and emission too extended for any baseline."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PRIMARY = 0.18
 
 
 def noise_rise(place: ArrayLike, edge: float) -> NDArray[np.float64]:
-    """Rms of the noise along an axis of a mosaic, in units of the rms at its centre.
+    """Return the rms of the noise along an axis of a mosaic, in units of the rms at its centre.
 
-    In a linear mosaic of fields whose beams are B, the rms is that of one field over
-    sqrt(sum of B^2). With fields evenly over |x| < a and a Gaussian B of sigma s, the sum is
-    proportional to erf((a - x) / s) + erf((a + x) / s) along each axis. Here s is `PRIMARY`, and a
-    such that the rms is `edge` at x = 1. The map of a square field is the product of its two axes.
+    In a linear mosaic of fields whose beams are B, the rms is that of one field over sqrt(sum of
+    B^2). With fields evenly over |x| < a and a Gaussian B of sigma s, the sum is proportional to
+    erf((a - x) / s) + erf((a + x) / s) along each axis. Here s is `PRIMARY`, and a is chosen such
+    that the rms is `edge` at x = 1. The map of a square field is the product of its two axes.
 
     Args:
         place: from the field's centre, 1 at its edge.
@@ -38,11 +38,11 @@ def noise_rise(place: ArrayLike, edge: float) -> NDArray[np.float64]:
 def without_short_spacings(
     sky: NDArray[np.float32], scale: float, shortest: float, workers: int = 1
 ) -> NDArray[np.float32]:
-    """A sky less what is on larger scales than the shortest baseline sees.
+    """Remove the scales of a sky that are larger than the shortest baseline sees.
 
-    In the uv plane it is multiplied by 1 - 2^-((q / shortest)^4): nothing is left at q = 0, half at
-    the shortest baseline, all but 2e-5 at twice that. Near the shortest, baselines are few and seen
-    for a part of the time alone: there is no sharp edge, and no ringing.
+    In the uv plane the sky is multiplied by 1 - 2^-((q / shortest)^4): nothing remains at q = 0,
+    half at the shortest baseline, all but 2e-5 at twice that. Near the shortest baseline there are
+    few, and they see the sky for a part of the time only, so there is no sharp edge and no ringing.
 
     Args:
         sky: float32 (pixels, pixels), in any unit of surface brightness.

@@ -1,4 +1,4 @@
-"""Gaussian components: what compact sources are made of, and their image through the beam."""
+"""Gaussian components, which compact sources are made of, and their image through the beam."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.images.beam import FWHM, Beam
 
 REACH = 6.0
-"""Sigmas of its longer axis at which a component ends: 1.5e-8 of its peak."""
+"""Sigmas of its longer axis at which a component ends, at 1.5e-8 of its peak."""
 
 
 @dataclass(frozen=True)
@@ -40,30 +40,30 @@ class Components:
         return len(self.flux)
 
     def __getitem__(self, chosen: NDArray[Any]) -> Components:
-        """Those chosen."""
+        """Return the chosen components."""
         return Components(*(getattr(self, f.name)[chosen] for f in fields(self)))
 
     @staticmethod
     def points(
         column: NDArray[np.float64], row: NDArray[np.float64], flux: NDArray[np.float64]
     ) -> Components:
-        """Points at places [pixel] with fluxes [Jy]."""
+        """Return points at places [pixel] with fluxes [Jy]."""
         none = np.zeros(len(flux))
         return Components(column, row, flux, none, none, none)
 
     @staticmethod
     def joined(parts: Sequence[Components]) -> Components:
-        """All of some sets, in their order."""
+        """Return the components of several sets, in their order."""
         return Components(
             *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Components))
         )
 
     def with_flux(self, flux: NDArray[np.float64]) -> Components:
-        """The same with other fluxes [Jy]."""
+        """Return the same components with other fluxes [Jy]."""
         return replace(self, flux=flux)
 
     def beams(self, beam: Beam) -> NDArray[np.float64]:
-        """Flux over peak brightness, seen through a round beam: 1 for a point [beam]."""
+        """Return flux over peak brightness seen through a round beam: 1 for a point [beam]."""
         long, short = (np.hypot(axis, beam.major) for axis in (self.major, self.minor))
         return np.asarray(long * short / beam.major**2)
 
@@ -76,8 +76,8 @@ class Components:
     ) -> None:
         """Add the components, seen through the beam, to an image: exact at the pixels' centres.
 
-        Gaussian and beam are both Gaussian: their covariances add. Nothing is averaged over a
-        pixel, and where a component lies within its pixel matters.
+        Component and beam are both Gaussian, so their covariances add. Nothing is averaged over a
+        pixel, and a component's place within its pixel counts.
 
         Args:
             image: float32 (rows, columns) [Jy/arcsec^2]; it is changed.

@@ -18,10 +18,10 @@ Cards = dict[str, tuple[Any, str]]
 
 
 def check(config: Config) -> None:
-    """See that the effects can be made, before anything is.
+    """Check, before anything is made, that the effects can be made.
 
     Raises:
-        InputError: an effect asks for what the telescope cannot do.
+        InputError: an effect needs what the telescope cannot do.
     """
     if config.effects.dirty_beam or config.effects.stripes:
         uvcoverage.check(config.instrument, config.effects)
@@ -30,20 +30,20 @@ def check(config: Config) -> None:
 def observe(
     sky: NDArray[np.float32], config: Config, index: int, workers: int = 1
 ) -> tuple[NDArray[np.float32], Cards]:
-    """The Noise image of Sky image `index`, with the effects of the configuration.
+    """Return the Noise image of Sky image `index`, with the effects of the configuration.
 
-    It depends on the Sky image, the configuration and the index alone. With all effects off it is
-    what `instrument.observe` makes. Each effect draws from a stream of its own: switching one on
-    or off changes nothing of the others, nor of the noise.
+    It depends on the Sky image, the configuration and the index alone. Without effects it equals
+    `instrument.observe`. Each effect draws from its own stream: switching one on or off changes
+    neither the other effects nor the noise.
 
     Args:
-        sky: float32 (pixels, pixels) [Jy/arcsec^2]; it is left as it is.
+        sky: float32 (pixels, pixels) [Jy/arcsec^2]; it is not changed.
         config: its sections sky (the seed alone), instrument and effects.
         index: number of the image.
         workers: threads of the FFT; no influence on the result.
 
     Returns:
-        float32 (pixels, pixels) [Jy/arcsec^2], and what the header says of the effects.
+        float32 (pixels, pixels) [Jy/arcsec^2], and the header's entries about the effects.
     """
     effects, settings, seed = config.effects, config.instrument, config.sky.seed
     stream = draws(seed, Purpose.NOISE, index)
@@ -73,7 +73,7 @@ def observe(
 
 
 def sources(config: Config, index: int, cards: Cards) -> tuple[Components, Components]:
-    """The radio sources of a field, before and after their subtraction, at the frequency observed.
+    """Return a field's radio sources at the observed frequency, before and after subtraction.
 
     Args:
         config: its sections sky (the seed alone), instrument and effects.
@@ -115,12 +115,12 @@ def sources(config: Config, index: int, cards: Cards) -> tuple[Components, Compo
 def uncleaned(
     flux: NDArray[Any], depth: float | NDArray[np.float64], residual: float
 ) -> NDArray[Any]:
-    """What CLEAN leaves: all up to its depth, and a share of the rest, of either sign.
+    """Return what CLEAN leaves: all flux up to its depth, and a share of the rest, of either sign.
 
     Args:
         flux: of sources [Jy], or surface brightness.
         depth: of CLEAN, in the same unit; for a source it grows with the beams that it fills.
-        residual: that share.
+        residual: the share of the rest.
     """
     faint = np.clip(flux, -depth, depth)
     return np.asarray(faint + residual * (flux - faint), flux.dtype)
@@ -134,7 +134,7 @@ def _responses(
     index: int,
     cards: Cards,
 ) -> list[sidelobes.Response]:
-    """The sidelobes of what is not cleaned, and the stripes of everything."""
+    """Return the sidelobes of what is not cleaned, and the stripes of all emission."""
     effects, settings = config.effects, config.instrument
     beam = instrument.beam_of(settings)
     _, declination = instrument.field_centre(config.sky.seed, index)

@@ -1,4 +1,4 @@
-"""Radio sources by their published counts at 1.4 GHz: how many, how bright, how large, where."""
+"""Radio sources by their published counts at 1.4 GHz: number, brightness, size and place."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _SQUARE_DEGREE = (np.pi / 180) ** 2
 
 @dataclass(frozen=True)
 class Sources:
-    """Sources of a field and of a margin around it, within which their edges reach into it.
+    """Sources of a field and of a margin around it, wide enough for sources that reach into it.
 
     Attributes:
         column: float64 (n,), 0 at the centre of the image's first pixel [pixel].
         row: float64 (n,) [pixel].
         flux: float64 (n,) flux density at 1.4 GHz [Jy].
         size: float64 (n,) largest angular size [arcsec].
-        scatter: float64 (n,) what a subtraction of the source errs by, rms 1.
+        scatter: float64 (n,) relative error of the source's subtraction, rms 1.
     """
 
     column: NDArray[np.float64]
@@ -41,13 +41,13 @@ class Sources:
     scatter: NDArray[np.float64]
 
     def inside(self, pixels: int) -> NDArray[np.bool_]:
-        """Which lie in an image of this side [pixel], not in the margin."""
+        """Return which sources lie in an image of this side [pixel], not in the margin."""
         place = np.stack([self.column, self.row])
         return np.asarray(((place >= -0.5) & (place < pixels - 0.5)).all(axis=0))
 
 
 def per_flux(flux: ArrayLike) -> NDArray[np.float64]:
-    """Differential source counts dN/dS at 1.4 GHz [1 / (Jy deg^2)].
+    """Return the differential source counts dN/dS at 1.4 GHz [1 / (Jy deg^2)].
 
     Args:
         flux: flux density, between 5e-5 and 1, outside which the fit is not valid [Jy].
@@ -58,7 +58,7 @@ def per_flux(flux: ArrayLike) -> NDArray[np.float64]:
 
 
 def median_size(flux: ArrayLike) -> NDArray[np.float64]:
-    """Median largest angular size of sources of a flux at 1.4 GHz [arcsec]: 2 (S / mJy)^0.3.
+    """Return the median largest angular size of sources at 1.4 GHz [arcsec]: 2 (S / mJy)^0.3.
 
     Source: Windhorst, Mathis & Neuschaefer (1990), ASP Conf. Ser. 10, 389.
 
@@ -69,15 +69,15 @@ def median_size(flux: ArrayLike) -> NDArray[np.float64]:
 
 
 def share_above(size: float, flux: ArrayLike) -> NDArray[np.float64]:
-    """Share of the sources of a flux [Jy] that are larger than `size` [arcsec].
+    """Return the share of the sources of a flux [Jy] that are larger than `size` [arcsec].
 
-    exp(-ln 2 (size / median)^0.62), of the same source.
+    It is exp(-ln 2 (size / median)^0.62), by Windhorst et al. (1990) as for `median_size`.
     """
     return np.asarray(2.0 ** -((size / median_size(flux)) ** 0.62))
 
 
 def draw(stream: np.random.Generator, effects: Effects, settings: Instrument) -> Sources:
-    """Draw the sources of a field: their number by Poisson, places even, fluxes by the counts.
+    """Draw the sources of a field: a Poisson number, at even places, with fluxes by the counts.
 
     Args:
         stream: random numbers.

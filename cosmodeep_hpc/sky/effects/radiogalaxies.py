@@ -33,11 +33,11 @@ def draw(
     size: NDArray[np.float64],
     scale: float,
 ) -> Components:
-    """Give sources the shape of radio galaxies; the flux of each is that of its components.
+    """Give sources the shape of radio galaxies, whose components share the source's flux.
 
-    Drawn for each: class, orientation, bend, shares of core and arms, lengths of the arms. The
-    shares are stand-ins for a population that no catalogue describes in full; number, flux and
-    size are those of the sources (`pointsources`).
+    Class, orientation, bend, shares of core and arms, and lengths of the arms are drawn for each
+    source. The shares are stand-ins for a population that no catalogue describes in full; number,
+    flux and size are those of the sources (`pointsources`).
 
     Args:
         stream: random numbers.
@@ -55,8 +55,8 @@ def draw(
     hot = even[0] < BRIGHT_ENDS
     orientation = 2 * np.pi * even[1]
     core = flux * np.where(hot, 10 ** (-2 + even[2]), 10 ** (-1.3 + 0.8 * even[2]))
-    longer = 0.4 + 0.2 * even[3]  # the one arm's share of the length
-    brighter = 0.35 + 0.3 * even[4]  # and of the arms' flux
+    longer = 0.4 + 0.2 * even[3]  # one arm's share of the length
+    brighter = 0.35 + 0.3 * even[4]  # its share of the arms' flux
     bend = np.where(even[5] < BENT, 0.3 + 0.5 * even[6], 0.12 * (even[6] - 0.5))
     place, share, width = np.where(hot[:, None, None], _HOT_SPOT, _FADING).transpose(1, 0, 2)
     parts = [Components.points(column, row, core)]
@@ -86,10 +86,10 @@ def _arm(
     bend: NDArray[np.float64],
     place: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Places of an arm's knots to north and east [arcsec], and their position angle [rad].
+    """Return the places of an arm's knots north and east [arcsec], and their position angle [rad].
 
-    The arm leaves the core along `orientation` and is bent sidewards by `bend` times its length,
-    growing with the square of the place; both arms are bent to the same side.
+    The arm leaves the core along `orientation` and bends sidewards by `bend` times its length,
+    growing with the square of the place; both arms bend to the same side.
     """
     aside = bend * np.abs(along) * place
     tangent = np.arctan2(2 * bend * place * np.sign(along), 1.0)

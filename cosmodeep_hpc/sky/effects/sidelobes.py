@@ -1,4 +1,4 @@
-"""What an image has beside the restoring beam: sidelobes and stripes of sources and diffuse sky."""
+"""Sidelobes and stripes of sources and diffuse sky, which an image has beside its beam."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Response:
         diffuse: float32 (pixels, pixels), the sky [Jy/arcsec^2].
         beam: float32 (side, side), response to 1 Jy [Jy/beam] on pixels `fineness` times finer than
             the image's; its centre is its first pixel, negative offsets come from its end.
-        replaces: whether the restoring beam, which the image has already, is taken away.
+        replaces: whether to subtract the restoring beam, which the image has already.
     """
 
     components: Components
@@ -35,7 +35,7 @@ class Response:
 
 
 def fineness(scale: float, beam: float) -> int:
-    """How much finer than the image's the pixels must be for the restoring beam to be sampled well.
+    """Return how much finer the pixels must be than the image's to sample the restoring beam well.
 
     Args:
         scale: side of a pixel [arcsec].
@@ -53,13 +53,14 @@ def add(
 ) -> None:
     """Add responses to an image, exact at the centres of its pixels.
 
-    Sources are put on fine pixels through the restoring beam, which their spectrum is then divided
-    by: no place is rounded. The spectrum of the product is folded, as sampling at the image's
-    pixels folds it. Sources beside the image count too; the diffuse sky is dark there.
+    Sources are put on fine pixels through the restoring beam, and their spectrum is then divided by
+    its transform: no place is rounded. The spectrum of the product is folded, as sampling at the
+    image's pixels would fold it. Sources outside the image count too; the diffuse sky is dark
+    there.
 
     Args:
         image: float32 (pixels, pixels) [Jy/arcsec^2]; it is changed.
-        responses: what is added.
+        responses: to be added.
         scale: side of a pixel [arcsec].
         beam: the restoring beam, round.
         workers: threads of the FFT; no influence on the result.
@@ -87,7 +88,7 @@ def add(
 def _transfer(
     response: Response, side: int, pixel: float, beam: Beam, workers: int
 ) -> NDArray[np.complex64]:
-    """What turns the spectrum of something seen through the restoring beam into the response's."""
+    """Return the factor from a spectrum through the restoring beam to the response's spectrum."""
     padded = np.zeros((side, side), np.float32)
     half = len(response.beam) // 2
     for rows, columns in itertools.product((slice(0, half), slice(-half, None)), repeat=2):
@@ -104,7 +105,7 @@ def _transfer(
 def _restored(
     side: int, pixel: float, beam: Beam
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The transform of the restoring beam, of volume 1: a factor for each row, one a column."""
+    """Return the transform of the restoring beam, of volume 1: a factor a row, and one a column."""
     wide = 2 * np.pi**2 * (beam.major / FWHM) ** 2
     down, across = scipy.fft.fftfreq(side, pixel), scipy.fft.rfftfreq(side, pixel)
     return np.exp(-wide * down**2).astype("f4"), np.exp(-wide * across**2).astype("f4")
@@ -119,7 +120,7 @@ def _add_components(
     beam: Beam,
     workers: int,
 ) -> None:
-    """Add what components make of a block, its rows folded."""
+    """Add the response to the components of a block, its rows folded."""
     side = len(spectrum)
     fine = len(transfer) // side
     row, column = components.row - corner[0], components.column - corner[1]
@@ -149,7 +150,7 @@ def _add_diffuse(
     beam: Beam,
     workers: int,
 ) -> None:
-    """Add what the diffuse sky, which the image's own pixels sample well, makes of a block."""
+    """Add the response to the diffuse sky of a block; the image's own pixels sample it well."""
     side = len(spectrum)
     block = np.zeros((side, side), np.float32)
     first = np.maximum(corner, 0)

@@ -17,11 +17,14 @@ from cosmodeep_hpc.sky.effects import antennas
 LIGHT = 299792458.0
 """Speed of light [m/s]."""
 ARCSEC = float(np.pi / 648000)
-"""[rad]"""
+"""One arcsec [rad]."""
 
 _STEP = 60.0  # between two samples of a baseline [s]
 _CHANNELS = 48
-_PLASTIC = 0.7548776662466927, 0.5698402909980532  # even in the unit square: no gratings
+_PLASTIC = (
+    0.7548776662466927,
+    0.5698402909980532,
+)  # spreads points evenly over the unit square, without gratings
 _WINDOW = 0.9  # half side of the beams made here, in units of the primary beam's FWHM
 
 
@@ -30,10 +33,10 @@ class Errors:
     """Times at which an antenna's gain is wrong.
 
     Attributes:
-        gain: complex128 (n,) what is added to the gain, which is 1.
+        gain: complex128 (n,) error to add to the gain, which is 1.
         antenna: int (n,).
-        start: float64 (n,) share of the observation gone when it begins.
-        length: share of the observation that each lasts.
+        start: float64 (n,) share of the observation before the error begins.
+        length: share of the observation that each error lasts.
     """
 
     gain: NDArray[np.complex128]
@@ -44,7 +47,7 @@ class Errors:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Where an observation has measured.
+    """The places of the uv plane that an observation has measured.
 
     Attributes:
         u: float64 (times, baselines) to the west, as columns of an image run [m].
@@ -72,12 +75,12 @@ class Coverage:
     def count(
         self, weight: NDArray[np.float64], mirrored: NDArray[np.float64], times: slice
     ) -> NDArray[np.float32]:
-        """Samples in the cells of the half plane, float32 (side, side / 2 + 1).
+        """Count samples in the cells of the half plane, float32 (side, side / 2 + 1).
 
         Args:
             weight: of each baseline.
             mirrored: of each baseline seen from its other end, at (-u, -v).
-            times: those that count.
+            times: to be counted.
         """
         grid = np.zeros((self.side, self.side // 2 + 1), np.float32)
         u, v = self.u[times], self.v[times]
@@ -95,7 +98,7 @@ class Coverage:
 
 
 def primary_beam(frequency: float) -> float:
-    """FWHM of an antenna's beam, 1.09 wavelengths / diameter [arcsec].
+    """Return the FWHM of an antenna's beam, 1.09 wavelengths / diameter [arcsec].
 
     Args:
         frequency: [GHz].
@@ -104,7 +107,7 @@ def primary_beam(frequency: float) -> float:
 
 
 def check(settings: Instrument, effects: Effects) -> None:
-    """See that the telescope can observe at the frequency.
+    """Check that the telescope can observe at the frequency.
 
     Raises:
         InputError: the frequency is not one of ASKAP's, or the band reaches down to 0.
@@ -123,7 +126,7 @@ def check(settings: Instrument, effects: Effects) -> None:
 
 
 def observe(declination: float, settings: Instrument, effects: Effects, pixel: float) -> Coverage:
-    """The coverage of an observation of a field at a declination [deg].
+    """Return the coverage of an observation of a field at a declination [deg].
 
     Args:
         declination: of the field's centre [deg].
@@ -146,7 +149,7 @@ def observe(declination: float, settings: Instrument, effects: Effects, pixel: f
 
 
 def density(coverage: Coverage) -> NDArray[np.float32]:
-    """Samples in each cell of the half plane, both ends of each baseline counted."""
+    """Return the samples in each cell of the half plane; both ends of each baseline count."""
     one = np.ones(len(coverage.pairs))
     return coverage.count(one, one, slice(None))
 
@@ -154,16 +157,16 @@ def density(coverage: Coverage) -> NDArray[np.float32]:
 def weights(
     number: NDArray[np.float32], coverage: Coverage, robust: float, beam: float
 ) -> NDArray[np.float32]:
-    """Weights of the cells, their sum over the whole plane 1.
+    """Return the weights of the cells, with a sum of 1 over the whole plane.
 
     Samples are weighted by their density (Briggs), then by a Gaussian in the length of the
-    baseline, as wide as makes the dirty beam as sharp at its peak as the restoring beam. A dirty
-    beam that is not as sharp without it is left as it is.
+    baseline. The Gaussian's width makes the dirty beam as sharp at its peak as the restoring beam;
+    a dirty beam that is less sharp without it stays as it is.
 
     Args:
         number: samples in each cell of the half plane.
         coverage: gives the cells.
-        robust: -2, each cell alike, to 2, each sample alike.
+        robust: from -2, each cell alike, to 2, each sample alike.
         beam: FWHM of the restoring beam [arcsec].
 
     Source: Briggs (1995), PhD thesis, New Mexico Institute of Mining and Technology, chapter 3.
@@ -196,9 +199,9 @@ def weights(
 
 
 def dirty_beam(weight: NDArray[np.float32], coverage: Coverage) -> NDArray[np.float32]:
-    """The dirty beam, 1 at its centre, seen through the primary beam; (side, side).
+    """Return the dirty beam, 1 at its centre, seen through the primary beam; (side, side).
 
-    Its centre is its first pixel, and negative offsets come from its end, as an FFT has it. Each
+    Its centre is its first pixel, and negative offsets come from its end, as for an FFT. Each
     primary beam of a mosaic is imaged by itself: sidelobes end with it.
 
     Args:
@@ -214,7 +217,7 @@ def error_beam(
     coverage: Coverage,
     errors: Errors,
 ) -> NDArray[np.float32]:
-    """What gain errors add to the image of a source of 1 Jy/beam; in the form of `dirty_beam`.
+    """Return what gain errors add to the image of a source of 1 Jy/beam, laid out as `dirty_beam`.
 
     A wrong gain 1 + g of an antenna adds g times the visibilities of its baselines, for a while:
     stripes through the source, across the arcs that those baselines sweep.
@@ -246,7 +249,7 @@ def draw_errors(stream: np.random.Generator, effects: Effects, declination: floa
 
 
 def _windowed(plane: NDArray[np.generic], coverage: Coverage) -> NDArray[np.float32]:
-    """The image of a half plane, through the primary beam."""
+    """Return the image of a half plane, seen through the primary beam."""
     side = coverage.side
     beam = scipy.fft.irfft2(plane, s=(side, side)) * side**2
     away = scipy.fft.fftfreq(side, 1 / side) * coverage.pixel / primary_beam(coverage.frequency)
@@ -264,7 +267,7 @@ def _count(
     low: float,
     width: float,
 ) -> None:
-    """Add the channels of samples to their cells; a channel lies anywhere in its part of the band.
+    """Add the channels of samples to their cells; each lies anywhere in its part of the band.
 
     `low` and `width` are the lowest frequency and the channel's width [cells per metre].
     """

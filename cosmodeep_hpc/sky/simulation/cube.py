@@ -1,4 +1,4 @@
-"""Plain HDF5 cubes: one three-dimensional dataset a field, attributes for the rest.
+"""Plain HDF5 cubes: a three-dimensional dataset for each field, and attributes.
 
 The format that a user writes is in docs/shock-finder.md.
 """
@@ -31,26 +31,26 @@ SPELLINGS = {
     },
     **{f"B_{x}": (f"b{x}", f"magneticfield{x}", f"magnetic{x}") for x in "xyz"},
 }
-"""Names of datasets that are understood: without case, spaces, `_` and `-`."""
+"""Names of datasets that are understood, without case, spaces, `_` and `-`."""
 REDSHIFT = ("redshift", "z", "currentredshift")
 SCALE_FACTOR = ("scalefactor", "a", "expansionfactor")
 HUBBLE = ("h", "hubble", "hubbleparam", "hubbleconstant", "h0", "littleh")
 BOX = ("box", "boxsize", "boxside", "side", "boxlength")
-"""Attributes of the side of the box whose unit stands in another, as `box_unit`."""
+"""Attributes of the side of the box, with the unit in another attribute such as `box_unit`."""
 COSMOLOGY = {
     "Omega_m": (("omegam", "omegamatter", "omega0", "om0"), cosmology.OMEGA_M),
     "Omega_b": (("omegab", "omegabaryon", "ob0"), cosmology.OMEGA_B),
     "h": (HUBBLE, cosmology.H0 / 100),
 }
-"""Attributes that are compared with the cosmology of the light cone."""
+"""Attributes that are compared with the light cone's cosmology."""
 TOLERANCE = 0.03
-"""Relative difference of a cosmological parameter from which a note is made."""
+"""Relative difference of a cosmological parameter above which the user is told."""
 OTHER_UNITS = {"dimensionless": "", "none": "", "kelvin": "K"}
 
 
 @dataclass(frozen=True)
 class Cube:
-    """A dataset of an HDF5 file, read by planes and brought to the unit of its field.
+    """A dataset of an HDF5 file, read by planes and converted to the unit of its field.
 
     Attributes:
         path: of the file.
@@ -65,14 +65,14 @@ class Cube:
     factor: float
 
     def __getitem__(self, rows: slice) -> NDArray[np.floating]:
-        """The planes `rows`, float32 or float64; float64 where float32 cannot hold the product."""
+        """Return the planes `rows`, float32; float64 if float32 cannot hold the product."""
         with naming(self.path), h5py.File(self.path, "r", locking=False) as file:
             values = np.asarray(file[self.name][rows])
         return values if self.factor == 1 else values * np.float64(self.factor)
 
 
 def is_cube(path: Path) -> bool:
-    """Whether the file is HDF5 with a three-dimensional gas density at its root."""
+    """Return whether the file is HDF5 with a three-dimensional gas density at its root."""
     with naming(path), path.open("rb"):
         pass  # h5py would not tell a missing file from another format
     if not h5py.is_hdf5(path):
@@ -82,7 +82,7 @@ def is_cube(path: Path) -> bool:
 
 
 def read(path: Path) -> Grid:
-    """The grid of an HDF5 file; no field is read yet.
+    """Return the grid of an HDF5 file; no field is read yet.
 
     Raises:
         InputError: a field or attribute is missing, a unit is missing, unknown or of another kind,
@@ -107,7 +107,7 @@ def read(path: Path) -> Grid:
 
 
 def cosmology_notes(path: object, attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    """A line where parameters differ from those of the light cone by more than TOLERANCE.
+    """Return a line if parameters differ from the light cone's by more than TOLERANCE.
 
     Args:
         path: named in the line.
@@ -126,19 +126,19 @@ def cosmology_notes(path: object, attributes: Mapping[str, Any]) -> tuple[str, .
 
 
 def _plain(name: str) -> str:
-    """A name without what people spell differently."""
+    """Return a name without the parts that people spell differently."""
     return name.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
 def _text(value: Any) -> Any:
-    """A string attribute, which HDF5 may give as bytes or as an array of one."""
+    """Return a string attribute, which HDF5 may give as bytes or as an array of one."""
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.reshape(-1)[0]
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _datasets(file: h5py.File) -> dict[str, str]:
-    """The name in the file of each field of UNITS that it has."""
+    """Return the name in the file of each field of UNITS that it has."""
     there = {
         _plain(name): name
         for name, item in file.items()
@@ -153,7 +153,7 @@ def _datasets(file: h5py.File) -> dict[str, str]:
 
 
 def _number(path: object, attributes: Mapping[str, Any], names: Iterable[str]) -> float | None:
-    """The first of the attributes that is there.
+    """Return the first of the attributes that the file has.
 
     Raises:
         InputError: it is not a number.
@@ -183,7 +183,7 @@ def _redshift(path: Path, attributes: Mapping[str, Any]) -> float:
 
 
 def _side(path: Path, attributes: Mapping[str, Any], redshift: float, n: int) -> float:
-    """Side of the box [comoving Mpc]."""
+    """Return the side of the box [comoving Mpc]."""
     hubble = _number(path, attributes, HUBBLE)
     if hubble is not None and hubble > 10:
         hubble /= 100  # H0 in km/s/Mpc
@@ -219,7 +219,7 @@ def _side(path: Path, attributes: Mapping[str, Any], redshift: float, n: int) ->
 
 
 def _factor(path: Path, name: str, attributes: Mapping[str, Any], field: str) -> float:
-    """From the unit of a dataset to that of its field."""
+    """Return the factor from the unit of a dataset to that of its field."""
     from astropy import units
 
     given = {_plain(key): value for key, value in attributes.items()}

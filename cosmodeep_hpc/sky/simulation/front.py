@@ -1,7 +1,7 @@
 """Loops over the cells of shock fronts on a grid.
 
-Fields are of shape (planes, n, n): periodic in the last two axes, and of the first the end planes
-only lend their values. `gridshocks` says what it all means.
+Fields are of shape (planes, n, n): periodic in the last two axes; the end planes of the first only
+lend their values. See `gridshocks` for the method.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SCHARR = (np.float32(10 / 16), np.float32(3 / 16))
 
 @jit
 def add_derivative(velocity: Field, axis: int, divergence: Field) -> None:
-    """Add the derivative of a velocity along its axis [its unit a cell], but in the end planes."""
+    """Add a velocity's derivative along its axis [its unit a cell], except in the end planes."""
     planes, n = velocity.shape[0], velocity.shape[1]
     half = np.float32(0.5)
     for i in range(1, planes - 1):
@@ -43,7 +43,7 @@ def add_derivative(velocity: Field, axis: int, divergence: Field) -> None:
 
 @jit
 def _gradient(field: Field, i: int, j: int, k: int) -> Any:
-    """Differences over two cells along the axes; j and k are periodic."""
+    """Return differences over two cells along the axes; j and k are periodic."""
     n = field.shape[1]
     return (
         field[i + 1, j, k] - field[i - 1, j, k],
@@ -54,10 +54,11 @@ def _gradient(field: Field, i: int, j: int, k: int) -> Any:
 
 @jit
 def _slope(field: Field, i: int, j: int, k: int) -> Any:
-    """A gradient whose direction is right across a front of few cells, by the filter of Scharr.
+    """Return a gradient with the right direction across a front of few cells, by Scharr's filter.
 
-    The bare differences of `_gradient` tilt a front that is steeper than a cell towards the
-    diagonals, by 5 degrees, and its area grows by 5 %; these, by half a degree and 0.3 %.
+    The plain differences of `_gradient` tilt a front that is steeper than a cell towards the
+    diagonals by 5 degrees, and enlarge its area by 5 %; this filter does by half a degree and 0.3
+    %.
 
     Source: Scharr (2000), weights 3, 10, 3 across the axis of the derivative.
     """
@@ -103,7 +104,7 @@ def find_centres(
     normal: Field,
     offset: Field,
 ) -> int:
-    """The candidates that converge more than those next to them on the main axis of their normal.
+    """Find the candidates that converge more than their neighbours on the normal's main axis.
 
     One cell of each such column remains, however oblique and however smeared the front is.
     """
@@ -131,12 +132,12 @@ def find_centres(
                 here = divergence[i, j, k]
                 below, above = divergence[low], divergence[high]
                 if candidates[low] and (below < here or (below == here and t[main] < 0)):
-                    continue  # of two alike, the one on the hot side stays, on whichever axis
+                    continue  # of two equal ones, keep the one on the hot side, on any axis
                 if candidates[high] and (above < here or (above == here and t[main] > 0)):
                     continue
                 curvature = below - 2 * here + above
                 shift = np.float32(0)
-                if curvature > 0:  # the minimum of the parabola through the three
+                if curvature > 0:  # the minimum of the parabola through the three values
                     shift = np.float32(0.5) * (below - above) / curvature
                 offset[count] = min(max(shift, np.float32(-0.5)), np.float32(0.5))
                 cell[count, 0], cell[count, 1], cell[count, 2] = i, j, k
@@ -161,7 +162,7 @@ def walk_out(
 
     A walk ends in the first cell outside the zone or past a maximum of the divergence, where
     another shock begins; or on the last cell before the temperature turns, or after REACH cells.
-    `alone` is false where it meets, in this zone, a cell that converges more than the centre.
+    `alone` becomes false if the walk meets a cell of this zone that converges more than the centre.
     """
     n = temperature.shape[1]
     for p in range(len(cell)):

@@ -34,9 +34,9 @@ UNITS = {
 }
 """The fields of a grid and their units: proper, at the redshift of the grid."""
 REQUIRED = ("density", "temperature", "velocity_x", "velocity_y", "velocity_z")
-"""The fields without which no shock is found."""
+"""The fields that a shock finder needs."""
 FEWEST = 4
-"""Cells that a side must have: below, a cell is its own neighbour's neighbour."""
+"""Fewest cells of a side: with less, a cell is its own neighbour's neighbour."""
 DENSITY_RANGE = (0.5, 2.0)
 """Mean density of the gas in units of that of all baryons, beyond which its unit must be wrong.
 
@@ -44,7 +44,7 @@ A periodic box has the mean density of the universe; a little is missing where s
 Comoving densities, or those of all matter, lie outside (at z > 0.26, and anywhere).
 """
 PIECE = 32
-"""Planes read at once where a whole field is passed through."""
+"""Planes read at once when a whole field is read."""
 
 
 class Planes(Protocol):
@@ -55,7 +55,7 @@ class Planes(Protocol):
         """Cells along the three axes."""
 
     def __getitem__(self, rows: slice, /) -> NDArray[np.floating]:
-        """The planes `rows`, in the unit of UNITS."""
+        """Return the planes `rows`, in the unit of UNITS."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +63,11 @@ class Grid:
     """A periodic cubic box of n^3 cells; axis 0 is x, cell i has its centre at (i + 1/2) side / n.
 
     Attributes:
-        source: what errors name: the path of the file.
-        redshift: at which the fields stand.
+        source: the path of the file, for errors.
+        redshift: of the fields.
         side: of the box [comoving Mpc].
         fields: of UNITS, in their units there; those of REQUIRED at least. Velocities are peculiar
-            and proper. `mach` is zero but in the cells where a front has its centre, and
+            and proper. `mach` is zero except in the cells that hold a front's centre, and
             `preshock_temperature` and `preshock_density` give the state before it in that cell.
         notes: lines that the user should read, such as another cosmology.
 
@@ -121,14 +121,14 @@ class Grid:
         return cosmology.OMEGA_B * critical_density() * (1 + self.redshift) ** 3
 
     def planes(self, name: str, start: int, stop: int) -> Field:
-        """The planes `start` to `stop` of a field, which may reach beyond the box on both sides.
+        """Return the planes `start` to `stop` of a field; they may reach beyond the box.
 
         Returns:
             float32 (stop - start, n, n), in the unit of UNITS.
 
         Raises:
-            InputError: the field cannot be read, or holds what it must not: NaN, a density that is
-                not positive, no temperature at all.
+            InputError: the field cannot be read, or holds forbidden values: NaN, a density that is
+                not positive, or no temperature at all.
         """
         n = self.n
         result = np.empty((stop - start, n, n), np.float32)
@@ -141,7 +141,7 @@ class Grid:
         return result
 
     def _read(self, name: str, first: int, last: int) -> NDArray[np.floating]:
-        """Planes of the box itself, checked."""
+        """Return planes of the box itself, checked."""
         values = self.fields[name][first:last]
         where = f"{self.source}: {name}, planes {first} to {last - 1} along x"
         bad = np.count_nonzero(~np.isfinite(values))
@@ -155,7 +155,7 @@ class Grid:
         return values
 
     def check_density(self, progress: Progress = silent) -> None:
-        """Pass once through the density, of which a wrong unit shows in the mean.
+        """Read the density once and check its mean, which shows a wrong unit.
 
         Args:
             progress: called with (planes done, planes in all).
@@ -178,5 +178,5 @@ class Grid:
 
 
 def critical_density() -> float:
-    """Critical density today [g/cm^3]."""
+    """Return the critical density today [g/cm^3]."""
     return float(cosmology.astropy_cosmology().critical_density0.cgs.value)

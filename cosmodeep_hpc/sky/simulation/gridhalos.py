@@ -26,26 +26,26 @@ PEAK = 4.0
 
 
 def find(grid: Grid, progress: Progress = silent) -> Halos:
-    """The halos of a grid: `spheres` with the masses of `halos.matched`.
+    """Find the halos of a grid: `spheres` with the masses of `halos.matched`.
 
-    Where cells are wide, masses are those of the abundance by rank; none where the grid has no
-    dark matter.
+    For wide cells, masses follow from the abundance by rank. A grid without dark matter has no
+    halos.
     """
     return matched(spheres(grid, progress))
 
 
 def spheres(grid: Grid, progress: Progress = silent) -> Spheres:
-    """What is around the density peaks of gas and dark matter, by falling outer mass.
+    """Return spheres around the density peaks of gas and dark matter, by falling outer mass.
 
-    A sphere is the set of cells nearest to the peak's cell, and its volume theirs. Of two spheres,
-    the lighter one is dropped if its centre lies in the heavier.
+    A sphere is the set of cells nearest to the peak's cell, with the volume of these cells. Of two
+    spheres, the lighter one is dropped if its centre lies in the heavier.
 
     Args:
         grid: the simulation.
         progress: called with (planes read, planes in all).
 
     Raises:
-        InputError: a field cannot be read, or holds what it must not.
+        InputError: a field cannot be read, or holds forbidden values.
     """
     if "dark_matter_density" not in grid.fields:
         nothing = np.empty(0)
@@ -74,9 +74,9 @@ def spheres(grid: Grid, progress: Progress = silent) -> Spheres:
 
 
 def matter(grid: Grid, progress: Progress = silent) -> Field:
-    """Density of gas and dark matter [mean density of matter], on FINEST cells a side at most.
+    """Return the density of gas and dark matter [mean density], on at most FINEST cells a side.
 
-    Of a finer grid, blocks of cells are averaged, if their number divides that of the cells.
+    A finer grid is averaged over blocks of cells, if their number divides that of the cells.
     """
     n = grid.n
     mean = OMEGA_M * critical_density() * (1 + grid.redshift) ** 3  # g/cm^3
@@ -94,7 +94,7 @@ def matter(grid: Grid, progress: Progress = silent) -> Field:
 
 
 def _shells(reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The cells within `reach` of a cell by their distance, and how many lie within each distance.
+    """Return the cells within `reach` of a cell by their distance, and their number up to each.
 
     Returns:
         Offsets (m, 3), and for each of the different distances the number of cells up to it.
@@ -116,7 +116,7 @@ def _grow(
     counts: NDArray[np.int64],
     ends: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Masses [cells of mean density] of the spheres whose mean density falls to `ends`.
+    """Return the masses [cells of mean density] of spheres whose mean density falls to `ends`.
 
     Args:
         density: of matter [mean density].
@@ -125,7 +125,7 @@ def _grow(
         ends: (e,), densities, the lowest first.
 
     Returns:
-        float64 (p, e); 0 where not even the central cell is as dense.
+        float64 (p, e); 0 if even the central cell is less dense.
     """
     n = density.shape[1]
     masses = np.zeros((len(peaks), len(ends)))

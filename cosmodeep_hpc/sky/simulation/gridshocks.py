@@ -75,20 +75,20 @@ def find(
     floor: float = FLOOR,
     progress: Progress = silent,
 ) -> Shocks:
-    """The shocked cells of a grid.
+    """Find the shocked cells of a grid.
 
     The grid is read in slabs: of 1024^3 cells, about 50 planes of 40 MiB are in memory at once.
 
     Args:
         grid: the simulation.
-        method: by which jump the Mach number is measured.
-        stored: take the Mach numbers and the states before the shocks that the grid has, where it
-            has any; else they are always measured.
-        floor: temperature below which gas counts as this hot [K].
+        method: the jump that the Mach number is measured by.
+        stored: take the Mach numbers and the states before the shocks from the grid, if it has any;
+            otherwise they are measured.
+        floor: temperature that colder gas is raised to [K].
         progress: called with (planes done, planes in all).
 
     Raises:
-        InputError: a field cannot be read, or holds what it must not.
+        InputError: a field cannot be read, or holds forbidden values.
     """
     parts = []
     for start in range(0, grid.n, SLAB):
@@ -103,7 +103,7 @@ def find(
 def _find_in_slab(
     grid: Grid, start: int, stop: int, method: Method, stored: bool, floor: float
 ) -> Shocks:
-    """The shocks whose centres are in the planes `start` to `stop`."""
+    """Find the shocks whose centres are in the planes `start` to `stop`."""
     margin = front.REACH + 1
 
     def read(name: str) -> Field:
@@ -163,15 +163,15 @@ def _find_in_slab(
 
 
 def elements(grid: Grid, found: Shocks) -> Elements:
-    """Shocked cells as parallelograms with the state behind them.
+    """Return shocked cells as parallelograms with the state behind them.
 
     A front crosses each column of cells along the main axis of its normal once, and has its centre
-    in one cell of it. The element is what the column cuts from the front's plane: neighbours touch,
-    and the area is cell^2 / max |n_i|.
+    in one cell of it. The element is the part of the front's plane inside the column: neighbours
+    touch, and the area is cell^2 / max |n_i|.
 
     Returns:
-        One element a shocked cell; the density and the temperature follow from those before the
-        shock by the jump conditions. `field` is NaN where the grid has none, `halo` -1.
+        One element a shocked cell; density and temperature follow from those before the shock by
+        the jump conditions. `field` is NaN if the grid has none, `halo` is -1.
     """
     n = len(found)
     rows = np.arange(n)
@@ -211,15 +211,15 @@ def shock_elements(
     floor: float = FLOOR,
     progress: Progress = silent,
 ) -> Elements:
-    """The shock elements of a simulation on a grid: `elements` of what `find` finds.
+    """Return the shock elements of a simulation on a grid: `elements` of what `find` finds.
 
     Args:
         grid: the simulation.
-        halos: of the same grid (`gridhalos.find`); those around the elements are noted in them.
+        halos: of the same grid (`gridhalos.find`); elements inside them refer to them.
         method, stored, floor, progress: see `find`.
 
     Raises:
-        InputError: a field cannot be read, or holds what it must not.
+        InputError: a field cannot be read, or holds forbidden values.
     """
     found = find(grid, method=method, stored=stored, floor=floor, progress=progress)
     table = elements(grid, found)

@@ -1,4 +1,4 @@
-"""Simulations written by other codes: Enzo dumps, what yt loads, plain HDF5 cubes."""
+"""Simulations written by other codes: Enzo dumps, other formats of yt, plain HDF5 cubes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Grid", "load"]
 
 
 def load(path: Path | str, progress: Progress = silent, level: int = 0) -> Grid:
-    """One snapshot of a simulation as a grid.
+    """Return one snapshot of a simulation as a grid.
 
-    Nothing is kept in memory: the density is passed through once, to check its unit by its mean,
-    and all fields are read plane by plane later.
+    Nothing is kept in memory: the density is read once, to check its unit by its mean, and all
+    fields are read plane by plane later.
 
     Args:
         path: an HDF5 file with a three-dimensional dataset `density` at its root (the format is in
@@ -40,6 +40,6 @@ def load(path: Path | str, progress: Progress = silent, level: int = 0) -> Grid:
 
 
 def opened(path: Path, level: int = 0) -> Grid:
-    """As `load`, of what has been checked already."""
+    """Return the grid of a file that `load` has checked already."""
     plain = path.is_file() and cube.is_cube(path)
     return cube.read(path) if plain else ytgrid.read(path, level)

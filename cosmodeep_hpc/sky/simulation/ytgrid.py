@@ -1,6 +1,6 @@
-"""Enzo dumps and whatever else yt loads, as a grid.
+"""Enzo dumps and other formats that yt loads, as a grid.
 
-yt is imported here alone, and only when such a file is read.
+Only this module imports yt, and only when such a file is read.
 """
 
 from __future__ import annotations
@@ -29,10 +29,8 @@ STORED = {
     "preshock_temperature": "preshock_temperature",
     "preshock_density": "preshock_density",
 }
-"""Fields looked up in the dump itself, in lower case.
-
-yt's own `mach_number` is another thing: the speed of the gas in units of that of sound.
-"""
+"""Fields looked up in the dump itself, in lower case. yt's own `mach_number` is something else: the
+speed of the gas in units of the sound speed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +40,7 @@ class Covering:
     Attributes:
         dataset: of yt.
         field: of yt, a pair of names.
-        unit: to which it is brought.
+        unit: to convert it to.
         factor: for a field whose unit yt does not know; else 1.
         level: of refinement; 0 is the root grid.
         shape: cells along the axes at that level.
@@ -56,7 +54,7 @@ class Covering:
     shape: tuple[int, ...]
 
     def __getitem__(self, rows: slice) -> NDArray[np.floating]:
-        """The planes `rows`, float64."""
+        """Return the planes `rows`, float64."""
         start, stop, _ = rows.indices(self.shape[0])
         # Of a single plane, yt would make a grid of two dimensions, from the first planes.
         first = min(start, stop - 2) if start > 0 else 0
@@ -72,11 +70,11 @@ class Covering:
 
 
 def read(path: Path, level: int = 0) -> Grid:
-    """The grid of a file that yt knows; no field is read yet.
+    """Return the grid of a file that yt knows; no field is read yet.
 
     Args:
         path: of the file, as `yt.load` takes it (of Enzo: the parameter file).
-        level: of refinement whose cells are taken, for the whole box; 0 is the root grid.
+        level: of refinement to read the whole box at; 0 is the root grid.
 
     Raises:
         InputError: yt is not installed or does not know the file, or the data are not those of a
@@ -103,7 +101,7 @@ def read(path: Path, level: int = 0) -> Grid:
 
 
 def of_dataset(dataset: Any, level: int = 0, source: str | None = None) -> Grid:
-    """The grid of a dataset of yt.
+    """Return the grid of a dataset of yt.
 
     Args:
         dataset: of yt.
@@ -142,7 +140,7 @@ def of_dataset(dataset: Any, level: int = 0, source: str | None = None) -> Grid:
 
 
 def _code_factor(dataset: Any, field: tuple[str, str], name: str) -> float:
-    """What yt does not know of Enzo's shock fields: their density alone is in code units."""
+    """Return the factor of Enzo's shock fields, unknown to yt: the density is in code units."""
     if name != "preshock_density" or dataset.field_info[field].units:
         return 1.0
     return float((dataset.mass_unit / dataset.length_unit**3).to("g/cm**3"))

@@ -1,4 +1,4 @@
-"""What is known of an image's tiles: the truth, and what each detector makes of them."""
+"""The value types of the comparison: label rules, ways to score, and an image's scored tiles."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ FAMILIES = {
     "pybdsf peak": "PyBDSF islands with a bright peak, its default",
     "aegean": "Aegean islands above BANE's noise",
 }
-"""The detectors, each with what decides on a tile, in the order of the tables."""
+"""The detectors and what each decides by, in the order of the tables."""
 ISLANDS = ("pybdsf", "pybdsf peak", "aegean")
-"""Those that find islands."""
+"""The detectors that find islands."""
 
 
 @dataclass(frozen=True, order=True)
@@ -49,8 +49,8 @@ class Scoring:
 
     Attributes:
         family: the detector, of FAMILIES.
-        setting: in words, for people.
-        n_pix, f_th: of the label's rules that it serves; None: of any.
+        setting: its description for people.
+        n_pix, f_th: of the label rules that it serves; None: any.
     """
 
     family: str
@@ -59,20 +59,20 @@ class Scoring:
     f_th: float | None = None
 
     def serves(self, rule: LabelRule) -> bool:
-        """Whether its scores are meant for labels of this rule."""
+        """Return whether its scores are meant for labels of this rule."""
         return self.n_pix in (None, rule.n_pix) and self.f_th in (None, rule.f_th)
 
     @classmethod
     def of_model(cls, rule: LabelRule) -> Scoring:
-        """The network, read by a rule."""
+        """Return the network's way to score by a rule."""
         return cls(MODEL, "probability", rule.n_pix, rule.f_th)
 
 
 @dataclass(frozen=True)
 class IslandCount:
-    """The islands of an image above a threshold, and those of them that are false.
+    """The number and area of an image's islands above a threshold, and of the false ones.
 
-    An island is false where the Sky is nowhere in it brighter than the faintest F_th of the paper.
+    An island is false if the Sky is nowhere in it brighter than the faintest F_th of the paper.
     Areas are in pixels.
     """
 
@@ -82,7 +82,7 @@ class IslandCount:
     false_area: int
 
     def __add__(self, other: IslandCount) -> IslandCount:
-        """The islands of both images together."""
+        """Return the islands of both images together."""
         return IslandCount(
             self.islands + other.islands,
             self.area + other.area,
@@ -93,7 +93,7 @@ class IslandCount:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredTiles:
-    """One image.
+    """One image: the truth of its tiles, and their scores by each detector.
 
     Attributes:
         name: of the pair.
@@ -102,7 +102,7 @@ class ScoredTiles:
         row, col: int32 (n,), places of its tiles.
         n_pix: pixel thresholds of `levels`.
         levels: float32 (len(n_pix), n), the (n_pix + 1)-th brightest Sky pixel of each tile
-            [Jy/arcsec^2]: a tile is signal where it exceeds F_th.
+            [Jy/arcsec^2]: a tile is signal if it exceeds F_th.
         flux: float64 (n,), of the Sky in each tile [Jy].
         peak: float32 (n,), the Sky's brightest pixel as seen through the beam, over the noise.
         snr: by the name of an ideal limit float64 (n,), see `limits`.
@@ -130,9 +130,9 @@ class ScoredTiles:
     versions: dict[str, str] = field(default_factory=dict)
 
     def level(self, n_pix: int) -> NDArray[np.float32]:
-        """The (n_pix + 1)-th brightest Sky pixel of each tile [Jy/arcsec^2]."""
+        """Return the (n_pix + 1)-th brightest Sky pixel of each tile [Jy/arcsec^2]."""
         return np.asarray(self.levels[self.n_pix.index(n_pix)])
 
     def is_signal(self, rule: LabelRule) -> NDArray[np.bool_]:
-        """Which tiles are signal by a rule, bool (n,)."""
+        """Return which tiles are signal by a rule, bool (n,)."""
         return self.level(rule.n_pix) > np.float32(rule.f_th)

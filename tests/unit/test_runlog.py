@@ -1,0 +1,36 @@
+"""What a run records of its steps."""
+
+import pytest
+
+from cosmodeep_hpc.learn import runlog
+from cosmodeep_hpc.learn.runlog import Meter
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands until it is set: `clock[0]` in seconds."""
+    now = [1000.0]
+    monkeypatch.setattr(runlog.time, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_means_and_times_of_steps(clock):
+    meter = Meter()
+    for loss, correct, tiles, seconds in ((10.0, 4, 8, 2.0), (8.0, 1, 2, 6.0)):
+        clock[0] += 1.0  # something else
+        with meter.timing("step"):
+            clock[0] += seconds
+        meter.add(loss, correct, tiles)
+    assert meter.last_loss == 4.0
+    assert meter.read(3, {"allreduce": 3.0}) == {
+        "epoch": 3,
+        "loss": 1.8,
+        "accuracy": 0.5,
+        "tiles_per_second": 1.0,
+        "step_seconds": 4.0,
+        "allreduce_seconds": 1.5,
+    }
+    meter.add(6.0, 1, 2)
+    clock[0] += 1.0
+    again = meter.read(4, {})  # it begins anew
+    assert again["loss"] == 3.0 and "step_seconds" not in again
