@@ -54,12 +54,19 @@ run() { # run K: have model K, unless another start of this script has it in han
     local rule=${RULES[$1 % ${#RULES[@]}]} seed=$(($1 / ${#RULES[@]} + 1)) status=0
     local n_pix=${rule%:*} f_th=${rule#*:}
     local folder=$out/npix-$n_pix-fth-$f_th-seed-$seed
+    local answer holder input
     mkdir -p -- "$folder" || stop "$folder: cannot make this folder"
-    exec {lock}>"$folder/.lock"
-    if flock --nonblock "$lock" && [ ! -e "$folder/accuracy/metrics.json" ]; then
-        have || status=$?
-    fi
-    exec {lock}>&-
+    find_program
+    # not flock, which some file systems lack; the lock goes when its standard input ends, with this script at the latest
+    coproc LOCK { exec "${program[@]}" -m cosmodeep_hpc.parallel.holdlock "$folder"; }
+    holder=$LOCK_PID input=${LOCK[1]} answer=''
+    read -r answer <&"${LOCK[0]}"
+    case $answer in
+    ours) [ -e "$folder/accuracy/metrics.json" ] || have || status=$? ;;
+    ?*) echo "${0##*/}: $folder: left to $answer" >&2 ;;
+    esac
+    exec {input}>&-
+    wait "$holder" || return
     return "$status"
 }
 

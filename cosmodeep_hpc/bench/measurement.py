@@ -30,6 +30,7 @@ from cosmodeep_hpc.learn.store import Store
 from cosmodeep_hpc.parallel import runtime
 from cosmodeep_hpc.parallel.world import Ranks, World, collective
 from cosmodeep_hpc.parallel.world import alone as world_of_one
+from cosmodeep_hpc.tiles.noise import MAD_TO_SIGMA
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -222,7 +223,7 @@ def _slowest(seconds: NDArray[np.float64], world: World) -> Timing:
 def _scatter(seconds: NDArray[np.float64]) -> float:
     """Return the relative standard deviation by the median deviation, robust against outliers."""
     median = float(np.median(seconds))
-    return 1.4826 * float(np.median(np.abs(seconds - median))) / median
+    return MAD_TO_SIGMA * float(np.median(np.abs(seconds - median))) / median
 
 
 def _repeated(action: Callable[[], object], world: World, count: int) -> Timing:

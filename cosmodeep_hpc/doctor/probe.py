@@ -242,7 +242,7 @@ def _loops() -> Loops:
     try:
         import numba
 
-        from cosmodeep_hpc.tiles.median import have_data
+        from cosmodeep_hpc.tiles.noise import have_data
 
         folder = have_data.stats.cache_path  # type: ignore[attr-defined]
         return Loops(version=numba.__version__, folder=folder or "")

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 DYING = 5.0
 """Seconds that a rank of a job that was killed may take to die, while the next job begins."""
-LOCK = "run"  # what is claimed: the file run.lock says by whom
+LOCK = "run"  # what is locked: the file run.lock says by whom
 FREE = {"log_steps", "checkpoint_steps", "checkpoint_minutes", "keep_checkpoints"}
 """Options of training that do not change its result."""
 
@@ -41,7 +41,7 @@ def held(out: Path, world: World) -> Iterator[None]:
     """
     with ExitStack() as block:
         world.on_root(lambda: _check_no_other(out))
-        world.on_root(lambda: block.enter_context(_claimed(out)))
+        world.on_root(lambda: block.enter_context(_locked(out)))
         yield
 
 
@@ -53,11 +53,11 @@ def _check_no_other(out: Path) -> None:
 
 
 @contextmanager
-def _claimed(out: Path) -> Iterator[None]:
+def _locked(out: Path) -> Iterator[None]:
     make_folder(out)
     until = time.monotonic() + DYING
     while True:
-        with locks.claimed(out / LOCK) as mine:
+        with locks.locked(out / LOCK) as mine:
             if mine:
                 yield
                 return
@@ -68,7 +68,7 @@ def _claimed(out: Path) -> Iterator[None]:
     who = f"{holder}, since {holder.since}" if holder else "by a process that cannot be told"
     raise InputError(
         f"{out}: another job trains in it ({who}); wait for its end or choose another "
-        f"--out ({locks.claim_of(out / LOCK).name} of a lost node counts for nothing "
+        f"--out ({locks.lock_of(out / LOCK).name} of a lost node counts for nothing "
         f"after {locks.STALE / 60:.0f} minutes)"
     )
 

@@ -161,8 +161,9 @@ def _rows_of(tileset: TileSet, split: str) -> NDArray[np.bool_]:
 def _check_belongs(shard: Shard, tileset: TileSet, entry: ShardEntry, names: Sequence[str]) -> None:
     """Raise if a shard is not the one that the index was written for.
 
-    The checksums of a dataset's blocks give the checksum of the dataset, without reading it; each
-    block is held against its own checksum when it is read.
+    The index holds a checksum of the checksums of each dataset's blocks; that each block has its
+    own is seen when it is read. An index of format 1 holds another, which only all rows of the
+    dataset would give: it is not looked at.
     """
     found = {"margin": 0, **shard.attributes, "rows": shard.n_rows, "window": shard.window}
     expected = {
@@ -171,8 +172,8 @@ def _check_belongs(shard: Shard, tileset: TileSet, entry: ShardEntry, names: Seq
         "thresholds": list(tileset.thresholds),
         "window": tileset.preprocessing.window,
     }
-    for name in (*names, "counts"):
-        found[f"CRC-32 of {name!r}"] = shard.layout(name).whole_crc32
+    for name in (*names, "counts") if tileset.format > 1 else ():
+        found[f"CRC-32 of {name!r}"] = shard.layout(name).joined_crc32
         expected[f"CRC-32 of {name!r}"] = entry.crc32[name]
     for name, value in expected.items():
         if found.get(name) != value:

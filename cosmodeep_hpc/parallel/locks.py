@@ -1,8 +1,14 @@
-"""Claims: one process makes what the processes of many jobs want, and the others wait or leave.
+"""Lock files: one process makes what those of many jobs want, and the others wait or leave.
 
-A claim is a small file beside the wanted one, which says who holds it. A claim whose holder is gone
-is broken: at once by a process of the same node or by the same job of Slurm, started again, and by
-others when the holder has not renewed it for a while.
+A lock is a small file beside what it guards, `NAME.lock`, which says who holds it. Its holder
+renews it. A lock whose holder has ended is broken: at once by a process of the same node, and by
+the same Slurm job after a requeue; by others when it was not renewed for a while.
+
+The algorithm is the known one of lock files on shared folders (open(2), O_EXCL; Debian's
+lockfile-create; flufl.lock): a file of one's own, a hard link to the wanted name, and a link count
+of 2 as the proof. It is not taken from flufl.lock 10, which breaks no dead holder's lock before its
+lifetime ends, compares times of different nodes' clocks, needs hard links, knows no Slurm job, and
+says `stale` of another user's living process where /proc hides it.
 """
 
 from __future__ import annotations
@@ -17,7 +23,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,9 +31,9 @@ from uuid import uuid4
 from cosmodeep_hpc.errors import naming
 
 BEAT = 30.0
-"""Seconds between two renewals of a claim."""
+"""Seconds between two renewals of a lock."""
 STALE = 600.0
-"""Seconds without renewal after which a claim counts for nothing: file systems of clusters may show
+"""Seconds without renewal after which a lock counts for nothing: file systems of clusters may show
 another node's renewal a minute late."""
 POLL = 5.0
 """Seconds between two looks at what others make."""
@@ -40,18 +45,18 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
-class Holder:
-    """The process that holds a claim.
+class LockHolder:
+    """The process that holds a lock.
 
     Attributes:
         host: name of its node.
-        processes: the set of processes in which its number counts: a container has its own.
+        processes: its PID namespace: a container has its own numbers.
         pid: its number.
-        started: when it started, in the kernel's ticks: numbers are given again.
+        started: when it started, in the kernel's ticks: numbers are used again.
         job: of Slurm, or empty.
-        token: of this claim alone.
+        token: of this lock alone.
         restart: how often Slurm has started the job again.
-        since: when the claim was made, of the clock of its node.
+        since: when the lock was taken, by the clock of its node.
     """
 
     host: str
@@ -67,18 +72,39 @@ class Holder:
         job = f", job {self.job}" if self.job else ""
         return f"process {self.pid} on {self.host}{job}"
 
+    @classmethod
+    def current(cls) -> LockHolder:
+        """Return this process as the holder of a new lock."""
+        pid = os.getpid()
+        return cls(
+            host=socket.gethostname(),
+            processes=_processes(),
+            pid=pid,
+            started=_started(pid) or "",
+            job=_job(),
+            token=uuid4().hex,
+            restart=restarts(),
+            since=time.strftime("%Y-%m-%d %H:%M:%S"),
+        )
+
     @property
     def is_gone(self) -> bool:
         """Whether the process has certainly ended.
 
-        That can be known of the own node, and of the own job: Slurm starts a job again when all
-        of it has ended, on whatever nodes.
+        That can be known on its own node, and in its own job: Slurm starts a job again when all
+        of it has ended, on whatever nodes. A process that /proc hides, as it does another user's
+        under `hidepid`, is believed to live.
         """
         if self.job and self.job == _job() and self.restart < restarts():
             return True
         if (self.host, self.processes) != (socket.gethostname(), _processes()):
             return False
-        return _started(self.pid) != self.started
+        with suppress(PermissionError):  # it is another user's
+            try:
+                os.kill(self.pid, 0)
+            except ProcessLookupError:
+                return True
+        return bool(self.started) and _started(self.pid) not in (self.started, None)
 
 
 def _processes() -> str:
@@ -88,21 +114,20 @@ def _processes() -> str:
         return ""
 
 
-def _started(pid: int) -> str:
-    """When a process started, in ticks since the kernel did; empty where there is none.
+def _started(pid: int) -> str | None:
+    """Return when a process started, in ticks since the kernel did; None where that is hidden.
 
-    One that is dead and not yet buried, or whose memory is just being given back, is none: it
-    runs no more, but has its number until its parent asks what became of it.
+    Zombie and exiting processes have no start: they keep their number until the parent reaps them.
     """
     try:
         state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return "" if state in "ZX" or int(numbers[5]) & PF_EXITING else numbers[18]
     except (OSError, ValueError, IndexError):
-        return ""
+        return None
 
 
 def _job() -> str:
-    """The job of Slurm that this is, as scancel and squeue call it; empty where it is none."""
+    """Return the Slurm job that this is, as scancel and squeue call it; empty where it is none."""
     get = os.environ.get
     if array := get("SLURM_ARRAY_JOB_ID"):
         return f"{array}_{get('SLURM_ARRAY_TASK_ID')}"
@@ -110,123 +135,141 @@ def _job() -> str:
 
 
 def restarts() -> int:
-    """How often Slurm has started this job again: after a requeue, or the loss of a node."""
+    """Return how often Slurm has started this job again: after a requeue, or the loss of a node."""
     count = os.environ.get("SLURM_RESTART_COUNT", "")
     return int(count) if count.isdecimal() else 0
 
 
-def _myself() -> Holder:
-    pid, since = os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S")
-    return Holder(
-        socket.gethostname(),
-        _processes(),
-        pid,
-        _started(pid),
-        _job(),
-        uuid4().hex,
-        restarts(),
-        since,
-    )
-
-
-def claim_of(path: Path) -> Path:
-    """The file that claims `path`."""
+def lock_of(path: Path) -> Path:
+    """Return the name of the lock file that guards `path`."""
     return path.with_name(f"{path.name}.lock")
 
 
-def holder_of(path: Path) -> Holder | None:
-    """Who holds the claim on `path`: nobody, or nobody that can be told."""
-    return _read(claim_of(path))
+def holder_of(path: Path) -> LockHolder | None:
+    """Return who holds the lock on `path`; None: nobody, or nobody who can be told."""
+    return _read(lock_of(path))
 
 
-def taken_by(path: Path) -> Holder | None:
-    """Who holds the claim on `path` that this process had: it was stopped, and others broke it."""
-    holder, me = holder_of(path), _myself()
+def taken_by(path: Path) -> LockHolder | None:
+    """Return who took over this process's lock on `path` while it was suspended, or None."""
+    holder, me = holder_of(path), LockHolder.current()
     return None if holder is None or (holder.host, holder.pid) == (me.host, me.pid) else holder
 
 
-def _read(claim: Path) -> Holder | None:
+def _read(file: Path) -> LockHolder | None:
     try:
-        return Holder(**json.loads(claim.read_text()))
+        return LockHolder(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         return None
 
 
 @contextmanager
-def claimed(path: Path, *, alone: bool = True) -> Iterator[bool]:
-    """Try to claim `path` for as long as the block lasts; yields whether it is ours.
+def locked(path: Path, *, alone: bool = True) -> Iterator[bool]:
+    """Try to lock `path` for as long as the block lasts; yield whether this process holds it.
 
-    The claim is renewed by a thread, and given back when the block ends, however that is; on
-    SIGTERM too, by which batch systems end a job. A claim that others broke meanwhile, since this
-    process was stopped for long, is left to them.
+    A thread renews the lock. It is given back when the block ends, however it ends, and on
+    SIGTERM, by which batch systems end a job. A lock that others broke meanwhile, because this
+    process was suspended for long, is left to them.
 
     Args:
-        alone: whether this claim listens for SIGTERM itself: it must then be made and given back
+        alone: whether this lock listens for SIGTERM itself: it must then be taken and given back
             in the main thread. Whoever holds many does that for all, with `on_sigterm`.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    claim, me = claim_of(path), _myself()
-    with naming(claim, "write"):
-        mine = not _is_held(claim) and _take(claim, me)
+    lock = FileLock(lock_of(path), LockHolder.current())
+    with naming(lock.file, "write"):
+        mine = lock.take()
     if not mine:
         yield False
         return
     ended = threading.Event()
-    keeper = threading.Thread(target=_renew, args=(claim, me, ended), daemon=True)
+    keeper = threading.Thread(target=lock.renew_until, args=(ended,), daemon=True)
     keeper.start()
     try:
-        with on_sigterm(partial(_give_back, claim, me)) if alone else nullcontext():
+        with on_sigterm(lock.give_back) if alone else nullcontext():
             yield True
     finally:
         ended.set()
         keeper.join()
-        _give_back(claim, me)
+        lock.give_back()
 
 
-def _is_held(claim: Path) -> bool:
-    """Whether a claim is there that looks valid by this node's own clock."""
-    try:
-        age = time.time() - claim.stat().st_mtime
-    except OSError:
-        return False
-    holder = _read(claim)
-    return abs(age) < STALE and not (holder is not None and holder.is_gone)
+@dataclass(frozen=True)
+class FileLock:
+    """A lock file, and the process that wants it."""
+
+    file: Path
+    me: LockHolder
+
+    def take(self) -> bool:
+        """Take the lock, where nobody holds it or its holder is gone; return whether it is ours."""
+        if self._looks_held():
+            return False
+        own = self.file.with_name(f".{self.file.name}.{self.me.token}")
+        own.write_text(json.dumps(asdict(self.me)))
+        try:
+            if _linked(own, self.file):
+                return True
+            if not _is_stale(self.file, own):
+                return False
+            self._break(own)
+            return _linked(own, self.file)
+        finally:
+            own.unlink(missing_ok=True)
+
+    def renew_until(self, ended: threading.Event) -> None:
+        """Renew the lock every BEAT seconds, as long as it is ours."""
+        while not ended.wait(BEAT):
+            if _read(self.file) == self.me:
+                with suppress(OSError):
+                    os.utime(self.file)
+
+    def give_back(self) -> None:
+        """Remove the lock, if it is still ours."""
+        if _read(self.file) == self.me:
+            self.file.unlink(missing_ok=True)
+
+    def _looks_held(self) -> bool:
+        """Whether the lock is valid by this node's own clock: a look that writes nothing."""
+        try:
+            age = time.time() - self.file.stat().st_mtime
+        except OSError:
+            return False
+        holder = _read(self.file)
+        return abs(age) < STALE and not (holder is not None and holder.is_gone)
+
+    def _break(self, own: Path) -> None:
+        """Remove a stale lock, and not one that took its place: one process at a time does so."""
+        breaking = self.file.with_name(f".{self.file.name}.breaking")
+        if _linked(own, breaking):
+            try:
+                if _is_stale(self.file, own):
+                    self.file.unlink(missing_ok=True)
+            finally:
+                breaking.unlink(missing_ok=True)
+        elif _is_stale(breaking, own):  # its process ended in just that moment
+            breaking.unlink(missing_ok=True)
 
 
-def _take(claim: Path, me: Holder) -> bool:
-    """Claim for `me`, having broken a stale claim; whether that was done."""
-    own = claim.with_name(f".{claim.name}.{me.token}")
-    own.write_text(json.dumps(asdict(me)))
-    try:
-        if _linked(own, claim):
-            return True
-        if _is_stale(claim, own):
-            _break(claim, own)
-            return _linked(own, claim)
-        return False
-    finally:
-        own.unlink(missing_ok=True)
-
-
-def _is_stale(claim: Path, own: Path) -> bool:
-    """Whether a claim is there that nobody holds any more; `own` is a file of just now.
+def _is_stale(file: Path, own: Path) -> bool:
+    """Whether a lock file is there that nobody holds any more; `own` is a file of just now.
 
     Both times are the file server's: the clocks of nodes may differ.
     """
     try:
-        age = own.stat().st_mtime - claim.stat().st_mtime
+        age = own.stat().st_mtime - file.stat().st_mtime
     except FileNotFoundError:
         return False  # given back
-    holder = _read(claim)
+    holder = _read(file)
     return age >= STALE or (holder is not None and holder.is_gone)
 
 
-def _linked(own: Path, claim: Path) -> bool:
-    """Give the file `own` the name `claim` too, where that is free: one process alone succeeds."""
+def _linked(own: Path, file: Path) -> bool:
+    """Give `own` the name `file` too, where that is free: one process alone succeeds."""
     try:
-        os.link(own, claim)
+        os.link(own, file)
         return True
     except FileExistsError:
         # over NFS a link may be made and its answer lost, and the second try then finds the first
@@ -234,40 +277,15 @@ def _linked(own: Path, claim: Path) -> bool:
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-    with suppress(FileExistsError), claim.open("x") as file:
-        file.write(own.read_text())
+    with suppress(FileExistsError), file.open("x") as new:
+        new.write(own.read_text())
         return True
     return False
 
 
-def _break(claim: Path, own: Path) -> None:
-    """Remove a stale claim, and not one that took its place: one process at a time looks again."""
-    breaking = claim.with_name(f".{claim.name}.breaking")
-    if _linked(own, breaking):
-        try:
-            if _is_stale(claim, own):
-                claim.unlink(missing_ok=True)
-        finally:
-            breaking.unlink(missing_ok=True)
-    elif _is_stale(breaking, own):  # its process ended in just that moment
-        breaking.unlink(missing_ok=True)
-
-
-def _renew(claim: Path, me: Holder, ended: threading.Event) -> None:
-    while not ended.wait(BEAT):
-        if _read(claim) == me:
-            with suppress(OSError):
-                os.utime(claim)
-
-
-def _give_back(claim: Path, me: Holder) -> None:
-    if _read(claim) == me:
-        claim.unlink(missing_ok=True)
-
-
 @contextmanager
 def on_sigterm(action: Callable[[], None]) -> Iterator[None]:
-    """While the block lasts, SIGTERM calls `action`, and then does what it did before.
+    """Have SIGTERM call `action` while the block lasts, and then do what it did before.
 
     In another thread than the main one, which alone can listen, nothing is done.
     """
@@ -294,7 +312,7 @@ def make_each_once(
     make: Callable[[int], None],
     waiting: Callable[[str], None],
 ) -> None:
-    """Have every file made: those that nobody else makes by this process; it waits for the others.
+    """Make every file that nobody else makes, and wait for the others.
 
     Args:
         paths: of the files.
@@ -303,14 +321,14 @@ def make_each_once(
         waiting: called now and then with what is waited for.
 
     Raises:
-        InputError: a claim cannot be written.
+        InputError: a lock cannot be written.
     """
     left = list(range(len(paths)))
     while left:
         before = len(left)
         for number in list(left):
             if not is_made(number):
-                with claimed(paths[number]) as mine:
+                with locked(paths[number]) as mine:
                     if mine and not is_made(number):
                         make(number)
                 if not mine:
@@ -325,13 +343,13 @@ def make_each_once(
 
 @contextmanager
 def in_turn(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Claim `path` for the block, after all who hold it now.
+    """Hold the lock on `path` for the block, after all who hold it now.
 
     Raises:
         InputError: the folder cannot be written.
     """
     while True:
-        with claimed(path) as mine:
+        with locked(path) as mine:
             if mine:
                 yield
                 return

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.io.files import left_beside, make_folder, read_json, replacing
-from cosmodeep_hpc.parallel.locks import claimed, holder_of
+from cosmodeep_hpc.parallel.locks import holder_of, locked
 from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.products import summary
 from cosmodeep_hpc.products.findings import Findings
@@ -29,7 +29,7 @@ from cosmodeep_hpc.survey.task import MosaicOutcome
 class ProductFolder:
     """A folder that products are written to: the `Destination` of the command.
 
-    Beside them lie, while a sweep is on its way or was ended, a claim, a journal and what was
+    Beside them lie, while a sweep is on its way or was ended, a lock, a journal and what was
     unpacked of packed files.
 
     Attributes:
@@ -82,9 +82,9 @@ class ProductFolder:
 
     @contextmanager
     def claimed(self, image: Path) -> Iterator[None]:
-        """Claim an image's products; with `restart` an earlier journal goes."""
+        """Lock an image's products; with `restart` an earlier journal goes."""
         record = record_of(image, self.path)
-        with claimed(record, alone=False) as mine:
+        with locked(record, alone=False) as mine:
             if not mine:
                 raise InputError(f"{record}: made by {holder_of(record)} now; wait for its end")
             if self.restart:

@@ -90,9 +90,9 @@ def run(
         missing = [
             i for i, r in enumerate(recipes) if not box.is_made(_box_path(folder, r), r.digest)
         ]
-        for recipe in recipes:  # a killed process may have left its claim on a finished box
-            if locks.claim_of(path := _box_path(folder, recipe)).exists():
-                with locks.claimed(path):
+        for recipe in recipes:  # the lock on a made box outlives a process that was killed
+            if locks.lock_of(path := _box_path(folder, recipe)).exists():
+                with locks.locked(path):
                     pass
         return recipes, (missing if pairs or not images else []), pairs
 

@@ -16,6 +16,7 @@ from cosmodeep_hpc.config.configuration import Tiles
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.io.files import read_json, replacing
 from cosmodeep_hpc.sky.occupancy import occupancy, tile_levels
+from cosmodeep_hpc.tiles.noise import MAD_TO_SIGMA, median_deviation
 
 FORMAT = 1
 """Raise it when the same images would give other statistics."""
@@ -26,9 +27,7 @@ DECADES = (-11, -2)
 """Range of the flux histogram, log10 of Jy/arcsec^2: the dynamic range of the paper."""
 PER_DECADE = 10
 SAMPLE = 1 << 20
-"""Pixels that suffice for the rms of the noise, which is then known to 0.1 %."""
-MAD_TO_RMS = 1.482602218505602
-"""Rms of a Gaussian over its median of absolute deviations."""
+"""Pixels that suffice for the rms of the noise: it is then known to 0.1 %."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def robust_rms(noise: NDArray[np.float32]) -> float:
     """
     step = max(1, isqrt(noise.size // SAMPLE))
     sample = np.ascontiguousarray(noise[::step, ::step])
-    return MAD_TO_RMS * float(np.median(np.abs(sample - np.median(sample))))
+    return MAD_TO_SIGMA * float(median_deviation(sample.reshape(-1)))
 
 
 def path_of(out: Path, index: int) -> Path:

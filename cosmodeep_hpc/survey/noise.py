@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from cosmodeep_hpc.images.beam import Beam
-from cosmodeep_hpc.tiles.median import have_data
+from cosmodeep_hpc.tiles.noise import have_data
 
 MESH = 5  # tiles along the side of a cell of the mesh: 200 pixels, wider than most sources
 SAMPLE = 4096  # pixels of a cell at most that its noise is measured on: to 2 %
 LEAST = 64  # pixels with data without which a cell's noise is not measured
 TOLERANCE = 1.25
 """Noise within this factor of the training's is left as it is."""
-TO_SIGMA = np.float32(1.4826)  # from the median absolute deviation of a Gaussian
+TO_SIGMA = np.float32(1.4826)  # as `MAD_TO_SIGMA`, rounded: another would change all products
 APART = 1.5  # beams between the pixels of a difference, at least: their noise hardly correlates
 ROUNDING = np.float32(1e-6)  # of a level: what float32 and sums over it leave of a constant
 STRUCTURE = 1.1  # noise that is this much lower in differences has emission in it

@@ -18,7 +18,7 @@ from cosmodeep_hpc.survey.noise import Mesh
 from cosmodeep_hpc.survey.plane import OpenPlane
 from cosmodeep_hpc.survey.task import ClassifyStripe
 from cosmodeep_hpc.survey.view import averaged
-from cosmodeep_hpc.tiles.median import have_data
+from cosmodeep_hpc.tiles.noise import have_data
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
 TILES_AT_ONCE = 16384  # cut out of a stripe at a time: 100 MB

@@ -12,7 +12,7 @@ from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.images.image import Image
-from cosmodeep_hpc.tiles.median import have_data
+from cosmodeep_hpc.tiles.noise import have_data
 
 # Pixels this much larger or smaller than those of the training, after rebinning, are worth a note.
 TOLERANCE = 1.25

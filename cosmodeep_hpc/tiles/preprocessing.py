@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.config.configuration import Tiles
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.image import Image
-from cosmodeep_hpc.tiles.median import have_data, median, median_deviation
+from cosmodeep_hpc.tiles.noise import MAD_TO_SIGMA, have_data, median_deviation
 from cosmodeep_hpc.tiles.stretch import scale_asinh, scale_log
 
 # Rows read at once, and pixels at most that the noise of an image is measured on.
 ROWS = 256
 NOISE_SAMPLE = 2**22
-GAUSSIAN = 1.482602218505602  # standard deviation of a Gaussian over its median absolute deviation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,17 +124,19 @@ class Preprocessing:
         return pixels
 
 
-def robust_noise(image: Image, pixels: NDArray[np.float32] | None = None) -> float:
-    """The rms noise [Jy/arcsec^2]: 1.4826 times the median absolute deviation from the median.
+def robust_noise(
+    image: Image, pixels: NDArray[np.float32] | None = None, *, at_most: int = NOISE_SAMPLE
+) -> float:
+    """Return the rms noise [Jy/arcsec^2]: 1.4826 times the median absolute deviation.
 
-    Pixels without data and pixels exactly 0 (blanked borders) do not count. Large images are
-    sampled by whole rows evenly over the image, a function of its shape alone.
+    Pixels without data and pixels exactly 0 (blanked borders) do not count. Images of more pixels
+    than `at_most` are sampled by whole rows evenly over the image, a function of its shape alone.
 
     Raises:
         InputError: no pixel with data, or no noise at all.
     """
     ny, nx = image.shape
-    count = min(ny, max(1, NOISE_SAMPLE // nx))
+    count = min(ny, max(1, at_most // nx))
     chosen = [int(r) for r in (np.arange(count, dtype=np.int64) * ny) // count]
     if pixels is not None:
         sample = pixels[chosen]
@@ -148,7 +149,7 @@ def robust_noise(image: Image, pixels: NDArray[np.float32] | None = None) -> flo
         sample = sample[np.isfinite(sample) & (sample != 0)]
     if sample.size == 0:
         raise InputError(f"{image.path}: no pixel with data (all blank, NaN or 0)")
-    sigma = float(GAUSSIAN * median_deviation(sample, median(sample)))
+    sigma = float(MAD_TO_SIGMA * median_deviation(sample))
     if sigma <= 0:
         raise InputError(f"{image.path}: no noise in it (median absolute deviation 0)")
     return sigma

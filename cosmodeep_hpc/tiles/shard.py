@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,7 +53,7 @@ def write_shard(path: Path, parts: list[Rows], attributes: dict[str, Any]) -> di
     """Write a shard of the rows of its images, in order.
 
     Returns:
-        the CRC-32 of each checked dataset as a whole, by name.
+        what stands for each checked dataset in the index, by name: see `joined`.
 
     Raises:
         InputError: the folder cannot be written, or the disk is full.
@@ -68,12 +67,15 @@ def write_shard(path: Path, parts: list[Rows], attributes: dict[str, Any]) -> di
     place = np.concatenate([p.place for p in parts])
     for column, name in enumerate(("image", "row", "col")):
         whole[name] = np.ascontiguousarray(place[:, column])
+    found = {}
     with replacing_hdf5(path) as file:
         for name, array in whole.items():
+            blocks = checksums(array)
             file.create_dataset(name, data=array)
-            file.create_dataset(CHECKED[name], data=checksums(array))
+            file.create_dataset(CHECKED[name], data=blocks)
+            found[name] = joined(blocks)
         file.attrs.update({"format": FORMAT, **attributes})
-    return {name: zlib.crc32(array.data) for name, array in whole.items()}
+    return found
 
 
 # Fills an array with the rows of a block of a dataset, checked: (number of the block, array).
@@ -109,9 +111,9 @@ class DatasetLocation:
         return prod(self.row_shape) * np.dtype(self.dtype).itemsize
 
     @property
-    def whole_crc32(self) -> int:
-        """CRC-32 of the whole dataset, if each block has its own."""
-        return joined(self.crc32, self.rows, self.row_bytes)
+    def joined_crc32(self) -> int:
+        """What stands for the dataset in the index, if each block has its own checksum."""
+        return joined(self.crc32)
 
     def rows_of(self, block: int) -> range:
         """Return the rows of a block."""

@@ -14,9 +14,11 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.files import read_json, write_json
 from cosmodeep_hpc.tiles import labels
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
-from cosmodeep_hpc.tiles.shard import FORMAT
 
 INDEX = "index.json"
+FORMAT = 2
+"""Of the index. In format 1 a shard's `crc32` is that of all bytes of each dataset."""
+READ = (1, FORMAT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,14 @@ class TiledImage:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardEntry:
-    """One shard of a tile set: its file, its rows, and the CRC-32 of each dataset."""
+    """One shard of a tile set.
+
+    Attributes:
+        file: its name in the folder.
+        rows: tiles in it.
+        images: numbers of the images that they are of.
+        crc32: of each dataset, by name: the CRC-32 of its blocks' checksums (`checksum.joined`).
+    """
 
     file: str
     rows: int
@@ -92,6 +101,7 @@ class TileSet:
     images: tuple[TiledImage, ...]
     shards: tuple[ShardEntry, ...]
     seed: int
+    format: int = FORMAT
 
     def __post_init__(self) -> None:
         _check_numbers(**{f"threshold {n}": t for n, t in enumerate(self.thresholds)})
@@ -131,7 +141,7 @@ class TileSet:
     def write(self) -> None:
         """Write the index."""
         content = {
-            "format": FORMAT,
+            "format": self.format,
             "cosmodeep_hpc": __version__,
             "preprocessing": asdict(self.preprocessing),
             "thresholds": self.thresholds,
@@ -156,9 +166,9 @@ def read_tileset(folder: Path) -> TileSet:
             f"{path}: no such file; expected a finished tile set (cosmodeep tiles --out {folder})"
         )
     content: Any = read_json(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") not in READ:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{path}: format {found}; expected an index of format {FORMAT}")
+        raise InputError(f"{path}: format {found}; expected an index of format 1 or {FORMAT}")
     try:
         shards = tuple(ShardEntry(**{**s, "images": tuple(s["images"])}) for s in content["shards"])
         images = tuple(
@@ -172,6 +182,7 @@ def read_tileset(folder: Path) -> TileSet:
             images=images,
             shards=shards,
             seed=content["seed"],
+            format=content["format"],
         )
         of_images = [sum(images[number].tiles for number in s.images) for s in shards]
     except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.fields import contents
 
-from cosmodeep_hpc.parallel.locks import claim_of, holder_of
+from cosmodeep_hpc.parallel.locks import holder_of, lock_of
 from cosmodeep_hpc.parallel.world import rank_range
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -110,8 +110,8 @@ def test_an_array_that_lost_a_job_goes_on_when_submitted_again(cluster, alone, t
     else:
         kill(tmp_path, int(holder.job.partition("_")[2]))
         assert holder_of(path) == holder
-        then = time.time() - 660  # nobody gave the claim back; the others need not wait here
-        os.utime(claim_of(path), (then, then))
+        then = time.time() - 660  # nobody gave the lock back; the others need not wait here
+        os.utime(lock_of(path), (then, then))
     ended = ends(cluster, tmp_path, job)
     states = sorted(end.state for end in ended.values())
     assert states.count("COMPLETED") == TASKS - 1, ended

@@ -106,9 +106,9 @@ def test_an_array_that_lost_a_job_is_finished_by_the_command_of_its_summary(
     assert "3 of 4 runs done, 0 failed, 1 missing" in said
     command = shlex.split(said.partition("do them (again): ")[2].splitlines()[0])
     assert command[:3] == ["sbatch", f"--array={LOST}", "slurm/tune.sh"]
-    claim = out / f"runs/{LOST:04d}/{LOCK}.lock"
+    lock = out / f"runs/{LOST:04d}/{LOCK}.lock"
     then = time.time() - 660  # nobody gave it back; the new job need not wait here
-    os.utime(claim, (then, then))
+    os.utime(lock, (then, then))
     done = {k: (out / f"results/{k:04d}.json").stat().st_mtime_ns for k in (0, 2, 3)}
     # from the project's folder, as the summary means it, and with the options of this cluster
     again = [command[1], *ONE_RANK, *command[2:]]

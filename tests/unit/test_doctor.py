@@ -293,7 +293,7 @@ def test_a_numba_that_cannot_be_imported_is_a_fault_and_stops_no_other_check():
 def test_where_loops_are_kept_is_what_numba_says(tmp_path, writable):
     """In a process of its own, whose only folder to keep them in is given."""
     folder = tmp_path / "kept" if writable else "/proc/nowhere"
-    code = "from cosmodeep_hpc.tiles.median import have_data; print(have_data.stats.cache_path)"
+    code = "from cosmodeep_hpc.tiles.noise import have_data; print(have_data.stats.cache_path)"
     env = {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
     env |= {} if writable else {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
     job = subprocess.run(

@@ -1,10 +1,12 @@
-"""Claims: of many who want a file one makes it, and who is gone holds nobody up."""
+"""Locks: of many who want a file one makes it, and who is gone holds nobody up."""
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +17,7 @@ import pytest
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.parallel import locks
-from cosmodeep_hpc.parallel.locks import claim_of, claimed, make_each_once
+from cosmodeep_hpc.parallel.locks import LockHolder, lock_of, locked, make_each_once
 
 MAKER = """
 import os, sys, time
@@ -68,11 +70,11 @@ def until(there, seconds=30):
 
 
 def held_by(path, *, age=0.0, **changes):
-    """A claim on the path, of this process but for the changes, renewed `age` seconds ago."""
-    holder = replace(locks._myself(), **changes)
-    claim_of(path).write_text(json.dumps(asdict(holder)))
+    """A lock on the path, held by this process but for the changes, renewed `age` seconds ago."""
+    holder = replace(LockHolder.current(), **changes)
+    lock_of(path).write_text(json.dumps(asdict(holder)))
     then = time.time() - age
-    os.utime(claim_of(path), (then, then))
+    os.utime(lock_of(path), (then, then))
     return holder
 
 
@@ -110,7 +112,7 @@ def test_two_mock_commands_started_at_once_simulate_each_box_once(tmp_path):
 
 
 @pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM])
-def test_the_claim_of_a_killed_process_is_broken_at_once_on_its_node(tmp_path, death):
+def test_the_lock_of_a_killed_process_is_broken_at_once_on_its_node(tmp_path, death):
     maker = start(MAKER, tmp_path, "a", 60)
     (tmp_path / "go").touch()
     until(lambda: (tmp_path / "made").exists())
@@ -118,9 +120,9 @@ def test_the_claim_of_a_killed_process_is_broken_at_once_on_its_node(tmp_path, d
     maker.send_signal(death)
     maker.wait(10)
     assert maker.returncode == -death
-    # SIGTERM, the end of a batch job's time, leaves no claim that another node would wait for
+    # SIGTERM, the end of a batch job's time, leaves no lock that another node would wait for
     assert (tmp_path / "box-0.h5.lock").exists() == (death == signal.SIGKILL)
-    with claimed(tmp_path / "box-0.h5") as mine:
+    with locked(tmp_path / "box-0.h5") as mine:
         assert mine
     assert not list(tmp_path.glob("*.lock")) and not list(tmp_path.glob(".*"))
 
@@ -138,30 +140,30 @@ def test_the_claim_of_a_killed_process_is_broken_at_once_on_its_node(tmp_path, d
         (0, {"started": "12"}, True),  # its number was given to another process
     ],
 )
-def test_when_a_claim_is_broken(tmp_path, age, changes, broken):
+def test_when_a_lock_is_broken(tmp_path, age, changes, broken):
     path = tmp_path / "box.h5"
     held_by(path, age=age, **changes)
-    with claimed(path) as mine:
+    with locked(path) as mine:
         assert mine == broken
-    assert claim_of(path).exists() != broken
+    assert lock_of(path).exists() != broken
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_claim_of_an_ended_process_is_broken(tmp_path, ended):
+def test_a_lock_of_an_ended_process_is_broken(tmp_path, ended):
     held_by(tmp_path / "box.h5", pid=ended)
-    with claimed(tmp_path / "box.h5") as mine:
+    with locked(tmp_path / "box.h5") as mine:
         assert mine
 
 
-def test_a_claim_of_a_dead_process_that_nobody_has_buried_is_broken(tmp_path):
+def test_a_lock_of_a_dead_process_that_nobody_has_buried_is_broken(tmp_path):
     """A zombie: killed, but its parent has not asked yet what became of it."""
     process = subprocess.Popen(["sleep", "60"])
     held_by(tmp_path / "box.h5", pid=process.pid, started=locks._started(process.pid))
-    with claimed(tmp_path / "box.h5") as mine:
+    with locked(tmp_path / "box.h5") as mine:
         assert not mine
     process.kill()
     until(lambda: Path(f"/proc/{process.pid}/stat").read_text().split()[2] == "Z")
-    with claimed(tmp_path / "box.h5") as mine:
+    with locked(tmp_path / "box.h5") as mine:
         assert mine
     process.wait()
 
@@ -175,29 +177,29 @@ def test_a_claim_of_a_dead_process_that_nobody_has_buried_is_broken(tmp_path):
         ("", 0, False),
     ],
 )
-def test_a_job_that_slurm_started_again_breaks_its_own_claim(
+def test_a_job_that_slurm_started_again_breaks_its_own_lock(
     tmp_path, monkeypatch, job, restart, broken
 ):
     """On other nodes, where nobody can see that the first process has ended."""
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     held_by(tmp_path / "run", host="elsewhere", job=job, restart=restart)
-    with claimed(tmp_path / "run") as mine:
+    with locked(tmp_path / "run") as mine:
         assert mine == broken
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
-def test_a_claim_that_cannot_be_read_counts_by_its_age(tmp_path, text):
+def test_a_lock_that_cannot_be_read_counts_by_its_age(tmp_path, text):
     path = tmp_path / "box.h5"
-    claim_of(path).write_text(text)
-    with claimed(path) as mine:
+    lock_of(path).write_text(text)
+    with locked(path) as mine:
         assert not mine
-    os.utime(claim_of(path), (time.time() - 660,) * 2)
-    with claimed(path) as mine:
+    os.utime(lock_of(path), (time.time() - 660,) * 2)
+    with locked(path) as mine:
         assert mine
 
 
-def test_one_of_many_breaks_a_stale_claim(tmp_path):
+def test_one_of_many_breaks_a_stale_lock(tmp_path):
     for trial in range(50):
         path = tmp_path / f"box-{trial}.h5"
         held_by(path, age=660, host="elsewhere")
@@ -205,7 +207,7 @@ def test_one_of_many_breaks_a_stale_claim(tmp_path):
 
         def attempt(_, path=path, together=together, all_tried=all_tried):
             together.wait()
-            with claimed(path) as mine:
+            with locked(path) as mine:
                 all_tried.wait()
                 return mine
 
@@ -214,48 +216,48 @@ def test_one_of_many_breaks_a_stale_claim(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_who_ended_while_breaking_a_claim_holds_nobody_up(tmp_path, ended):
+def test_who_ended_while_breaking_a_lock_holds_nobody_up(tmp_path, ended):
     path = tmp_path / "box.h5"
     gone = held_by(path, pid=ended)
     (tmp_path / ".box.h5.lock.breaking").write_text(json.dumps(asdict(gone)))
     for expected in (False, True):  # what it left is found, and then the way is free
-        with claimed(path) as mine:
+        with locked(path) as mine:
             assert mine == expected
     assert not list(tmp_path.iterdir())
 
 
-def test_a_claim_is_renewed_while_the_work_lasts(tmp_path, monkeypatch):
+def test_a_lock_is_renewed_while_the_work_lasts(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "BEAT", 0.02)
     path = tmp_path / "box.h5"
-    with claimed(path) as mine:
+    with locked(path) as mine:
         assert mine
-        os.utime(claim_of(path), (0, 0))
-        until(lambda: claim_of(path).stat().st_mtime > time.time() - 60)
+        os.utime(lock_of(path), (0, 0))
+        until(lambda: lock_of(path).stat().st_mtime > time.time() - 60)
 
 
-def test_who_lost_the_claim_leaves_it_to_the_new_holder(tmp_path, monkeypatch):
+def test_who_lost_the_lock_leaves_it_to_the_new_holder(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "BEAT", 0.02)
     path = tmp_path / "box.h5"
-    with claimed(path):
+    with locked(path):
         other = held_by(path, age=300, host="elsewhere", token="other")
         time.sleep(0.1)
-        assert claim_of(path).stat().st_mtime < time.time() - 200  # nor renews it
+        assert lock_of(path).stat().st_mtime < time.time() - 200  # nor renews it
     assert locks.holder_of(path) == other
 
 
-def test_a_failure_gives_the_claim_back(tmp_path):
-    with pytest.raises(InputError), claimed(tmp_path / "box.h5"):
+def test_a_failure_gives_the_lock_back(tmp_path):
+    with pytest.raises(InputError), locked(tmp_path / "box.h5"):
         raise InputError("no")
     assert not list(tmp_path.iterdir())
 
 
-def test_where_a_file_has_one_name_only_claims_work_too(tmp_path, monkeypatch):
+def test_where_a_file_has_one_name_only_locks_work_too(tmp_path, monkeypatch):
     def refused(*_):
         raise PermissionError(locks.errno.EPERM, "no links here")
 
     monkeypatch.setattr(locks.os, "link", refused)
     path = tmp_path / "box.h5"
-    with claimed(path) as mine, claimed(path) as second:
+    with locked(path) as mine, locked(path) as second:
         assert mine and not second
     assert not list(tmp_path.iterdir())
 
@@ -263,7 +265,7 @@ def test_where_a_file_has_one_name_only_claims_work_too(tmp_path, monkeypatch):
 def test_a_folder_that_is_none_is_named(tmp_path):
     with (
         pytest.raises(InputError, match=r"absent/box.h5.lock"),
-        claimed(tmp_path / "absent/box.h5"),
+        locked(tmp_path / "absent/box.h5"),
     ):
         pass
 
@@ -277,7 +279,7 @@ def test_who_waits_says_for_whom_and_takes_over(tmp_path, monkeypatch):
     def waiting(note):
         notes.append(note)
         if len(notes) == 3:  # the other gives up
-            claim_of(paths[0]).unlink()
+            lock_of(paths[0]).unlink()
 
     def make(number):
         made.append(number)
@@ -291,14 +293,74 @@ def test_who_waits_says_for_whom_and_takes_over(tmp_path, monkeypatch):
 
 def test_what_another_made_meanwhile_is_not_made_again(tmp_path, monkeypatch):
     path = tmp_path / "box.h5"
-    looks = iter([False, True])  # it is finished between the first look and the claim
+    looks = iter([False, True])  # it is finished between the first look and the lock
     make_each_once([path], lambda _: next(looks), lambda _: pytest.fail("made"), print)
 
 
-def test_a_holder_learns_that_its_claim_was_taken(tmp_path):
+def test_a_holder_learns_that_its_lock_was_taken(tmp_path):
     path = tmp_path / "run"
-    with claimed(path) as mine:
+    with locked(path) as mine:
         assert mine and locks.taken_by(path) is None
         held_by(path, host="elsewhere")  # this process was stopped for long, and others broke it
         assert locks.taken_by(path).host == "elsewhere"
-    assert claim_of(path).exists()  # it is theirs
+    assert lock_of(path).exists()  # it is theirs
+
+
+HIDDEN = """
+import os, sys, time
+from pathlib import Path
+from cosmodeep_hpc.parallel.locks import locked
+path = Path(sys.argv[1]) / "run"
+def child(user, work):
+    if number := os.fork():
+        return number
+    os.setgid(user), os.setuid(user)
+    work()
+    os._exit(0)
+def hold():
+    with locked(path) as mine:
+        print("first:", mine, flush=True)
+        time.sleep(60)
+def attempt():
+    with locked(path) as mine:
+        print("second:", mine, flush=True)
+holder = child(1001, hold)
+while not path.with_name("run.lock").exists():
+    time.sleep(0.01)
+os.waitpid(child(1002, attempt), 0)
+os.kill(holder, 9)
+os.waitpid(holder, 0)
+os.waitpid(child(1002, attempt), 0)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: two users, and a /proc of their own")
+@pytest.mark.parametrize("hidepid", [0, 2])
+def test_the_lock_of_a_living_process_of_another_user_is_kept_where_proc_hides_it(hidepid):
+    """As on the nodes of shared clusters; and when that process has ended, its lock is broken."""
+    mount = f'mount -t proc -o hidepid={hidepid} proc /proc && exec "$@"'
+    new = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", mount, "sh"]
+    with tempfile.TemporaryDirectory() as folder:  # not pytest's, which is one user's alone
+        os.chmod(folder, 0o777)
+        job = subprocess.run(
+            [*new, sys.executable, "-c", HIDDEN, folder],
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    if "unshare" in job.stderr or "mount:" in job.stderr:
+        pytest.skip(f"no namespaces here: {job.stderr.strip()}")
+    assert job.stdout.splitlines() == ["first: True", "second: False", "second: True"], job.stderr
+
+
+def test_a_script_holds_a_lock_as_long_as_it_lives(tmp_path):
+    """Also where the file system knows no flock: slurm/table2.sh asks for it in this way."""
+    words = [sys.executable, "-m", "cosmodeep_hpc.parallel.holdlock", tmp_path / "run"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    first = subprocess.Popen(words, **pipes)
+    assert first.stdout.readline() == "ours\n" and (tmp_path / "run.lock").exists()
+    second = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert second.stdout == f"process {first.pid} on {socket.gethostname()}\n"
+    first.communicate()  # its input ends
+    assert first.returncode == 0 and not list(tmp_path.iterdir())
+    words[-1] = tmp_path / "absent/run"
+    absent = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert absent.returncode == 2 and "absent/run.lock: cannot write it" in absent.stderr

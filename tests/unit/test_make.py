@@ -107,7 +107,7 @@ def test_index_says_what_the_shards_hold(tiles, settings):
     assert [i["split"] for i in index["images"]].count("validation") == 1
     for entry in index["shards"]:
         with h5py.File(tiles / entry["file"]) as file:
-            assert zlib.crc32(file["tiles"][()].tobytes()) == entry["crc32"]["tiles"]
+            assert zlib.crc32(file["crc32"][()].tobytes()) == entry["crc32"]["tiles"]
             for name, value in index["preprocessing"].items():
                 assert file.attrs[name] == value
             assert file.attrs["thresholds"].tolist() == index["thresholds"]

@@ -10,7 +10,6 @@ from support.fields import NOISE, blobs, write
 from cosmodeep_hpc.engine.logarithm import logarithm
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.image import open_image
-from cosmodeep_hpc.tiles import preprocessing as module
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing, robust_noise
 
 
@@ -135,16 +134,16 @@ def test_noise_does_not_see_sources_and_borders(tmp_path):
     assert pixels[100:, 150:].std() > 1.5 * NOISE  # where a plain rms is far off
 
 
-def test_noise_of_a_large_image_is_sampled_over_all_of_it(tmp_path, monkeypatch):
+def test_noise_of_a_large_image_is_sampled_over_all_of_it(tmp_path):
     """The lower half is four times as noisy: rows of both must be in the sample."""
-    monkeypatch.setattr(module, "NOISE_SAMPLE", 100 * 400)
     random = np.random.default_rng(1)
     pixels = random.normal(0, NOISE, (1000, 400))
     pixels[500:] *= 4
     image = image_of(tmp_path, pixels)
     # P(|x| < m) over both halves is a half at m = 1.19 sigma, so 1.4826 m = 1.77 sigma
-    assert robust_noise(image) == pytest.approx(1.77 * NOISE, rel=0.03)
-    assert robust_noise(image) == robust_noise(image, image.pixels())
+    sampled = robust_noise(image, at_most=100 * 400)
+    assert sampled == pytest.approx(1.77 * NOISE, rel=0.03)
+    assert sampled == robust_noise(image, image.pixels(), at_most=100 * 400)
 
 
 @pytest.mark.parametrize(

@@ -205,18 +205,19 @@ def test_a_job_waits_for_a_killed_one_to_die(tmp_path, world):
     """The rank that held the folder was told to end, and takes a second for it."""
     tmp_path.joinpath("run").mkdir()
     process = subprocess.Popen(["sleep", "1"])
-    holder = replace(locks._myself(), pid=process.pid, started=locks._started(process.pid))
-    locks.claim_of(tmp_path / "run" / "run").write_text(json.dumps(asdict(holder)))
+    me, started = locks.LockHolder.current(), locks._started(process.pid)
+    holder = replace(me, pid=process.pid, started=started)
+    locks.lock_of(tmp_path / "run" / "run").write_text(json.dumps(asdict(holder)))
     with runfolder.held(tmp_path / "run", world):
         assert locks.holder_of(tmp_path / "run" / "run").pid == os.getpid()
     process.wait()
 
 
 def test_a_job_whose_folder_was_taken_over_writes_no_more(tmp_path, world):
-    """It was stopped for longer than a claim lasts: another job goes on from its checkpoint."""
+    """It was stopped for longer than a lock lasts: another job goes on from its checkpoint."""
     with runfolder.held(tmp_path, world):
         runfolder.save(tmp_path, state(5), 3)
-        path = locks.claim_of(tmp_path / "run")
+        path = locks.lock_of(tmp_path / "run")
         theirs = replace(locks.holder_of(tmp_path / "run"), host="elsewhere", token="other")
         path.write_text(json.dumps(asdict(theirs)))
         with pytest.raises(InputError, match="on elsewhere trains in it since"):

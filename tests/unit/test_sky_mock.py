@@ -147,21 +147,21 @@ def test_a_stopped_run_goes_on_and_keeps_what_is_there(made, tmp_path, world):
         assert contents(tmp_path) == contents(made)
 
 
-LEAVES_ITS_CLAIM = """
+LEAVES_ITS_LOCK = """
 import os, sys
 from pathlib import Path
 from cosmodeep_hpc.parallel import locks
-with locks.claimed(Path(sys.argv[1])) as mine:
+with locks.locked(Path(sys.argv[1])) as mine:
     assert mine
     os._exit(0)
 """
 
 
-def test_a_claim_of_a_killed_process_does_not_stay(made, tmp_path, world):
-    """It had made the box, and was killed before it gave the claim back."""
+def test_a_lock_of_a_killed_process_does_not_stay(made, tmp_path, world):
+    """It had made the box, and was killed before it gave the lock back."""
     mock.run(CONFIG, tmp_path, 2, world)
     path = tmp_path / "boxes" / "box-40-1.h5"
-    subprocess.run([sys.executable, "-c", LEAVES_ITS_CLAIM, path], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", LEAVES_ITS_LOCK, path], check=True, timeout=60)
     assert (tmp_path / "boxes" / "box-40-1.h5.lock").exists()
     mock.run(CONFIG, tmp_path, 2, world)
     assert contents(tmp_path) == contents(made)

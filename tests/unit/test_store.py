@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import zlib
 
 import h5py
 import numpy as np
@@ -127,6 +128,46 @@ def test_shards_that_changed_places(own, world):
     shutil.move(other.folder / "shard-00000.h5", own / "shard-00003.h5")
     with pytest.raises(InputError, match=r"shard-00003\.h5: CRC-32 of 'tiles' \d+; expected \d+"):
         fill(read_tileset(own), LABEL, TRAIN, world)
+
+
+@pytest.fixture
+def format_1(own):
+    """A tile set of an earlier version: its index holds the CRC-32 of all bytes of a dataset."""
+
+    def change(index):
+        index["format"] = 1
+        for entry in index["shards"]:
+            with h5py.File(own / entry["file"]) as file:
+                for name in entry["crc32"]:
+                    entry["crc32"][name] = zlib.crc32(file[name][()].tobytes())
+
+    index_changed(own, change)
+    return own
+
+
+def test_a_tile_set_of_format_1_is_read(tileset, format_1, world):
+    earlier = read_tileset(format_1)
+    one, other = (fill(t, LABEL, TRAIN, world) for t in (tileset, earlier))
+    np.testing.assert_array_equal(one.tiles, other.tiles)
+    np.testing.assert_array_equal(one.signal, other.signal)
+    before = json.loads((format_1 / "index.json").read_text())
+    earlier.write()
+    assert json.loads((format_1 / "index.json").read_text()) == before
+
+
+@pytest.mark.parametrize(
+    "shard, dataset, row, line",
+    [
+        ("shard-00000.h5", "tiles", 639, "dataset 'tiles', rows 512 to 639: checksum differs"),
+        ("shard-00003.h5", "counts", 300, "dataset 'counts', rows 256 to 511: checksum differs"),
+        ("shard-00000.h5", "crc32", 1, "dataset 'tiles', rows 256 to 511: checksum differs"),
+    ],
+)
+def test_a_flipped_byte_in_a_tile_set_of_format_1(format_1, world, shard, dataset, row, line):
+    path = damage(format_1, shard, dataset, row)
+    with pytest.raises(InputError, match=re.escape(line)) as caught:
+        fill(read_tileset(format_1), LABEL, TRAIN, world)
+    assert str(caught.value).startswith(str(path))
 
 
 def damage(folder, shard, dataset, row):

@@ -6,6 +6,7 @@ The stages are played by a script that writes down what it is asked for.
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "slurm" / "table2.sh"
 PLAYED = """#!/bin/bash
 # COMMAND -m cosmodeep_hpc STAGE WORD...: what the stage is known by, and its file
+[ "$2" = cosmodeep_hpc ] || exec "$PYTHON" "$@" # the lock is a real one
 shift 2
 echo "$*" >>"$LOG"
 sleep "${SLOW:-0}"
@@ -42,7 +44,8 @@ def table2(tmp_path):
     def start(**environment):
         words = ["--config", "a b.toml", "--tiles", "t", "--images", "i", "--out", "o ut"]
         known = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "COSMODEEP"))}
-        own = {"COSMODEEP_PYTHON": str(played), "LOG": str(log), "RANKS": "1", **environment}
+        own = {"COSMODEEP_PYTHON": str(played), "LOG": str(log), "RANKS": "1"}
+        own |= {"PYTHON": sys.executable, **environment}
         return subprocess.Popen(
             ["bash", SCRIPT, *words], cwd=tmp_path, env={**known, **own}, start_new_session=True
         )

@@ -21,7 +21,7 @@ def changed(tiles, tmp_path, change):
 @pytest.mark.parametrize(
     "change, line",
     [
-        (lambda i: i.update(format=2), "format 2; expected an index of format 1"),
+        (lambda i: i.update(format=3), "format 3; expected an index of format 1 or 2"),
         (lambda i: i.pop("format"), "format None"),
         (lambda i: [1], "format list"),
         (lambda i: i.pop("images"), "not an index of a tile set ('images')"),

@@ -234,7 +234,7 @@ def test_a_run_that_another_job_trains_is_left_to_it(tiles, world, tmp_path, mon
     monkeypatch.setattr(locks, "BEAT", 0.3)
     monkeypatch.setattr(locks, "POLL", 0.1)
     (tmp_path / "runs/0001").mkdir(parents=True)
-    with locks.claimed(tmp_path / "runs/0001/run") as mine, heard() as said:
+    with locks.locked(tmp_path / "runs/0001/run") as mine, heard() as said:
         outcome = runs.run(GOOD, tiles, tmp_path, world, [1])
     assert mine and outcome.elsewhere == [1] and not outcome.failed
     assert f"waiting to see whether process {os.getpid()}" in said[0] and len(said) == 2
@@ -242,7 +242,7 @@ def test_a_run_that_another_job_trains_is_left_to_it(tiles, world, tmp_path, mon
 
 
 def test_a_run_whose_job_was_lost_is_taken_over(tiles, world, tmp_path, monkeypatch):
-    """Its claim, of a process on another node, is never renewed."""
+    """Its lock, of a process on another node, is never renewed."""
     monkeypatch.setattr(locks, "STALE", 2.0)
     monkeypatch.setattr(locks, "POLL", 0.1)
     (tmp_path / "runs/0000").mkdir(parents=True)

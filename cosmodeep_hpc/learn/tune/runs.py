@@ -125,7 +125,7 @@ def _is_done(out: Path, run: TuneRun, world: World) -> bool:
 def _is_free(out: Path, run: TuneRun, world: World, is_over: Callable[[], bool]) -> bool:
     """Whether no other job trains a run; waits until a job that may be gone shows whether it is.
 
-    A job that was killed leaves its claim. A job at work renews it (see `claim`).
+    A job that was killed leaves its lock. A job at work renews it (see `locks`).
     """
     path = folder_of(out, run) / runfolder.LOCK
     first: int | None = None
@@ -147,9 +147,9 @@ def _is_free(out: Path, run: TuneRun, world: World, is_over: Callable[[], bool])
 
 
 def _renewed(path: Path) -> int | None:
-    """When the claim on a run was renewed; None where nobody holds it."""
+    """Return when the lock on a run was renewed; None where nobody holds it."""
     try:
-        there = locks.claim_of(path).stat()
+        there = locks.lock_of(path).stat()
     except FileNotFoundError:
         return None
     holder = locks.holder_of(path)

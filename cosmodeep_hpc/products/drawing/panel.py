@@ -15,8 +15,7 @@ from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.products.drawing.graticule import axis_name, ticks
 from cosmodeep_hpc.products.drawing.lettering import lettered, shortened
 from cosmodeep_hpc.survey.view import averaged
-from cosmodeep_hpc.tiles.median import median
-from cosmodeep_hpc.tiles.preprocessing import GAUSSIAN
+from cosmodeep_hpc.tiles.noise import MAD_TO_SIGMA, median
 
 BLACK = 199  # greys are the colours from 0, white, to this one
 NO_DATA, RED, BLUE = 200, 201, 202
@@ -124,7 +123,7 @@ def _noise(small: NDArray[np.float32]) -> float:
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return 1.0
-    noise = GAUSSIAN * float(median(np.abs(values - median(values))))
+    noise = MAD_TO_SIGMA * float(median(np.abs(values - median(values))))
     return noise if noise > 0 else 1.0
 
 
