@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
+from cosmodeep_hpc.parallel.environment import before_mpi
 from cosmodeep_hpc.parallel.launcher import launched
-from cosmodeep_hpc.parallel.runtime import before_mpi, start_tensorflow
+from cosmodeep_hpc.parallel.runtime import start_tensorflow
 from cosmodeep_hpc.parallel.world import World, alone, open_world
 
 MPI_SECONDS = 60.0

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.evaluation import overlay
+from cosmodeep_hpc.evaluation.evaluated import Evaluated
 from cosmodeep_hpc.evaluation.reliability import Reliability
 from cosmodeep_hpc.io.files import make_folder, sha256, write_json
 from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.learn import modelfile
-from cosmodeep_hpc.learn.card import Card, Point
+from cosmodeep_hpc.learn.card import Point
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.metrics import Accuracy, accuracy, curve, is_found
 from cosmodeep_hpc.learn.modelfile import TrainedModel
@@ -30,22 +28,6 @@ from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
 
 OVERLAYS = 4  # images drawn
 CURVE_POINTS = 200  # of the precision-recall curve in the JSON
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluated:
-    """One image: the labels of its tiles, and the model's probabilities.
-
-    Attributes:
-        row, col: int32 (n,), places of its tiles.
-        signal: bool (n,), by the Sky image. probability: float32 (n,).
-    """
-
-    name: str
-    row: NDArray[np.int32]
-    col: NDArray[np.int32]
-    signal: NDArray[np.bool_]
-    probability: NDArray[np.float32]
 
 
 def run(
@@ -73,10 +55,9 @@ def run(
     pairs = world.on_root(lambda: find_pairs(images))
     world.on_root(lambda: make_folder(out))
     trained = modelfile.load_on_ranks(model, config.classify.point, config.rule, world=world)
-    settings = as_trained(config, trained.card)
 
     def work(number: int) -> Evaluated:
-        one = evaluate_pair(settings, trained, pairs[number])
+        one = evaluate_pair(trained, pairs[number], config.classify.batch)
         if number < OVERLAYS:
             overlay.draw(pairs[number], one, trained, out)
         return one
@@ -95,36 +76,28 @@ def run(
     return world.on_root(finish)
 
 
-def as_trained(config: Config, card: Card) -> Config:
-    """Return the configuration with the labels of a model in place of its own."""
-    return dataclasses.replace(
-        config,
-        tiles=dataclasses.replace(config.tiles, thresholds=(card.f_th,), keep_sky=False),
-        label=dataclasses.replace(config.label, f_th=card.f_th, n_pix=card.n_pix),
-    )
-
-
-def evaluate_pair(config: Config, model: TrainedModel, pair: Pair) -> Evaluated:
-    """Label and classify the tiles of one pair.
+def evaluate_pair(model: TrainedModel, pair: Pair, batch: int) -> Evaluated:
+    """Label the tiles of one pair by the rule of a model, and classify them.
 
     Args:
-        config: with the labels of the model: see `as_trained`.
+        batch: tiles given to the network at once.
 
     Raises:
         InputError: the model has seen the image in training or validation.
     """
+    card = model.card
     sky, noise = pair.open()
-    rows, about = tile_pair(config, model.card.preprocessing, 0, sky, noise)
-    if about["fingerprint"] in model.card.trained_on:
+    tiled = tile_pair(sky, noise, card.preprocessing, (card.f_th,))
+    if tiled.fingerprint in card.trained_on:
         raise InputError(
             f"{pair.noise}: the model was trained on this image; expected images it has never seen"
         )
     return Evaluated(
         name=pair.name,
-        row=rows.place[:, 1],
-        col=rows.place[:, 2],
-        signal=is_signal(rows.counts[:, 0], model.card.n_pix),
-        probability=probabilities(model, rows.tiles, config.classify.batch),
+        row=tiled.row,
+        col=tiled.col,
+        signal=is_signal(tiled.counts[:, 0], card.n_pix),
+        probability=probabilities(model, tiled.tiles, batch),
     )
 
 

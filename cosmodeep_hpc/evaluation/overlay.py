@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.evaluation.evaluated import Evaluated
 from cosmodeep_hpc.images.image import open_image
 from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.learn.metrics import is_found
@@ -15,9 +15,6 @@ from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.products import picture
 from cosmodeep_hpc.tiles.pairs import Pair
 from cosmodeep_hpc.tiles.tiling import grid_shape
-
-if TYPE_CHECKING:
-    from cosmodeep_hpc.evaluation.evaluate import Evaluated
 
 KINDS = {"1C": "#0072B2", "1F": "#E69F00", "0F": "#B0004E"}
 """Colours of the kinds of tiles that are drawn; the colour-blind can tell them apart."""

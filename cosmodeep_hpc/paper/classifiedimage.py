@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cosmodeep_hpc.evaluation.evaluate import Evaluated
+from cosmodeep_hpc.evaluation.evaluated import Evaluated
 from cosmodeep_hpc.evaluation.overlay import KINDS, kinds, on_grid
 from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.learn.card import Card

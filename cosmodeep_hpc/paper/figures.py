@@ -13,7 +13,8 @@ from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.engine import network
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.evaluation import reliability
-from cosmodeep_hpc.evaluation.evaluate import Evaluated, as_trained, evaluate_pair
+from cosmodeep_hpc.evaluation.evaluate import evaluate_pair
+from cosmodeep_hpc.evaluation.evaluated import Evaluated
 from cosmodeep_hpc.evaluation.overlay import on_grid
 from cosmodeep_hpc.io.files import make_folder
 from cosmodeep_hpc.io.progress import Progress, silent
@@ -178,7 +179,7 @@ def classify_pairs(
 
     def work(number: int) -> Evaluated:
         model, pair = divmod(number, len(pairs))
-        return evaluate_pair(as_trained(config, models[model].card), models[model], pairs[pair])
+        return evaluate_pair(models[model], pairs[pair], config.classify.batch)
 
     every = world.map(
         work,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.evaluation.evaluate import Evaluated
+from cosmodeep_hpc.evaluation.evaluated import Evaluated
 from cosmodeep_hpc.evaluation.overlay import kinds
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.io.files import replacing

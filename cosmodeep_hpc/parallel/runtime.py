@@ -1,99 +1,40 @@
-"""Process defaults that decide the speed, each with its reason; all are set here.
-
-A user's own environment wins: only unset variables are set.
-"""
+"""TensorFlow and JAX started on the ranks of a job: each has its share of cores and its GPU."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from cosmodeep_hpc.parallel.world import World
-
-DEVICES = Path("/dev")
-NO_GPU = {"-1", "", "NoDevFiles"}
-"""Values of CUDA_VISIBLE_DEVICES for a job without GPU; the last is Slurm's, without --gres."""
+from cosmodeep_hpc.parallel.environment import (
+    BEFORE_HOROVOD,
+    BEFORE_JAX,
+    BEFORE_TENSORFLOW,
+    FOR_DETERMINISM,
+    gpus_of_node,
+    set_defaults,
+)
+from cosmodeep_hpc.parallel.world import World
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
 """Variables with the number of threads of a rank; the first that is set counts."""
-BEFORE_MPI = {
-    # Open MPI 5 asks the kernel for the route between two ranks of one node, is told the loopback,
-    # and says at each start that the ranks cannot reach each other; the other way compares networks
-    "OMPI_MCA_reachable": "weighted",
-}
-BEFORE_MPI_ON_CPU = {
-    # Open MPI's waiting ranks spin and take the core from the computation of their neighbours:
-    # two training ranks of one core each gain up to a factor 1.6 from yielding it
-    "OMPI_MCA_mpi_yield_when_idle": "1",
-}
-BEFORE_TENSORFLOW = {
-    # the TensorFlow wheel leaves oneDNN off on AMD processors; with it TensorFlow's convolutions,
-    # which mixed precision and other networks than ours run on cores, are 1.4-2.6 times as fast
-    "TF_ENABLE_ONEDNN_OPTS": "1",
-    # warnings and errors only: the start-up notes of every rank would bury the progress lines
-    "TF_CPP_MIN_LOG_LEVEL": "2",
-}
-BEFORE_JAX = {
-    # else the first rank of a GPU takes three quarters of its memory, and the next finds none
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-    "TF_CPP_MIN_LOG_LEVEL": "2",  # XLA's start-up notes obey it too
-}
-BEFORE_HOROVOD = {
-    # off by default: a rank that lost its partners would wait for ever
-    "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
-    "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "300",
-    # a step sums one tensor, so there is nothing to wait for and to fuse, and a step on a GPU takes
-    # a few ms only; on two cores 0.2, 0.5 and 1 ms (Horovod's own) are equal, 5 ms costs a tenth
-    "HOROVOD_CYCLE_TIME": "0.5",
-}
-FOR_DETERMINISM = {
-    # NCCL chooses between ring and tree by its own timings, and they add in another order
-    "NCCL_ALGO": "Ring",
-}
-
-
-def has_gpu() -> bool:
-    """Return whether this node has an NVIDIA GPU that this job may use."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in NO_GPU
-    return (DEVICES / "nvidia0").exists() and not hidden
-
-
-def before_mpi() -> None:
-    """Set the defaults that MPI reads when it starts."""
-    _set(BEFORE_MPI)
-    if not has_gpu():
-        _set(BEFORE_MPI_ON_CPU)
 
 
 def start_jax(world: World) -> Any:
     """Import JAX with this rank's threads and GPU as defaults; return the module `jax`."""
     os.environ["KERAS_BACKEND"] = "jax"
-    _set(BEFORE_JAX)
+    set_defaults(BEFORE_JAX)
     # how XLA's threads on a CPU are limited; each is a thread of this rank's own
-    _set({"NPROC": str(cores_of_rank(world))})
+    set_defaults({"NPROC": str(cores_of_rank(world))})
     import jax
 
-    gpus = _gpus_of_node()
+    gpus = gpus_of_node()
     if gpus:
         jax.config.update("jax_cuda_visible_devices", str(world.local_rank % gpus))
     return jax
-
-
-def _gpus_of_node() -> int:
-    """Return the number of NVIDIA GPUs that this job may use here, before libraries count them."""
-    if not has_gpu():
-        return 0
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if shown is not None:
-        return len(shown.split(","))
-    return sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in DEVICES.iterdir())
 
 
 def start_tensorflow(world: World, *, deterministic: bool = False) -> Any:
@@ -108,10 +49,10 @@ def start_tensorflow(world: World, *, deterministic: bool = False) -> Any:
     """
     # the training step is TensorFlow's, whatever backend a user prefers for classification
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    _set(BEFORE_TENSORFLOW)
-    _set(BEFORE_HOROVOD)
+    set_defaults(BEFORE_TENSORFLOW)
+    set_defaults(BEFORE_HOROVOD)
     if deterministic:
-        _set(FOR_DETERMINISM)
+        set_defaults(FOR_DETERMINISM)
     threads = cores_of_rank(world)
     with _hushed():
         import tensorflow as tf
@@ -176,8 +117,3 @@ def _hushed() -> Iterator[None]:
         finally:
             os.dup2(real, 2)
             os.close(real)
-
-
-def _set(defaults: dict[str, str]) -> None:
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)

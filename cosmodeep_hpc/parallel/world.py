@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.parallel import runtime
+from cosmodeep_hpc.parallel import environment
 from cosmodeep_hpc.parallel.launcher import launched
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ def open_world() -> World:
         if launch.tasks is None:
             started = f"{launch.program} started this rank, perhaps with others"
         raise InputError(f"{started}, and Python finds no mpi4py: pip install 'cosmodeep_hpc[mpi]'")
-    runtime.before_mpi()
+    environment.before_mpi()
     from mpi4py import MPI
 
     node = cast(MPI.Intracomm, MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config.configuration import Config
@@ -121,13 +123,25 @@ def make_shard(
     for index in members:
         sky, noise = pairs[index].open()
         beams.append((noise.beam.major, noise.beam.minor) if noise.beam else (np.nan, np.nan))
-        rows, image = tile_pair(config, preprocessing, index, sky, noise)
-        parts.append(rows)
+        tiled = tile_pair(sky, noise, preprocessing, config.tiles.thresholds)
+        parts.append(
+            Rows(
+                tiles=tiled.tiles,
+                counts=tiled.counts,
+                place=np.stack([np.full_like(tiled.row, index), tiled.row, tiled.col], axis=1),
+                sky=tiled.sky if config.tiles.keep_sky else None,
+            )
+        )
         images.append(
             TiledImage(
                 name=pairs[index].name,
+                shape=noise.shape,
+                fingerprint=tiled.fingerprint,
+                level=tiled.level,
+                pixel_scale=noise.pixel_scale,
+                tiles=len(tiled.tiles),
+                left_out=tiled.left_out,
                 split="validation" if index in validation else "train",
-                **image,
             )
         )
     attributes = {
@@ -149,38 +163,60 @@ def make_shard(
     return entry, images
 
 
+@dataclass(frozen=True, kw_only=True)
+class TiledPair:
+    """The whole tiles of one pair that have data in every pixel of Sky and Noise.
+
+    Attributes:
+        tiles: preprocessed Noise tiles with their margins, float32 (n, window, window).
+        counts: bright Sky pixels at each threshold, uint16 (n, T).
+        row, col: of the tiles, int32 (n,).
+        sky: Sky tiles [Jy/arcsec^2], float32 (n, size, size).
+        fingerprint: hash of the Noise pixels.
+        level: what the scaling was made with.
+        left_out: number of tiles that are partial, or have pixels without data.
+    """
+
+    tiles: NDArray[np.float32]
+    counts: NDArray[np.uint16]
+    row: NDArray[np.int32]
+    col: NDArray[np.int32]
+    sky: NDArray[np.float32]
+    fingerprint: str
+    level: Level
+    left_out: int
+
+
 def tile_pair(
-    config: Config, preprocessing: Preprocessing, index: int, sky: Image, noise: Image
-) -> tuple[Rows, dict[str, Any]]:
-    """Return the rows of one pair: its whole tiles with data in every pixel of Sky and Noise.
+    sky: Image, noise: Image, preprocessing: Preprocessing, thresholds: Sequence[float]
+) -> TiledPair:
+    """Cut one pair into tiles, preprocess them, and count the bright pixels of each.
 
     In a tile's surroundings, pixels without data (also beyond the image) count as empty sky.
+
+    Args:
+        thresholds: flux thresholds F_th of the counts [Jy/arcsec^2].
     """
     size, margin = preprocessing.tile_size, preprocessing.margin
     pixels = noise.pixels()
     fingerprint = fingerprint_of(pixels)
-    level: Level = preprocessing.measure(noise, pixels)
+    level = preprocessing.measure(noise, pixels)
     noise_tiles = cut(pixels, size, margin)
     sky_tiles = cut(sky.pixels(), size)
     own = noise_tiles[..., margin : margin + size, margin : margin + size]
     whole = (coverage(own) == 1) & (coverage(sky_tiles) == 1)
     row, col = np.nonzero(whole)
     sky_kept = sky_tiles[whole]
-    rows = Rows(
+    return TiledPair(
         tiles=preprocessing.apply(noise_tiles[whole], level),
-        counts=count_bright(sky_kept, config.tiles.thresholds),
-        place=np.stack([np.full_like(row, index), row, col], axis=1).astype(np.int32),
-        sky=sky_kept if config.tiles.keep_sky else None,
+        counts=count_bright(sky_kept, thresholds),
+        row=row.astype(np.int32),
+        col=col.astype(np.int32),
+        sky=sky_kept,
+        fingerprint=fingerprint,
+        level=level,
+        left_out=int(np.prod(grid_shape(noise.shape, size))) - len(row),
     )
-    n_tiles = int(np.prod(grid_shape(noise.shape, size)))
-    return rows, {
-        "shape": noise.shape,
-        "fingerprint": fingerprint,
-        "level": level,
-        "pixel_scale": noise.pixel_scale,
-        "tiles": len(row),
-        "left_out": n_tiles - len(row),
-    }
 
 
 def fingerprint_of(pixels: Any) -> str:

@@ -8,7 +8,7 @@ from support.fields import NOISE, write
 from support.models import CARD
 from support.pictures import has_colour, look
 
-from cosmodeep_hpc.evaluation.evaluate import Evaluated
+from cosmodeep_hpc.evaluation.evaluated import Evaluated
 from cosmodeep_hpc.evaluation.overlay import KINDS, kinds
 from cosmodeep_hpc.paper import classifiedimage, skypanel, tilegallery
 from cosmodeep_hpc.paper.classifiedimage import Classified

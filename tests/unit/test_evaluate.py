@@ -73,11 +73,7 @@ def test_labels_and_places_of_a_pair(tmp_path):
     write(tmp_path / "sky-a.fits", sky)
     write(tmp_path / "noise-a.fits", noise)
     [pair] = find_pairs(tmp_path)
-    found = evaluate.evaluate_pair(
-        replace(Config(), tiles=replace(Config().tiles, thresholds=(1e-7,))),
-        brightest_pixel_model(),
-        pair,
-    )
+    found = evaluate.evaluate_pair(brightest_pixel_model(), pair, 100)
     where = on_grid(found, found.signal, (2, 4))
     assert np.argwhere(where).tolist() == [[1, 1]]
     assert len(found.signal) == 6
@@ -91,7 +87,7 @@ def test_an_image_the_model_has_seen_is_refused(tmp_path):
     [pair] = find_pairs(tmp_path)
     seen = fingerprint_of(open_image(pair.noise).pixels())
     with pytest.raises(InputError, match="trained on this image"):
-        evaluate.evaluate_pair(Config(), brightest_pixel_model(trained_on=(seen,)), pair)
+        evaluate.evaluate_pair(brightest_pixel_model(trained_on=(seen,)), pair, 100)
 
 
 def test_images_without_a_whole_tile_are_named(tmp_path, world):

@@ -12,7 +12,7 @@ from support.models import CARD
 from support.pictures import has_colour, look
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.evaluation.evaluate import Evaluated
+from cosmodeep_hpc.evaluation.evaluated import Evaluated
 from cosmodeep_hpc.images.image import open_image
 from cosmodeep_hpc.paper import fluxdistribution
 from cosmodeep_hpc.paper.classifiedimage import Classified

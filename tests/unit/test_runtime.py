@@ -1,13 +1,14 @@
 """What is set before the libraries start, and which GPU a rank takes; the GPUs are pretended."""
 
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
-from support.launch import environment
+from support import launch
 
-from cosmodeep_hpc.parallel import runtime
+from cosmodeep_hpc.parallel import environment, runtime
 from cosmodeep_hpc.parallel.world import alone
 
 
@@ -54,17 +55,17 @@ def test_one_gpu_a_rank(gpus, local_rank, taken):
 )  # fmt: skip
 def test_waiting_ranks_yield_where_there_is_no_gpu(monkeypatch, tmp_path, device, hidden, expected):
     """On GPU nodes the ranks have cores to spare, and yielding would only delay them."""
-    monkeypatch.setattr(runtime, "DEVICES", tmp_path)
+    monkeypatch.setattr(environment, "DEVICES", tmp_path)
     if device:
         (tmp_path / "nvidia0").touch()
-    monkeypatch.setattr(runtime.os, "environ", dict(runtime.os.environ))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.delenv("OMPI_MCA_mpi_yield_when_idle", raising=False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if hidden is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-    runtime.before_mpi()
-    assert runtime.has_gpu() is expected
-    assert ("OMPI_MCA_mpi_yield_when_idle" in runtime.os.environ) is not expected
+    environment.before_mpi()
+    assert environment.has_gpu() is expected
+    assert ("OMPI_MCA_mpi_yield_when_idle" in os.environ) is not expected
 
 
 class Jax:
@@ -86,20 +87,20 @@ def test_jax_takes_one_gpu_a_rank(monkeypatch, tmp_path, shown, local_rank, take
     """Two GPUs on the node where the batch system says nothing; else those it shows."""
     jax, own = Jax(), {0, 1}
     monkeypatch.setitem(sys.modules, "jax", jax)
-    monkeypatch.setattr(runtime, "DEVICES", tmp_path)
+    monkeypatch.setattr(environment, "DEVICES", tmp_path)
     for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()
-    monkeypatch.setattr(runtime.os, "environ", dict(runtime.os.environ))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
     for name in ("NPROC", "CUDA_VISIBLE_DEVICES", *runtime.THREADS):
         monkeypatch.delenv(name, raising=False)
     if shown is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
-    monkeypatch.setattr(runtime.os, "sched_getaffinity", lambda process: own)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: own)
     node = SimpleNamespace(allgather=lambda mine: [mine, mine])  # two ranks share two cores
     runtime.start_jax(SimpleNamespace(local_rank=local_rank, node=node))
     assert jax.asked.get("jax_cuda_visible_devices") == taken
-    assert runtime.os.environ["NPROC"] == "1"
-    assert runtime.os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    assert os.environ["NPROC"] == "1"
+    assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_jax_takes_one_gpu_a_rank(monkeypatch, tmp_path, shown, local_rank, take
 )
 def test_a_rank_keeps_to_the_threads_it_is_given(monkeypatch, environ, cores):
     """Four cores of its own, where nobody says anything."""
-    monkeypatch.setattr(runtime.os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
     for name in runtime.THREADS:
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
@@ -128,7 +129,7 @@ def test_a_rank_keeps_to_the_threads_it_is_given(monkeypatch, environ, cores):
 TWICE = """
 import os
 import numpy as np
-from cosmodeep_hpc.parallel import runtime
+from cosmodeep_hpc.parallel import environment, runtime
 from cosmodeep_hpc.config.configuration import Model
 from cosmodeep_hpc.learn import network
 from cosmodeep_hpc.learn.allreduce import Allreduce
@@ -160,7 +161,7 @@ print("the same bits")
 
 def test_deterministic_operations_train_both_heads_to_the_same_bits():
     """Some operations have no deterministic form and say so: none of ours. A user's choice wins."""
-    env = {k: v for k, v in environment().items() if not k.startswith(("HOROVOD_", "NCCL_"))}
+    env = {k: v for k, v in launch.environment().items() if not k.startswith(("HOROVOD_", "NCCL_"))}
     env["HOROVOD_STALL_SHUTDOWN_TIME_SECONDS"] = "17"
     job = subprocess.run(
         [sys.executable, "-c", TWICE], env=env, capture_output=True, text=True, timeout=300
