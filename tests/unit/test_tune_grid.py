@@ -290,9 +290,9 @@ def test_the_summary_lists_all_runs(searched, tmp_path, capfd):
     table = list(csv.DictReader((searched / "summary.csv").open()))
     assert [row["test"] for row in table] == ["8", "3", "6", "1", "2"]
     assert (table[0]["As"], table[0]["batch"], table[0]["seconds"]) == ("1.0", "20", "30.0")
-    summary = json.loads((searched / "summary.json").read_text())
-    assert (summary["failed"], summary["missing"]) == ({"1": "the loss\nis nan"}, [2])
-    assert summary["again"] == command and summary["ranking"][0]["test"] == 8
+    written = json.loads((searched / "summary.json").read_text())
+    assert (written["failed"], written["missing"]) == ({"1": "the loss\nis nan"}, [2])
+    assert written["again"] == command and written["ranking"][0]["test"] == 8
     for picture in (summary.FIGURE_5, summary.FIGURE_6):
         assert (searched / picture).read_bytes().startswith(b"\x89PNG")
 

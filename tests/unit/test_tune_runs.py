@@ -219,7 +219,7 @@ def test_a_fault_of_one_run_is_its_result(tiles, world, tmp_path, monkeypatch):
     train = trainer.run
 
     def run(config, *args, **others):
-        if configuration.train.batch == 50:
+        if config.train.batch == 50:
             raise MemoryError("no room for 50")
         return train(config, *args, **others)
 
