@@ -14,7 +14,8 @@ import matplotlib
 import numpy as np
 from astropy.io import fits
 
-from cosmodeep_hpc.config.configuration import Config, Effects, Instrument
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.sky import Effects, Instrument
 from cosmodeep_hpc.sky.effects import observation
 from cosmodeep_hpc.sky.instrument import MICRO, beam_of
 

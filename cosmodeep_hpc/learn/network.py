@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from cosmodeep_hpc.config.configuration import Config, Model
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.learn import Model
 from cosmodeep_hpc.learn import countsnetwork
 
 HIDDEN_UNITS = 1024

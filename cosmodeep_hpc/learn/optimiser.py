@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from cosmodeep_hpc.config.configuration import Train
+from cosmodeep_hpc.config.learn import Train
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # Keras' own
 FIRST_SCALE = 2.0**8  # small, as the gradient sums over a rank's tiles

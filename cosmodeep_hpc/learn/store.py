@@ -11,8 +11,8 @@ from itertools import groupby, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config.configuration import Label, Train
-from cosmodeep_hpc.config.learn import levels
+from cosmodeep_hpc.config.learn import Train, levels
+from cosmodeep_hpc.config.tiles import Label
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.checksum import BLOCK
 from cosmodeep_hpc.learn.rules import Rules

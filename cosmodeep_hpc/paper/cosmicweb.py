@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from cosmodeep_hpc.config.configuration import Config, Sky
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.sky import Sky
 from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.sky import box, cosmology

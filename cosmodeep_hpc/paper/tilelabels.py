@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config.configuration import Label
+from cosmodeep_hpc.config.tiles import Label
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.io.files import replacing

@@ -7,7 +7,7 @@ import scipy.fft
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config.configuration import Instrument
+from cosmodeep_hpc.config.sky import Instrument
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky.draws import Purpose, draws
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cosmodeep_hpc.config.configuration import Sky
+from cosmodeep_hpc.config.sky import Sky
 from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.sky import box, cosmology, gas, halos, nbody, shocks
 from cosmodeep_hpc.sky.emission import Amplitude, with_field
@@ -213,19 +213,19 @@ class Simulation:
                 grid.redshift,
                 with_field(elements, grid.redshift, amplitude),
                 found,
-                _coarse_density(grid),
+                coarse_density(grid, box.DENSITY_MESH),
             )
 
 
-def _coarse_density(grid: Grid) -> Field:
-    """Return a grid's gas density in units of the mean, on at most DENSITY_MESH cells a side."""
-    factor = next(k for k in range(-(-grid.n // box.DENSITY_MESH), grid.n + 1) if grid.n % k == 0)
+def coarse_density(grid: Grid, cells: int) -> Field:
+    """Return a grid's gas density in units of the mean, on at most `cells` cells a side."""
+    factor = next(k for k in range(-(-grid.n // cells), grid.n + 1) if grid.n % k == 0)
     m = grid.n // factor
     density = np.empty((m, m, m), np.float32)
     for i in range(m):
         planes = grid.planes("density", i * factor, (i + 1) * factor)
-        cells = planes.reshape(factor, m, factor, m, factor)
-        density[i] = cells.mean(axis=(0, 2, 4), dtype=np.float64) / grid.mean_density
+        blocks = planes.reshape(factor, m, factor, m, factor)
+        density[i] = blocks.mean(axis=(0, 2, 4), dtype=np.float64) / grid.mean_density
     return density
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config.configuration import Tiles
+from cosmodeep_hpc.config.tiles import Tiles
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.io.files import read_json, replacing
 from cosmodeep_hpc.sky.occupancy import occupancy, tile_levels

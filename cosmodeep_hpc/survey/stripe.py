@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config.configuration import Classify
+from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.survey import noise

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config.configuration import Tiles
+from cosmodeep_hpc.config.tiles import Tiles
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.tiles.noise import MAD_TO_SIGMA, have_data, median_deviation

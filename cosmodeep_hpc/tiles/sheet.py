@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmodeep_hpc.config.configuration import Label
+from cosmodeep_hpc.config.tiles import Label
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.checksum import BLOCK
 from cosmodeep_hpc.io.files import replacing

@@ -15,7 +15,8 @@ FAULTS = (("shard-00000.h5", 5), ("shard-00002.h5", 3000))  # the first rank's p
 HOSTS = """
 import hashlib, json, os, sys
 from pathlib import Path
-from cosmodeep_hpc.config.configuration import Label, Train
+from cosmodeep_hpc.config.learn import Train
+from cosmodeep_hpc.config.tiles import Label
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.store import fill
 from cosmodeep_hpc.tiles.tileset import read_tileset

@@ -66,7 +66,7 @@ def test_the_loss_falls(runs):
 GRADIENTS = """
 import numpy as np
 from cosmodeep_hpc.parallel import runtime
-from cosmodeep_hpc.config.configuration import Model
+from cosmodeep_hpc.config.learn import Model
 from cosmodeep_hpc.learn import network
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.batch import PaperBatch

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cosmodeep_hpc.config.configuration import Model
+from cosmodeep_hpc.config.learn import Model
 from cosmodeep_hpc.engine import network
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.card import Card

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from cosmodeep_hpc.config.configuration import Classify, Config
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.parallel.world import alone
 from cosmodeep_hpc.products.folder import ProductFolder

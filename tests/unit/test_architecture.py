@@ -3,7 +3,7 @@
 import pytest
 from support.pictures import has_colour, look
 
-from cosmodeep_hpc.config.configuration import Model
+from cosmodeep_hpc.config.learn import Model
 from cosmodeep_hpc.engine import archive
 from cosmodeep_hpc.engine.graph import Layer
 from cosmodeep_hpc.paper import architecture

@@ -10,7 +10,7 @@ import pytest
 from support.launch import environment
 from support.models import brightest_pixel_model, write_untrained
 
-from cosmodeep_hpc.config.configuration import Model
+from cosmodeep_hpc.config.learn import Model
 from cosmodeep_hpc.engine import backend, bykeras, network
 from cosmodeep_hpc.engine.network import OnCores
 from cosmodeep_hpc.errors import InputError

@@ -312,9 +312,7 @@ def test_a_notebooks_way_of_drawing_is_not_the_commands(tmp_path):
 
 
 LIGHT = """
-import sys, time
-import cosmodeep_hpc
-imported = time.process_time()
+import sys
 from cosmodeep_hpc.cli.main import main
 try:
     main({words!r})
@@ -322,7 +320,6 @@ except SystemExit as end:
     assert end.code == 0
 heavy = "tensorflow mpi4py h5py astropy numpy scipy numba matplotlib".split()
 print("loaded", *[name for name in heavy if name in sys.modules])
-print("seconds", imported, time.process_time())
 """
 
 
@@ -336,22 +333,16 @@ def test_interrupted_while_mpi_starts(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("words", [["--help"], ["tiles", "--help"], ["config"]])
-def test_what_computes_nothing_answers_in_a_blink(words):
-    """Processor time, the least of three tries: the machine may be busy."""
-    tries = []
-    for _ in range(3):
-        said = subprocess.run(
-            [sys.executable, "-c", LIGHT.format(words=words)],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-            env=environment(),
-        ).stdout.splitlines()
-        assert said[-2] == "loaded"
-        tries.append([float(word) for word in said[-1].split()[1:]])
-    imported, answered = np.min(tries, axis=0)
-    assert imported < 0.2 and answered < 0.6
+def test_what_computes_nothing_imports_nothing_heavy(words):
+    said = subprocess.run(
+        [sys.executable, "-c", LIGHT.format(words=words)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=environment(),
+    ).stdout.splitlines()
+    assert said[-1] == "loaded"
 
 
 @pytest.mark.parametrize("words", [["--help"], ["classify", "--help"], ["config"]])

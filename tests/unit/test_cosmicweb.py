@@ -5,7 +5,7 @@ import pytest
 from astropy import units
 from astropy.cosmology import FlatLambdaCDM
 
-from cosmodeep_hpc.config.configuration import Sky
+from cosmodeep_hpc.config.sky import Sky
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.paper.cosmicweb import boxes_in, gas_column
 from cosmodeep_hpc.sky import box, spread

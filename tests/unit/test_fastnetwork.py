@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cosmodeep_hpc.config.configuration import Model
+from cosmodeep_hpc.config.learn import Model
 from cosmodeep_hpc.learn.batch import PaperBatch
 from cosmodeep_hpc.learn.fastnetwork import FastNetwork
 from cosmodeep_hpc.learn.gradient import ByCores, ByTensorFlow

@@ -93,7 +93,7 @@ def test_a_folder_of_a_shipped_name_counts_if_it_is_a_run(tmp_path, monkeypatch)
 
 
 def test_the_network_comes_back_bit_for_bit(path):
-    from cosmodeep_hpc.config.configuration import Model
+    from cosmodeep_hpc.config.learn import Model
     from cosmodeep_hpc.learn.network import build
 
     assert modelfile.load(path).card == OURS

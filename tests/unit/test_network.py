@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cosmodeep_hpc.config.configuration import Model
+from cosmodeep_hpc.config.learn import Model
 from cosmodeep_hpc.learn.network import build
 
 pytestmark = pytest.mark.usefixtures("tf")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cosmodeep_hpc.config.configuration import Train
+from cosmodeep_hpc.config.learn import Train
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.optimiser import (
     FIRST_SCALE,

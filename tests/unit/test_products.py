@@ -19,7 +19,8 @@ from support.fields import NOISE, contents
 from support.findings import sky, swept, write_mosaic
 from support.findings import written as write_products
 
-from cosmodeep_hpc.config.configuration import Classify, Config
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.products import streaming
 from cosmodeep_hpc.products.names import stem

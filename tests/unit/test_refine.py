@@ -7,7 +7,8 @@ from astropy.io import fits
 from support.fields import NOISE
 from support.findings import sky, swept, write_mosaic, written
 
-from cosmodeep_hpc.config.configuration import Classify, Config
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.images.beam import FWHM
 from cosmodeep_hpc.products import islands, refine
 from cosmodeep_hpc.products.refine import Kernels, Refinement, detected, expected_gain, widths

@@ -130,7 +130,7 @@ TWICE = """
 import os
 import numpy as np
 from cosmodeep_hpc.parallel import environment, runtime
-from cosmodeep_hpc.config.configuration import Model
+from cosmodeep_hpc.config.learn import Model
 from cosmodeep_hpc.learn import network
 from cosmodeep_hpc.learn.allreduce import Allreduce
 from cosmodeep_hpc.learn.batch import PaperBatch

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from cosmodeep_hpc.config.configuration import Config, Instrument, Sky
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.sky import Instrument, Sky
 from cosmodeep_hpc.parallel.world import open_world
 from cosmodeep_hpc.sky import box, calibrate, clusters, mock
 from cosmodeep_hpc.sky.emission import element_power

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from cosmodeep_hpc.config.configuration import Config, Effects, Instrument
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.sky import Effects, Instrument
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky import instrument
@@ -148,8 +149,7 @@ def wider(fine: float, width: float, side: int = 120) -> np.ndarray:
 
 @pytest.mark.parametrize("block", [2048, 40])
 @pytest.mark.parametrize("scale", [9.6, 3.0])
-def test_the_restoring_beam_is_replaced_exactly_wherever_a_source_lies(block, scale, monkeypatch):
-    monkeypatch.setattr(sidelobes, "_BLOCK", block)
+def test_the_restoring_beam_is_replaced_exactly_wherever_a_source_lies(block, scale):
     beam, width = Beam(10, 10), 17.0
     fine = sidelobes.fineness(scale, 10)
     column, row = np.array([30.3, 2.9, 89.0, 40.1]), np.array([60.45, 30.0, 40.52, -1.0])
@@ -159,7 +159,7 @@ def test_the_restoring_beam_is_replaced_exactly_wherever_a_source_lies(block, sc
     response = sidelobes.Response(
         sources, np.zeros_like(image), wider(scale / fine, width), replaces=True
     )
-    sidelobes.add(image, [response], scale, beam)
+    sidelobes.add(image, [response], scale, beam, block=block)
     place = np.arange(100)
     expected = sum(
         s * Beam(width, width).profile((place - c) * scale, ((place - r) * scale)[:, None])
@@ -169,13 +169,12 @@ def test_the_restoring_beam_is_replaced_exactly_wherever_a_source_lies(block, sc
 
 
 @pytest.mark.parametrize("block", [2048, 50])
-def test_the_diffuse_sky_is_seen_through_the_same_beam(block, monkeypatch):
-    monkeypatch.setattr(sidelobes, "_BLOCK", block)
+def test_the_diffuse_sky_is_seen_through_the_same_beam(block):
     beam, sky = Beam(10, 10), blob(120, 1.0, 3.0)
     image = np.zeros((120, 120), np.float32)
     nothing = Components.points(*np.zeros((3, 0)))
     response = sidelobes.Response(nothing, sky, wider(3.2, 20.0), replaces=False)
-    sidelobes.add(image, [response, response], 9.6, beam)
+    sidelobes.add(image, [response, response], 9.6, beam, block=block)
     # Sigma^2 add; the flux in a beam of 20 arcsec is four times that in one of 10.
     sigma = np.hypot(3.0, 20 / 2.35482 / 9.6)
     expected = 2 * 4 * 9 / sigma**2 * blob(120, 1.0, sigma)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from cosmodeep_hpc.config.configuration import Effects, Instrument
+from cosmodeep_hpc.config.sky import Effects, Instrument
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky.draws import Purpose, draws
 from cosmodeep_hpc.sky.effects import pointsources, radiogalaxies

@@ -5,7 +5,7 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import EarthLocation
 
-from cosmodeep_hpc.config.configuration import Effects, Instrument
+from cosmodeep_hpc.config.sky import Effects, Instrument
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sky.draws import Purpose, draws
 from cosmodeep_hpc.sky.effects import antennas, uvcoverage

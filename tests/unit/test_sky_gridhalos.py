@@ -90,11 +90,10 @@ def test_without_dark_matter_there_is_no_halo():
 @pytest.mark.parametrize(
     "cells, finest, kept", [(48, 24, 24), (48, 20, 16), (45, 20, 15), (47, 24, 47)]
 )
-def test_a_fine_grid_is_rebinned(monkeypatch, cells, finest, kept):
-    monkeypatch.setattr(gridhalos, "FINEST", finest)
+def test_a_fine_grid_is_rebinned(cells, finest, kept):
     density = np.random.default_rng(2).uniform(0.5, 1.5, (cells,) * 3)
     calls = []
-    result = gridhalos.matter(grid_of(density), lambda *now: calls.append(now))
+    result = gridhalos.matter(grid_of(density), lambda *now: calls.append(now), finest)
     block = cells // kept
     expected = density.reshape(kept, block, kept, block, kept, block).mean(axis=(1, 3, 5))
     np.testing.assert_allclose(result, expected, rtol=2e-3)

@@ -5,7 +5,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.wcs.utils import pixel_to_skycoord, proj_plane_pixel_scales
 
-from cosmodeep_hpc.config.configuration import Instrument
+from cosmodeep_hpc.config.sky import Instrument
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky import instrument
 from cosmodeep_hpc.sky.draws import Purpose, draws

@@ -12,7 +12,8 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from support.fields import contents
 
-from cosmodeep_hpc.config.configuration import Config, Instrument, Sky
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.sky import Instrument, Sky
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky import mock

@@ -12,7 +12,8 @@ from support.fields import contents
 from support.heard import heard
 from support.simulations import cube
 
-from cosmodeep_hpc.config.configuration import Config, Instrument, Sky
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.sky import Instrument, Sky
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.sky import mock

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cosmodeep_hpc.config.configuration import Config, Instrument, Sky
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.sky import Instrument, Sky
 from cosmodeep_hpc.sky import box, instrument, recipes
 from cosmodeep_hpc.sky.cosmology import astropy_cosmology, redshift_at
 from cosmodeep_hpc.sky.draws import TEST_IMAGES

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.simulations import cube
 
-from cosmodeep_hpc.config.configuration import Sky
+from cosmodeep_hpc.config.sky import Sky
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.sky import box, recipes
 from cosmodeep_hpc.sky.simulation.loading import load
@@ -231,12 +231,9 @@ def test_the_field_is_the_simulations_where_it_has_one(tmp_path, magnetic):
         assert list(file.attrs["sources"]) == ["a.h5"]  # by name: where it lay is nobody's business
 
 
-def test_the_density_of_a_simulation_is_rebinned(tmp_path, monkeypatch):
-    monkeypatch.setattr(box, "DENSITY_MESH", 8)
+def test_the_density_of_a_simulation_is_rebinned(tmp_path):
     path = cube(tmp_path / "a.h5", 50, 0.05, n=32)
-    (recipe,) = of_simulations(path)
-    recipe.make(tmp_path / "box.h5")
-    density = box.opened(tmp_path / "box.h5", recipe.digest).density(0.05)
+    density = recipes.coarse_density(load(path), 8)
     with h5py.File(path) as file:
         fine = file["density"][:] / file["density"][:].mean(dtype=float)
     expected = fine.reshape(8, 4, 8, 4, 8, 4).mean(axis=(1, 3, 5))

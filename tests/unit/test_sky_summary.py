@@ -10,7 +10,9 @@ from astropy.io import fits
 from support.fields import contents, write_pairs
 
 from cosmodeep_hpc.cli import main as cli
-from cosmodeep_hpc.config.configuration import Config, Instrument, Sky, Tiles
+from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.config.sky import Instrument, Sky
+from cosmodeep_hpc.config.tiles import Tiles
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.parallel.world import open_world
 from cosmodeep_hpc.sky import mock, pictures, statistics, summary

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from support.tilesets import write_tileset
 
-from cosmodeep_hpc.config.configuration import Label, Train
+from cosmodeep_hpc.config.learn import Train
+from cosmodeep_hpc.config.tiles import Label
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.store import fill
 from cosmodeep_hpc.tiles.tileset import read_tileset

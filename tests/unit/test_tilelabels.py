@@ -5,7 +5,7 @@ import pytest
 from support.fields import write
 from support.pictures import has_colour, look
 
-from cosmodeep_hpc.config.configuration import Label
+from cosmodeep_hpc.config.tiles import Label
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.image import open_image
 from cosmodeep_hpc.paper import skypanel, tilelabels

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cosmodeep_hpc.config.configuration import Effects, Instrument
+from cosmodeep_hpc.config.sky import Effects, Instrument
 
 COUNTS = (0.859, 0.508, 0.376, -0.049, -0.121, 0.057, -0.008)
 """log10(S^2.5 dN/dS / (Jy^1.5 / sr)) as a polynomial in log10(S / mJy), 0.05 to 1000 mJy.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.images.beam import FWHM, Beam
 from cosmodeep_hpc.sky.effects.components import Components
 
-_BLOCK = 2048  # pixels along a side that are worked on at once: memory does not grow with the image
+BLOCK = 2048  # pixels along a side that are worked on at once: memory does not grow with the image
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def add(
     scale: float,
     beam: Beam,
     workers: int = 1,
+    block: int = BLOCK,
 ) -> None:
     """Add responses to an image, exact at the centres of its pixels.
 
@@ -64,11 +65,13 @@ def add(
         scale: side of a pixel [arcsec].
         beam: the restoring beam, round.
         workers: threads of the FFT; no influence on the result.
+        block: side of the parts that are worked on one after the other [pixel]; no influence on the
+            result, beyond rounding.
     """
     fine = fineness(scale, beam.major)
     halo = max(-(-len(response.beam) // (2 * fine)) for response in responses)
     pixels = len(image)
-    step = -(-pixels // -(-pixels // _BLOCK))
+    step = -(-pixels // -(-pixels // block))
     side = scipy.fft.next_fast_len(step + 2 * halo, real=True)
     side += side % 2
     transfers = [_transfer(r, side * fine, scale / fine, beam, workers) for r in responses]
@@ -81,8 +84,8 @@ def add(
         rows = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True, workers=workers)
         part = image[top : top + step, left : left + step]
         rows = rows[halo : halo + part.shape[0]]
-        block = scipy.fft.irfft(rows, n=side * fine, axis=1, workers=workers)[:, ::fine]
-        part += block[:, halo : halo + part.shape[1]]
+        lines = scipy.fft.irfft(rows, n=side * fine, axis=1, workers=workers)[:, ::fine]
+        part += lines[:, halo : halo + part.shape[1]]
 
 
 def _transfer(

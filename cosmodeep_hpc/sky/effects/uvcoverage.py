@@ -8,7 +8,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config.configuration import Effects, Instrument
+from cosmodeep_hpc.config.sky import Effects, Instrument
 from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.beam import FWHM

@@ -73,14 +73,14 @@ def spheres(grid: Grid, progress: Progress = silent) -> Spheres:
     return Spheres(position[alone], outer, inner, grid.side, cell, grid.redshift)
 
 
-def matter(grid: Grid, progress: Progress = silent) -> Field:
-    """Return the density of gas and dark matter [mean density], on at most FINEST cells a side.
+def matter(grid: Grid, progress: Progress = silent, finest: int = FINEST) -> Field:
+    """Return the density of gas and dark matter [mean density], on at most `finest` cells a side.
 
     A finer grid is averaged over blocks of cells, if their number divides that of the cells.
     """
     n = grid.n
     mean = OMEGA_M * critical_density() * (1 + grid.redshift) ** 3  # g/cm^3
-    block = next((b for b in range(-(-n // FINEST), 17) if n % b == 0), 1)
+    block = next((b for b in range(-(-n // finest), 17) if n % b == 0), 1)
     m, planes = n // block, PIECE - PIECE % block or block
     density = np.empty((m, m, m), np.float32)
     for start in range(0, n, planes):

@@ -73,6 +73,7 @@ def find(
     method: Method = "temperature",
     stored: bool = True,
     floor: float = FLOOR,
+    slab: int = SLAB,
     progress: Progress = silent,
 ) -> Shocks:
     """Find the shocked cells of a grid.
@@ -85,14 +86,15 @@ def find(
         stored: take the Mach numbers and the states before the shocks from the grid, if it has any;
             otherwise they are measured.
         floor: temperature that colder gas is raised to [K].
+        slab: planes in memory at once; no influence on the result.
         progress: called with (planes done, planes in all).
 
     Raises:
         InputError: a field cannot be read, or holds forbidden values.
     """
     parts = []
-    for start in range(0, grid.n, SLAB):
-        stop = min(start + SLAB, grid.n)
+    for start in range(0, grid.n, slab):
+        stop = min(start + slab, grid.n)
         parts.append(_find_in_slab(grid, start, stop, method, stored, floor))
         progress(stop, grid.n)
     return Shocks(
@@ -209,6 +211,7 @@ def shock_elements(
     method: Method = "temperature",
     stored: bool = True,
     floor: float = FLOOR,
+    slab: int = SLAB,
     progress: Progress = silent,
 ) -> Elements:
     """Return the shock elements of a simulation on a grid: `elements` of what `find` finds.
@@ -216,12 +219,12 @@ def shock_elements(
     Args:
         grid: the simulation.
         halos: of the same grid (`gridhalos.find`); elements inside them refer to them.
-        method, stored, floor, progress: see `find`.
+        method, stored, floor, slab, progress: see `find`.
 
     Raises:
         InputError: a field cannot be read, or holds forbidden values.
     """
-    found = find(grid, method=method, stored=stored, floor=floor, progress=progress)
+    found = find(grid, method=method, stored=stored, floor=floor, slab=slab, progress=progress)
     table = elements(grid, found)
     if halos is None:
         return table
