@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.engine import fastbackward, firstlayer, secondlayer, winograd
+from cosmodeep_hpc.engine.arrays import Array
 from cosmodeep_hpc.engine.simd import zeros
-
-Array = NDArray[np.float32]
 
 BLOCK = 10
 """Tiles per block: their maps lie in a core's cache together, between the layers."""

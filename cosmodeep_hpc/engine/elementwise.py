@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cosmodeep_hpc.engine.arrays import Array
 from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.engine.logarithm import logarithm
 from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, operation, zeros
-
-Array = NDArray[np.float32]
 
 LOG2_E = 1.44269504088896341
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4

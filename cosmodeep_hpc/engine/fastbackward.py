@@ -7,13 +7,10 @@ The pyramid keeps 9 values of a map: its gradient is zero at all but 9 of the 40
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.engine.secondlayer import FEATURES, MAPS
 from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, operation
-
-Array = NDArray[np.float32]
 
 ROW = 3 * MAPS
 """Numbers of three neighbours in a row, whose maps lie side by side."""

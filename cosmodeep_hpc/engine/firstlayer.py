@@ -10,14 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cosmodeep_hpc.engine import paper
 from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, operation
 from cosmodeep_hpc.engine.window import CORNERS, TAPS, window_pixels
-
-Array = NDArray[np.float32]
 
 FEATURES = paper.FIRST
 NONE = CORNERS

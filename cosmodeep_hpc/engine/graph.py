@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from cosmodeep_hpc.engine.arrays import Array
+
 Shape = tuple[int, ...]
 
 LAST = {"data_format": "channels_last"}

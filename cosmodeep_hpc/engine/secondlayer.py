@@ -6,15 +6,13 @@ It uses Winograd's minimal filtering; only the maxima of the result over bins ar
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cosmodeep_hpc.engine import paper
+from cosmodeep_hpc.engine.arrays import Array
 from cosmodeep_hpc.engine.firstlayer import FEATURES as MAPS
 from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.engine.simd import LANES, WIDE, Code, Index, Pointer, Vector, operation, zeros
 from cosmodeep_hpc.engine.winograd import POINTS, STEP, UNROLLED, gathered, patches, product, spread
-
-Array = NDArray[np.float32]
 
 FEATURES = paper.SECOND
 ROWS, COLUMNS = (5, 4) if WIDE else (5, 2)

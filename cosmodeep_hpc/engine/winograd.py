@@ -20,10 +20,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.engine.arrays import Array
 from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, operation, zeros
-
-Array = NDArray[np.float32]
 
 STEP, POINTS = 4, 6
 """Side of the patch of pixels computed at once, and its points in each direction."""

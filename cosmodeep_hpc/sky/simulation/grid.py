@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.sky import cosmology
-
-Field = NDArray[np.float32]
+from cosmodeep_hpc.sky.mesh import Field
 
 UNITS = {
     "density": "g/cm**3",
