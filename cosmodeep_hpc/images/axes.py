@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.cards import value
+from cosmodeep_hpc.images.file import value
 
 _LONGITUDE = re.compile(r"(RA--|[A-Z]LON|[A-Z]{2}LN)-")
 _LATITUDE = re.compile(r"(DEC-|[A-Z]LAT|[A-Z]{2}LT)-")
