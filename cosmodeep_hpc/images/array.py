@@ -88,7 +88,7 @@ class ImageArray:
         return cls(numbers, header, missing, name)
 
     def plane(self) -> ImageArray:
-        """The same without its axes of length 1, of two axes.
+        """Return the same without its axes of length 1, of two axes.
 
         Raises:
             InputError: it has more than one plane.
@@ -122,7 +122,7 @@ class ImageArray:
 
 
 def header_of(wcs: WCS, name: str) -> fits.Header:
-    """A FITS header of world coordinates.
+    """Make a FITS header of world coordinates.
 
     Raises:
         InputError: they have distortions, or are none of FITS.
@@ -164,7 +164,7 @@ def _check(name: str, numbers: NDArray[Any], header: fits.Header) -> None:
 
 @dataclass(frozen=True, eq=False)
 class ArrayPixels:
-    """The pixels of an image in memory; `Pixels` of `Image`.
+    """The pixels of an image in memory; `Pixels` of pixels.py.
 
     Attributes:
         celestial: indices of y and x in the array's axes; y is the slower one.
@@ -176,7 +176,7 @@ class ArrayPixels:
     def read(
         self, plane: tuple[int, ...], rows: range, columns: range, factor: float
     ) -> NDArray[np.float32]:
-        """As of `Pixels`; by any number of threads."""
+        """Read as `Pixels` says, by any number of threads."""
         box: list[int | slice] = list(plane)
         for axis, wanted in zip(self.celestial, (rows, columns), strict=True):
             box.insert(axis, slice(wanted.start, wanted.stop))

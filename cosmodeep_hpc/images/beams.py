@@ -85,7 +85,7 @@ class Beams:
         }
 
     def of_plane(self, number: int, indices: dict[int, int]) -> BeamLookup:
-        """The beam of a plane.
+        """Look up the beam of a plane.
 
         Args:
             number: of the plane, in the order of the file.
@@ -125,7 +125,7 @@ def _said(beam: Beam | None) -> str:
 
 
 def _checked(major: float, minor: float, angle: float, *notes: str) -> BeamLookup:
-    """A beam [arcsec, deg] that may be nonsense."""
+    """Take a beam [arcsec, deg] unless it is nonsense."""
     if not (0 < major < np.inf and 0 < minor < np.inf):
         return BeamLookup(None, f"its beam is {major:g} x {minor:g} arcsec")
     if not np.isfinite(angle):
@@ -134,7 +134,7 @@ def _checked(major: float, minor: float, angle: float, *notes: str) -> BeamLooku
 
 
 def _of_header(header: fits.Header) -> BeamLookup:
-    """The beam of BMAJ, BMIN and BPA [deg]."""
+    """Take the beam of BMAJ, BMIN and BPA [deg]."""
     found = {name: value(header, name) for name in ("BMAJ", "BMIN", "BPA")}
     if found["BMAJ"] is None and found["BMIN"] is None:
         return BeamLookup()
@@ -155,7 +155,7 @@ def _of_header(header: fits.Header) -> BeamLookup:
 
 
 def _of_history(header: fits.Header) -> BeamLookup:
-    """The last beam that AIPS or Miriad tell of in HISTORY."""
+    """Find the last beam that AIPS or Miriad tell of in HISTORY."""
     try:
         lines = [str(line) for line in header["HISTORY"]]
     except (KeyError, fits.VerifyError):
@@ -178,7 +178,7 @@ def _of_history(header: fits.Header) -> BeamLookup:
 
 
 def _axis(header: fits.Header, kinds: tuple[str, ...]) -> int:
-    """The FITS axis of one of these types; 0 where there is none."""
+    """Find the FITS axis of one of these types; 0 where there is none."""
     count = value(header, "NAXIS")
     found = (a for a in range(1, int(count or 0) + 1) if ctype(header, a).startswith(kinds))
     return next(found, 0)
