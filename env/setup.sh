@@ -203,7 +203,7 @@ python_packages() {
         "$VENV/bin/python" -m pip uninstall -y tensorflow tensorflow-cpu
     fi
     # psutil, cloudpickle, pyyaml and packaging are Horovod's, which is installed without its own.
-    pip_install "$TENSORFLOW" tensorboard h5py numpy scipy astropy matplotlib mocpy colossus llvmlite numba yt zlib-ng \
+    pip_install "$TENSORFLOW" tensorboard h5py numpy scipy astropy matplotlib mocpy colossus llvmlite numba yt zlib-ng uncompresspy \
         psutil cloudpickle pyyaml packaging pytest pytest-timeout pytest-xdist pyvo regions ruff mypy
     # The source finders of `cosmodeep compare`, which goes without them where there is no wheel.
     pip_install --only-binary=:all: bdsf || echo "PyBDSF is not installed: no wheel of it for this machine"

@@ -14,8 +14,8 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.cards import value
-from cosmodeep_hpc.images.pixels import CHUNK, StoredNumbers, chunks
+from cosmodeep_hpc.images.file import value
+from cosmodeep_hpc.images.pixels import StoredNumbers
 
 EXPECTED = "expected an array of numbers (rows, columns), with further axes before them if any"
 AT_ONCE = 2**24  # bytes that the checksum takes at a time
@@ -88,7 +88,7 @@ class ImageArray:
         return cls(numbers, header, missing, name)
 
     def plane(self) -> ImageArray:
-        """The same without its axes of length 1, of two axes.
+        """Return the same without its axes of length 1, of two axes.
 
         Raises:
             InputError: it has more than one plane.
@@ -116,13 +116,13 @@ class ImageArray:
             if array is None or array.size == 0:
                 continue
             rows = max(1, AT_ONCE * len(array) // array.nbytes)
-            for part in chunks(array, rows):
-                digest.update(np.ascontiguousarray(part).data.cast("B"))
+            for start in range(0, len(array), rows):
+                digest.update(np.ascontiguousarray(array[start : start + rows]).data.cast("B"))
         return digest.hexdigest()
 
 
 def header_of(wcs: WCS, name: str) -> fits.Header:
-    """A FITS header of world coordinates.
+    """Make a FITS header of world coordinates.
 
     Raises:
         InputError: they have distortions, or are none of FITS.
@@ -164,7 +164,7 @@ def _check(name: str, numbers: NDArray[Any], header: fits.Header) -> None:
 
 @dataclass(frozen=True, eq=False)
 class ArrayPixels:
-    """The pixels of an image in memory; `Pixels` of `Image`.
+    """The pixels of an image in memory; `Pixels` of pixels.py.
 
     Attributes:
         celestial: indices of y and x in the array's axes; y is the slower one.
@@ -176,18 +176,13 @@ class ArrayPixels:
     def read(
         self, plane: tuple[int, ...], rows: range, columns: range, factor: float
     ) -> NDArray[np.float32]:
-        """As of `Pixels`; by any number of threads."""
+        """Read as `Pixels` says, by any number of threads."""
         box: list[int | slice] = list(plane)
         for axis, wanted in zip(self.celestial, (rows, columns), strict=True):
             box.insert(axis, slice(wanted.start, wanted.stop))
         raw = self.image.numbers[tuple(box)]
-        out = np.empty((len(rows), len(columns)), np.float32)
-        if out.size == 0:
-            return out
-        plain = StoredNumbers(bitpix=-32)
-        height = 1 + CHUNK // out.shape[1]
-        for part, target in zip(chunks(raw, height), chunks(out, height), strict=True):
-            plain.convert(part, factor, target)
+        out = np.empty(raw.shape, np.float32)
+        StoredNumbers(bitpix=-32).convert(raw, factor, out)
         if self.image.missing is not None:
             out[self.image.missing[tuple(box)]] = np.nan
         return out

@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.cards import value
+from cosmodeep_hpc.images.file import value
 
 _LONGITUDE = re.compile(r"(RA--|[A-Z]LON|[A-Z]{2}LN)-")
 _LATITUDE = re.compile(r"(DEC-|[A-Z]LAT|[A-Z]{2}LT)-")
@@ -25,12 +25,12 @@ _DISTORTION = re.compile(r"(CPDIS|CQDIS|D2IMDIS|DP|DQ)\d")
 
 
 def ctype(header: fits.Header, axis: int) -> str:
-    """The type of a FITS axis, counted from 1; empty where there is none."""
+    """Return the type of a FITS axis, counted from 1; empty where there is none."""
     return str(value(header, f"CTYPE{axis}") or "").strip().upper()
 
 
 def find_celestial(header: fits.Header, count: int) -> tuple[int, int] | None:
-    """The two FITS axes on the sky, from 1 and the faster one first; None where there are none."""
+    """Find the two FITS axes on the sky, from 1 and the faster one first; None where none are."""
     kinds = {axis: ctype(header, axis) for axis in range(1, count + 1)}
     longitude = [axis for axis, kind in kinds.items() if _LONGITUDE.match(kind)]
     latitude = [axis for axis, kind in kinds.items() if _LATITUDE.match(kind)]
@@ -43,7 +43,7 @@ def find_celestial(header: fits.Header, count: int) -> tuple[int, int] | None:
 def celestial_wcs(
     path: Path, header: fits.Header, lengths: tuple[int, ...]
 ) -> tuple[WCS, tuple[int, int], tuple[str, ...]]:
-    """World coordinates of the two axes on the sky, in the file's order.
+    """Return world coordinates of the two axes on the sky, in the file's order.
 
     Args:
         lengths: of the axes, slowest first.
@@ -88,12 +88,12 @@ def celestial_wcs(
 
 
 def pixel_scale(wcs: WCS) -> float:
-    """Side of a pixel [arcsec], the geometric mean of its two sides."""
+    """Return the side of a pixel [arcsec], the geometric mean of its two sides."""
     return float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0)
 
 
 def frequency(header: fits.Header, indices: dict[int, int], count: int) -> tuple[float, str] | None:
-    """The frequency of a plane [Hz] and where it is from; None where the header has none.
+    """Return the frequency of a plane [Hz] and where it is from; None where the header has none.
 
     Args:
         indices: index from 0 of the plane along its FITS axes.
@@ -117,7 +117,7 @@ def frequency(header: fits.Header, indices: dict[int, int], count: int) -> tuple
 
 
 def _number(header: fits.Header, name: str, default: float) -> float:
-    """The value of a card as a number."""
+    """Return the value of a card as a number; `default` where it is none."""
     try:
         return float(value(header, name))
     except (TypeError, ValueError):
@@ -125,7 +125,7 @@ def _number(header: fits.Header, name: str, default: float) -> float:
 
 
 def _cards_of(header: fits.Header, axes: tuple[int, int]) -> list[str]:
-    """The cards without those of other axes, whose faults are of no concern, and without text."""
+    """List the cards without those of other axes, whose faults do not matter, and without text."""
     text = header.tostring(endcard=False, padding=False)
     kept = []
     for at in range(0, len(text), 80):

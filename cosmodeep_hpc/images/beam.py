@@ -47,15 +47,15 @@ class Beam:
         return float(np.pi / (4 * np.log(2)) * self.major * self.minor)
 
     def per_arcsec2(self, per_beam: ArrayLike) -> Any:
-        """Jy/beam as Jy/arcsec^2."""
+        """Convert Jy/beam to Jy/arcsec^2."""
         return np.asarray(per_beam) / self.area
 
     def per_beam(self, per_arcsec2: ArrayLike) -> Any:
-        """Jy/arcsec^2 as Jy/beam."""
+        """Convert Jy/arcsec^2 to Jy/beam."""
         return np.asarray(per_arcsec2) * self.area
 
     def profile(self, column: ArrayLike, row: ArrayLike) -> Any:
-        """The beam, 1 at its centre, at offsets from it along columns (west) and rows (north).
+        """Return the beam, 1 at its centre, at offsets along columns (west) and rows (north).
 
         Args:
             column: [arcsec].
@@ -68,7 +68,7 @@ class Beam:
         return np.exp(-4 * np.log(2) * (along**2 + across**2))
 
     def kernel(self, scale: float) -> NDArray[np.float64]:
-        """The beam averaged over pixels, sum 1, of odd size.
+        """Return the beam averaged over pixels, sum 1, of odd size.
 
         A Sky image is even within a pixel; seen through the beam at the centre of a pixel it is
         the sum of its pixels times the beam's integral over each.
@@ -85,7 +85,7 @@ class Beam:
     def convolve(
         self, image: NDArray[np.float32], scale: float, workers: int = 1
     ) -> NDArray[np.float32]:
-        """An image of surface brightness seen through the beam; the sky around it is dark.
+        """Show an image of surface brightness as seen through the beam; the sky around it is dark.
 
         Args:
             image: float32 (rows, columns), in any unit of surface brightness.
@@ -106,7 +106,7 @@ class Beam:
         return np.ascontiguousarray(seen[: image.shape[0], : image.shape[1]])
 
     def noise_correlation(self, column: ArrayLike, row: ArrayLike) -> Any:
-        """Correlation of white noise seen through the beam, at a distance along columns and rows.
+        """Return how white noise seen through the beam correlates, at a distance (columns, rows).
 
         The beam convolved with itself: a Gaussian sqrt(2) as wide.
 

@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.axes import SPECTRAL, ctype
 from cosmodeep_hpc.images.beam import Beam
-from cosmodeep_hpc.images.cards import value, whole_number
-from cosmodeep_hpc.images.hdu import Hdu
-from cosmodeep_hpc.images.storage import Storage, read
+from cosmodeep_hpc.images.file import Hdu, content_of, value, whole_number
 
 _NUMBER = r"\s*[=:]?\s*([-+]?[\d.]+(?:[EeDd][-+]?\d+)?)"
 # AIPS:   CLEAN BMAJ=  1.2500E-02 BMIN=  1.2500E-02 BPA=   0.00          [deg]
@@ -55,20 +53,27 @@ class Beams:
     def __init__(
         self,
         path: Path,
-        storage: Storage | None,
+        place: Path,
         header: fits.Header,
         others: Iterable[Hdu],
         given: Beam | None,
     ) -> None:
-        """`others` are the HDUs in which a table of beams may be, read only where it is needed."""
+        """Look for them, in a table only where it is needed.
+
+        Args:
+            path: what messages call the file.
+            place: where it is.
+            header: of the image.
+            others: the file's HDUs, one of which may be a table of beams.
+        """
         self.given = given
         self._single = _of_header(header)
         self._table: NDArray[Any] | None = None
         in_table = value(header, "CASAMBM") is True or self._single.beam is None
         if given is None and in_table:
             for hdu in others:
-                if storage is not None and "BEAMS" in hdu.name and hdu.number > 0:
-                    self._table = _read_table(path, storage, hdu)
+                if "BEAMS" in hdu.name and hdu.number > 0:
+                    self._table = _read_table(path, place, hdu)
                     break
         if given is None and self._table is None and self._single.beam is None:
             found = _of_history(header)
@@ -80,7 +85,7 @@ class Beams:
         }
 
     def of_plane(self, number: int, indices: dict[int, int]) -> BeamLookup:
-        """The beam of a plane.
+        """Look up the beam of a plane.
 
         Args:
             number: of the plane, in the order of the file.
@@ -120,7 +125,7 @@ def _said(beam: Beam | None) -> str:
 
 
 def _checked(major: float, minor: float, angle: float, *notes: str) -> BeamLookup:
-    """A beam [arcsec, deg] that may be nonsense."""
+    """Take a beam [arcsec, deg] unless it is nonsense."""
     if not (0 < major < np.inf and 0 < minor < np.inf):
         return BeamLookup(None, f"its beam is {major:g} x {minor:g} arcsec")
     if not np.isfinite(angle):
@@ -129,7 +134,7 @@ def _checked(major: float, minor: float, angle: float, *notes: str) -> BeamLooku
 
 
 def _of_header(header: fits.Header) -> BeamLookup:
-    """The beam of BMAJ, BMIN and BPA [deg]."""
+    """Take the beam of BMAJ, BMIN and BPA [deg]."""
     found = {name: value(header, name) for name in ("BMAJ", "BMIN", "BPA")}
     if found["BMAJ"] is None and found["BMIN"] is None:
         return BeamLookup()
@@ -150,7 +155,7 @@ def _of_header(header: fits.Header) -> BeamLookup:
 
 
 def _of_history(header: fits.Header) -> BeamLookup:
-    """The last beam that AIPS or Miriad tell of in HISTORY."""
+    """Find the last beam that AIPS or Miriad tell of in HISTORY."""
     try:
         lines = [str(line) for line in header["HISTORY"]]
     except (KeyError, fits.VerifyError):
@@ -173,21 +178,22 @@ def _of_history(header: fits.Header) -> BeamLookup:
 
 
 def _axis(header: fits.Header, kinds: tuple[str, ...]) -> int:
-    """The FITS axis of one of these types; 0 where there is none."""
+    """Find the FITS axis of one of these types; 0 where there is none."""
     count = value(header, "NAXIS")
     found = (a for a in range(1, int(count or 0) + 1) if ctype(header, a).startswith(kinds))
     return next(found, 0)
 
 
-def _read_table(path: Path, storage: Storage, hdu: Hdu) -> NDArray[Any]:
-    """A table of beams as CASA writes it: BMAJ, BMIN [arcsec], BPA [deg], CHAN, POL."""
+def _read_table(path: Path, place: Path, hdu: Hdu) -> NDArray[Any]:
+    """Read a table of beams as CASA writes it: BMAJ, BMIN [arcsec], BPA [deg], CHAN, POL."""
     if hdu.size > _LARGEST_TABLE:
         raise InputError(f"{path}: a table of beams of {hdu.size} bytes; expected a smaller one")
     whole_number(path, hdu.header, "TFIELDS", 1, 999)  # astropy makes as many columns
     length = hdu.start - hdu.place + hdu.size
     try:
-        content = read(storage, hdu.place, length)
-        table = fits.BinTableHDU.fromstring(content)
+        with content_of(place) as stream:
+            stream.seek(hdu.place)
+            table = fits.BinTableHDU.fromstring(stream.read(length))
         data, columns = table.data, table.columns
         named = {column.name.upper(): column for column in columns}
         result = np.zeros(

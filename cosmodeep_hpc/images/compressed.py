@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,9 +13,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.cards import value, whole_number
-from cosmodeep_hpc.images.hdu import Hdu
-from cosmodeep_hpc.images.pixels import CHUNK, StoredNumbers, chunks
+from cosmodeep_hpc.images.file import Hdu, value, whole_number
+from cosmodeep_hpc.images.pixels import StoredNumbers
 from cosmodeep_hpc.images.quiet import quiet
 
 # Pixels of one row of compressed tiles, which have to be in memory together: 256 MiB of float32.
@@ -28,100 +28,84 @@ class CompressedPixels:
 
     Attributes:
         path: the file.
-        number: of its HDU.
-        axes: lengths of the image's axes, slowest first.
-        celestial: indices of y and x in them.
-        scaling: of the numbers that were compressed.
+        hdu: its HDU.
+        celestial: indices of y and x in the image's axes.
+        stored: what the numbers mean that were compressed.
     """
 
     def __init__(
-        self,
-        path: Path,
-        number: int,
-        axes: tuple[int, ...],
-        celestial: tuple[int, int],
-        scaling: StoredNumbers,
+        self, path: Path, hdu: Hdu, celestial: tuple[int, int], stored: StoredNumbers
     ) -> None:
-        self.path = path
-        self.number = number
-        self.axes = axes
-        self.celestial = celestial
-        self.scaling = scaling
-        self._close()
-
-    def _close(self) -> None:
-        """Have nothing read."""
+        """Open nothing yet."""
+        self.path, self.hdu, self.celestial, self.stored = path, hdu, celestial, stored
         self._lock = Lock()
-        self._hdu: Any = None
+        self._opened: Any = None
         self._band: tuple[tuple[int, ...], NDArray[Any]] | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What another process needs to open the file again."""
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Open nothing yet."""
-        vars(self).update(state)
-        self._close()
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be copied, and sent to another process, with nothing open."""
+        return type(self), (self.path, self.hdu, self.celestial, self.stored)
 
     def read(
         self, plane: tuple[int, ...], rows: range, columns: range, factor: float
     ) -> NDArray[np.float32]:
-        """As of `Pixels`; threads wait for each other."""
+        """Read as `Pixels` says; threads wait for each other."""
         out = np.empty((len(rows), len(columns)), np.float32)
         if out.size == 0:
             return out
         with self._lock, quiet():
-            if self._hdu is None:
-                self._hdu = open_compressed(self.path, self.number)
-            height = int(self._hdu.tile_shape[self.celestial[0]])
+            if self._opened is None:
+                hdus = _open(self.path, self.hdu)
+                weakref.finalize(self, hdus.close)
+                self._opened = hdus[self.hdu.number]
+            height = int(self._opened.tile_shape[self.celestial[0]])
             if height < TALL:
-                self._convert(self._section(plane, rows, columns), factor, out)
+                self.stored.convert(self._section(plane, rows, columns), factor, out)
                 return out
             for band in range(rows.start // height, (rows.stop - 1) // height + 1):
                 first = max(rows.start, band * height)
                 last = min(rows.stop, (band + 1) * height)
-                raw = self._whole_band(plane, band, height)
-                part = raw[first - band * height : last - band * height, columns.start :]
-                target = out[first - rows.start : last - rows.start]
-                self._convert(part[:, : len(columns)], factor, target)
+                raw = self._whole_band(plane, band, height)[:, columns.start : columns.stop]
+                part = raw[first - band * height : last - band * height]
+                self.stored.convert(part, factor, out[first - rows.start : last - rows.start])
         return out
 
     def _section(self, plane: tuple[int, ...], rows: range, columns: range) -> NDArray[Any]:
-        """Numbers as they were compressed."""
+        """Read numbers as they were compressed."""
         box: list[int | slice] = list(plane)
         for axis, wanted in zip(self.celestial, (rows, columns), strict=True):
             box.insert(axis, slice(wanted.start, wanted.stop))
-        raw = self._hdu.section[tuple(box)]
+        raw = self._opened.section[tuple(box)]
         if raw.shape != (len(rows), len(columns)):
             raise EOFError(f"{raw.shape} pixels in place of {len(rows)} x {len(columns)}")
         return np.asarray(raw)
 
     def _whole_band(self, plane: tuple[int, ...], band: int, height: int) -> NDArray[Any]:
-        """A row of tall tiles, the last of which is kept: the next rows are mostly in it."""
+        """Read a row of tall tiles, and keep the last such: the next rows are mostly in it."""
         key = (*plane, band)
         if self._band is None or self._band[0] != key:
             self._band = None  # the memory of one is enough
-            length, width = (self.axes[axis] for axis in self.celestial)
+            length, width = (self.hdu.axes[axis] for axis in self.celestial)
             rows = range(band * height, min((band + 1) * height, length))
             self._band = key, self._section(plane, rows, range(width))
         return self._band[1]
 
-    def _convert(self, raw: NDArray[Any], factor: float, out: NDArray[np.float32]) -> None:
-        height = 1 + CHUNK // out.shape[1]
-        for part, target in zip(chunks(raw, height), chunks(out, height), strict=True):
-            self.scaling.convert(part, factor, target)
 
-
-def open_compressed(path: Path, number: int) -> Any:
-    """A tile-compressed HDU by astropy; its numbers stay as they are stored."""
+def _open(path: Path, hdu: Hdu) -> fits.HDUList:
+    """Open a file by astropy, which finds the HDU there as well; numbers stay as stored."""
     with quiet():
-        opened = fits.open(path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True)
-        return opened[number]
+        hdus = fits.open(path, memmap=False, do_not_scale_image_data=True)
+        try:
+            if hdus[hdu.number].fileinfo()["datLoc"] != hdu.start:
+                raise ValueError("no such HDU")
+        except BaseException:
+            hdus.close()
+            raise
+        return hdus
 
 
 def image_header(path: Path, shown: Path, hdu: Hdu) -> fits.Header:
-    """The header of the image that an HDU holds compressed.
+    """Return the header of the image that an HDU holds compressed.
 
     Args:
         shown: the name in messages.
@@ -159,9 +143,9 @@ def image_header(path: Path, shown: Path, hdu: Hdu) -> fits.Header:
             "unpack it (funpack)"
         )
     try:
-        opened = open_compressed(path, hdu.number)
-        header = opened.header
-        if opened.fileinfo()["datLoc"] != hdu.start or value(header, "BITPIX") is None:
+        with _open(path, hdu) as hdus:
+            header = hdus[hdu.number].header
+        if value(header, "BITPIX") is None:
             raise ValueError("no such HDU")
     except Exception as error:  # astropy raises many things of a damaged header
         raise InputError(

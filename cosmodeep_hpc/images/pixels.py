@@ -1,8 +1,13 @@
-"""Pixels out of a file: stored numbers as float32, a few rows at a time."""
+"""Pixels out of a file: stored numbers as float32, a few rows at a time.
+
+Plain images are read at the place that their header gives, not as a `section` of astropy: it takes
+half a millisecond to open a file, and that again for each HDU before the image, keeps it open
+between reads, and reads number by number where another axis comes before those of the sky.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,19 +16,13 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.cards import value
-from cosmodeep_hpc.images.storage import Storage
+from cosmodeep_hpc.images.file import DTYPES, value
 
-DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 CHUNK = 2**16  # numbers converted at once: they stay in the cache
+PIECE = 2**22  # bytes read at once where they are not the pixels yet
 _WIDER = 4  # a read of whole rows is faster than one of many pieces that are a fourth of them
 _SHORT = 2**14  # or where rows have no more numbers than this
-_NUMBERS = 2**20  # of whole rows, read at once for pieces of them
-NAN, INFINITE, SIZE = np.uint32(0x7FC00000), np.uint32(0x7F800000), np.uint32(0x7FFFFFFF)
-"""Bits of float32: of a number that is none, of infinity, and of all but the sign."""
-_PIECE = 2**22  # bytes at most read at once where not all of them are wanted
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class StoredNumbers:
 
     @classmethod
     def of(cls, path: Path, header: fits.Header) -> StoredNumbers:
-        """The scaling of an image's header.
+        """Take the scaling of an image's header.
 
         Raises:
             InputError: BSCALE, BZERO or BLANK is nonsense.
@@ -76,36 +75,37 @@ class StoredNumbers:
         return self.scale == 1.0 and self.zero == 0.0
 
     def convert(self, raw: NDArray[Any], factor: float, out: NDArray[np.float32]) -> None:
-        """Pixels times `factor` of stored numbers, into `out` of the same shape; infinite is NaN.
+        """Write pixels times `factor` of stored numbers into `out` (rows, columns).
 
-        In float64 and rounded once, but for plain float32.
+        In float64 and rounded once, but for plain float32. Infinite is NaN.
         """
+        height = 1 + CHUNK // max(1, raw.shape[1])
         with np.errstate(over="ignore", invalid="ignore"):
-            if self.is_plain and raw.dtype.kind == "f" and raw.dtype.itemsize == 4:
-                out[...] = raw
-                _finish(out, factor)
-                return
-            if raw.dtype.kind == "f":
-                values = raw.astype(np.float64)
-                zero = self.zero
-            elif self.zero == 2.0**63 and self.scale == 1.0 and raw.dtype.itemsize == 8:
-                # unsigned 64 bit: the sum in float64 would lose what it subtracts
-                values = (raw.astype(np.int64).view(np.uint64) ^ np.uint64(1 << 63)).astype(
-                    np.float64
-                )
-                zero = 0.0
-            else:
-                values = raw.astype(np.float64)
-                zero = self.zero
-            if self.scale != 1.0:
-                values *= self.scale
-            if zero != 0.0:
-                values += zero
-            if self.blank is not None:
-                values[raw == self.blank] = np.nan
-            values *= factor
-            out[...] = values
-            _finish(out, 1.0)
+            for first in range(0, len(raw), height):
+                rows = slice(first, first + height)
+                self._convert(raw[rows], factor, out[rows])
+
+    def _convert(self, raw: NDArray[Any], factor: float, out: NDArray[np.float32]) -> None:
+        if self.is_plain and raw.dtype.kind == "f" and raw.dtype.itemsize == 4:
+            out[...] = raw
+            _finish(out, factor)
+            return
+        zero = self.zero
+        if zero == 2.0**63 and self.scale == 1.0 and raw.dtype.kind == "i" and raw.itemsize == 8:
+            # unsigned 64 bit: the sum in float64 would lose what it subtracts
+            unsigned = raw.astype(np.int64).view(np.uint64) ^ np.uint64(1 << 63)
+            values, zero = unsigned.astype(np.float64), 0.0
+        else:
+            values = raw.astype(np.float64)
+        if self.scale != 1.0:
+            values *= self.scale
+        if zero != 0.0:
+            values += zero
+        if self.blank is not None:
+            values[raw == self.blank] = np.nan
+        values *= factor
+        out[...] = values
+        _finish(out, 1.0)
 
 
 def _finish(pixels: NDArray[np.float32], factor: float) -> None:
@@ -117,27 +117,13 @@ def _finish(pixels: NDArray[np.float32], factor: float) -> None:
         pixels[infinite] = np.nan
 
 
-@jit
-def _from_stored(bits):  # type: ignore[no-untyped-def]
-    """The bits of float32 numbers of a file as this processor has them, in place.
-
-    Infinite becomes NaN.
-    """
-    for i in range(len(bits)):
-        stored = bits[i]
-        turned = (
-            (stored << 24) | ((stored & 0xFF00) << 8) | ((stored >> 8) & 0xFF00) | (stored >> 24)
-        )
-        bits[i] = NAN if turned & SIZE == INFINITE else turned
-
-
 class Pixels(Protocol):
     """Reads a box of a plane."""
 
     def read(
         self, plane: tuple[int, ...], rows: range, columns: range, factor: float
     ) -> NDArray[np.float32]:
-        """Pixels times `factor`, float32 (rows, columns); infinite is NaN.
+        """Return pixels times `factor`, float32 (rows, columns); infinite is NaN.
 
         Raises:
             EOFError, OSError and what decompressors raise: they cannot be read.
@@ -146,8 +132,8 @@ class Pixels(Protocol):
 
 
 @dataclass(frozen=True)
-class StoredPixels:
-    """Pixels that lie in a file as the header says.
+class PlainPixels:
+    """Pixels that lie in a file as the header says, which is open only while it is read.
 
     Attributes:
         start: byte of the file of the first one.
@@ -155,65 +141,65 @@ class StoredPixels:
         celestial: indices of y and x in `axes`; y is the slower one.
     """
 
-    storage: Storage
+    path: Path
     start: int
     axes: tuple[int, ...]
     celestial: tuple[int, int]
-    scaling: StoredNumbers
+    stored: StoredNumbers
 
     def read(
         self, plane: tuple[int, ...], rows: range, columns: range, factor: float
     ) -> NDArray[np.float32]:
-        """As of `Pixels`; memory for what is asked and a few MiB, by any number of threads."""
-        strides = [1] * len(self.axes)  # in numbers
-        for axis in range(len(self.axes) - 2, -1, -1):
-            strides[axis] = strides[axis + 1] * self.axes[axis + 1]
+        """Read as `Pixels` says, by any number of threads; memory is that of what is asked.
+
+        Where the file has other axes between two pixels of a row, it is that of such a row, too.
+        """
         y, x = self.celestial
-        if strides[x] == 1 and len(columns) < self.axes[x] <= max(_WIDER * len(columns), _SHORT):
-            found = np.empty((len(rows), len(columns)), np.float32)
-            at_once = max(1, _NUMBERS // self.axes[x])
-            for start in range(0, len(rows), at_once):
-                some = rows[start : start + at_once]
-                whole = self.read(plane, some, range(self.axes[x]), factor)
-                found[start : start + at_once] = whole[:, columns.start : columns.stop]
-            return found
-        others = [axis for axis in range(len(self.axes)) if axis not in self.celestial]
-        first = sum(strides[axis] * index for axis, index in zip(others, plane, strict=True))
-        first += columns.start * strides[x]
+        run = math.prod(self.axes[y + 1 :])  # numbers from a row to the next
+        plain = self.stored.is_plain and self.stored.bitpix == -32
+        if plain and run == self.axes[x] == len(columns):  # rows of pixels, and nothing else
+            found = self._numbers(self._first(plane, rows.start), len(rows) * run)
+            with np.errstate(over="ignore", invalid="ignore"):
+                for start in range(0, len(found), CHUNK):
+                    part = found[start : start + CHUNK]
+                    if not part.dtype.isnative:
+                        part.byteswap(inplace=True)
+                    _finish(part.view(np.float32), factor)
+            return found.view(np.float32).reshape(len(rows), run)
         out = np.empty((len(rows), len(columns)), np.float32)
-        if strides[x] == 1 and strides[y] == len(columns):  # whole rows, one behind the other
-            self._run(first + rows.start * strides[y], 1, out.reshape(-1), factor)
-        else:
-            for row, line in zip(rows, out, strict=True):
-                self._run(first + row * strides[y], strides[x], line, factor)
+        at_once = max(1, 8 * PIECE // (run * abs(self.stored.bitpix)))
+        for start in range(0, out.size and len(rows), at_once):
+            some = rows[start : start + at_once]
+            raw = self._box(plane, some, columns)
+            self.stored.convert(raw, factor, out[start : start + at_once])
         return out
 
-    def _run(self, first: int, step: int, out: NDArray[np.float32], factor: float) -> None:
-        """Every `step`-th number from `first` on, into contiguous `out`."""
-        item = np.dtype(DTYPES[self.scaling.bitpix])
-        if step == 1 and item == np.dtype(">f4") and self.scaling.is_plain:
-            self._fill(out.view(np.uint8), first * 4)
-            with np.errstate(over="ignore", invalid="ignore"):
-                for chunk in chunks(out, CHUNK):
-                    if np.little_endian:
-                        _from_stored(chunk.view(np.uint32))
-                    if factor != 1.0 or not np.little_endian:
-                        _finish(chunk, factor)
-            return
-        count = max(1, _PIECE // (item.itemsize * step))
-        for number, piece in enumerate(chunks(out, count)):
-            raw = np.empty((len(piece) - 1) * step + 1, item)
-            self._fill(raw.view(np.uint8), (first + number * count * step) * item.itemsize)
-            for part, wanted in zip(chunks(raw[::step], CHUNK), chunks(piece, CHUNK), strict=True):
-                self.scaling.convert(part, factor, wanted)
+    def _box(self, plane: tuple[int, ...], rows: range, columns: range) -> NDArray[Any]:
+        """Read the numbers of a box as they are stored."""
+        y, x = self.celestial
+        width, after = self.axes[x], math.prod(self.axes[x + 1 :])
+        layer = int(np.ravel_multi_index(plane[x - 1 :], self.axes[x + 1 :])) if after > 1 else 0
+        is_fast = width <= max(_WIDER * len(columns), _SHORT // after)
+        if is_fast and math.prod(self.axes[y + 1 : x]) == 1:
+            raw = self._numbers(self._first(plane, rows.start), len(rows) * width * after)
+            whole = raw.reshape(len(rows), width, after)
+            return whole[:, columns.start : columns.stop, layer]
+        shift, count = columns.start * after, len(columns) * after
+        lines = [self._numbers(self._first(plane, row) + shift, count) for row in rows]
+        return np.stack(lines).reshape(len(rows), len(columns), after)[..., layer]
 
-    def _fill(self, buffer: NDArray[np.uint8], offset: int) -> None:
-        got = self.storage.read_into(buffer.data, self.start + offset)
-        if got < len(buffer):
-            raise EOFError(f"the file ends {len(buffer) - got} bytes early")
+    def _first(self, plane: tuple[int, ...], row: int) -> int:
+        """Return how many numbers the file has before a row of a plane."""
+        y, x = self.celestial
+        before = (*plane[:y], row, *plane[y : x - 1])
+        return int(np.ravel_multi_index(before, self.axes[:x])) * math.prod(self.axes[x:])
 
-
-def chunks(array: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
-    """An array in pieces along its first axis."""
-    for start in range(0, len(array), size):
-        yield array[start : start + size]
+    def _numbers(self, first: int, count: int) -> NDArray[Any]:
+        """Read stored numbers, one behind the other."""
+        found = np.empty(count, DTYPES[self.stored.bitpix])
+        with self.path.open("rb") as file:
+            file.seek(self.start + first * found.itemsize)
+            got = file.readinto(found.data)
+        if got < found.nbytes:
+            raise EOFError(f"the file ends {found.nbytes - got} bytes early")
+        return found

@@ -44,7 +44,7 @@ _WORD = re.compile(r"[A-Za-z]+")
 
 
 def unit_of(text: str) -> u.UnitBase | None:
-    """The astropy unit of a BUNIT in any spelling; None where there is none.
+    """Return the astropy unit of a BUNIT in any spelling; None where there is none.
 
     A prefix keeps its case, and `MJY` is refused: it may mean mega or milli.
     """
@@ -60,7 +60,7 @@ def unit_of(text: str) -> u.UnitBase | None:
 
 
 def _folded(word: str) -> str:
-    """A word of a unit as astropy spells it."""
+    """Spell a word of a unit as astropy does."""
     if word.lower() in _WORDS:
         return _WORDS[word.lower()]
     match = re.fullmatch(r"(milli|micro|nano|[munU])(?i:jy|janskys?)", word)
@@ -90,7 +90,7 @@ class Unit:
 
     @classmethod
     def of(cls, path: Path, text: str) -> Unit:
-        """The unit of a BUNIT.
+        """Understand a BUNIT.
 
         Raises:
             InputError: there is none, or it is none of intensity.
@@ -123,7 +123,7 @@ class Unit:
     def factor(
         self, beam: Beam | None, pixel_area: float, frequency: float | None = None, why: str = ""
     ) -> float:
-        """The factor to Jy/arcsec^2.
+        """Return the factor to Jy/arcsec^2.
 
         Args:
             pixel_area: [arcsec^2].

@@ -13,14 +13,34 @@ from pathlib import Path
 from typing import Any
 
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.images import lzw
 from cosmodeep_hpc.io.files import replacing
+
+
+def _open_lzw(path: Path) -> Any:
+    """Open a file of the old `compress`.
+
+    Raises:
+        InputError: the package that reads it is not there.
+        OSError: it is none, or damaged at its start.
+    """
+    try:
+        from uncompresspy import LZWFile
+    except ImportError as error:
+        raise InputError(
+            f"{path}: packed by compress (.Z), which needs the package uncompresspy; "
+            "pip install uncompresspy, or unpack it by hand (gunzip)"
+        ) from error
+    try:
+        return LZWFile(path, warn_truncation=False)
+    except ValueError as error:
+        raise OSError(str(error)) from error
+
 
 _OPENERS: dict[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
-    lzw.MAGIC: lzw.LzwFile,
+    b"\x1f\x9d": _open_lzw,
 }
 # Packed in ways that are named but not read.
 _FOREIGN = {b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"7z\xbc\xaf": "7z"}
@@ -28,11 +48,11 @@ _FOREIGN = {b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"7z\xbc\xaf": "7
 _PIECE = 2**22
 
 # What decompressors raise of damaged content.
-DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError)
+DAMAGE = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a file is packed as a whole, so that it can only be read from its beginning.
+    """Tell whether a file is packed as a whole, so that it can only be read from its beginning.
 
     By its content, whatever its name. A file with tile-compressed images (.fz) is not packed.
 
@@ -43,7 +63,7 @@ def is_packed(path: Path) -> bool:
 
 
 def foreign(path: Path) -> str:
-    """What packed a file that cannot be unpacked here; empty for any other.
+    """Name what packed a file that cannot be unpacked here; empty for any other.
 
     Raises:
         OSError: it cannot be read.
@@ -53,10 +73,11 @@ def foreign(path: Path) -> str:
 
 
 def open_packed(path: Path) -> Any:
-    """The content of a packed file as a stream.
+    """Open the content of a packed file as a stream.
 
     Raises:
         OSError: it cannot be read, or is not packed.
+        InputError: it takes a package that is not there.
     """
     opener = _opener(_first_bytes(path))
     if opener is None:

@@ -13,7 +13,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.images import axes as fits_axes
-from cosmodeep_hpc.images.cards import value
+from cosmodeep_hpc.images.file import value
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult
 from cosmodeep_hpc.tiles.tiling import tile_wcs

@@ -9,9 +9,8 @@ from typing import Any
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.images.array import ArrayPixels, ImageArray
 from cosmodeep_hpc.images.beam import Beam
-from cosmodeep_hpc.images.cards import value
-from cosmodeep_hpc.images.image import Image
-from cosmodeep_hpc.images.mosaic import Mosaic, open_mosaic
+from cosmodeep_hpc.images.file import value
+from cosmodeep_hpc.images.image import Image, Mosaic, open_mosaic
 from cosmodeep_hpc.images.unit import Unit
 from cosmodeep_hpc.images.unpack import is_packed, unpack
 from cosmodeep_hpc.io.files import sha256

@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 import tracemalloc
 
 import numpy as np
@@ -10,8 +12,8 @@ import pytest
 from support.mosaics import PACKERS, compress, cube_of, lzw, pack, ramp, write
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.image import open_image
-from cosmodeep_hpc.images.mosaic import is_packed, open_mosaic, unpack
+from cosmodeep_hpc.images.image import open_image, open_mosaic
+from cosmodeep_hpc.images.unpack import is_packed, unpack
 
 CUBE = "RA DEC FREQ"
 
@@ -95,6 +97,17 @@ def test_z_is_what_gzip_reads(tmp_path):
         assert (tmp_path / "a").read_bytes() == text
 
 
+def test_z_without_the_package_that_reads_it(tmp_path, monkeypatch):
+    """Told to be packed as ever, and refused with what to install."""
+    path = pack(tmp_path / "a.fits.Z", "Z")
+    monkeypatch.setitem(sys.modules, "uncompresspy", None)  # as if it were not installed
+    assert is_packed(path)
+    for use in (open_mosaic, lambda path: unpack(path, tmp_path / "a.fits")):
+        with pytest.raises(InputError, match=r"a\.fits\.Z: packed .*pip install uncompresspy"):
+            use(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.fits.Z"]
+
+
 def test_z_that_is_damaged(tmp_path):
     path = tmp_path / "a.fits.Z"
     for content in (b"\x1f\x9d", b"\x1f\x9d\x05abc", b"\x1f\x9d\x90" + b"\xff" * 50):
@@ -155,6 +168,23 @@ def test_not_packed(tmp_path):
     path = write(tmp_path / "a.fits")
     with pytest.raises(InputError, match=r"a\.fits: cannot read it: not a packed file"):
         unpack(path, tmp_path / "b.fits")
+
+
+def test_what_an_image_unpacks_goes_with_it(tmp_path, monkeypatch):
+    """It lies in the folder of temporary files, once, from the first pixels on."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # chosen anew
+    path = pack(tmp_path / "a.fits.gz", "gz", lambda p: write(p, order=CUBE))
+    mosaic = open_mosaic(path)
+    assert not list(temporary.iterdir())
+    for _ in range(2):
+        for number, plane in enumerate(mosaic.planes):
+            np.testing.assert_array_equal(plane.rows(3, 4)[0], ramp(number)[3].astype("f4"))
+        assert len(list(temporary.iterdir())) == 1
+    del mosaic, plane
+    assert not list(temporary.iterdir())
 
 
 def test_cube_read_without_unpacking(tmp_path):

@@ -1,7 +1,10 @@
 """Every file of the zoo is read exactly, or refused by name."""
 
+import copy
 import os
+import pickle
 import tracemalloc
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,9 +14,7 @@ from support.mosaics import SHAPE, cards_of, compress, cube_of, pack, ramp, writ
 from support.zoo import BAD, GOOD
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images import pixels
-from cosmodeep_hpc.images.image import open_image
-from cosmodeep_hpc.images.mosaic import open_mosaic
+from cosmodeep_hpc.images.image import open_image, open_mosaic
 
 
 def check(found, expected, plane, exact=0.0):
@@ -56,19 +57,21 @@ def test_any_box_of_a_plane(tmp_path, name):
         check(found, whole[start:stop, columns], plane, case.exact)
 
 
-@pytest.mark.parametrize(
-    "name", ["per-beam", "scaled-and-blank", "axes-freq-ra-stokes-dec", "compressed-rice_1"]
-)
-def test_pieces_of_any_length(tmp_path, name, monkeypatch):
-    """A large image is read and converted piece by piece, and the system may give fewer bytes."""
-    monkeypatch.setattr(pixels, "_PIECE", 100)
-    monkeypatch.setattr(pixels, "CHUNK", 7)
-    preadv = os.preadv
-    monkeypatch.setattr(os, "preadv", lambda file, to, at: preadv(file, [to[0][:333]], at))
-    case = GOOD[name]
-    for number, plane in enumerate(open_mosaic(case.make(tmp_path)).planes):
-        check(plane.pixels(), case.expected(number), plane)
-        check(plane.rows(3, 8, slice(5, 50)), case.expected(number)[3:8, 5:50], plane)
+@pytest.mark.parametrize("order", ["RA DEC", "RA STOKES DEC", "STOKES RA DEC"])
+@pytest.mark.parametrize("kind", ["f4", "i2", "f8"])
+def test_an_image_that_is_read_in_pieces(tmp_path, kind, order):
+    """Of 5 MB and more, wide and of any order of axes: all of it, and narrow parts."""
+    y, x = np.mgrid[:70, :35_000]
+    expected = ((7 * y + x) % 32_000).astype(np.float32)
+    stokes = order.split()[::-1].index("STOKES") if "STOKES" in order else None
+    pixels = expected.astype(kind)
+    if stokes is not None:
+        pixels = np.stack([pixels + 1, pixels], axis=stokes)
+    path = write(tmp_path / "a.fits", pixels, order, CRPIX1=1.0, CRPIX2=1.0, CRPIX3=1.0)
+    image = open_image(path, plane=0 if stokes is None else 1)
+    np.testing.assert_array_equal(image.pixels(), expected)
+    for columns in (slice(3, 40), slice(20_000, 34_999), slice(34_999, None)):
+        np.testing.assert_array_equal(image.rows(5, 69, columns), expected[5:69, columns])
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -94,6 +97,48 @@ def test_planes_are_numbered_in_the_order_of_the_file(tmp_path):
     for number in (-1, 6):
         with pytest.raises(InputError, match=rf"no plane {number}; it has 6"):
             open_mosaic(path, planes=[number])
+
+
+@pytest.mark.parametrize("name", ["PRIMARY", "primary", " 0 ", 0])
+def test_the_first_hdu_by_name(tmp_path, name):
+    """It is PRIMARY as long as it has no EXTNAME."""
+    path = write(tmp_path / "a.fits")
+    assert open_mosaic(path, hdu=name).hdu == 0
+    write(path, EXTNAME="SCI")
+    assert open_mosaic(path, hdu="sci").hdu == 0
+    with pytest.raises(InputError, match=r"no HDU PRIMARY in it; expected one of: 0 SCI"):
+        open_mosaic(path, hdu="PRIMARY")
+
+
+@pytest.mark.parametrize("name", ["bitpix-float32", "packed-gz", "compressed-rice_1"])
+def test_files_are_closed_with_their_images(tmp_path, name):
+    """A plain one at once: thousands of images may be open at a time."""
+    path = GOOD[name].make(tmp_path)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ResourceWarning)
+        image = open_image(path)
+        assert not files_open_in(tmp_path)
+        image.pixels()
+        assert len(files_open_in(tmp_path)) == (name == "compressed-rice_1")
+        del image
+        assert not files_open_in(tmp_path)
+    assert not said
+
+
+def files_open_in(folder):
+    open_now = (
+        os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")
+    )
+    return [path for path in open_now if path.startswith(str(folder))]
+
+
+@pytest.mark.parametrize("name", ["bitpix-float32", "packed-gz", "compressed-rice_1"])
+def test_a_copy_reads_on_its_own(tmp_path, name):
+    """Copied or sent to another process, also after it was read."""
+    image = open_image(GOOD[name].make(tmp_path))
+    image.pixels()
+    for other in (copy.deepcopy(image), pickle.loads(pickle.dumps(image))):
+        check(other.rows(7, 9), GOOD[name].expected(0)[7:9], image)
 
 
 def test_dec_before_ra(tmp_path):

@@ -12,7 +12,7 @@ from support.models import brightest_pixel_model
 from support.sweeping import sweep_with
 from support.zoo import BAD, GOOD
 
-from cosmodeep_hpc.images.mosaic import open_mosaic
+from cosmodeep_hpc.images.image import open_mosaic
 from cosmodeep_hpc.survey.plan import SweepRequest
 
 PRODUCTS = 12
