@@ -30,7 +30,7 @@ def test_a_rank_that_fails_alone_is_heard(tmp_path):
     line = "fault: RuntimeError: made on purpose"
     assert job.returncode == 1 and f"cosmodeep: rank 1: {line}" in job.stdout
     log = (tmp_path / "log").read_text()
-    assert f"ERROR rank 1 cosmodeep_hpc.cli: rank 1: {line}" in log and "Traceback" in log
+    assert f"ERROR rank 1 cosmodeep_hpc.cli.main: rank 1: {line}" in log and "Traceback" in log
 
 
 def test_a_log_that_cannot_be_written_is_told_once(tmp_path):

@@ -68,7 +68,7 @@ def test_a_log_has_the_traceback_of_a_fault_and_the_terminal_its_line(monkeypatc
     assert main(["config", "--log", str(log)]) == 1
     line = "fault: ZeroDivisionError: integer division or modulo by zero"
     assert capfd.readouterr().err.startswith(f"cosmodeep: {line}")
-    assert f"ERROR rank 0 cosmodeep_hpc.cli: {line}" in log.read_text()
+    assert f"ERROR rank 0 cosmodeep_hpc.cli.main: {line}" in log.read_text()
     assert "Traceback" in log.read_text()
 
 
