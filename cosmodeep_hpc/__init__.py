@@ -3,7 +3,7 @@
     import cosmodeep_hpc as cd
     found = cd.classify("mosaic.fits")
 
-What is named here is imported when it is first asked for: `import cosmodeep_hpc` itself is quick.
+Public names are imported when they are first used: `import cosmodeep_hpc` itself is quick.
 """
 
 import logging

@@ -277,8 +277,8 @@ def at_equal_purity(
     for threshold, purity in zip(reference.threshold, reference.precision, strict=True):
         row: dict[str, Any] = {"threshold": float(threshold), "purity": float(purity)}
         for name, one in tiles.items():
-            at = float(threshold) if name == "pybdsf" else threshold_at(wholes[name], purity)
-            found = np.zeros(len(one.signal), np.bool_) if at is None else one.found(at)
+            own = float(threshold) if name == "pybdsf" else threshold_at(wholes[name], purity)
+            found = np.zeros(len(one.signal), np.bool_) if own is None else one.found(own)
             faint = one.signal & (one.peak < FAINT)
             row[name] = {
                 "completeness": _share(found, one.signal),
@@ -288,9 +288,9 @@ def at_equal_purity(
     return rows
 
 
-def _share(found: NDArray[np.bool_], of: NDArray[np.bool_]) -> float | None:
-    count = int(of.sum())
-    return _number(int((found & of).sum()) / count if count else np.nan)
+def _share(found: NDArray[np.bool_], among: NDArray[np.bool_]) -> float | None:
+    count = int(among.sum())
+    return _number(int((found & among).sum()) / count if count else np.nan)
 
 
 def faint_tiles(images: Sequence[ScoredTiles], rule: LabelRule) -> int:

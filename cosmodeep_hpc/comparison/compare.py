@@ -88,7 +88,10 @@ def run(
         judged, chosen_on = ordered[: len(pairs)], ordered[len(pairs) :]
         if not any(len(one.row) for one in judged):
             size = trained.card.preprocessing.tile_size
-            raise InputError(f"{images}: no tile of {size} x {size} pixels that all have data")
+            raise InputError(
+                f"{images}: no tile of {size} x {size} pixels that all have data; expected larger "
+                "images"
+            )
         result = summary(request, judged, chosen_on, tuple(absent))
         for line in result["failures"]:
             logger.warning("%s", line)

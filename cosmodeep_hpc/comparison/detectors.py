@@ -96,8 +96,8 @@ def matched(
         seen /= np.float32(noise_gain(sigma, beam, scale))
         np.maximum(best, seen, out=best)
         peak, *levels = tile_levels(best, size, [0, *n_pix])
-        to = f"scales up to {sigma:g}"
-        scores[Scoring("matched", f"{to}, brightest pixel")] = peak
+        scales_used = f"scales up to {sigma:g}"
+        scores[Scoring("matched", f"{scales_used}, brightest pixel")] = peak
         for n, level in zip(n_pix, levels, strict=True):
-            scores[Scoring("matched", f"{to}, pixel {n + 1}", n)] = level
+            scores[Scoring("matched", f"{scales_used}, pixel {n + 1}", n)] = level
     return scores

@@ -199,19 +199,19 @@ class Trade:
         shares = np.arange(1, count) / count
         edges = np.unique(np.quantile(near, shares)) if count > 1 else np.empty(0)
         count = len(edges) + 1
-        of = np.searchsorted(edges, error)
+        class_of_tile = np.searchsorted(edges, error)
         found, false = np.zeros((2, count, len(SHIFTS)))
         for column, shift in enumerate(SHIFTS):
             called = ndtr((high - shift) / error)
-            found[:, column] = np.bincount(of, called * is_signal, count)
-            false[:, column] = np.bincount(of, called * ~is_signal, count)
+            found[:, column] = np.bincount(class_of_tile, called * is_signal, count)
+            false[:, column] = np.bincount(class_of_tile, called * ~is_signal, count)
         total = int(signal.sum())
         return cls(found, false, total, len(level) - total)
 
     def at(self, shifts: NDArray[np.intp]) -> Expected:
         """Return the expected findings with a shift for each class, by its place in SHIFTS."""
-        of = np.arange(len(self.found))
-        found, false = self.found[of, shifts].sum(), self.false[of, shifts].sum()
+        classes = np.arange(len(self.found))
+        found, false = self.found[classes, shifts].sum(), self.false[classes, shifts].sum()
         return Expected(float(found), float(false), self.signal, self.noise)
 
     def best(self, price: float) -> NDArray[np.intp]:

@@ -66,9 +66,9 @@ def sigma_of(image: Image, pixels: NDArray[np.float32], rms: float) -> float:
     """
     if rms > 0:
         return float(beam_of(image).per_arcsec2(rms * MICRO))
-    said = image.header.get("NOISERMS")
-    if isinstance(said, int | float) and said > 0:
-        return float(said)
+    stored = image.header.get("NOISERMS")
+    if isinstance(stored, int | float) and stored > 0:
+        return float(stored)
     return robust_noise(image, pixels)
 
 

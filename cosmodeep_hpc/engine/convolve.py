@@ -56,16 +56,16 @@ _add_three = product(THREE, OF_THREE, ROW, ROW, adding=True)
 
 @jit
 def multiply(  # type: ignore[no-untyped-def]
-    rows, at, count, matrix, of, inputs, outputs, found, to, adding
+    rows, source, count, matrix, column, inputs, outputs, found, target, adding
 ) -> None:
     """Multiply `count` rows of numbers, and up to `SPARE` rows more, by a matrix.
 
     Args:
-        rows, at: float32, rows of `ROW` numbers from place `at` on; `inputs` of each
+        rows, source: float32, rows of `ROW` numbers from place `source` on; `inputs` of each
             are multiplied.
-        matrix, of: float32, `inputs` rows of `ROW` numbers from place `of` on.
+        matrix, column: float32, `inputs` rows of `ROW` numbers from place `column` on.
         outputs: number of its columns, a multiple of `MAPS`, at most `ROW`.
-        found, to: float32, laid out as `rows`: overwritten, or added to.
+        found, target: float32, laid out as `rows`: overwritten, or added to.
         inputs: a multiple of `UNROLLED`, at most `ROW`.
     """
     rounds = inputs // UNROLLED
@@ -74,25 +74,25 @@ def multiply(  # type: ignore[no-untyped-def]
             for r in range(0, count, THREE):
                 n = r * ROW
                 if adding:
-                    _add_three(rows, at + n, matrix, of + f, found, to + n + f, rounds)
+                    _add_three(rows, source + n, matrix, column + f, found, target + n + f, rounds)
                 else:
-                    _three(rows, at + n, matrix, of + f, found, to + n + f, rounds)
+                    _three(rows, source + n, matrix, column + f, found, target + n + f, rounds)
     elif outputs == 2 * MAPS:
         for f in range(0, outputs, OF_TWO * LANES):
             for r in range(0, count, TWO):
                 n = r * ROW
                 if adding:
-                    _add_two(rows, at + n, matrix, of + f, found, to + n + f, rounds)
+                    _add_two(rows, source + n, matrix, column + f, found, target + n + f, rounds)
                 else:
-                    _two(rows, at + n, matrix, of + f, found, to + n + f, rounds)
+                    _two(rows, source + n, matrix, column + f, found, target + n + f, rounds)
     else:
         for f in range(0, outputs, OF_ONE * LANES):
             for r in range(0, count, ONE):
                 n = r * ROW
                 if adding:
-                    _add_one(rows, at + n, matrix, of + f, found, to + n + f, rounds)
+                    _add_one(rows, source + n, matrix, column + f, found, target + n + f, rounds)
                 else:
-                    _one(rows, at + n, matrix, of + f, found, to + n + f, rounds)
+                    _one(rows, source + n, matrix, column + f, found, target + n + f, rounds)
 
 
 @jit
@@ -106,7 +106,7 @@ def rows_of_block(total, outputs):  # type: ignore[no-untyped-def]
 @operation
 def _averaged(
     code: Code, arena: Pointer, pixel: Index, line: Index, weights: Pointer, kernel: Index,
-    maps: Index, bias: Index, to: Index,
+    maps: Index, bias: Index, target: Index,
 ) -> None:  # fmt: skip
     """Compute `LANES` maps of a first-layer window: the mean of its four pixels after ReLU."""
     taps = [code.load(weights + (kernel + maps * tap)) for tap in range(TAPS)]
@@ -114,7 +114,7 @@ def _averaged(
     for seen, corner, tap in window_pixels(code, arena + pixel, line):
         sums[corner] = code.fused(seen, taps[tap], sums[corner])
     a, b, c, d = (code.positive(value) for value in sums)
-    code.store(((a + b) + (c + d)) * code.number(1 / CORNERS), arena + to)
+    code.store(((a + b) + (c + d)) * code.number(1 / CORNERS), arena + target)
 
 
 @jit
@@ -125,12 +125,12 @@ def first_layer(step, arena, weights, count) -> None:  # type: ignore[no-untyped
     for tile in range(count):
         for y in range(step[HEIGHT]):
             pixel = step[FROM] + tile * step[FROM_TILE] + (2 * y - 1) * line - 1
-            to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
+            target = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
             for x in range(width):
                 for f in range(0, maps, LANES):
                     _averaged(
                         arena, pixel + 2 * x, line, weights, kernel + f, maps, bias + f,
-                        to + x * maps + f,
+                        target + x * maps + f,
                     )  # fmt: skip
 
 
@@ -138,13 +138,13 @@ def _gatherer(relu: bool) -> Any:
     """Return an operation that writes the pixels of a patch, with bias and optional ReLU."""
 
     def write(
-        code: Code, products: Pointer, at: Index, step: Index, weights: Pointer, bias: Index,
-        arena: Pointer, to: Index, line: Index, pixel: Index,
+        code: Code, products: Pointer, source: Index, step: Index, weights: Pointer, bias: Index,
+        arena: Pointer, target: Index, line: Index, pixel: Index,
     ) -> None:  # fmt: skip
         added = code.load(weights + bias)
-        for y, x, value in gathered(code, products, at, step):
+        for y, x, value in gathered(code, products, source, step):
             total = value + added
-            here = arena + (to + line * y + pixel * x)
+            here = arena + (target + line * y + pixel * x)
             code.store(code.positive(total) if relu else total, here)
 
     return operation(write)
@@ -183,12 +183,12 @@ def conv3(step, arena, weights, values, products, count) -> None:  # type: ignor
         for g in range(0, outputs, ROW):
             wide = min(outputs - g, ROW)
             for p in range(SQUARE):
-                of = step[WEIGHTS] + (g // ROW * SQUARE + p) * inputs * ROW
+                column = step[WEIGHTS] + (g // ROW * SQUARE + p) * inputs * ROW
                 for f in range(0, inputs, ROW):
-                    at, deep = (f // ROW * SQUARE + p) * point, min(inputs - f, ROW)
+                    source, deep = (f // ROW * SQUARE + p) * point, min(inputs - f, ROW)
                     multiply(
-                        values, at, here, weights, of + f * ROW, deep, wide, products, p * point,
-                        f > 0,
+                        values, source, here, weights, column + f * ROW, deep, wide, products,
+                        p * point, f > 0,
                     )  # fmt: skip
             _from_points(step, arena, weights, products, start, here, down, across, point, g, wide)
     clear_beyond(step, arena, count)
@@ -203,10 +203,10 @@ def _to_points(  # type: ignore[no-untyped-def]
     tile, i, j = start // (down * across), start // across % down, start % across
     for patch in range(count):
         y, x = i * STEP - step[REACH], j * STEP - step[REACH]
-        at = step[FROM] + tile * step[FROM_TILE] + y * line + x * inputs
+        source = step[FROM] + tile * step[FROM_TILE] + y * line + x * inputs
         for f in range(0, inputs, LANES):
-            to = f // ROW * SQUARE * point + patch * ROW + f % ROW
-            spread(arena, at + f, line, inputs, values, to, point)
+            target = f // ROW * SQUARE * point + patch * ROW + f % ROW
+            spread(arena, source + f, line, inputs, values, target, point)
         tile, i, j = following(tile, i, j, down, across)
 
 
@@ -218,15 +218,17 @@ def _from_points(  # type: ignore[no-untyped-def]
     line, outputs, relu, bias = step[TO_LINE], step[TO_MAPS], step[RELU], step[BIAS] + g
     tile, i, j = start // (down * across), start // across % down, start % across
     for patch in range(count):
-        to = step[TO] + tile * step[TO_TILE] + i * STEP * line + j * STEP * outputs + g
+        target = step[TO] + tile * step[TO_TILE] + i * STEP * line + j * STEP * outputs + g
         for f in range(0, wide, LANES):
-            at = patch * ROW + f
+            source = patch * ROW + f
             if relu:
                 _gather_positive(
-                    products, at, point, weights, bias + f, arena, to + f, line, outputs
+                    products, source, point, weights, bias + f, arena, target + f, line, outputs
                 )
             else:
-                _gather(products, at, point, weights, bias + f, arena, to + f, line, outputs)
+                _gather(
+                    products, source, point, weights, bias + f, arena, target + f, line, outputs
+                )
         tile, i, j = following(tile, i, j, down, across)
 
 
@@ -255,9 +257,9 @@ def conv1(step, arena, weights, values, products, count) -> None:  # type: ignor
         for g in range(0, outputs, ROW):
             wide = min(outputs - g, ROW)
             for f in range(0, inputs, ROW):
-                of = step[WEIGHTS] + (g // ROW * inputs + f) * ROW
+                column = step[WEIGHTS] + (g // ROW * inputs + f) * ROW
                 multiply(
-                    values, f // ROW * deep, here, weights, of, min(inputs - f, ROW), wide,
+                    values, f // ROW * deep, here, weights, column, min(inputs - f, ROW), wide,
                     products, 0, f > 0,
                 )  # fmt: skip
             _from_rows(step, arena, weights, products, start, here, g, wide)
@@ -269,9 +271,9 @@ def _to_rows(step, arena, values, start, count, deep) -> None:  # type: ignore[n
     height, width, inputs = step[HEIGHT], step[WIDTH], step[FROM_MAPS]
     tile, y, x = start // (height * width), start // width % height, start % width
     for pixel in range(count):
-        at = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE] + x * inputs
+        source = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE] + x * inputs
         for f in range(0, inputs, LANES):
-            copy(arena, at + f, values, f // ROW * deep + pixel * ROW + f % ROW)
+            copy(arena, source + f, values, f // ROW * deep + pixel * ROW + f % ROW)
         tile, y, x = following(tile, y, x, height, width)
 
 
@@ -284,12 +286,12 @@ def _from_rows(  # type: ignore[no-untyped-def]
     relu, bias = step[RELU], step[BIAS] + g
     tile, y, x = start // (height * width), start // width % height, start % width
     for pixel in range(count):
-        to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE] + x * outputs + g
+        target = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE] + x * outputs + g
         for f in range(0, wide, LANES):
             if relu:
-                _leave_positive(products, pixel * ROW + f, weights, bias + f, arena, to + f)
+                _leave_positive(products, pixel * ROW + f, weights, bias + f, arena, target + f)
             else:
-                _leave(products, pixel * ROW + f, weights, bias + f, arena, to + f)
+                _leave(products, pixel * ROW + f, weights, bias + f, arena, target + f)
         tile, y, x = following(tile, y, x, height, width)
 
 
@@ -299,14 +301,14 @@ def _copier(relu: bool) -> Any:
     def write(
         code: Code,
         rows: Pointer,
-        at: Index,
+        source: Index,
         weights: Pointer,
         bias: Index,
         arena: Pointer,
-        to: Index,
+        target: Index,
     ) -> None:
-        total = code.load(rows + at) + code.load(weights + bias)
-        code.store(code.positive(total) if relu else total, arena + to)
+        total = code.load(rows + source) + code.load(weights + bias)
+        code.store(code.positive(total) if relu else total, arena + target)
 
     return operation(write)
 
@@ -315,6 +317,6 @@ _leave, _leave_positive = _copier(False), _copier(True)
 
 
 @operation
-def copy(code: Code, one: Pointer, at: Index, other: Pointer, to: Index) -> None:
+def copy(code: Code, one: Pointer, source: Index, other: Pointer, target: Index) -> None:
     """Copy `LANES` numbers from one place to another."""
-    code.store(code.load(one + at), other + to)
+    code.store(code.load(one + source), other + target)

@@ -145,8 +145,9 @@ def _product(rows, matrix, values, products, found) -> None:  # type: ignore[no-
             whole = -(-wide // MAPS) * MAPS
             for k in range(0, inputs, ROW):
                 deep = -(-min(inputs - k, ROW) // UNROLLED) * UNROLLED
-                at, of = k // ROW * room * ROW, (f // ROW * len(values) + k // ROW) * ROW * ROW
-                multiply(values, at, count, matrix, of, deep, whole, products, 0, k > 0)
+                source = k // ROW * room * ROW
+                column = (f // ROW * len(values) + k // ROW) * ROW * ROW
+                multiply(values, source, count, matrix, column, deep, whole, products, 0, k > 0)
             for r in range(count):
                 for g in range(wide):
                     found[start + r, f + g] = products[r, g]

@@ -43,15 +43,15 @@ def _exponential(code: Code, x: Vector) -> Vector:
 
 
 @operation
-def _logistic(code: Code, values: Pointer, at: Index) -> None:
+def _logistic(code: Code, values: Pointer, place: Index) -> None:
     one, zero = code.number(1), code.number(0)
-    power = _exponential(code, zero - code.load(values + at))
-    code.store(one / (one + power), values + at)
+    power = _exponential(code, zero - code.load(values + place))
+    code.store(one / (one + power), values + place)
 
 
 @operation
-def _to_exponential(code: Code, values: Pointer, at: Index) -> None:
-    code.store(_exponential(code, code.load(values + at)), values + at)
+def _to_exponential(code: Code, values: Pointer, place: Index) -> None:
+    code.store(_exponential(code, code.load(values + place)), values + place)
 
 
 @jit

@@ -24,7 +24,8 @@ NONE = CORNERS
 @operation
 def _pooled(
     code: Code, around: Pointer, pixel: Index, width: Index, kernel: Pointer, bias: Pointer,
-    feature: Index, right: Any, below: Any, maps: Pointer, to: Index, chosen: Pointer, at: Index,
+    feature: Index, right: Any, below: Any, maps: Pointer, target: Index, chosen: Pointer,
+    choice: Index,
 ) -> None:  # fmt: skip
     """Write the maximum of one window from `feature` on, and the first corner that reaches it.
 
@@ -41,22 +42,22 @@ def _pooled(
         best = code.where(larger, sums[corner], best)
         first = code.where(larger, code.number(corner), first)
     best = best + code.load(bias + feature)
-    code.store(code.positive(best), maps + to)
+    code.store(code.positive(best), maps + target)
     none = code.number(NONE)
-    code.store_small(code.where(best > code.number(0), first, none), chosen + at)
+    code.store_small(code.where(best > code.number(0), first, none), chosen + choice)
 
 
 @operation
 def _gradient(
     code: Code, around: Pointer, pixel: Index, width: Index, count: Index, chosen: Pointer,
-    at: Index, slopes: Pointer, of: Index, gradient: Pointer, feature: Index,
+    source: Index, slopes: Pointer, slope_source: Index, gradient: Pointer, feature: Index,
 ) -> None:  # fmt: skip
     """Add to `gradient` from `feature` on what `count` windows of a row contribute."""
     places = [gradient + feature + tap * FEATURES for tap in range(TAPS + 1)]
 
     def window(number: Index, sums: list[Vector]) -> list[Vector]:
-        first = code.load_small(chosen + at + number * FEATURES)
-        slope, zero = code.load(slopes + of + number * FEATURES), code.number(0)
+        first = code.load_small(chosen + source + number * FEATURES)
+        slope, zero = code.load(slopes + slope_source + number * FEATURES), code.number(0)
         given = [code.where(first.equals(code.number(k)), slope, zero) for k in range(CORNERS)]
         for seen, corner, tap in window_pixels(code, around + pixel + number * 2, width):
             sums[tap] = code.fused(seen, given[corner], sums[tap])
@@ -116,12 +117,12 @@ def pooled(  # type: ignore[no-untyped-def]
             for j in range(side):
                 right = beyond if 2 * j + 1 == size else within
                 pixel = 2 * i * width + 2 * j
-                to = ((tile * across + i + 1) * across + j + 1) * FEATURES
-                at = ((tile * side + i) * side + j) * FEATURES
+                target = ((tile * across + i + 1) * across + j + 1) * FEATURES
+                choice = ((tile * side + i) * side + j) * FEATURES
                 for f in range(0, FEATURES, LANES):
                     _pooled(
                         around, pixel, width, kernel, biases, f, right, below,
-                        maps, to + f, chosen, at + f,
+                        maps, target + f, chosen, choice + f,
                     )  # fmt: skip
 
 
@@ -142,7 +143,10 @@ def gradients(  # type: ignore[no-untyped-def]
     for tile in range(len(tiles)):
         _padded(tiles[tile], around)
         for i in range(side):
-            pixel, at = 2 * i * width, (tile * side + i) * side * FEATURES
-            of = ((tile * across + i + 1) * across + 1) * FEATURES
+            pixel, source = 2 * i * width, (tile * side + i) * side * FEATURES
+            slope_source = ((tile * across + i + 1) * across + 1) * FEATURES
             for f in range(0, FEATURES, LANES):
-                _gradient(around, pixel, width, side, chosen, at + f, slopes, of + f, gradient, f)
+                _gradient(
+                    around, pixel, width, side, chosen, source + f, slopes, slope_source + f,
+                    gradient, f,
+                )  # fmt: skip

@@ -53,21 +53,21 @@ from cosmodeep_hpc.engine.step import (  # fmt: skip
 
 @operation
 def _mean_of_four(
-    code: Code, arena: Pointer, at: Index, line: Index, pixel: Index, to: Index
+    code: Code, arena: Pointer, source: Index, line: Index, pixel: Index, target: Index
 ) -> None:
     """Average 2 x 2 pixels."""
     a, b, c, d = (
-        code.load(arena + (at + line * y + pixel * x)) for y in range(2) for x in range(2)
+        code.load(arena + (source + line * y + pixel * x)) for y in range(2) for x in range(2)
     )
-    code.store(((a + b) + (c + d)) * code.number(1 / 4), arena + to)
+    code.store(((a + b) + (c + d)) * code.number(1 / 4), arena + target)
 
 
 def _adder(relu: bool) -> Any:
     """Return an operation that adds two pixels' maps, with optional ReLU."""
 
-    def write(code: Code, arena: Pointer, at: Index, other: Index, to: Index) -> None:
-        total = code.load(arena + at) + code.load(arena + other)
-        code.store(code.positive(total) if relu else total, arena + to)
+    def write(code: Code, arena: Pointer, source: Index, other: Index, target: Index) -> None:
+        total = code.load(arena + source) + code.load(arena + other)
+        code.store(code.positive(total) if relu else total, arena + target)
 
     return operation(write)
 
@@ -76,42 +76,44 @@ _add, _add_positive = _adder(False), _adder(True)
 
 
 @operation
-def _times(code: Code, arena: Pointer, at: Index, other: Index, to: Index) -> None:
+def _times(code: Code, arena: Pointer, source: Index, other: Index, target: Index) -> None:
     """Multiply two pixels' maps."""
-    code.store(code.load(arena + at) * code.load(arena + other), arena + to)
+    code.store(code.load(arena + source) * code.load(arena + other), arena + target)
 
 
 @operation
-def _positive(code: Code, arena: Pointer, at: Index, to: Index) -> None:
+def _positive(code: Code, arena: Pointer, source: Index, target: Index) -> None:
     """Take the ReLU of a pixel's maps."""
-    code.store(code.positive(code.load(arena + at)), arena + to)
+    code.store(code.positive(code.load(arena + source)), arena + target)
 
 
 @operation
 def _add_line(
-    code: Code, arena: Pointer, at: Index, pixel: Index, count: Index, sums: Pointer, to: Index
-) -> None:
+    code: Code, arena: Pointer, source: Index, pixel: Index, count: Index, sums: Pointer,
+    target: Index,
+) -> None:  # fmt: skip
     """Add the maps of `count` pixels to sums, one after the other."""
 
     def one(number: Index, carried: list[Vector]) -> list[Vector]:
-        return [carried[0] + code.load(arena + (at + number * pixel))]
+        return [carried[0] + code.load(arena + (source + number * pixel))]
 
-    (total,) = code.loop(count, [code.load(sums + to)], one)
-    code.store(total, sums + to)
+    (total,) = code.loop(count, [code.load(sums + target)], one)
+    code.store(total, sums + target)
 
 
 @operation
 def _peak_of_line(
-    code: Code, arena: Pointer, at: Index, pixel: Index, count: Index, peaks: Pointer, to: Index
-) -> None:
+    code: Code, arena: Pointer, source: Index, pixel: Index, count: Index, peaks: Pointer,
+    target: Index,
+) -> None:  # fmt: skip
     """Update maxima with the maps of `count` pixels; a NaN stays."""
 
     def one(number: Index, carried: list[Vector]) -> list[Vector]:
-        value, best = code.load(arena + (at + number * pixel)), carried[0]
+        value, best = code.load(arena + (source + number * pixel)), carried[0]
         return [code.where((value > best) | value.is_nan(), value, best)]
 
-    (total,) = code.loop(count, [code.load(peaks + to)], one)
-    code.store(total, peaks + to)
+    (total,) = code.loop(count, [code.load(peaks + target)], one)
+    code.store(total, peaks + target)
 
 
 @jit
@@ -130,9 +132,9 @@ def take_tiles(step, arena, tiles, first, count) -> None:  # type: ignore[no-unt
         fault = faults.sum()
         for y in range(height):
             line = tiles[first + tile, y]
-            to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
+            target = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
             for x in range(width):
-                arena[to + x * maps] = line[x] + fault
+                arena[target + x * maps] = line[x] + fault
 
 
 @jit
@@ -141,11 +143,13 @@ def mean(step, arena, count) -> None:  # type: ignore[no-untyped-def]
     line, maps = step[FROM_LINE], step[TO_MAPS]
     for tile in range(count):
         for y in range(step[HEIGHT]):
-            at = step[FROM] + tile * step[FROM_TILE] + 2 * y * line
-            to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
+            source = step[FROM] + tile * step[FROM_TILE] + 2 * y * line
+            target = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
             for x in range(step[WIDTH]):
                 for f in range(0, maps, LANES):
-                    _mean_of_four(arena, at + 2 * x * maps + f, line, maps, to + x * maps + f)
+                    _mean_of_four(
+                        arena, source + 2 * x * maps + f, line, maps, target + x * maps + f
+                    )
 
 
 @jit
@@ -157,15 +161,15 @@ def add(step, arena, count) -> None:  # type: ignore[no-untyped-def]
     for tile in range(count):
         for y in range(step[HEIGHT]):
             down = (y + step[FROM_Y]) >> halved
-            at = step[FROM] + tile * step[FROM_TILE] + down * step[FROM_LINE]
+            source = step[FROM] + tile * step[FROM_TILE] + down * step[FROM_LINE]
             down = (y + step[OTHER_Y]) >> other_halved
-            of = step[OTHER] + tile * step[OTHER_TILE] + down * step[OTHER_LINE]
-            to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
+            other_source = step[OTHER] + tile * step[OTHER_TILE] + down * step[OTHER_LINE]
+            target = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
             for x in range(width):
-                one = at + ((x + left) >> halved) * maps
-                two = of + ((x + right) >> other_halved) * maps
+                one = source + ((x + left) >> halved) * maps
+                two = other_source + ((x + right) >> other_halved) * maps
                 for f in range(0, maps, LANES):
-                    here = to + x * maps + f
+                    here = target + x * maps + f
                     if single:
                         if relu:
                             _positive(arena, one + f, here)
@@ -185,9 +189,9 @@ def multiply_maps(step, arena, count) -> None:  # type: ignore[no-untyped-def]
         for y in range(step[HEIGHT]):
             one = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE]
             two = step[OTHER] + tile * step[OTHER_TILE] + y * step[OTHER_LINE]
-            to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
+            target = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
             for k in range(0, numbers, LANES):
-                _times(arena, one + k, two + k, to + k)
+                _times(arena, one + k, two + k, target + k)
 
 
 @jit
@@ -196,11 +200,11 @@ def sigmoid(step, arena, count) -> None:  # type: ignore[no-untyped-def]
     numbers = step[WIDTH] * step[TO_MAPS]
     for tile in range(count):
         for y in range(step[HEIGHT]):
-            at = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE]
-            to = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
+            source = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE]
+            target = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
             for k in range(numbers):
-                arena[to + k] = arena[at + k]
-            logistic(arena, to, to + numbers)
+                arena[target + k] = arena[source + k]
+            logistic(arena, target, target + numbers)
 
 
 @jit
@@ -213,30 +217,30 @@ def whole(step, arena, sums, first, count) -> None:  # type: ignore[no-untyped-d
     """
     maps, peak = step[FROM_MAPS], step[KIND] == WHOLE_PEAK
     for tile in range(count):
-        to = (first + tile) * step[COUNT] + step[COLUMN]
-        sums[to : to + maps] = -np.inf if peak else 0.0
+        target = (first + tile) * step[COUNT] + step[COLUMN]
+        sums[target : target + maps] = -np.inf if peak else 0.0
         for y in range(step[HEIGHT]):
-            at = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE]
+            source = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE]
             for f in range(0, maps, LANES):
                 if peak:
-                    _peak_of_line(arena, at + f, maps, step[WIDTH], sums, to + f)
+                    _peak_of_line(arena, source + f, maps, step[WIDTH], sums, target + f)
                 else:
-                    _add_line(arena, at + f, maps, step[WIDTH], sums, to + f)
+                    _add_line(arena, source + f, maps, step[WIDTH], sums, target + f)
         if not peak:
-            sums[to : to + maps] /= np.float32(step[HEIGHT] * step[WIDTH])
+            sums[target : target + maps] /= np.float32(step[HEIGHT] * step[WIDTH])
 
 
 @jit
 def give_out(step, arena, maps, first, count) -> None:  # type: ignore[no-untyped-def]
     """Copy the first COUNT maps of each pixel into `maps` (n, numbers of a tile)."""
     for tile in range(count):
-        to = step[COLUMN]
+        target = step[COLUMN]
         for y in range(step[HEIGHT]):
-            at = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE]
+            source = step[FROM] + tile * step[FROM_TILE] + y * step[FROM_LINE]
             for x in range(step[WIDTH]):
                 for k in range(step[COUNT]):
-                    maps[first + tile, to] = arena[at + x * step[FROM_MAPS] + k]
-                    to += 1
+                    maps[first + tile, target] = arena[source + x * step[FROM_MAPS] + k]
+                    target += 1
 
 
 @jit

@@ -58,8 +58,8 @@ def load(path: Path, threads: int) -> Network:
         return bykeras.load(path)
     if numba.config.DISABLE_JIT:
         raise InputError(
-            "NUMBA_DISABLE_JIT is set; expected it unset, since the engine's loops run compiled "
-            f"alone: unset it, or set {ENGINE}=keras, where TensorFlow or JAX is installed"
+            "NUMBA_DISABLE_JIT is set; expected it unset, since the engine's loops only run "
+            f"compiled: unset it, or set {ENGINE}=keras, where TensorFlow or JAX is installed"
         )
     with _naming(path):
         return OnCores(archive.read(path), threads)

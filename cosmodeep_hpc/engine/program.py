@@ -309,16 +309,16 @@ class _Build:
     ) -> None:
         """Write a step that fills new room in the arena with a layer's output."""
         count = padded(layer.shape[2])
-        to = self._room(layer, count)
-        self.found[layer.name] = to
-        self._write(kind, layer, given, to, *others, **numbers)
+        target = self._room(layer, count)
+        self.found[layer.name] = target
+        self._write(kind, layer, given, target, *others, **numbers)
 
     def _write(
         self,
         kind: StepKind,
         layer: Layer,
         given: PlacedMaps,
-        to: PlacedMaps | None = None,
+        target: PlacedMaps | None = None,
         *others: PlacedMaps,
         **numbers: int,
     ) -> None:
@@ -332,9 +332,13 @@ class _Build:
         step |= _numbers("FROM", given) | {StepField.FROM_MAPS: given.count}
         for other in others:
             step |= _numbers("OTHER", other)
-        if to is not None:
-            step |= {StepField.TO: to.place, StepField.TO_TILE: to.tile, StepField.TO_LINE: to.line}
-            step[StepField.TO_MAPS] = to.count
+        if target is not None:
+            step |= {
+                StepField.TO: target.place,
+                StepField.TO_TILE: target.tile,
+                StepField.TO_LINE: target.line,
+            }
+            step[StepField.TO_MAPS] = target.count
         self.steps.append(step | {StepField[name]: int(number) for name, number in numbers.items()})
 
     def _room(self, layer: Layer, count: int) -> PlacedMaps:

@@ -26,11 +26,12 @@ _product = product(ROWS, COLUMNS, MAPS, FEATURES)
 
 @operation
 def _gather(
-    code: Code, products: Pointer, at: Index, step: Index, pixels: Pointer, to: Index, row: Index
-) -> None:
+    code: Code, products: Pointer, source: Index, step: Index, pixels: Pointer, target: Index,
+    row: Index,
+) -> None:  # fmt: skip
     """Write the pixels of a patch, rows `row` apart, from products at the points, `step` apart."""
-    for y, x, value in gathered(code, products, at, step):
-        code.store(value, pixels + (to + row * y + x * FEATURES))
+    for y, x, value in gathered(code, products, source, step):
+        code.store(value, pixels + (target + row * y + x * FEATURES))
 
 
 def scratch(side: int) -> tuple[Array, Array, Array]:
@@ -51,20 +52,20 @@ def _multiply(values, weights, products) -> None:  # type: ignore[no-untyped-def
     for point in range(POINTS * POINTS):
         for f in range(0, FEATURES, COLUMNS * LANES):
             for r in range(point * rows, (point + 1) * rows, ROWS):
-                of = point * MAPS * FEATURES + f
-                _product(values, r * MAPS, weights, of, products, r * FEATURES + f, ROUNDS)
+                column = point * MAPS * FEATURES + f
+                _product(values, r * MAPS, weights, column, products, r * FEATURES + f, ROUNDS)
 
 
 @operation
 def _larger(
-    code: Code, pixels: Pointer, at: Index, number: Index, count: Index, bins: Pointer,
-    places: Pointer, to: Index,
+    code: Code, pixels: Pointer, source: Index, number: Index, count: Index, bins: Pointer,
+    places: Pointer, target: Index,
 ) -> None:  # fmt: skip
     """Update the maxima of a bin with `count` pixels of a row, from pixel `number` on.
 
     A NaN counts as larger than all numbers, and stays.
     """
-    starts = [to + f * LANES for f in range(TOGETHER)]
+    starts = [target + f * LANES for f in range(TOGETHER)]
     best = [code.load(bins + start) for start in starts]
     where = [code.load_whole(places + start) for start in starts]
 
@@ -72,7 +73,7 @@ def _larger(
         best, where = carried[:TOGETHER], carried[TOGETHER:]
         here = code.count(number + k)
         for f in range(TOGETHER):
-            found = code.load(pixels + (at + k * FEATURES + f * LANES))
+            found = code.load(pixels + (source + k * FEATURES + f * LANES))
             larger = (found > best[f]) | found.is_nan()
             best[f] = code.where(larger, found, best[f])
             where[f] = code.where(larger, here, where[f])
@@ -95,10 +96,10 @@ def _into_bins(  # type: ignore[no-untyped-def]
         i = (y + top) // bin_size
         for j in range(count):
             x0, x1 = max(0, j * bin_size - top), min(side, (j + 1) * bin_size - top)
-            at = ((y - first) * pixels.shape[1] + x0) * FEATURES
-            to = (i * count + j) * FEATURES
+            source = ((y - first) * pixels.shape[1] + x0) * FEATURES
+            target = (i * count + j) * FEATURES
             for f in range(0, FEATURES, TOGETHER * LANES):
-                _larger(pixels, at + f, y * width + x0, x1 - x0, bins, places, to + f)
+                _larger(pixels, source + f, y * width + x0, x1 - x0, bins, places, target + f)
 
 
 @jit
@@ -128,13 +129,13 @@ def maxima(  # type: ignore[no-untyped-def]
         for i in range(across):
             for j in range(across):
                 start = ((tile * wide + i * STEP) * wide + j * STEP) * MAPS
-                to = (i * across + j) * MAPS
+                target = (i * across + j) * MAPS
                 for f in range(0, MAPS, LANES):
-                    spread(maps, start + f, wide * MAPS, MAPS, values, to + f, rows * MAPS)
+                    spread(maps, start + f, wide * MAPS, MAPS, values, target + f, rows * MAPS)
         _multiply(values, weights, products)
         for i in range(across):
             for j in range(across):
-                at, to = (i * across + j) * FEATURES, j * STEP * FEATURES
+                source, target = (i * across + j) * FEATURES, j * STEP * FEATURES
                 for f in range(0, FEATURES, LANES):
-                    _gather(products, at + f, rows * FEATURES, pixels, to + f, row)
+                    _gather(products, source + f, rows * FEATURES, pixels, target + f, row)
             _into_bins(pixels, i * STEP, side, bin_size, wide, bins[tile], places[tile])

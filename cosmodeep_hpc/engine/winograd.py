@@ -93,8 +93,8 @@ def _to_pixels(code: Code, m: list[Vector]) -> list[Vector]:
 
 @operation
 def spread(
-    code: Code, maps: Pointer, start: Index, row: Index, pixel: Index, values: Pointer, to: Index,
-    step: Index,
+    code: Code, maps: Pointer, start: Index, row: Index, pixel: Index, values: Pointer,
+    target: Index, step: Index,
 ) -> None:  # fmt: skip
     """Write a patch of maps as its values at the points, `step` numbers apart.
 
@@ -106,7 +106,7 @@ def spread(
         columns.append(_to_points(code, seen))
     for y in range(POINTS):
         for x, value in enumerate(_to_points(code, [column[y] for column in columns])):
-            code.store(value, values + (to + step * (y * POINTS + x)))
+            code.store(value, values + (target + step * (y * POINTS + x)))
 
 
 def product(
@@ -127,23 +127,25 @@ def product(
     """
 
     def write(
-        code: Code, values: Pointer, at: Index, weights: Pointer, of: Index, products: Pointer,
-        to: Index, count: Index,
+        code: Code, values: Pointer, source: Index, weights: Pointer, column: Index,
+        products: Pointer, target: Index, count: Index,
     ) -> None:  # fmt: skip
         def several(number: Index, sums: list[Vector]) -> list[Vector]:
             for k in range(UNROLLED):
                 here = number * UNROLLED + k
-                weight = weights + (of + here * features)
+                weight = weights + (column + here * features)
                 given = [code.load(weight + c * LANES) for c in range(columns)]
                 for r in range(rows):
-                    value = code.one(values + (at + here + r * maps))
+                    value = code.one(values + (source + here + r * maps))
                     for c in range(columns):
                         s = r * columns + c
                         sums[s] = code.fused(value, given[c], sums[s])
             return sums
 
         numbers = range(rows * columns)
-        places = [products + (to + s // columns * features + s % columns * LANES) for s in numbers]
+        places = [
+            products + (target + s // columns * features + s % columns * LANES) for s in numbers
+        ]
         before = [code.load(place) if adding else code.number(0) for place in places]
         for found, place in zip(code.loop(count, before, several), places, strict=True):
             code.store(found, place)
@@ -152,12 +154,12 @@ def product(
 
 
 def gathered(
-    code: Code, products: Pointer, at: Index, step: Index
+    code: Code, products: Pointer, source: Index, step: Index
 ) -> Iterator[tuple[int, int, Vector]]:
     """Yield the pixels (y, x) of a patch, from products at the points, `step` apart."""
     rows = []
     for y in range(POINTS):
-        places = [products + (at + step * (y * POINTS + x)) for x in range(POINTS)]
+        places = [products + (source + step * (y * POINTS + x)) for x in range(POINTS)]
         rows.append(_to_pixels(code, [code.load(place) for place in places]))
     for x in range(STEP):
         for y, value in enumerate(_to_pixels(code, [values[x] for values in rows])):

@@ -67,7 +67,10 @@ def run(
     def finish() -> dict[str, Any]:
         if not any(len(image.row) for image in judged):
             size = trained.card.preprocessing.tile_size
-            raise InputError(f"{images}: no tile of {size} x {size} pixels that all have data")
+            raise InputError(
+                f"{images}: no tile of {size} x {size} pixels that all have data; expected larger "
+                "images"
+            )
         result = summary(trained, judged, config.classify.point)
         write_json(out / "metrics.json", result)
         config.write(out / "config.json")

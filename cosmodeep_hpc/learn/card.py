@@ -13,6 +13,7 @@ from cosmodeep_hpc.learn.rules import SHARE, RuleCalibrations
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
 FORMAT = 3
+AGAIN = "copy the file again, or train the model again"
 READ = {1, 2, FORMAT}
 """Formats that can be read: a card of format 1 has neither calibration nor other operating points,
 one of format 2 no readings."""
@@ -101,7 +102,7 @@ def from_dict(content: Any, source: Path) -> Card:
         InputError: not a card, or one of another format.
     """
     if not isinstance(content, dict):
-        raise InputError(f"{source}: damaged model card ({type(content).__name__})")
+        raise InputError(f"{source}: damaged model card ({type(content).__name__}); {AGAIN}")
     version = content.pop("format", None)
     content.pop("cosmodeep_hpc", None)
     if version not in READ:
@@ -114,4 +115,4 @@ def from_dict(content: Any, source: Path) -> Card:
         return Card(**{**content, "trained_on": tuple(content["trained_on"])})
     except (KeyError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())  # names of a file's own may hold line breaks
-        raise InputError(f"{source}: damaged model card ({why})") from error
+        raise InputError(f"{source}: damaged model card ({why}); {AGAIN}") from error

@@ -179,7 +179,9 @@ def _refuse_foreign_parts(path: Path) -> None:
             config = json.loads(member(archive, "config.json"))
         asked = list(_parts(config))
     except (KeyError, ValueError, *DAMAGES) as error:
-        raise InputError(f"{path}: damaged description of the network ({reason(error)})") from error
+        raise InputError(
+            f"{path}: damaged description of the network ({reason(error)}); {card.AGAIN}"
+        ) from error
     foreign = [f"{module}.{kind}" for module, kind in asked if kind not in PARTS.get(module, ())]
     if foreign or others:
         found = foreign[0] if foreign else f"a file {others[0]!r}"
@@ -221,7 +223,9 @@ def read_card(path: Path, point: Point = "accuracy", rule: AskedRule = (None, No
         ) from error
     except DAMAGES as error:
         why = getattr(error, "strerror", None) or reason(error)
-        raise InputError(f"{path}: not a .keras file, or not a whole one ({why})") from error
+        raise InputError(
+            f"{path}: not a .keras file, or not a complete one ({why}); {card.AGAIN}"
+        ) from error
     except ValueError as error:
-        raise InputError(f"{path}: damaged model card ({reason(error)})") from error
+        raise InputError(f"{path}: damaged model card ({reason(error)}); {card.AGAIN}") from error
     return card.at(card.read_by(card.from_dict(content, path), rule, path), point, path)

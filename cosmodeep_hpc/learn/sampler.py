@@ -41,8 +41,8 @@ class Sampler:
     """The order of a training run.
 
     An epoch is all signal tiles and `noise_per_signal` times as many noise tiles, drawn anew each
-    epoch without repetition, in a random order. Its last global batch holds the remainder. Where
-    that is more than `epoch_tiles`, signal tiles too are drawn anew each epoch.
+    epoch without repetition, in a random order. Its last global batch holds the remainder. If
+    an epoch would have more than `epoch_tiles`, signal tiles too are drawn anew each epoch.
 
     Attributes:
         signal, noise: positions of the signal and noise tiles in the tile store.

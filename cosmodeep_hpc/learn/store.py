@@ -318,8 +318,8 @@ def _read_job(
                 bad = ~np.isfinite(into).all(axis=(1, 2))
                 row = rows.start + int(piece.rows[np.argmax(bad)])
                 raise InputError(
-                    f"{layout.where(range(row, row + 1))}: a pixel is not finite, as it was "
-                    "written; make the tile set again, and look at the images it is made of"
+                    f"{layout.where(range(row, row + 1))}: a pixel is not finite, although "
+                    "its checksum is right; make the tile set again, and check its images"
                 )
 
 

@@ -59,8 +59,8 @@ def gas_column(
     column = placed[:, :, inside].sum(axis=2, dtype=np.float64) * (slab.side / m)
     sine = (np.arange(view.pixels) - 0.5 * (view.pixels - 1)) * view.scale * ARCSEC
     place = slab.centre * sine / slab.side * m + 0.5 * m
-    at = np.meshgrid(place - cells[0], place - cells[1], indexing="ij")
-    seen = map_coordinates(column, at, order=3, mode="grid-wrap").T
+    points = np.meshgrid(place - cells[0], place - cells[1], indexing="ij")
+    seen = map_coordinates(column, points, order=3, mode="grid-wrap").T
     mean = cosmology.OMEGA_B * critical_density() * (1 + slab.redshift) ** 2 * MPC_IN_CM
     return np.asarray(np.maximum(seen, 0) * mean, np.float32)
 

@@ -74,7 +74,7 @@ def _parsed(path: Path, content: dict[str, Any]) -> Evaluation:
     }
     images = tuple(content["an_image"])
     if not images:
-        raise ValueError("it is of no image")
+        raise ValueError("it names no image")
     binned = content.get("reliability")
     reliability = None if binned is None else Reliability.from_dict(binned)
     if reliability is not None and reliability.edges != EDGES:

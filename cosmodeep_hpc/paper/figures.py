@@ -158,7 +158,7 @@ def sample(images: Path, name: str | None) -> list[Pair]:
     pairs = find_pairs(images)
     names = [pair.name for pair in pairs]
     if name is not None and name not in names:
-        raise InputError(f"{images}: no pair {name!r}; it has {', '.join(names[:10])}")
+        raise InputError(f"{images}: no pair {name!r}; expected one of {', '.join(names[:10])}")
     first = pairs[names.index(name)] if name is not None else pairs[0]
     others = [pair for pair in pairs if pair is not first]
     return [first, *(others[i] for i in evenly(len(others), SAMPLE - 1))]

@@ -49,7 +49,10 @@ class Labelled:
         tiles = cut(sky.pixels(), size)
         whole = coverage(tiles) == 1
         if not whole.any():
-            raise InputError(f"{sky.path}: no tile of {size} x {size} pixels that all have data")
+            raise InputError(
+                f"{sky.path}: no tile of {size} x {size} pixels that all have data; expected a "
+                "larger image"
+            )
         signal = np.zeros_like(whole)
         signal[whole] = is_signal(count_bright(tiles[whole], [label.f_th])[:, 0], label.n_pix)
         return cls(size, whole, signal)

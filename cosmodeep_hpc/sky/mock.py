@@ -68,14 +68,14 @@ def run(
             another configuration, or `out` cannot be written.
     """
     workers = max(1, len(os.sched_getaffinity(0)) // world.local_size)
-    tell = progress if world.is_root else silent
+    report = progress if world.is_root else silent
     folder = out / "boxes"
     asked = range(first, first + images)
     own = [asked[i] for i in rank_range(images, *part)]
 
     def prepare() -> tuple[list[Recipe], list[int], list[int]]:
         observation.check(config)
-        recipes, notes = _recipes(config, simulation, test=test, tell=tell)
+        recipes, notes = _recipes(config, simulation, test=test, report=report)
         for line in notes:
             logger.warning("%s", line)
         mark = config_digest(config, recipes)
@@ -105,7 +105,7 @@ def run(
         title = f"box {number + 1} of {len(missing)} ({recipe.name})"
 
         def step(done: int, steps: int) -> None:
-            tell(0 if images else number, total, f"{title}, step {done} of {steps}")
+            report(0 if images else number, total, f"{title}, step {done} of {steps}")
 
         recipe.make(wanted[number], workers, step)
 
@@ -115,7 +115,7 @@ def run(
             wanted,
             lambda number: box.is_made(wanted[number], recipes[missing[number]].digest),
             make_box,
-            lambda text: tell(0, max(total, 1), text),
+            lambda text: report(0, max(total, 1), text),
         )
     except InputError as error:
         failure = error
@@ -129,25 +129,25 @@ def run(
         def make_pair(number: int) -> None:
             maker.make(pairs[number], workers)
 
-        world.map(make_pair, total, lambda done, total: tell(min(done, total - 1), total))
+        world.map(make_pair, total, lambda done, total: report(min(done, total - 1), total))
     if own:
 
         def sum_up(done: int, count: int, text: str) -> None:
-            tell(max(total - 1, 0), max(total, 1), f"{text} {done} of {count}")
+            report(max(total - 1, 0), max(total, 1), f"{text} {done} of {count}")
 
         summary.run(config, out, world, sum_up, own=None if part == (0, 1) else own)
-    tell(total, total)
+    report(total, total)
 
 
 def _recipes(
-    config: Config, simulation: Sequence[Path], *, test: bool, tell: Progress
+    config: Config, simulation: Sequence[Path], *, test: bool, report: Progress
 ) -> tuple[list[Recipe], list[str]]:
     """Return the recipes of the boxes, and notes on the simulation's outputs if there are any."""
     if not simulation:
         return particle_meshes(config.sky, test=test), []
     grids = []
     for number, path in enumerate(simulation):
-        tell(0, 1, f"reading {path.name}, {number + 1} of {len(simulation)}")
+        report(0, 1, f"reading {path.name}, {number + 1} of {len(simulation)}")
         grids.append((path, load(path)))
     notes = dict.fromkeys(line for _, grid in grids for line in grid.notes)
     return simulations(config.sky, grids), list(notes)

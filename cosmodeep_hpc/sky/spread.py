@@ -159,9 +159,9 @@ def _paint(
             continue
         n = min(int(np.hypot(one[0], one[1]) / SAMPLE_SPACING) + 1, MOST_SAMPLES)
         m = min(int(np.hypot(two[0], two[1]) / SAMPLE_SPACING) + 1, MOST_SAMPLES)
-        at = (distance - near) * density
-        node = min(int(at), len(log_stretch) - 2)
-        part = at - node
+        nodes = (distance - near) * density
+        node = min(int(nodes), len(log_stretch) - 2)
+        part = nodes - node
         stretch = (1 - part) * log_stretch[node] + part * log_stretch[node + 1]
         share = light[row] * np.exp(-(1 + index[row]) * stretch) / (square * n * m)
         state = seed ^ (np.uint64(row + 1) * np.uint64(0xD1342543DE82EF95))

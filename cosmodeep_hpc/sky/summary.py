@@ -116,7 +116,9 @@ def run(
         with in_turn(out / "summary.json", lambda note: progress(0, 1, note)):
             known = _statistics(out, rule, pairs_in(out))
             if not known:
-                raise InputError(f"{out}: no pair of sky-00000.fits and noise-00000.fits in it")
+                raise InputError(
+                    f"{out}: no pair in it; expected files like sky-00000.fits and noise-00000.fits"
+                )
             asked = _asked(out)
             content = summary(list(known.values()), asked)
             text = table(content)

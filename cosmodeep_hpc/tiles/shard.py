@@ -152,9 +152,9 @@ class DatasetLocation:
 
             def by_bytes(rows: range, into: NDArray[Any]) -> bool:
                 left = into.data.cast("B")
-                at = first + rows.start * self.row_bytes
-                while left and (count := os.preadv(descriptor, [left], at)):
-                    left, at = left[count:], at + count
+                offset = first + rows.start * self.row_bytes
+                while left and (count := os.preadv(descriptor, [left], offset)):
+                    left, offset = left[count:], offset + count
                 return not left
 
             yield self._checking(by_bytes)

@@ -72,7 +72,7 @@ class ShardEntry:
 
     def __post_init__(self) -> None:
         if not isinstance(self.file, str):
-            raise TypeError(f"a shard named {self.file!r}")
+            raise TypeError(f"file of a shard = {self.file!r}")
         checked = {f"crc32 of {name!r}": self.crc32[name] for name in ("tiles", "counts")}
         _check_counts(rows=self.rows, **checked)
 

@@ -122,7 +122,7 @@ def test_images_that_a_model_has_seen_are_refused(tmp_path, images, world):
 
 
 def test_an_unknown_image_is_named(images):
-    with pytest.raises(InputError, match="no pair 'x'; it has 00000, 00001, 00002"):
+    with pytest.raises(InputError, match="no pair 'x'; expected one of 00000, 00001, 00002"):
         figures.sample(images, "x")
 
 

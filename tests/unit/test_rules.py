@@ -78,11 +78,11 @@ def test_probabilities_are_calibrated_before():
 @pytest.mark.parametrize(
     "f_th, n_pix, line",
     [
-        (2e-8, 9, "does not read label.f_th = 2e-08, label.n_pix = 9; it reads F_th of 1e-07, 1e-"),
+        (2e-8, 9, "does not read label.f_th = 2e-08, label.n_pix = 9; expected F_th of 1e-07,"),
         (
             1e-7,
             41,
-            "label.n_pix = 41; it reads F_th of 1e-07, 1e-08 Jy/arcsec^2 and N_pix from 0 t",
+            "label.n_pix = 41; expected F_th of 1e-07, 1e-08 Jy/arcsec^2 and N_pix from 0 t",
         ),
         (1e-7, 10, "no validation tile had so many bright pixels (calibrated up to N_pix = 9)"),
         (1e-8, 0, "no validation tile had so many bright pixels (calibrated for none)"),

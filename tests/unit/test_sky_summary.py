@@ -245,7 +245,7 @@ def test_half_a_folder_says_so(made, tmp_path, world):
 
 
 def test_a_folder_without_pairs_is_refused(tmp_path, world):
-    with pytest.raises(InputError, match="no pair of sky-00000.fits"):
+    with pytest.raises(InputError, match="no pair in it; expected files like sky-00000"):
         summary.run(CONFIG, tmp_path, world, silent)
     (tmp_path / "taken").write_text("")
     with pytest.raises(InputError, match="taken"):

@@ -37,7 +37,7 @@ def changed(tiles, tmp_path, change):
         (lambda i: i["shards"][0].update(file=""), "'' is outside the folder; refused"),
         (lambda i: i["shards"][0].update(file="a\0"), "outside the folder; refused"),
         (lambda i: i["shards"][0].update(file="sub/shard-00000.h5"), "outside the folder"),
-        (lambda i: i["shards"][0].update(file=5), "not an index of a tile set (a shard named 5)"),
+        (lambda i: i["shards"][0].update(file=5), "(file of a shard = 5)"),
         (lambda i: i["shards"][0].update(rows=50.0), "(rows = 50.0)"),
         (lambda i: i["shards"][0].update(crc32={}), "not an index of a tile set ('tiles')"),
         (lambda i: i["shards"][0].update(crc32={"tiles": 1, "counts": "2"}), "'counts' = '2'"),

@@ -160,8 +160,8 @@ def _add_diffuse(
     part = diffuse[first[0] : corner[0] + side, first[1] : corner[1] + side]
     if not part.any():
         return
-    at = first - corner
-    block[at[0] : at[0] + part.shape[0], at[1] : at[1] + part.shape[1]] = part
+    place = first - corner
+    block[place[0] : place[0] + part.shape[0], place[1] : place[1] + part.shape[1]] = part
     product = scipy.fft.rfft2(block, overwrite_x=True, workers=workers)
     half = side // 2
     down, across = _restored(side, scale, beam)

@@ -116,7 +116,7 @@ def check(settings: Instrument, effects: Effects) -> None:
     if not low <= settings.frequency <= high:
         raise InputError(
             f"instrument.frequency = {settings.frequency:g} GHz: effects.dirty_beam and stripes "
-            f"are ASKAP's, which observes between {low:g} and {high:g} GHz"
+            f"are ASKAP's; expected {low:g} to {high:g} GHz"
         )
     if effects.bandwidth >= 2 * settings.frequency:
         raise InputError(
