@@ -18,7 +18,6 @@ from cosmodeep_hpc.learn import checkpoint, modelfile
 from cosmodeep_hpc.learn.checkpoint import State
 from cosmodeep_hpc.learn.runlog import BOARD, METRICS
 from cosmodeep_hpc.learn.stopping import Standing
-from cosmodeep_hpc.learn.tune.results import TILES as SEARCH
 from cosmodeep_hpc.parallel import locks
 from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.tiles.tileset import INDEX, TileSet
@@ -27,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 DYING = 5.0
 """Seconds that a rank of a job that was killed may take to die, while the next job begins."""
+SEARCH = "tiles.json"  # in the folder of a search: the tile set that it is made on
 LOCK = "run"  # what is locked: the file run.lock says by whom
 FREE = {"log_steps", "checkpoint_steps", "checkpoint_minutes", "keep_checkpoints"}
 """Options of training that do not change its result."""

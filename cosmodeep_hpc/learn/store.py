@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import groupby, pairwise
 
@@ -62,6 +62,10 @@ class Store:
     sampler: Sampler
     validation: NDArray[np.int64]
     counted: Counted | None = None
+
+    def in_batches(self, batch: int) -> Store:
+        """Return the same tiles, drawn in global batches of another size."""
+        return replace(self, sampler=replace(self.sampler, batch=batch))
 
     def batch(
         self, positions: NDArray[np.int64], out: NDArray[np.float32] | None = None

@@ -44,6 +44,7 @@ def run(
     restart: bool = False,
     accept_changes: bool = False,
     progress: Progress = silent,
+    store: Store | None = None,
 ) -> Path | None:
     """Train on a tile set; a collective call.
 
@@ -54,6 +55,7 @@ def run(
         restart: begin anew in a used run folder.
         accept_changes: continue checkpoints of another recipe.
         progress: called after each step.
+        store: the tiles, as `read_tiles` gives them for this configuration but for its batch.
 
     Returns:
         the model file; None if USR1 stopped the run.
@@ -76,8 +78,9 @@ def run(
                 config, out, recipe, restart=restart, accept_changes=accept_changes
             )
         )
-        counted = config.model.network == "counts"
-        store = fill(tileset, config.label, config.train, world, counted=counted)
+        if store is None:
+            store = read_tiles(config, tileset, world)
+        store = store.in_batches(config.train.batch)
         _check_validation(config, store)
         tf = runtime.start_tensorflow(world, deterministic=config.train.deterministic)
         net = network.asked(config)
@@ -110,6 +113,17 @@ def run(
         card = _card(config, tileset, points, readings)
         world.on_root(lambda: modelfile.save(out / modelfile.MODEL, net, card))
         return out / modelfile.MODEL
+
+
+def read_tiles(config: Config, tileset: TileSet, world: World) -> Store:
+    """Read what a run needs of a tile set; a collective call.
+
+    Raises:
+        InputError: as of `fill`; the tile set was not made with the label's threshold.
+    """
+    config = runfolder.as_tiled(config, tileset)
+    counted = config.model.network == "counts"
+    return fill(tileset, config.label, config.train, world, counted=counted)
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,15 @@ def holder_of(path: Path) -> LockHolder | None:
     return _read(lock_of(path))
 
 
+def renewed(path: Path) -> int | None:
+    """Return when the lock on `path` was renewed, in ns; None where nobody holds it any more."""
+    file = lock_of(path)
+    try:
+        return file.stat().st_mtime_ns if _looks_held(file) else None
+    except FileNotFoundError:  # given back between the two looks
+        return None
+
+
 def taken_by(path: Path) -> LockHolder | None:
     """Return who took over this process's lock on `path` while it was suspended, or None."""
     holder, me = holder_of(path), LockHolder.current()
@@ -205,7 +214,7 @@ class FileLock:
 
     def take(self) -> bool:
         """Take the lock, where nobody holds it or its holder is gone; return whether it is ours."""
-        if self._looks_held():
+        if _looks_held(self.file):
             return False
         own = self.file.with_name(f".{self.file.name}.{self.me.token}")
         own.write_text(json.dumps(asdict(self.me)))
@@ -231,15 +240,6 @@ class FileLock:
         if _read(self.file) == self.me:
             self.file.unlink(missing_ok=True)
 
-    def _looks_held(self) -> bool:
-        """Whether the lock is valid by this node's own clock: a look that writes nothing."""
-        try:
-            age = time.time() - self.file.stat().st_mtime
-        except OSError:
-            return False
-        holder = _read(self.file)
-        return abs(age) < STALE and not (holder is not None and holder.is_gone)
-
     def _break(self, own: Path) -> None:
         """Remove a stale lock, and not one that took its place: one process at a time does so."""
         breaking = self.file.with_name(f".{self.file.name}.breaking")
@@ -251,6 +251,16 @@ class FileLock:
                 breaking.unlink(missing_ok=True)
         elif _is_stale(breaking, own):  # its process ended in just that moment
             breaking.unlink(missing_ok=True)
+
+
+def _looks_held(file: Path) -> bool:
+    """Whether a lock is valid by this node's own clock: a look that writes nothing."""
+    try:
+        age = time.time() - file.stat().st_mtime
+    except OSError:
+        return False
+    holder = _read(file)
+    return abs(age) < STALE and not (holder is not None and holder.is_gone)
 
 
 def _is_stale(file: Path, own: Path) -> bool:

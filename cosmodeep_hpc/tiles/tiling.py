@@ -49,14 +49,6 @@ def coverage(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
     return share
 
 
-def inside(shape: tuple[int, int], size: int) -> NDArray[np.float32]:
-    """Return the share of each tile inside the image, float32 (rows, cols): 1 for whole tiles."""
-    rows, cols = grid_shape(shape, size)
-    height = np.minimum(shape[0] - np.arange(rows) * size, size)
-    width = np.minimum(shape[1] - np.arange(cols) * size, size)
-    return (np.outer(height, width) / size**2).astype(np.float32)
-
-
 def paint(values: NDArray[Any], shape: tuple[int, int], size: int) -> NDArray[Any]:
     """Paint tile values (rows, cols) on the image's pixels (ny, nx): the inverse of the tiling."""
     pixels = np.repeat(np.repeat(values, size, axis=0), size, axis=1)

@@ -1,4 +1,4 @@
-"""A search on two ranks: each run uses both, and leaves one result; one memory serves all runs."""
+"""A search on two ranks: each run uses both and leaves one result; all learn of the same tiles."""
 
 import json
 
@@ -55,6 +55,6 @@ def test_a_run_uses_all_ranks_and_failures_stop_none(searched):
     assert "1 runs done, 0 there already, 3 failed" in job.stdout
 
 
-def test_the_memory_of_a_run_is_used_again_by_the_next(searched):
-    """Two runs read tiles; a window of shared memory lives as long as the job."""
+def test_the_tiles_are_read_once_for_all_runs(searched):
+    """Shared memory lives as long as the job: each of many runs would add its own."""
     assert searched[3] == 1

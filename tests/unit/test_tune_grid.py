@@ -14,9 +14,10 @@ from cosmodeep_hpc.cli.parser import build_parser
 from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.config.tune import Tune
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.learn.tune import results, summary
+from cosmodeep_hpc.learn.tune import figures, results, summary
 from cosmodeep_hpc.learn.tune.grid import config_of, count, tune_run
-from cosmodeep_hpc.learn.tune.results import Result, array_of, measured, ranking
+from cosmodeep_hpc.learn.tune.results import Result, measured, ranking
+from cosmodeep_hpc.learn.tune.summary import array_of
 
 SMALL = Tune(learning_rates=(1e-4, 1e-3), batches=(10, 20), epochs=(1, 3))
 
@@ -191,8 +192,8 @@ def test_what_the_record_of_a_run_says(tmp_path):
         (2, 60, late),
         '{"kind": "train", "ste',  # cut short by a crash
     ]
-    record(tmp_path / "runs/0001", lines)
-    points, validation = measured(tmp_path, run)
+    record(tmp_path / "run", lines)
+    points, validation = measured(tmp_path / "run", run)
     assert [v["epochs"] for v in validation] == [1, 2, 3]
     first, last = points
     assert (first["test"], first["epochs"], first["As"], first["Nsw"]) == (2, 1, 0.6, 4)
@@ -203,19 +204,19 @@ def test_what_the_record_of_a_run_says(tmp_path):
 
 
 def test_a_run_that_failed_keeps_the_points_it_reached(tmp_path):
-    record(tmp_path / "runs/0000", [(10, 50.0), (0, 10, accuracy(6, 4, 90, 0))])
-    (point,), _ = measured(tmp_path, tune_run(SMALL, 0), ended=False)
+    record(tmp_path / "run", [(10, 50.0), (0, 10, accuracy(6, 4, 90, 0))])
+    (point,), _ = measured(tmp_path / "run", tune_run(SMALL, 0), ended=False)
     assert (point["epochs"], point["test"]) == (1, 1)
 
 
 def test_a_run_that_stopped_early_is_its_last_or_best_validation(tmp_path):
     found = [accuracy(n, 10 - n, 90, 0) for n in (8, 9, 9, 7)]
     lines = [line for e in range(4) for line in ((10 * e + 10, 50.0), (e, 10 * e + 10, found[e]))]
-    record(tmp_path / "runs/0000", lines)
+    record(tmp_path / "run", lines)
     run = tune_run(replace(SMALL, epochs=(1, 3, 50)), 0)
     judged = {"last": [(1, 0.8), (3, 0.9), (4, 0.7)], "best": [(1, 0.8), (2, 0.9), (2, 0.9)]}
     for keep, expected in judged.items():
-        points, _ = measured(tmp_path, run, keep=keep)
+        points, _ = measured(tmp_path / "run", run, keep=keep)
         assert [(p["of_epoch"], p["As"]) for p in points] == expected
         assert [p["epochs"] for p in points] == [1, 3, 50]
         assert points[-1]["seconds"] == pytest.approx(40 * 10 / 50)
@@ -240,7 +241,7 @@ def test_ranking_by_as_then_ws_with_ties():
         result(tune_run(SMALL, 1), [none, best]),  # tests 2, 4
         result(tune_run(SMALL, 2), [accuracy(5, 5, 90, 0), accuracy(10, 0, 90, 0)]),  # 5, 7
     ]
-    found = [(one.place, one.point["test"]) for one in ranking(results)]
+    found = [(row["place"], row["test"]) for row in ranking(results)]
     assert found == [(1, 7), (2, 3), (2, 4), (4, 1), (5, 5), (6, 2)]
 
 
@@ -290,9 +291,9 @@ def test_the_summary_lists_all_runs(searched, tmp_path, capfd):
     table = list(csv.DictReader((searched / "summary.csv").open()))
     assert [row["test"] for row in table] == ["8", "3", "6", "1", "2"]
     assert (table[0]["As"], table[0]["batch"], table[0]["seconds"]) == ("1.0", "20", "30.0")
-    written = json.loads((searched / "summary.json").read_text())
-    assert (written["failed"], written["missing"]) == ({"1": "the loss\nis nan"}, [2])
-    assert written["again"] == command and written["ranking"][0]["test"] == 8
+    content = json.loads((searched / "summary.json").read_text())
+    assert (content["failed"], content["missing"]) == ({"1": "the loss\nis nan"}, [2])
+    assert content["again"] == command and content["ranking"][0]["test"] == 8
     for picture in (summary.FIGURE_5, summary.FIGURE_6):
         assert (searched / picture).read_bytes().startswith(b"\x89PNG")
 
@@ -316,26 +317,18 @@ def test_more_runs_than_an_array_does_at_once(searched):
     assert "--array=0-7 " in summary.command_for(range(8), searched)
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are drawn, by name."""
-    figures = {}
-    monkeypatch.setattr(summary, "_save", lambda figure, path: figures.update({path.name: figure}))
-    return figures
-
-
-def test_figure_5(searched, drawn):
+def test_figure_5(searched):
     """As above, Ws (diamonds) and Wv (triangles) below, over TestID, coloured by learning rate."""
-    summary.run(replace(configuration.Config(), tune=SMALL), searched)
-    upper, lower, bar = drawn[summary.FIGURE_5].axes
+    found, _ = results.read_all(searched, SMALL)
+    upper, lower, bar = figures.accuracy(SMALL, ranking(found)).axes
     points = {tuple(p) for p in upper.collections[0].get_offsets().tolist()}
     assert points == {(1, 0.6), (3, 9 / 11), (6, 0.7), (8, 1.0), (2, 0.1)}
     ws, wv = (axes.get_offsets().tolist() for axes in lower.collections[:2])
     assert sorted(ws) == [[1, 0.6], [2, 0.1], [3, 0.9], [6, 0.7], [8, 1.0]]
     assert sorted(wv) == [[1, 1.0], [2, 1.0], [3, 89 / 90], [6, 1.0], [8, 1.0]]
     tests = [test for test, _ in ws]
-    colours = dict(zip(tests, map(tuple, lower.collections[0].get_facecolors()), strict=True))
-    assert colours[1] == colours[3] != colours[6] == colours[8]
+    rates = dict(zip(tests, lower.collections[0].get_array().tolist(), strict=True))
+    assert rates[1] == rates[3] == 1e-4 and rates[6] == rates[8] == 1e-3
     said = [text.get_text() for text in lower.get_legend().get_texts()]
     assert said == ["Ws, tiles with signal", "Wv, tiles without"]
     assert [text.get_text() for text in upper.texts] == ["N$_b$ 10", "N$_b$ 20"]
@@ -345,10 +338,10 @@ def test_figure_5(searched, drawn):
     assert bar.get_yscale() == "log"
 
 
-def test_figure_6(searched, drawn):
+def test_figure_6(searched):
     """The share of tiles classified correctly over epochs, where 0.5 is guessing."""
-    summary.run(replace(configuration.Config(), tune=SMALL), searched)
-    axes, _ = drawn[summary.FIGURE_6].axes
+    found, _ = results.read_all(searched, SMALL)
+    axes, _ = figures.convergence(found).axes
     curves = sorted((list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines[:3])
     expected = [([1], [0.55]), ([1, 3], [0.8, (0.9 + 89 / 90) / 2]), ([1, 3], [0.85, 1.0])]
     for (x, y), (at, share) in zip(curves, expected, strict=True):

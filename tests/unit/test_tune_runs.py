@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -92,10 +93,10 @@ def test_a_result_that_was_lost_is_written_again_without_training(searched, tile
 @pytest.mark.parametrize(
     "section, name, value, line",
     [
-        ("tune", "batches", (20, 60), "tune.batches = (20, 50), now (20, 60)"),
-        ("train", "seed", 2, "train.seed = 1, now 2"),
-        ("label", "n_pix", 9, "label.n_pix = 40, now 9"),
-        ("model", "dropout", 0.5, "model.dropout = 0.25, now 0.5"),
+        ("tune", "batches", (20, 60), "tune.batches [20, 50], now [20, 60]"),
+        ("train", "seed", 2, "train.seed 1, now 2"),
+        ("label", "n_pix", 9, "label.n_pix 40, now 9"),
+        ("model", "dropout", 0.5, "model.dropout 0.25, now 0.5"),
     ],
 )
 def test_another_search_in_its_folder_is_refused(
@@ -139,6 +140,16 @@ def test_tiles_without_validation_images_are_refused(pairs, settings, world, tmp
     with pytest.raises(InputError, match="no validation image to judge runs by"):
         runs.run(SEARCH, tmp_path / "tiles", tmp_path / "out", world)
     assert not (tmp_path / "out").exists()
+
+
+def test_damaged_tiles_end_the_search_and_fail_no_run(tiles, world, tmp_path):
+    """They are those of all runs."""
+    own = shutil.copytree(tiles, tmp_path / "tiles")
+    shard = own / "shard-00000.h5"
+    shard.write_bytes(shard.read_bytes()[:-4000])
+    with pytest.raises(InputError, match="shard-00000.h5"):
+        runs.run(GOOD, own, tmp_path / "out", world)
+    assert not list((tmp_path / "out/results").iterdir())
 
 
 def test_a_falling_learning_rate_is_refused(tiles, world, tmp_path):
