@@ -27,7 +27,7 @@ class Destination(Protocol):
         """Whether `kept` may find something: it is asked once the image's checksum is known."""
 
     def kept(self, image: Path, key: str) -> MosaicOutcome | None:
-        """What an earlier sweep has left of an image, if it is of this key."""
+        """Return what an earlier sweep has left of an image, if it has this key."""
 
     def journal(self, image: Path) -> Path | None:
         """Where to note what is done; None: nowhere, a sweep that is ended begins anew."""
@@ -46,4 +46,4 @@ class Destination(Protocol):
         """
 
     def leave(self, image: Path) -> None:
-        """The sweep is done with an image, whatever became of it."""
+        """Forget an image: the sweep is done with it, whatever became of it."""

@@ -10,7 +10,9 @@ from cosmodeep_hpc.errors import InputError, naming
 
 
 def read_list(path: Path) -> list[Path]:
-    """The images that a text file names, one a line; empty lines and those after # do not count.
+    """Return the images that a text file names, one a line.
+
+    Lines that are empty or begin with # do not count.
 
     Raises:
         InputError: the file cannot be read, or is no text.
@@ -24,7 +26,7 @@ def read_list(path: Path) -> list[Path]:
 
 
 def distinct(paths: Iterable[Path]) -> list[Path]:
-    """The paths, each file once, however it is spelled; links of other names are other files."""
+    """Return each file once, however its path is spelled; links of other names are other files."""
     spelled: dict[str, Path] = {}
     for path in paths:
         spelled.setdefault(os.path.abspath(path), path)

@@ -137,7 +137,7 @@ def _level(
     matched: float | NDArray[np.float32] | None,
     sigma: float,
 ) -> Level:
-    """The level of a plane, from the extremes of its mesh where the preprocessing needs them."""
+    """Return the level of a plane, from the extremes of its mesh if these are needed."""
     if preprocessing.scaling != "minmax" or mesh is None:
         low, high = math.log(preprocessing.floor), math.log(preprocessing.ceiling)
         return Level(low=low, high=high, sigma=sigma)
@@ -153,5 +153,5 @@ def _level(
 
 
 def needs_mesh(preprocessing: Preprocessing, mode: str, *, given: bool) -> bool:
-    """Whether a plane must be measured before it can be classified: read twice."""
+    """Return whether a plane must be measured before it can be classified: it is read twice."""
     return preprocessing.scaling == "minmax" or (mode != "as_is" and not given)

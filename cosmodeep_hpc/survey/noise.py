@@ -110,7 +110,7 @@ def _with_data(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _sigmas(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The robust noise of samples (cells, lines, columns): float32 (cells,); NaN: too few.
+    """Return the robust noise of samples (cells, lines, columns): float32 (cells,); NaN: too few.
 
     A constant but for rounding, as padding that was regridded, has none: 0.
     """
@@ -123,7 +123,7 @@ def _sigmas(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 def _quiet(
     samples: NDArray[np.float32], sigma: NDArray[np.float32], step: int, beam: Beam | None
 ) -> NDArray[np.float32]:
-    """The noise of samples without extended emission: that of differences where it is far lower.
+    """Return the noise of samples without extended emission, by differences if these are far lower.
 
     In a second difference 2 x(i) - x(i-d) - x(i+d) along a column emission cancels but for its
     curvature, while white noise through a beam, whose correlation at a distance is rho, keeps a
@@ -147,7 +147,7 @@ def _quiet(
 
 
 def _medians(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The median of the finite values of each row, the upper of two; NaN: fewer than LEAST."""
+    """Return the median of finite values in each row, the upper of two; NaN: fewer than LEAST."""
     if values.shape[1] >= LEAST and np.isfinite(values).all():
         return _upper(values)
     finite = (row[np.isfinite(row)] for row in values)
@@ -160,7 +160,7 @@ def _upper(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def mesh_of(array: NDArray[np.float32], side: int) -> Mesh:
-    """A mesh from its four grids stacked: float32 (4, rows, cols)."""
+    """Return a mesh from its four grids stacked: float32 (4, rows, cols)."""
     return Mesh(array[0], array[1], array[2], array[3], side)
 
 
@@ -170,7 +170,7 @@ def joined(parts: list[Mesh]) -> Mesh:
 
 
 def smoothed(sigma: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The noise of a mesh without what single sources add: the median of 3 x 3 cells.
+    """Return the noise of a mesh without what single sources add: the median of 3 x 3 cells.
 
     Cells that were not measured take their nearest neighbour's; all NaN where none was.
     """
@@ -188,7 +188,7 @@ def smoothed(sigma: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def is_as_trained(sigma: NDArray[np.float32], trained: float) -> bool:
-    """Whether nine tenths of a plane have the noise of the training, within TOLERANCE."""
+    """Return whether nine tenths of a plane have the noise of the training, within TOLERANCE."""
     low, high = np.nanpercentile(sigma, [5, 95]) / trained
     return bool(low > 1 / TOLERANCE and high < TOLERANCE)
 
@@ -196,7 +196,7 @@ def is_as_trained(sigma: NDArray[np.float32], trained: float) -> bool:
 def interpolated(
     mesh: NDArray[np.float32], side: int, rows: NDArray[np.floating], cols: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """A mesh at pixels: bilinear between the centres of its cells, constant beyond the outermost.
+    """Interpolate a mesh at pixels: bilinear between the centres of cells, constant beyond them.
 
     Args:
         rows, cols: places [pixel] along both axes; pixel centres are whole numbers.
@@ -214,7 +214,7 @@ def interpolated(
 
 
 def _between(places: NDArray[np.floating], side: int, count: int) -> tuple[Any, Any, Any]:
-    """The two cells whose centres a place lies between, and how far it is from the first."""
+    """Return the two cells whose centres a place lies between, and its distance from the first."""
     at = np.clip((places + 0.5) / side - 0.5, 0, count - 1)
     first = np.minimum(at.astype(np.int64), count - 1)
     return first, np.minimum(first + 1, count - 1), (at - first).astype(np.float32)

@@ -119,7 +119,7 @@ class SweepPlan:
         }
 
     def key(self, image_sha256: str) -> str:
-        """The digest of everything that the products of an image depend on."""
+        """Return the digest of everything that the products of an image depend on."""
         everything = {
             **self.depends_on,
             "image": image_sha256,
@@ -163,7 +163,7 @@ def _refuse_other_rule(path: Path, card: Card, config: Config) -> None:
 
 
 def _card(model: TrainedModel, config: Config) -> Card:
-    """The card of a loaded model: its own, or as the configuration asks to read it."""
+    """Return the card of a loaded model: its own, or as the configuration asks to read it."""
     point, rule = config.classify.point, config.rule
     if point == "accuracy" and rule == (None, None):
         return model.card
@@ -171,12 +171,12 @@ def _card(model: TrainedModel, config: Config) -> Card:
 
 
 def path_of(image: Source) -> Path:
-    """What messages and products call an image."""
+    """Return the path or name by which messages and products call an image."""
     return image.path if isinstance(image, ImageArray) else image
 
 
 def stamp(image: Source) -> list[Any]:
-    """What tells quickly that an image is another: name, size and time of a file."""
+    """Return what tells quickly that an image is another: name, size and time of a file."""
     if isinstance(image, ImageArray):
         return [image.name, image.sha256]
     try:

@@ -68,7 +68,7 @@ class PlaneState:
         return True
 
     def _mesh(self) -> Mesh | None:
-        """The noise of the plane, by whichever pass has measured it."""
+        """Return the noise of the plane, from the pass that has measured it."""
         numbers = range(len(self.stripes))
         if self.is_measured:
             return noise.joined([self.measured[n] for n in numbers])
@@ -106,7 +106,7 @@ class PlaneState:
         )
 
     def _nothing(self) -> PlaneGrids:
-        """The grids of a plane without data."""
+        """Return the grids of a plane without data."""
         layout = self.info.layout
         none = np.full(layout.cells, np.nan, np.float32)
         small = [-(-side // layout.block) for side in layout.shape]
@@ -121,7 +121,7 @@ class PlaneState:
         )
 
     def _noise(self) -> NDArray[np.float32]:
-        """The noise of the image's own pixels at the centre of each cell."""
+        """Return the noise of the image's own pixels at the centre of each cell."""
         layout, mesh = self.info.layout, self._mesh()
         if self.info.given_rms is not None:
             return np.full(layout.cells, self.info.given_rms, dtype=np.float32)

@@ -39,7 +39,7 @@ class PlaneGrids:
     notes: tuple[str, ...]
 
     def signal(self, threshold: float) -> NDArray[np.bool_]:
-        """Whether a cell is signal: bool (rows, cols)."""
+        """Return whether a cell is signal: bool (rows, cols)."""
         return is_found(self.probability, threshold)
 
     def tile_mask(self, threshold: float) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""The scheduler of a sweep: which stripe of which mosaic is next, and what is done when all are."""
+"""The scheduler of a sweep: it hands out the next stripe, and ends a mosaic when all are done."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Scheduler:
     # --- what the pool asks ---
 
     def draw(self) -> Task | Idle:
-        """The next task: of the first mosaics first."""
+        """Return the next task; tasks of the first mosaics come first."""
         self.stopped = self.stopped or self._options.is_stopped()
         while not self.stopped:
             for mosaic in self._active:

@@ -141,7 +141,7 @@ def classify(
 
 
 def tiles_of(pixels: NDArray[np.float32], layout: CellGrid) -> NDArray[np.float32]:
-    """A view of contiguous pixels as tiles with their margins: (rows, cols, side, side)."""
+    """View contiguous pixels as tiles with their margins: (rows, cols, side, side)."""
     side, stride = layout.size + 2 * layout.margin, layout.stride
     ny, nx = pixels.shape
     shape = (ny - side) // stride + 1, (nx - side) // stride + 1, side, side
@@ -166,7 +166,7 @@ def _inside(shape: tuple[int, ...], side: int) -> NDArray[np.int64]:
 
 
 def _windows(counts: NDArray[np.int64], shape: tuple[int, int], overlap: int) -> NDArray[np.int64]:
-    """Sums over the `overlap` x `overlap` cells of each tile; fewer at the upper and right edge."""
+    """Sum over the `overlap` x `overlap` cells of each tile; fewer at the upper and right edge."""
     rows, cols = shape
     total = np.zeros(shape, dtype=np.int64)
     for y in range(overlap):

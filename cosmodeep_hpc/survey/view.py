@@ -94,7 +94,7 @@ class View:
 
 
 def averaged(pixels: NDArray[np.float32], block: int) -> NDArray[np.float32]:
-    """The mean of the finite pixels of each block of `block` x `block`; NaN where there is none.
+    """Return the mean of the finite pixels of each block of `block` x `block`; NaN: there is none.
 
     Blocks at the upper and right edge may be cut.
     """
@@ -120,7 +120,7 @@ def averaged(pixels: NDArray[np.float32], block: int) -> NDArray[np.float32]:
 
 @jit
 def _average(pixels, block, factor, mean) -> None:  # type: ignore[no-untyped-def]
-    """The sum of each block times a factor: first along columns, then along the row of sums."""
+    """Sum each block, first along columns, then along the row of sums, and multiply by a factor."""
     line = np.empty(pixels.shape[1], dtype=np.float32)
     for row in range(len(mean)):
         line[:] = pixels[row * block]

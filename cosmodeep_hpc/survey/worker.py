@@ -138,7 +138,7 @@ class Worker:
     # --- files ---
 
     def _opened(self, number: int) -> tuple[Mosaic, list[OpenPlane]]:
-        """A mosaic and its planes, opened where it is not yet."""
+        """Return a mosaic and its planes; open it if it is not open."""
         if number in self._open:
             self._open.move_to_end(number)
             return self._open[number]
@@ -165,7 +165,7 @@ class Worker:
         return mosaic, planes
 
     def _plane(self, mosaic: Mosaic, image: Image, maps: dict[Beam | None, Mosaic]) -> OpenPlane:
-        """A plane with its layout, and the map of its noise where the user gives one.
+        """Open a plane with its layout, and the map of its noise if the user gives one.
 
         Args:
             maps: those opened already, by the beam that they are read with.
@@ -195,7 +195,7 @@ class Worker:
 
 
 def _map_in_memory(mosaic: Mosaic, image: Image, rms: ImageArray) -> Image:
-    """A map of the noise of a plane: of all axes of its mosaic, or the same one for all planes."""
+    """Return the noise map of a plane: it has all axes of the mosaic, or serves all planes."""
     factor = image.to_surface_brightness
     if unit := value(rms.header, "BUNIT"):
         factor = Unit.of(rms.path, unit).factor(image.beam, image.pixel_scale**2)

@@ -62,7 +62,7 @@ class Preprocessing:
 
     @classmethod
     def of(cls, tiles: Tiles) -> Preprocessing:
-        """The preprocessing that a configuration asks for."""
+        """Return the preprocessing that a configuration asks for."""
         return cls(
             scaling=tiles.scaling,
             floor=tiles.floor,
@@ -73,7 +73,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
-        """The preprocessing stored with a tile set or a model.
+        """Return the preprocessing stored with a tile set or a model.
 
         Raises:
             TypeError, ValueError: they are not those of a preprocessing.
