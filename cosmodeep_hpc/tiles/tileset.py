@@ -91,7 +91,16 @@ def _check_numbers(**numbers: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TileSet:
-    """What `index.json` holds. It is written last: a folder that has it is whole."""
+    """What `index.json` holds. It is written last: a folder that has it is whole.
+
+    Attributes:
+        folder: that the shards lie in.
+        preprocessing: that its tiles went through.
+        thresholds: flux thresholds F_th of the counts [Jy/arcsec^2].
+        images, shards: of the set.
+        seed: by which images were chosen for validation.
+        format: of the index.
+    """
 
     folder: Path
     preprocessing: Preprocessing
