@@ -17,7 +17,7 @@
 #   COSMODEEP_APT=no        never install system packages, even where that is permitted
 #
 # What was chosen for TensorFlow and Horovod is kept in $VENV/.options for the next set-up of this clone.
-# Safe to interrupt and start again; two at once in one clone take turns.
+# Safe to interrupt and start again; two at once in one clone take turns, where the file system knows flock.
 set -euo pipefail
 
 readonly OLDEST_PYTHON=11 NEWEST_PYTHON=13 # 3.x: the wheels of the pinned TensorFlow
@@ -265,11 +265,15 @@ take_turns() {
     has flock || return 0
     exec 9>"$VENV/.lock"
     local status=0
-    flock -n -E 75 9 || status=$?
-    if [ "$status" -eq 75 ]; then
+    flock -n -E 75 9 2>/dev/null || status=$?
+    case $status in
+    0) ;;
+    75)
         echo "another set-up is at work in $VENV; waiting for it"
         flock 9
-    fi
+        ;;
+    *) echo "$VENV: no locks on this file system; expected one set-up at a time in it" ;;
+    esac
 }
 
 main() {

@@ -93,7 +93,16 @@ def _check_numbers(**numbers: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TileSet:
-    """The content of `index.json`. It is written last: a folder that has it is complete."""
+    """The content of `index.json`. It is written last: a folder that has it is complete.
+
+    Attributes:
+        folder: of the shards.
+        preprocessing: applied to the tiles.
+        thresholds: flux thresholds F_th of the counts [Jy/arcsec^2].
+        images, shards: of the set.
+        seed: by which images were chosen for validation.
+        format: of the index.
+    """
 
     folder: Path
     preprocessing: Preprocessing

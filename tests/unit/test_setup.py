@@ -38,6 +38,14 @@ def call(function, tmp_path, **options):
     return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60)
 
 
+def test_a_file_system_without_flock_is_named_and_the_set_up_goes_on(tmp_path):
+    program(tmp_path / "bin/flock", "exit 71")  # as util-linux ends where flock(2) fails
+    done = set_up(tmp_path)
+    first, second, *_ = done.stdout.splitlines()
+    assert first.startswith(f"{tmp_path}/venv: no locks on this file system; expected one set-up")
+    assert second.startswith("setting up ")
+
+
 @pytest.mark.parametrize(
     "options, said",
     [

@@ -43,12 +43,12 @@ class TuneRun:
 
 
 def count(tune: Tune) -> int:
-    """The number of runs."""
+    """Return the number of runs."""
     return tune.runs if tune.search == "random" else len(tune.learning_rates) * len(tune.batches)
 
 
 def tune_run(tune: Tune, number: int) -> TuneRun:
-    """Run `number` of a search.
+    """Return run `number` of a search.
 
     In a grid the learning rate changes fastest, then the number of epochs, then the batch: as in
     figure 5 of the paper, where the batch grows with the TestID and, within one batch, the epochs.
@@ -72,7 +72,7 @@ def tune_run(tune: Tune, number: int) -> TuneRun:
 
 
 def _drawn(tune: Tune, number: int) -> tuple[float, int]:
-    """Learning rate and batch of run `number`, drawn evenly in their logarithms.
+    """Draw learning rate and batch of run `number`, evenly in their logarithms.
 
     A run does not depend on how many there are: a search can be made longer.
     """
@@ -88,7 +88,7 @@ def _drawn(tune: Tune, number: int) -> tuple[float, int]:
 
 
 def config_of(config: Config, run: TuneRun) -> Config:
-    """The configuration that a run is trained with.
+    """Return the configuration that a run is trained with.
 
     It is validated at each of its numbers of epochs, and, between them, about as often as asked.
     """
