@@ -174,7 +174,7 @@ def test_shocks_of_a_simulated_box_shine_where_its_halos_are(tmp_path):
     """
     sky = replace(SKY, mesh=48, sides=(50.0,), seeds=(1,), steps=12, snapshots=(0.06,), blur=28.0)
     (recipe,) = recipes.particle_meshes(sky, test=False)
-    recipe.make(tmp_path / "box.h5", 1, None)
+    recipe.make(tmp_path / "box.h5")
     painter = Painter(replace(CONFIG, sky=sky), [box.opened(tmp_path / "box.h5", recipe.digest)])
     y, x = np.mgrid[1 : PIXELS + 1, 1 : PIXELS + 1]
 
