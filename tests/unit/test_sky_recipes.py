@@ -146,7 +146,7 @@ def test_the_field_is_that_of_the_relation(simulated):
 
 def test_threads_do_not_change_a_box(simulated, tmp_path):
     recipe, made, _ = simulated
-    recipe.make(tmp_path / "box.h5", 2, None)
+    recipe.make(tmp_path / "box.h5", 2)
     assert (tmp_path / "box.h5").read_bytes() == made.path.read_bytes()
 
 
@@ -256,9 +256,9 @@ def test_another_field_needs_no_new_simulation(tmp_path, monkeypatch):
     other = dataclasses.replace(sky, field_density=0.3)
     (first,), (second,) = (recipes.particle_meshes(s, test=False) for s in (sky, other))
     anew, path = tmp_path / "anew.h5", tmp_path / "box.h5"
-    second.make(anew, 1, None)
-    first.make(path, 1, None)
+    second.make(anew)
+    first.make(path)
     assert path.read_bytes() != anew.read_bytes()
     monkeypatch.setattr(recipes.nbody, "evolve", None)
-    second.make(path, 1, None)
+    second.make(path)
     assert path.read_bytes() == anew.read_bytes()
