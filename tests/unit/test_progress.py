@@ -5,7 +5,7 @@ import io
 import pytest
 
 from cosmodeep_hpc.io import progress
-from cosmodeep_hpc.io.progress import LINE_SECONDS, Progress
+from cosmodeep_hpc.io.progress import LINE_SECONDS, ProgressBar
 
 
 class Terminal(io.StringIO):
@@ -23,7 +23,7 @@ def clock(monkeypatch):
 
 def test_a_log_gets_a_line_now_and_then(clock):
     log = io.StringIO()
-    show = Progress("steps", stream=log)
+    show = ProgressBar("steps", stream=log)
     for done in range(1, 101):  # a step a second
         clock[0] += 1
         show(done, 100)
@@ -36,7 +36,7 @@ def test_a_log_gets_a_line_now_and_then(clock):
 def test_time_left_is_by_the_pace_of_this_run(clock):
     """A run that goes on at step 901, a step in 10 s, after 50 s of starting up."""
     log = io.StringIO()
-    show = Progress("steps", stream=log)
+    show = ProgressBar("steps", stream=log)
     clock[0] += 50
     for done in range(901, 951):
         clock[0] += 10
@@ -46,7 +46,7 @@ def test_time_left_is_by_the_pace_of_this_run(clock):
 
 def test_a_terminal_gets_one_bar(clock):
     terminal = Terminal()
-    show = Progress("images", stream=terminal)
+    show = ProgressBar("images", stream=terminal)
     for done in (1, 2):
         clock[0] += 1
         show(done, 2, "note")
@@ -58,7 +58,7 @@ def test_a_terminal_gets_one_bar(clock):
 
 def test_the_end_is_told_once(clock):
     log = io.StringIO()
-    show = Progress("steps", stream=log)
+    show = ProgressBar("steps", stream=log)
     show(2, 2)
     show(2, 2)
     assert log.getvalue().count("\n") == 1
@@ -66,11 +66,11 @@ def test_the_end_is_told_once(clock):
 
 def test_nothing_to_do(clock):
     log = io.StringIO()
-    Progress("steps", stream=log)(0, 0)
+    ProgressBar("steps", stream=log)(0, 0)
     assert log.getvalue() == "steps: 0/0, 0 s\n"
 
 
 def test_other_ranks_are_silent(clock):
     log = io.StringIO()
-    Progress("steps", speaks=False, stream=log)(2, 2)
+    ProgressBar("steps", speaks=False, stream=log)(2, 2)
     assert log.getvalue() == ""
