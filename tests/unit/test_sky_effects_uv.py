@@ -118,7 +118,7 @@ def test_a_band_that_reaches_zero_is_refused_by_name():
 
 
 def test_a_frequency_that_askap_does_not_receive_is_refused_by_name():
-    with pytest.raises(InputError, match="instrument.frequency = 0.15 GHz.*between 0.7 and 1.8"):
+    with pytest.raises(InputError, match="instrument.frequency = 0.15 GHz.*expected 0.7 to 1.8"):
         uvcoverage.observe(-30.0, Instrument(frequency=0.15), Effects(bandwidth=0.03), 3.2)
 
 
