@@ -23,9 +23,9 @@ seen, parts, losses, steps = [], [], [], []
 train = Step.train
 
 
-def recorded(self, tiles, signal, keep, batch, flags):
-    loss, correct, said = train(self, tiles, signal, keep, batch, flags)
-    mine = [zlib.crc32(np.ascontiguousarray(tile)) for tile in tiles]
+def recorded(self, part, batch, flags):
+    loss, correct, said = train(self, part, batch, flags)
+    mine = [zlib.crc32(np.ascontiguousarray(tile)) for tile in part.tiles]
     everywhere = world.comm.allgather(mine)
     seen.append([crc for part in everywhere for crc in part])
     parts.append([len(part) for part in everywhere])
