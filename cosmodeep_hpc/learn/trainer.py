@@ -181,8 +181,7 @@ def train(job: Job, state: State | None) -> Standing | None:
         order = sampler.order(epoch)
         stopping = due = False
         for k in range(first_step if epoch == first_epoch else 0, sampler.steps):
-            with meter.timing("data"):
-                part = _local_batch(job, order, epoch, k)
+            part = _local_batch(job, order, epoch, k, meter)
             batch = len(sampler.batch_rows(k))
             job.step.learning_rate = learning_rate(
                 options, epoch * sampler.steps + k, sampler.steps
@@ -220,23 +219,26 @@ def train(job: Job, state: State | None) -> Standing | None:
     return standing
 
 
-def _local_batch(job: Job, order: NDArray[np.int64], epoch: int, k: int) -> Batch:
+def _local_batch(job: Job, order: NDArray[np.int64], epoch: int, k: int, meter: Meter) -> Batch:
     """Return this rank's part of global batch `k`."""
     store, options = job.store, job.config
     rows = store.sampler.local_rows(k, job.world.rank, job.world.size)
     chosen, seed = order[rows.start : rows.stop], options.train.seed
-    tiles = store.batch(chosen)
-    drawn = symmetries.drawn(seed, epoch, rows) if options.train.symmetries else None
-    if drawn is not None:
-        symmetries.apply(drawn, tiles)
-    if store.counted is None:
+    with meter.timing("data"):
+        tiles = store.batch(chosen)
+        drawn = symmetries.drawn(seed, epoch, rows) if options.train.symmetries else None
+        if drawn is not None:
+            symmetries.apply(drawn, tiles)
+        if store.counted is not None:
+            exceeded = store.counted.exceeded[chosen]
+            if drawn is not None:
+                symmetries.apply(drawn, exceeded)
+            return CountsBatch(tiles=tiles, counts=store.counted.bright[chosen], exceeded=exceeded)
+        signal = store.signal[chosen]
+    with meter.timing("step"):  # the mask is computed: no input is waited for
         dropout = options.model.dropout
         keep = keep_mask(network.HIDDEN_UNITS, dropout, seed=seed, epoch=epoch, rows=rows)
-        return PaperBatch(tiles=tiles, signal=store.signal[chosen], keep=keep)
-    exceeded = store.counted.exceeded[chosen]
-    if drawn is not None:
-        symmetries.apply(drawn, exceeded)
-    return CountsBatch(tiles=tiles, counts=store.counted.bright[chosen], exceeded=exceeded)
+    return PaperBatch(tiles=tiles, signal=signal, keep=keep)
 
 
 def _validated(job: Job, epoch: int, total: int, standing: Standing) -> Standing:

@@ -25,7 +25,7 @@ from cosmodeep_hpc.learn.tune.grid import TuneRun, config_of, count, tune_run
 from cosmodeep_hpc.learn.tune.results import RESULTS, RUNS, Result, folder_of
 from cosmodeep_hpc.parallel import locks
 from cosmodeep_hpc.parallel.signals import StopRequest
-from cosmodeep_hpc.parallel.world import World
+from cosmodeep_hpc.parallel.world import World, is_collective
 from cosmodeep_hpc.tiles.tileset import INDEX, read_tileset
 
 logger = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ class _Search:
             if not is_trained and not trainer.run(own, self.tiles, folder, self.world, **more):
                 return None
         except Exception as failure:
-            if self.world.size > 1 and not hasattr(failure, "known_to_all"):
+            if self.world.size > 1 and not is_collective(failure):
                 raise  # the other ranks do not know of it: the job must end
             kind = "" if isinstance(failure, InputError) else f"{type(failure).__name__}: "
             error = f"{kind}{failure}"
