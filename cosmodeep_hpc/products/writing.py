@@ -7,21 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from astropy.io import fits
+
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.section import nearest
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.io.files import replacing_together, write_json
 from cosmodeep_hpc.products import (
     catalogue,
-    grids,
+    coverage,
     hdf5,
+    masks,
+    picture,
     provenance,
-    quicklook,
-    regionfiles,
-    skycoverage,
-    streaming,
-    votable,
+    regions,
 )
+from cosmodeep_hpc.products.cube import Paint
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.products.names import record_of, stem
 
@@ -52,26 +53,38 @@ class Product:
         return self.ending + PACKED_ENDING * packed
 
 
+def _probability(found: Findings, path: Path) -> None:
+    masks.write_probability(found.swept, found.cube, found.grid_header, path)
+
+
+def _tiles(found: Findings, path: Path) -> None:
+    masks.write_tiles(found.swept, found.cube, found.grid_header, path)
+
+
 def _mask(found: Findings, path: Path) -> None:
-    cards = found.pixel_header.copy()
-    cards["BTYPE"] = ("mask", "1 signal, 0 noise, 255 no data")
-    rows = streaming.height(found.cube, found.swept.cell)
-    _to_file(found)(path, found.cube, cards, rows, found.of_tiles)
+    header = found.pixel_header.copy()
+    header["BTYPE"] = ("mask", "1 signal, 0 noise, 255 no data")
+    rows = masks.height(found.cube, found.swept.cell)
+    _write_mask(found, path, header, rows, found.of_tiles)
 
 
 def _pixels(found: Findings, path: Path) -> None:
-    cards, sigma = found.pixel_header.copy(), found.config.classify.refine_sigma
-    cards["BTYPE"] = ("mask", "1 emission, 0 none, 255 no data")
-    cards["REFSIGMA"] = (sigma, "threshold over the noise of smoothed maps")
+    header, sigma = found.pixel_header.copy(), found.config.classify.refine_sigma
+    header["BTYPE"] = ("mask", "1 emission, 0 none, 255 no data")
+    header["REFSIGMA"] = (sigma, "threshold over the noise of smoothed maps")
     refinement = found.refinement()
-    paint = found.of_pixels(refinement)
-    _to_file(found)(path, found.cube, cards, found.refined_rows, paint)
+    _write_mask(found, path, header, found.refined_rows, found.of_pixels(refinement))
     found.measures = refinement.refined
 
 
-def _to_file(found: Findings) -> Callable[..., None]:
+def _write_mask(found: Findings, path: Path, header: fits.Header, rows: int, paint: Paint) -> None:
     packed = found.config.classify.compress_mask
-    return streaming.write_packed if packed else streaming.write_plain
+    write_rows = masks.write_packed if packed else masks.write_plain
+    write_rows(path, found.cube, header, rows, paint)
+
+
+def _hdf5(found: Findings, path: Path) -> None:
+    hdf5.write(found.swept, found.islands, found.grid_header, path)
 
 
 def _votable(found: Findings, path: Path) -> None:
@@ -80,28 +93,16 @@ def _votable(found: Findings, path: Path) -> None:
         "image_sha256": found.swept.sha256,
         "model_sha256": found.swept.model_sha256,
     }
-    votable.write_votable(found.catalogue, about, path)
+    catalogue.write_votable(found.catalogue, about, path)
 
 
 PRODUCTS = (
-    Product(
-        "probability",
-        "probability.fits",
-        lambda found, path: grids.probability(found.swept, found.cube, found.grid_header, path),
-    ),
-    Product(
-        "tiles",
-        "tiles.fits",
-        lambda found, path: grids.tiles(found.swept, found.cube, found.grid_header, path),
-    ),
+    Product("probability", "probability.fits", _probability),
+    Product("tiles", "tiles.fits", _tiles),
     Product("mask", "mask.fits", _mask, is_mask=True),
     # before the catalogue, which has what is measured while it is written
     Product("pixels", "pixels.fits", _pixels, is_mask=True, refined=True),
-    Product(
-        "hdf5",
-        "h5",
-        lambda found, path: hdf5.write(found.swept, found.islands, found.grid_header, path),
-    ),
+    Product("hdf5", "h5", _hdf5),
     Product("islands", "islands.vot", _votable),
     Product(
         "islands_fits",
@@ -113,12 +114,10 @@ PRODUCTS = (
         "islands.csv",
         lambda found, path: catalogue.write_csv(found.catalogue, path),
     ),
-    Product("regions", "reg", lambda found, path: regionfiles.write_ds9(found.regions, path)),
-    Product(
-        "regions_casa", "crtf", lambda found, path: regionfiles.write_casa(found.regions, path)
-    ),
-    Product("moc", "moc.fits", lambda found, path: skycoverage.write(found.swept, path)),
-    Product("picture", "png", lambda found, path: quicklook.write(found.swept, path)),
+    Product("regions", "reg", lambda found, path: regions.write_ds9(found.regions, path)),
+    Product("regions_casa", "crtf", lambda found, path: regions.write_casa(found.regions, path)),
+    Product("moc", "moc.fits", lambda found, path: coverage.write(found.swept, path)),
+    Product("picture", "png", lambda found, path: picture.write(found.swept, path)),
 )
 """All products but the record, in the order that they are written in."""
 

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import resource
 import warnings
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -21,9 +23,8 @@ from support.findings import written as write_products
 
 from cosmodeep_hpc.config.configuration import Classify, Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.products import streaming
 from cosmodeep_hpc.products.names import stem
-from cosmodeep_hpc.products.refine import Refinement
+from cosmodeep_hpc.products.writing import PRODUCTS
 
 SIGNAL = np.array(
     [
@@ -38,6 +39,12 @@ SIGNAL = np.array(
 )
 CELLS = np.array([[c == "#" for c in row] for row in SIGNAL])
 SHAPE = (250, 330)
+SUFFIXES = {product.name: product.ending for product in PRODUCTS}
+
+
+def only(*kinds, **options):
+    """A configuration that asks for some products; for all of them where none is named."""
+    return Config(classify=Classify(products=kinds or tuple(SUFFIXES), **options))
 
 
 @pytest.fixture(scope="module", params=["SIN", "TAN", "ZEA", "CAR", "GAL"])
@@ -114,12 +121,10 @@ def test_the_catalogue_is_the_same_in_all_its_forms(written):
     import pyvo
 
     made, files = written
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        votable = parse(files["islands"], verify="warn", unit_format="vounit")
-    # version 1.3 refers to a standard for units without the beam; CASDA's tables have it, too
-    assert said and all("Invalid unit string 'mJy/beam'" in str(w.message) for w in said)
-    assert votable.version == "1.3"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        votable = parse(files["islands"], verify="exception")
+    assert votable.version == "1.4"
     table = votable.get_first_table()
     with open(files["islands_csv"], newline="") as file:
         text = list(csv.DictReader(file))
@@ -217,7 +222,7 @@ def small(tmp_path):
 def test_the_same_bytes_every_time(small, tmp_path):
     """Written twice, some time apart: no product carries a date or a name of the moment."""
     made = small()
-    options = Config(classify=Classify(compress_mask=True))
+    options = only(compress_mask=True)
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
         write_products(made, tmp_path / folder, options, refine=True)
@@ -280,23 +285,46 @@ def test_an_image_without_a_beam_has_no_flux_a_beam(small, tmp_path):
     assert table.array["col_flux_peak"].mask.all()
 
 
-@pytest.mark.parametrize("refine", [False, True])
-def test_a_failure_leaves_earlier_products_and_no_record(small, tmp_path, monkeypatch, refine):
-    """The disk is full in the middle of the mask; the image cannot be read again for the pixels."""
-    made, out = small(), tmp_path / "out"
+@pytest.fixture
+def earlier(tmp_path):
+    """A folder with products of an earlier sweep."""
+    out = tmp_path / "out"
     out.mkdir()
     for name in ("a.json", "a.tiles.fits"):
         (out / name).write_text("of an earlier sweep")
-
-    def failing(*_):
-        raise OSError(28, "No space left on device") if not refine else InputError("not again")
-
-    what = (streaming, "pad") if not refine else (Refinement, "paint")
-    monkeypatch.setattr(*what, failing)
-    with pytest.raises(InputError, match="not again" if refine else "a.mask.fits: .*No space left"):
-        write_products(made, out, refine=refine)
+    yield out
     left = {path.name: path.read_text() for path in out.iterdir()}
     assert left == {"a.tiles.fits": "of an earlier sweep"}
+
+
+@contextmanager
+def files_end_at(size):
+    """No file may grow beyond `size` bytes meanwhile, as if the disk were full then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kind", SUFFIXES)
+def test_a_full_disk_leaves_earlier_products_and_no_record(small, earlier, kind):
+    """Also where the last bytes of a file are missing alone, which readers would not notice."""
+    made = small()
+    whole = write_products(made, earlier.parent, only(kind))[kind].stat().st_size
+    for size in (whole // 2, whole - 1):
+        why = f"a.{SUFFIXES[kind]}: cannot write it: .*(File too large|the disk may be full)"
+        with pytest.raises(InputError, match=why), files_end_at(size):
+            write_products(made, earlier, only(kind))
+
+
+def test_an_image_that_cannot_be_read_again_leaves_earlier_products(small, earlier):
+    """The refined mask is made of it, after the mask is written."""
+    made = small()
+    made.path.write_bytes(made.path.read_bytes()[:2880])
+    with pytest.raises(InputError, match="a.fits: "):
+        write_products(made, earlier)
 
 
 @pytest.mark.parametrize(
