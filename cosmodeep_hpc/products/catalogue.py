@@ -88,6 +88,8 @@ def catalogue(
 ) -> QTable:
     """Return the catalogue: numbers with a unit are Quantities; UCDs are in the columns' `meta`.
 
+    Its own `meta` says nothing yet; a file has it.
+
     Args:
         stem: what `island_id` begins with.
         places: of each plane, in the order of `Island.plane`.
@@ -193,16 +195,13 @@ def write_csv(table: QTable, path: Path) -> None:
         text.write(plain, file, format="csv", strip_whitespace=False)
 
 
-def write_votable(table: QTable, about: dict[str, str], path: Path) -> None:
-    """Write a VOTable 1.4.
-
-    Args:
-        about: INFO elements, by name.
-    """
+def write_votable(table: QTable, path: Path) -> None:
+    """Write a VOTable 1.4; what its `meta` says is in INFO elements."""
     file = tree.VOTableFile(version="1.4")
     file.coordinate_systems.append(tree.CooSys(ID="ICRS", system="ICRS"))
-    for what, value in {"creator": f"cosmodeep_hpc {__version__}", **about}.items():
-        file.infos.append(tree.Info(name=what, value=value))
+    about = {"creator": f"cosmodeep_hpc {__version__}", **table.meta}
+    about["notes"] = "; ".join(about["notes"])
+    file.infos.extend(tree.Info(name=what, value=value) for what, value in about.items())
     element = tree.TableElement(file, name="islands")
     for column in table.itercols():
         element.fields.append(_field(file, column))

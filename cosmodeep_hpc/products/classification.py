@@ -170,11 +170,11 @@ class Classification:
         )
 
     def _repr_png_(self) -> bytes:
-        """The quick look, for a notebook."""
+        """Return the picture as PNG, for a notebook."""
         return picture.drawn(self._swept)
 
     def _repr_html_(self) -> str:
-        """Picture, notes and table of islands, for a notebook."""
+        """Return picture, notes and table of islands, for a notebook."""
         coded = base64.b64encode(self._repr_png_()).decode()
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
         shown = self.islands[list(COLUMNS)][:SHOWN]
@@ -191,5 +191,5 @@ class Classification:
         )
 
     def _stacked(self, planes: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """The planes' grids as one array."""
+        """Return the planes' grids as one array."""
         return planes[0] if len(planes) == 1 else np.stack(planes)

@@ -11,9 +11,9 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.config.configuration import Config
-from cosmodeep_hpc.products import islands, masks, provenance
+from cosmodeep_hpc.products import islands, provenance
 from cosmodeep_hpc.products.catalogue import IslandPlane, catalogue
-from cosmodeep_hpc.products.cube import Paint, PlaneBox
+from cosmodeep_hpc.products.cube import TALL, Paint, PlaneBox, painter
 from cosmodeep_hpc.products.islands import Islands
 from cosmodeep_hpc.products.names import stem
 from cosmodeep_hpc.products.refine import Refined, Refinement
@@ -37,7 +37,7 @@ class Findings:
     measures: Refined | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, object]:
-        """What another process needs: the function that paints is made there again."""
+        """Return what another process needs: the function that paints is made there again."""
         return {name: value for name, value in vars(self).items() if name != "of_tiles"}
 
     @cached_property
@@ -83,9 +83,13 @@ class Findings:
         """The catalogue of its islands, with the columns of the refined mask where there is one."""
         name = printable(stem(self.swept.path))
         table = catalogue(name, self.islands.islands, self._places(), self.refined)
-        table.meta["image"] = self.swept.name
-        table.meta["model"] = self.swept.model.path.name
-        table.meta["notes"] = tuple(provenance.notes(self.swept))
+        table.meta = {
+            "image": self.swept.name,
+            "image_sha256": self.swept.sha256,
+            "model": self.swept.model.path.name,
+            "model_sha256": self.swept.model_sha256,
+            "notes": tuple(provenance.notes(self.swept)),
+        }
         return table
 
     def _places(self) -> list[IslandPlane]:
@@ -104,14 +108,14 @@ class Findings:
         """Paints the mask of tiles on the image's pixels: 1 signal, 0 noise, 255 no data."""
         swept = self.swept
         cells = [plane.tile_mask(swept.threshold) for plane in swept.planes]
-        return masks.painter(cells, swept.planes[0].image.shape[1], swept.cell, NO_DATA)
+        return painter(cells, swept.planes[0].image.shape[1], swept.cell, NO_DATA)
 
     def refinement(self) -> Refinement:
-        """A refined mask, to be painted and measured from its beginning."""
+        """Return a refined mask, to be painted and measured from its beginning."""
         return Refinement(self.swept, self.islands, self.config.classify.refine_sigma)
 
     def of_pixels(self, refinement: Refinement) -> Paint:
-        """Paints a refined mask, each row once: 1 emission, 0 none, 255 no data."""
+        """Return what paints a refined mask, each row once: 1 emission, 0 none, 255 no data."""
 
         def paint(plane: int, start: int, stop: int) -> NDArray[np.uint8]:
             pixels = refinement.paint(plane, start, stop)
@@ -123,7 +127,7 @@ class Findings:
     @property
     def refined_rows(self) -> int:
         """Rows of a refined mask painted at once: tall strips, each is read with a margin."""
-        return masks.height(self.cube, self.swept.cell, masks.TALL)
+        return self.cube.height(self.swept.cell, TALL)
 
     @property
     def refined(self) -> Refined | None:

@@ -15,62 +15,62 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.io.files import fits_content
 from cosmodeep_hpc.products.cube import Paint, PlaneBox
-from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult
+from cosmodeep_hpc.products.findings import Findings
+from cosmodeep_hpc.survey.result import NO_DATA
 
-STRIP = 2**22  # pixels of a strip, about
-TALL = 2**26  # the same where tall strips pay
-TALLEST = 1024  # rows of a strip, at most
 MOST_PACKED = 3  # axes of a packed image, if it can be
 BLOCK = 2880  # bytes that a FITS file is made of
 ROW = np.dtype([("length", ">i8"), ("offset", ">i8")])  # a descriptor of 1QB
 
 
-# --- on the grid of cells ---
+# --- products ---
 
 
-def write_probability(swept: MosaicResult, cube: PlaneBox, header: fits.Header, path: Path) -> None:
+def write_probability(found: Findings, path: Path) -> None:
     """Write the probability, NaN where there is no data, and the coverage as an extension."""
-    values = cube.grids([plane.probability for plane in swept.planes], float("nan"))
+    cube, planes, header = found.cube, found.swept.planes, found.grid_header
+    values = cube.grids([plane.probability for plane in planes], float("nan"))
     probability = fits.PrimaryHDU(values, header)
     probability.header["BTYPE"] = ("probability of signal", "NaN: no data")
-    values = cube.grids([plane.coverage for plane in swept.planes], 0)
+    values = cube.grids([plane.coverage for plane in planes], 0)
     coverage = fits.ImageHDU(values, header, name="COVERAGE")
     coverage.header["BTYPE"] = ("coverage", "share of a cell's pixels with data")
     path.write_bytes(fits_content(probability, coverage))
 
 
-def write_tiles(swept: MosaicResult, cube: PlaneBox, header: fits.Header, path: Path) -> None:
+def write_tiles(found: Findings, path: Path) -> None:
     """Write the mask on the grid of cells: 1 signal, 0 noise, 255 no data."""
-    values = cube.grids([plane.tile_mask(swept.threshold) for plane in swept.planes], NO_DATA)
-    tiles = fits.PrimaryHDU(values, header)
+    swept = found.swept
+    grids = [plane.tile_mask(swept.threshold) for plane in swept.planes]
+    tiles = fits.PrimaryHDU(found.cube.grids(grids, NO_DATA), found.grid_header)
     tiles.header["BTYPE"] = ("tile mask", "1 signal, 0 noise, 255 no data")
     path.write_bytes(fits_content(tiles))
 
 
-# --- on the image's pixels ---
+def write_mask(found: Findings, path: Path) -> None:
+    """Write the same on the image's pixels."""
+    header = found.pixel_header.copy()
+    header["BTYPE"] = ("mask", "1 signal, 0 noise, 255 no data")
+    _write(found, path, header, found.cube.height(found.swept.cell), found.of_tiles)
 
 
-def height(cube: PlaneBox, cell: int, pixels: int = STRIP) -> int:
-    """Return the rows of an image in a strip of about `pixels`: whole cells, or less than one."""
-    a_row = int(np.prod(cube.axes[cube.y + 1 :]))
-    fitting = min(max(1, pixels // a_row), max(cell, TALLEST))
-    rows = fitting // cell * cell if fitting >= cell else fitting
-    return min(rows, cube.axes[cube.y])
+def write_pixels(found: Findings, path: Path) -> None:
+    """Write the refined mask, 1 emission, 0 none, 255 no data, and measure it meanwhile."""
+    header = found.pixel_header.copy()
+    header["BTYPE"] = ("mask", "1 emission, 0 none, 255 no data")
+    sigma = found.config.classify.refine_sigma
+    header["REFSIGMA"] = (sigma, "threshold over the noise of smoothed maps")
+    refinement = found.refinement()
+    _write(found, path, header, found.refined_rows, found.of_pixels(refinement))
+    found.measures = refinement.refined
 
 
-def painter(grids: Sequence[NDArray[np.uint8]], width: int, cell: int, fill: int) -> Paint:
-    """Return what paints each plane's cells on the image's pixels; `fill` beyond the last cell."""
+def _write(found: Findings, path: Path, header: fits.Header, rows: int, paint: Paint) -> None:
+    packed = found.config.classify.compress_mask
+    (write_packed if packed else write_plain)(path, found.cube, header, rows, paint)
 
-    def paint(plane: int, start: int, stop: int) -> NDArray[np.uint8]:
-        grid, pixels = grids[plane], np.full((stop - start, width), fill, np.uint8)
-        first, last = start // cell, min(-(-stop // cell), len(grid))
-        lines = np.repeat(grid[first:last], cell, axis=1)[:, :width]
-        for row, line in enumerate(lines, first):
-            there = slice(max(row * cell, start) - start, min((row + 1) * cell, stop) - start)
-            pixels[there, : len(line)] = line
-        return pixels
 
-    return paint
+# --- files of masks on the image's pixels ---
 
 
 def write_plain(path: Path, cube: PlaneBox, header: fits.Header, rows: int, paint: Paint) -> None:
