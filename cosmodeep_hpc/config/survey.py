@@ -32,12 +32,12 @@ USUAL_PRODUCTS: tuple[ProductName, ...] = (
     "tiles",
     "mask",
     "pixels",
-    "islands",
+    "islands_fits",
     "regions",
     "moc",
     "picture",
 )
-"""One of each kind: without the grids in HDF5 and the further formats of catalogue and regions."""
+"""One of each kind: without the grids in HDF5 and the other formats of catalogue and regions."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from cosmodeep_hpc.products import provenance
 from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
 
 MAX_SIDE = 1500  # pixels of the picture's image at most: screens have no more
+SAMPLE = 2**17  # values that the noise of a picture is measured on, about
 MOST_PLANES = 9  # of a mosaic drawn: those of a large cube are picked evenly
 RED, BLUE = "tab:red", "tab:blue"
 LARGE, SMALL, LEAST = 8.0, 5.0, 3.0  # longer side of one plane, of each of many, of any [inch]
@@ -147,15 +148,18 @@ def draw(
     axes.set_xlim(-0.5, nx - 0.5)
     axes.set_ylim(-0.5, ny - 0.5)
     if hasattr(axes, "coords"):
-        for axis in (0, 1):
-            axes.coords[axis].set_axislabel(axis_name(image.wcs, axis))
+        for axis, coordinate in enumerate(axes.coords):
+            coordinate.set_axislabel(axis_name(image.wcs, axis))
+            if str(coordinate.get_format_unit()) == "hourangle":
+                coordinate.set_separator("hms")  # plain letters: raised ones take a third longer
     place = {"ax": axes, "shrink": 0.9, "pad": 0.02} if bar is None else {"cax": bar}
     axes.figure.colorbar(drawn, **place, label="Jy/arcsec²").formatter.set_powerlimits((-2, 3))
 
 
 def _noise(small: NDArray[np.float32]) -> float:
     """Return the robust noise of a thumbnail; 1 where it has none."""
-    values = small[np.isfinite(small)]
+    values = small.ravel()[:: max(1, small.size // SAMPLE)]
+    values = values[np.isfinite(values)]
     noise = float(mad_std(values)) if len(values) else 0.0
     return noise if noise > 0 else 1.0
 
@@ -222,9 +226,9 @@ def save(figure: Any, path: Path | BinaryIO) -> None:
     """Write a figure as PNG, with nothing in it that changes from run to run.
 
     Its margins are not fitted (`bbox_inches="tight"` draws all twice), and noise, which hardly
-    packs, is packed lightly: half the time.
+    packs, is packed lightly: a third of the time.
     """
-    packing = {"compress_level": 3}
+    packing = {"compress_level": 1}
     figure.savefig(path, format="png", metadata={"Software": None}, pil_kwargs=packing)
 
 

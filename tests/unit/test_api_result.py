@@ -80,7 +80,7 @@ def test_the_table_of_products_is_what_the_configuration_lists():
 @pytest.mark.parametrize("refine", [False, True])
 def test_without_a_choice_there_is_one_product_of_each_kind(image, model, tmp_path, refine):
     cd.classify(image, model=model, refine=refine).write(tmp_path)
-    endings = ["probability.fits", "tiles.fits", "mask.fits", "islands.vot", "reg", "moc.fits"]
+    endings = ["probability.fits", "tiles.fits", "mask.fits", "islands.fits", "reg", "moc.fits"]
     endings += ["png", "json", *["pixels.fits"] * refine]
     assert {p.name for p in tmp_path.iterdir()} == {f"field.{ending}" for ending in endings}
 
