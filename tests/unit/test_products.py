@@ -193,8 +193,13 @@ def test_the_record_names_everything_that_was_written(written):
     assert record["tiles"] == {"signal": 13, "noise": 49, "no_data": 1}
     assert record["islands"] == 4 and record["grid"]["partial_top_row"]
     assert record["notes"] == ["scaled by 0.5: the noise of the training is half of this"]
-    header = fits.getheader(files["probability"])
-    assert header["HISTORY"][0] == record["notes"][0] and header["OBJECT"] == "test"
+    for kind, extension in (("probability", 0), ("probability", 1), ("tiles", 0), ("mask", 0)):
+        header = fits.getheader(files[kind], extension)
+        assert header["HISTORY"][0] == record["notes"][0] and header["OBJECT"] == "test"
+    table = fits.getheader(files["islands_fits"], 1)
+    assert table["HISTORY"][0] == record["notes"][0] and table["MODELSHA"] == "3" * 16
+    said = {info.name: info.value for info in parse(files["islands"]).infos}
+    assert said["notes"] == record["notes"][0] and said["image_sha256"] == made.sha256
 
 
 @pytest.mark.parametrize("kind", ["probability", "tiles", "mask", "pixels", "islands_fits", "moc"])
@@ -242,16 +247,18 @@ def test_a_mosaic_without_islands_has_empty_products(small, tmp_path):
     assert not fits.getdata(files["pixels"]).any()
 
 
-def test_names_of_other_alphabets_keep_the_votable_standard(small, tmp_path):
-    """Characters of the type `char` are ASCII; text of others has a type of its own."""
-    made = small("Fornax ünïö.fits")
+def test_names_of_other_alphabets_keep_the_standards(small, tmp_path):
+    """In a VOTable characters of the type `char` are ASCII; text of others has its own type."""
+    made = small(" Fornax, ünïö.fits")
     files = write_products(made, tmp_path, refine=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".*non-ASCII.*")
         table = parse(files["islands"]).get_first_table()
-    assert table.array["island_id"].tolist() == ["Fornax ünïö_island_1"]
+    assert table.array["island_id"].tolist() == ["Fornax, ünïö_island_1"]  # read without blanks
     kinds = {field.name: field.datatype for field in table.fields}
     assert (kinds["island_id"], kinds["island_name"]) == ("unicodeChar", "char")
+    with files["islands_csv"].open(newline="", encoding="utf-8") as file:
+        assert [row["island_id"] for row in csv.DictReader(file)] == [" Fornax, ünïö_island_1"]
 
 
 def test_first_lines_of_region_files(small, tmp_path):
