@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.products import provenance
 from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
+from cosmodeep_hpc.survey.view import averaged
 
 MAX_SIDE = 1500  # pixels of the picture's image at most: screens have no more
 SAMPLE = 2**17  # values that the noise of a picture is measured on, about
@@ -41,24 +42,17 @@ SKY_AXES = {
 def thumbnail(image: Image, max_side: int = MAX_SIDE) -> tuple[NDArray[np.float32], int]:
     """Average the image over square blocks so that no side is longer than `max_side`.
 
-    Read by rows: memory does not grow with the image. Blocks without data are NaN; pixels beyond
-    the last whole block are left out.
+    Read by rows: memory does not grow with the image. Blocks without data are NaN; those at the
+    upper and right edge may be cut.
 
     Returns:
         pixels [Jy/arcsec^2], and the side of a block [pixel].
     """
-    ny, nx = image.shape
-    block = max(1, -(-max(ny, nx) // max_side))
-    small = np.full((max(1, ny // block), max(1, nx // block)), np.nan, dtype=np.float32)
-    rows_at_once = max(1, 1024 // block)
-    for first in range(0, small.shape[0], rows_at_once):
-        last = min(first + rows_at_once, small.shape[0])
-        pixels = image.rows(first * block, min(last * block, ny))[:, : small.shape[1] * block]
-        pieces = pixels.reshape(last - first, -1, small.shape[1], pixels.shape[1] // small.shape[1])
-        count = np.isfinite(pieces).sum(axis=(1, 3))
-        total = np.nansum(pieces, axis=(1, 3))
-        small[first:last] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return small, block
+    rows, block = image.shape[0], max(1, -(-max(image.shape) // max_side))
+    step = max(1, 1024 // block) * block
+    starts = range(0, rows, step)
+    strips = [averaged(image.rows(start, min(start + step, rows)), block) for start in starts]
+    return np.concatenate(strips), block
 
 
 def canvas(image: Image, title: str, sigma: float) -> tuple[Any, Any]:

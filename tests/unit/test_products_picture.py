@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 from support.findings import sky, swept, write_mosaic
 
+from cosmodeep_hpc.images.image import open_image
 from cosmodeep_hpc.products import picture
 
 INK = {"red": "tab:red", "blue": "#e2ecf6", "black": "black"}
@@ -130,3 +131,16 @@ def test_the_style_that_a_user_has_chosen_is_neither_taken_nor_changed(field):
         chosen = dict(matplotlib.rcParams)
         assert picture.drawn(field) == before
         assert dict(matplotlib.rcParams) == chosen
+
+
+def test_a_large_image_is_averaged_over_blocks(tmp_path):
+    """Those at the upper and right edge are cut; a block without data is NaN."""
+    pixels = np.random.default_rng(1).normal(0, 1, (1030, 45)).astype(np.float32)
+    pixels[:20, :20] = np.nan
+    path = write_mosaic(tmp_path / "a.fits", pixels, sky((1030, 45), BUNIT="Jy/arcsec2"))
+    small, block = picture.thumbnail(open_image(path), 52)
+    assert block == 20 and small.shape == (52, 3)
+    for row, col in ((0, 1), (0, 2), (30, 1), (51, 0), (51, 2)):
+        there = pixels[20 * row : 20 * row + 20, 20 * col : 20 * col + 20]
+        assert small[row, col] == pytest.approx(there.mean(), abs=1e-6)
+    assert np.argwhere(np.isnan(small)).tolist() == [[0, 0]]
