@@ -1,6 +1,8 @@
 """The picture of a mosaic: what stands where, whatever the image, its name and the user's style."""
 
 import io
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 
@@ -11,6 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 from support.findings import sky, swept, write_mosaic
 
+from cosmodeep_hpc.config.survey import PRODUCTS
 from cosmodeep_hpc.images.image import open_image
 from cosmodeep_hpc.products import picture
 
@@ -144,3 +147,20 @@ def test_a_large_image_is_averaged_over_blocks(tmp_path):
         there = pixels[20 * row : 20 * row + 20, 20 * col : 20 * col + 20]
         assert small[row, col] == pytest.approx(there.mean(), abs=1e-6)
     assert np.argwhere(np.isnan(small)).tolist() == [[0, 0]]
+
+
+def test_matplotlib_is_imported_where_a_picture_is_asked_for(tmp_path):
+    """And for a MOC, whose library does. It takes half a second."""
+    pixels = np.random.default_rng(1).normal(0, 1, (40, 40))
+    path = write_mosaic(tmp_path / "a.fits", pixels, sky((40, 40)))
+    others = [name for name in PRODUCTS if name not in ("picture", "moc", "pixels")]
+    code = (
+        "import sys, cosmodeep_hpc as cd\n"
+        f"found = cd.classify({str(path)!r})\n"
+        f"found.write({str(tmp_path)!r}, {others})\n"
+        "assert not {'matplotlib', 'mocpy'} & set(sys.modules)\n"
+        f"found.write({str(tmp_path)!r}, ['picture'])\n"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    job = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert job.returncode == 0, job.stderr
