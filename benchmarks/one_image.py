@@ -18,11 +18,11 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.images import write_pair
-from cosmodeep_hpc.config.survey import PRODUCTS
+from cosmodeep_hpc.config.survey import USUAL_PRODUCTS
 
 SIDE = 384
 MIB = 1024  # KiB, which Linux gives
-WITHOUT = json.dumps([name for name in PRODUCTS if name != "picture"])
+WITHOUT = json.dumps([name for name in USUAL_PRODUCTS if name != "picture"])
 
 
 def used(line: list[str], environment: dict[str, str]) -> tuple[float, float]:

@@ -9,25 +9,29 @@
 Everything is timed in turn, round by round, so that a machine that is slow for a while is slow for
 all of them; given is the best of each. ONNX Runtime runs the same weights on tiles held in memory,
 in the best of a few sizes of batch. The sweep is timed from files to probabilities, noise measured
-and checksums made, and again with its products written. `--cpu` counts the seconds of the processor
-instead of the clock's, for one core of a machine with other work.
+and checksums made, and again with its products written, with and without the picture. `--cpu`
+counts the seconds of the processor instead of the clock's, for one core of a machine with other
+work.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.images import NOISE, write_pair
 from cosmodeep_hpc.config.configuration import load
+from cosmodeep_hpc.config.survey import USUAL_PRODUCTS
 from cosmodeep_hpc.engine.network import read
 from cosmodeep_hpc.images.image import open_image
 from cosmodeep_hpc.learn import modelfile, network
@@ -115,14 +119,14 @@ class Nowhere(ProductFolder):
 
 
 def sweep(
-    world: World, model: TrainedModel, images: list[Path], out: Path, *, products: bool
+    world: World, model: TrainedModel, images: list[Path], out: Path, products: list[str]
 ) -> None:
-    """Sweep images, with or without their products, into the empty folder `out`."""
+    """Sweep images into the empty folder `out`; without any products not even their record."""
     plan = SweepPlan(
         images=tuple(images),
         model=model,
         model_sha256="0" * 64,
-        config=load(None, []),
+        config=load(None, [("classify.products", json.dumps(products))]),
         request=SweepRequest(),
     )
     kind = ProductFolder if products else Nowhere
@@ -175,11 +179,13 @@ def main() -> None:
             "file to tiles, minmax": lambda _: prepare(images[0], preprocessing, level),
             "file to tiles, asinh": lambda _: prepare(images[0], asinh, level),
             "measuring extremes and noise": lambda _: preprocessing.measure(open_image(images[0])),
-            "sweep, files to probabilities": lambda out: sweep(
-                world, model, images, out, products=False
-            ),
-            "sweep, products written": lambda out: sweep(world, model, images, out, products=True),
         }
+        for what, products in {
+            "files to probabilities": [],
+            "products written": list(USUAL_PRODUCTS),
+            "products but the picture": [name for name in USUAL_PRODUCTS if name != "picture"],
+        }.items():
+            actions[f"sweep, {what}"] = partial(sweep, world, model, images, products=products)
         times: dict[str, list[float]] = {}
         onnx = None
         if words.onnx:

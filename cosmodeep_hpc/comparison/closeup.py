@@ -14,7 +14,6 @@ from cosmodeep_hpc.comparison.scoring import ScoringRequest
 from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.learn.metrics import is_found
 from cosmodeep_hpc.products import picture
-from cosmodeep_hpc.products.drawing.graticule import axis_name
 from cosmodeep_hpc.tiles.pairs import Pair
 from cosmodeep_hpc.tiles.tiling import grid_shape
 
@@ -93,7 +92,7 @@ def draw(
         axes.set_title(title, fontsize=10)
         for axis in (0, 1):
             axes.coords[axis].set_major_formatter("d.d")  # degrees, as the paper's
-            axes.coords[axis].set_axislabel(axis_name(noise.wcs, axis))
+            axes.coords[axis].set_axislabel(picture.axis_name(noise.wcs, axis))
     figure.legend(
         *axes.get_legend_handles_labels(),
         loc="lower center",

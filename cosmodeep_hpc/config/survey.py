@@ -27,6 +27,17 @@ ProductName = Literal[
     "picture",
 ]
 PRODUCTS: tuple[ProductName, ...] = get_args(ProductName)
+USUAL_PRODUCTS: tuple[ProductName, ...] = (
+    "probability",
+    "tiles",
+    "mask",
+    "pixels",
+    "islands_fits",
+    "regions",
+    "moc",
+    "picture",
+)
+"""One of each kind: without the grids in HDF5 and the other formats of catalogue and regions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +69,10 @@ class Classify(Section):
         False, "sweep images whose pixels are far coarser than those of the training, too"
     )
     products: tuple[ProductName, ...] = option(
-        PRODUCTS,
-        "what is written of a mosaic, beside the record: any of these; pixels with --refine alone",
+        USUAL_PRODUCTS,
+        "what is written of a mosaic, beside the record: any of probability, tiles, mask, pixels "
+        "(with --refine alone), hdf5, islands (VOTable), islands_fits, islands_csv, regions (DS9), "
+        "regions_casa, moc, picture",
     )
     compress_mask: bool = option(
         False, "write masks on the image's pixels tile-compressed, as .fits.fz"

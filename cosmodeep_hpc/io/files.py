@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -130,6 +131,19 @@ def hdf5_content(fill: Callable[[h5py.File], None]) -> bytes:
         fill(file)
         file.flush()
         return bytes(file.id.get_file_image())
+
+
+def fits_content(*hdus: Any) -> bytes:
+    """Return the bytes of a FITS file of astropy's HDUs, made in memory.
+
+    Where a disk is full, astropy's own writing to a file may end in one that is too short, without
+    an error.
+    """
+    from astropy.io import fits
+
+    content = io.BytesIO()
+    fits.HDUList(list(hdus)).writeto(content)
+    return content.getvalue()
 
 
 def link_kind(group: h5py.Group, name: str) -> str:

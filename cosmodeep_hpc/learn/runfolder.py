@@ -148,10 +148,9 @@ def _remove(out: Path) -> None:
 
 
 def _changed(path: Path, state: State, recipe: str, accept: bool) -> State:
-    """The state from which a run goes on with another recipe, if that is accepted.
+    """Return the state from which a run goes on with another recipe, if that is accepted.
 
-    Steps of an epoch may be other tiles now, and As that of other tiles: the epoch and the
-    validations begin anew.
+    The steps of an epoch may see other tiles now, and validations may too: both begin anew.
     """
     changes = ", ".join(differences(state.recipe, recipe))
     if not accept:
@@ -164,7 +163,7 @@ def _changed(path: Path, state: State, recipe: str, accept: bool) -> State:
 
 
 def recipe_of(config: Config, tileset: TileSet) -> str:
-    """What decides the result of a run, as JSON: options by name, and a hash of the tile set."""
+    """Return what decides the result of a run, as JSON: options, and a hash of the tile set."""
     train = config.train
     free = FREE | ({"validate_epochs"} if train.patience == 0 and train.keep == "last" else set())
     options = {
@@ -182,7 +181,7 @@ def recipe_of(config: Config, tileset: TileSet) -> str:
 
 
 def differences(old: str, new: str) -> list[str]:
-    """What differs between two recipes, a phrase each: `train.seed 1, now 2`."""
+    """Return what differs between two recipes, a phrase each: `train.seed 1, now 2`."""
     before, now = json.loads(old), json.loads(new)
     return [
         f"{name} {before.get(name, 'unknown')}, now {now.get(name, 'without')}"
@@ -192,7 +191,7 @@ def differences(old: str, new: str) -> list[str]:
 
 
 def as_tiled(config: Config, tileset: TileSet) -> Config:
-    """The configuration with what it says of the tiles put right, as it is recorded.
+    """Return the configuration with its tiles section as the tile set was made, for the record.
 
     Raises:
         InputError: the tile set was not made with the label's threshold.

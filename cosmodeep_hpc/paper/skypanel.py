@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.products import picture
-from cosmodeep_hpc.products.drawing.graticule import axis_name
 from cosmodeep_hpc.sky.pictures import SKY_COLOURS
 
 SHARPEST = 2000
@@ -146,8 +145,8 @@ def draw(
     axes.set_ylim(bottom, shown.rows[1] - 0.5)
     for number, axis in enumerate(axes.coords):
         axis.set_format_unit(units.deg, decimal=True)
-        axis.set_ticks_position("bl"[number])  # on the other sides the same ticks are other degrees
-        axis.set_axislabel(f"{axis_name(image.wcs, number)} [deg]")
+        axis.set_ticks_position("bl"[number])  # the other sides are of other degrees
+        axis.set_axislabel(f"{picture.axis_name(image.wcs, number)} [deg]")
     return axes, drawn
 
 

@@ -36,7 +36,7 @@ def image_of(
     hdu: int | str | None,
     name: str,
 ) -> Source:
-    """A path, or an array with its header or world coordinates.
+    """Return a path, or an array with its header or world coordinates.
 
     Raises:
         TypeError: an array alone, or what does not belong to a path, or to an array.
@@ -62,14 +62,14 @@ def image_of(
 
 
 def _is_array(image: Any) -> bool:
-    """Whether it is meant as one, right or not: no HDU, image of ours, or list of paths."""
+    """Say whether an array is meant, right or not: no HDU, image of ours, or list of paths."""
     if isinstance(image, list | tuple):
         return bool(image) and isinstance(image[0], list | tuple | int | float | np.ndarray)
     return isinstance(image, np.ndarray)
 
 
 def beam_of(beam: Any) -> Beam | None:
-    """A beam: one of ours, one of radio_beam's, or widths [arcsec] and position angle [deg].
+    """Return a beam of ours, of radio_beam's, or of widths [arcsec] and position angle [deg].
 
     Numbers or Quantities: one for a round beam, two, or three with the angle.
 
@@ -96,7 +96,7 @@ def _number(value: Any, unit: u.UnitBase) -> float:
 
 
 def rms_of(rms: Any) -> float | Source | None:
-    """A noise: a number in the image's unit, the path of a map, or an array.
+    """Return a noise: a number in the image's unit, the path of a map, or an array.
 
     Raises:
         InputError: it is none.
@@ -165,7 +165,7 @@ def model_of(model: Any) -> str | Path | TrainedModel | None:
 
 
 def planes_of(planes: Any) -> tuple[int, ...] | None:
-    """Numbers of planes: one, or several.
+    """Return numbers of planes, from one or several.
 
     Raises:
         InputError: they are none.
@@ -181,7 +181,7 @@ def planes_of(planes: Any) -> tuple[int, ...] | None:
 def config_of(
     config: Config | str | Path | Mapping[str, Any] | None, options: Mapping[str, Any]
 ) -> Config:
-    """A configuration, changed by options of the section `classify` and by a labelling rule.
+    """Return a configuration changed by options of the section `classify` and a labelling rule.
 
     Args:
         config: or a TOML file of it, or its sections as plain values.

@@ -1,97 +1,234 @@
-"""The catalogue of islands as a table in memory, FITS table and comma-separated text."""
+"""The catalogue of islands: a table with units, written as FITS table, VOTable and CSV.
+
+Its columns are those of CASDA's island catalogue where they apply.
+"""
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy import units as u
+from astropy.coordinates import Angle
+from astropy.io import ascii as text
 from astropy.io import fits
-from astropy.table import QTable
+from astropy.io.votable import tree
+from astropy.table import QTable, Table
 
-from cosmodeep_hpc.products.columns import Column, texts
-from cosmodeep_hpc.products.fitsfile import Card, image_header, write_data, write_header
+from cosmodeep_hpc import __version__
+from cosmodeep_hpc.images.image import Image
+from cosmodeep_hpc.io.files import fits_content
+from cosmodeep_hpc.products.islands import Island, name
+from cosmodeep_hpc.products.refine import Refined
 
+MJY = 1e3  # of a Jy
+ARCSEC2_PER_ARCMIN2 = 3600.0
 DTYPES = {"char": np.str_, "int": np.int32, "double": np.float64, "boolean": np.bool_}
-FITS_TYPES = {"int": ("J", ">i4"), "double": ("D", ">f8"), "boolean": ("L", "S1")}
+VOTABLE_TYPES = {"U": "char", "i": "int", "f": "double", "b": "boolean"}  # `char` is ASCII
+
+# name | data type | unit | UCD | meaning. As in CASDA, pixels are counted from 0.
+TABLE = """
+island_id        | char    |             | meta.id;meta.main                     | identifier
+island_name      | char    |             | meta.id                               | Jhhmmss-ddmmss of its position, truncated
+number           | int     |             | meta.number                           | its number in the grid of islands
+plane            | int     |             | meta.number                           | plane of the file, in the order of the file, from 0
+n_tiles          | int     |             | meta.number                           | cells of the grid in it
+ra_hms_cont      | char    |             | pos.eq.ra                             | right ascension of the brightness-weighted centroid, ICRS
+dec_dms_cont     | char    |             | pos.eq.dec                            | declination of the same
+ra_deg_cont      | double  | deg         | pos.eq.ra;meta.main                   | right ascension of the same
+dec_deg_cont     | double  | deg         | pos.eq.dec;meta.main                  | declination of the same
+freq             | double  | MHz         | em.freq                               | frequency of the plane
+flux_int         | double  | mJy         | phot.flux.density;em.radio            | integrated flux of all pixels of its cells
+flux_int_err     | double  | mJy         | stat.error;phot.flux.density;em.radio | error of it from the noise of its pixels
+flux_peak        | double  | mJy/beam    | phot.flux.density;stat.max;em.radio   | brightest pixel
+background_noise | double  | mJy/beam    | instr.skyLevel;em.radio               | local rms noise
+brightness_peak  | double  | mJy/arcsec2 | phot.flux.sb;stat.max;em.radio        | brightest pixel, of images without a beam too
+brightness_noise | double  | mJy/arcsec2 | instr.skyLevel;em.radio               | local rms noise, of images without a beam too
+x_min            | int     | pix         | pos.cartesian.x;stat.min              | first column
+x_max            | int     | pix         | pos.cartesian.x;stat.max              | last column
+y_min            | int     | pix         | pos.cartesian.y;stat.min              | first row
+y_max            | int     | pix         | pos.cartesian.y;stat.max              | last row
+n_pix            | int     |             | meta.number;instr.pixel               | pixels with data
+solid_angle      | double  | arcmin2     | phys.angArea                          | solid angle of those pixels
+beam_area        | double  | arcmin2     | phys.angArea;instr.beam               | solid angle of the beam
+x_cen            | double  | pix         | pos.cartesian.x                       | column of the brightness-weighted centroid
+y_cen            | double  | pix         | pos.cartesian.y                       | row of the same
+x_peak           | int     | pix         | pos.cartesian.x;stat.max              | column of the brightest pixel
+y_peak           | int     | pix         | pos.cartesian.y;stat.max              | row of the same
+ra_peak          | double  | deg         | pos.eq.ra;stat.max                    | right ascension of the brightest pixel, ICRS
+dec_peak         | double  | deg         | pos.eq.dec;stat.max                   | declination of the same
+mean_probability | double  |             | stat.probability;stat.mean            | mean of its cells' probabilities of signal
+max_probability  | double  |             | stat.probability;stat.max             | largest of them
+coverage         | double  |             | stat.value                            | share of its pixels that have data
+flag_edge        | boolean |             | meta.code                             | at the edge of the image or of the data: it may go on there
+flag_partial     | boolean |             | meta.code                             | a cell of it is cut or has pixels without data
+"""  # noqa: E501
+
+REFINED = """
+n_pix_refined       | int    |         | meta.number;instr.pixel              | pixels in the refined mask
+solid_angle_refined | double | arcmin2 | phys.angArea                         | solid angle of the same
+flux_int_refined    | double | mJy     | phot.flux.density;em.radio           | integrated flux of the same
+"""  # noqa: E501
 
 
-def write_fits(columns: list[Column], header: fits.Header, path: Path) -> None:
-    """Write a FITS binary table, with UCDs in TUCDn and meanings in TCOMMn.
+@dataclass(frozen=True)
+class IslandPlane:
+    """Where islands of a plane belong: the image, its number in the file, its frequency [Hz]."""
 
-    Its bytes are laid out here, as the standard has them: astropy's columns take ten times as long.
-
-    Source: FITS standard 4.0, section 7.3.
-    """
-    arrays: list[np.ndarray] = []
-    cards: list[Card] = []
-    for number, column in enumerate(columns, 1):
-        array, form = _stored(column)
-        arrays.append(array)
-        cards += [
-            (f"TTYPE{number}", column.name),
-            (f"TFORM{number}", form),
-            *([(f"TUNIT{number}", column.unit)] if column.unit else []),
-            (f"TUCD{number}", column.ucd),
-            (f"TCOMM{number}", column.meaning),
-        ]
-    rows = np.empty(
-        len(arrays[0]), [(column.name, a.dtype) for column, a in zip(columns, arrays, strict=True)]
-    )
-    for column, array in zip(columns, arrays, strict=True):
-        rows[column.name] = array
-    head: list[Card] = [
-        ("XTENSION", "BINTABLE"),
-        ("BITPIX", 8),
-        ("NAXIS", 2),
-        ("NAXIS1", rows.dtype.itemsize),
-        ("NAXIS2", len(rows)),
-        ("PCOUNT", 0),
-        ("GCOUNT", 1),
-        ("TFIELDS", len(columns)),
-        *cards,
-        ("EXTNAME", "ISLANDS"),
-    ]
-    with path.open("wb") as file:
-        write_header(file, image_header(()))
-        write_header(file, head, header)
-        write_data(file, rows)
+    image: Image
+    number: int
+    frequency: float
 
 
-def _stored(column: Column) -> tuple[np.ndarray, str]:
-    """The values of a column as they are stored, and the TFORM that says so."""
-    if column.kind == "char":
-        words = [value.encode("ascii", "replace") for value in column.values]
-        width = max(map(len, words), default=1) or 1
-        return np.array(words, f"S{width}"), f"{width}A"
-    letter, kind = FITS_TYPES[column.kind]
-    if column.kind == "boolean":
-        return np.array([b"T" if value else b"F" for value in column.values], kind), letter
-    return np.array(column.values, kind), letter
+def catalogue(
+    stem: str, islands: Sequence[Island], places: Sequence[IslandPlane], refined: Refined | None
+) -> QTable:
+    """Return the catalogue: numbers with a unit are Quantities; UCDs are in the columns' `meta`.
 
-
-def table(columns: list[Column], about: dict[str, Any]) -> QTable:
-    """The catalogue as a table with units: numbers with a unit are Quantities.
+    Its own `meta` says nothing yet; a file has it.
 
     Args:
-        about: what the table as a whole is of, for its `meta`.
+        stem: what `island_id` begins with.
+        places: of each plane, in the order of `Island.plane`.
+        refined: measures of the refined mask, where one was made.
     """
-    made = QTable(meta=about)
-    for column in columns:
-        values: Any = np.array(column.values, DTYPES[column.kind])
-        if column.unit:
-            values = u.Quantity(values, column.unit, dtype=values.dtype)
-        made[column.name] = values
-        made[column.name].info.description = column.meaning
-        made[column.name].info.meta = {"ucd": column.ucd}
-    return made
+    rows = [_row(stem, island, places[island.plane], refined) for island in islands]
+    right = hms([island.ra for island in islands])
+    up = dms([island.dec for island in islands])
+    for row, ra, dec in zip(rows, right, up, strict=True):
+        row |= {"ra_hms_cont": ra, "dec_dms_cont": dec}
+    table = QTable()
+    for line in (TABLE.strip() + (REFINED.rstrip() if refined is not None else "")).splitlines():
+        column, kind, unit, ucd, meaning = (part.strip() for part in line.split("|"))
+        values: Any = np.array([row[column] for row in rows], DTYPES[kind])
+        if unit:
+            values = u.Quantity(values, unit, dtype=values.dtype)
+        table[column] = values
+        table[column].info.description = meaning
+        table[column].info.meta = {"ucd": ucd}
+    return table
 
 
-def write_csv(columns: list[Column], path: Path) -> None:
+def _row(stem: str, island: Island, place: IslandPlane, refined: Refined | None) -> dict[str, Any]:
+    """Return the values of a row by the names of its columns."""
+    beam = place.image.beam.area if place.image.beam else float("nan")
+    row: dict[str, Any] = {
+        "island_id": f"{stem}_island_{island.number}",
+        "island_name": name(island.ra, island.dec),
+        "number": island.number,
+        "plane": place.number,
+        "n_tiles": island.n_tiles,
+        "ra_deg_cont": island.ra,
+        "dec_deg_cont": island.dec,
+        "freq": place.frequency / 1e6,
+        "flux_int": MJY * island.flux,
+        "flux_int_err": MJY * island.flux_error,
+        "flux_peak": MJY * island.peak * beam,
+        "background_noise": MJY * island.rms * beam,
+        "brightness_peak": MJY * island.peak,
+        "brightness_noise": MJY * island.rms,
+        "solid_angle": island.solid_angle / ARCSEC2_PER_ARCMIN2,
+        "beam_area": beam / ARCSEC2_PER_ARCMIN2,
+        "x_cen": island.x,
+        "y_cen": island.y,
+        "flag_edge": island.edge,
+        "flag_partial": island.partial,
+    }
+    for same in ("x_min", "x_max", "y_min", "y_max", "n_pix", "x_peak", "y_peak"):
+        row[same] = getattr(island, same)
+    for same in ("ra_peak", "dec_peak", "mean_probability", "max_probability", "coverage"):
+        row[same] = getattr(island, same)
+    if refined is not None:
+        row["n_pix_refined"] = int(refined.n_pix[island.number - 1])
+        row["solid_angle_refined"] = refined.solid_angle[island.number - 1] / ARCSEC2_PER_ARCMIN2
+        row["flux_int_refined"] = MJY * refined.flux[island.number - 1]
+    return row
+
+
+def hms(ra: Sequence[float]) -> list[str]:
+    """Return right ascensions [deg] as hh:mm:ss.s; empty where there is none."""
+    text = Angle(list(ra), u.deg).to_string(unit=u.hourangle, sep=":", precision=1, pad=True)
+    return _known(text, ra)
+
+
+def dms(dec: Sequence[float]) -> list[str]:
+    """Return declinations [deg] as +dd:mm:ss; empty where there is none."""
+    text = Angle(list(dec), u.deg).to_string(
+        unit=u.deg, sep=":", precision=0, pad=True, alwayssign=True
+    )
+    return _known(text, dec)
+
+
+def _known(text: Sequence[str], angle: Sequence[float]) -> list[str]:
+    return [str(t) if np.isfinite(a) else "" for t, a in zip(text, angle, strict=True)]
+
+
+# --- files ---
+
+
+def write_fits(table: QTable, header: fits.Header, path: Path) -> None:
+    """Write a FITS binary table, with UCDs in TUCDn and meanings in TCOMMn; it is ASCII."""
+    plain = Table(table)
+    for column in plain.itercols():
+        if column.dtype.kind == "U":
+            plain[column.name] = np.strings.encode(column.data, "ascii", "replace")
+    plain.meta = {}
+    hdu = fits.table_to_hdu(plain)
+    hdu.name = "ISLANDS"
+    for number, column in enumerate(table.itercols(), 1):
+        hdu.header[f"TUCD{number}"] = column.info.meta["ucd"]
+        hdu.header[f"TCOMM{number}"] = column.info.description
+    hdu.header.extend(header)
+    path.write_bytes(fits_content(fits.PrimaryHDU(), hdu))
+
+
+def write_csv(table: QTable, path: Path) -> None:
     """Write comma-separated text: names of columns, then rows; empty where there is no value."""
+    plain = Table(table, masked=True)
+    for column in plain.itercols():
+        if column.dtype.kind == "f":
+            column.mask = np.isnan(column)
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(column.name for column in columns)
-        writer.writerows(zip(*map(texts, columns), strict=True))
+        text.write(plain, file, format="csv", strip_whitespace=False)
+
+
+def write_votable(table: QTable, path: Path) -> None:
+    """Write a VOTable 1.4; what its `meta` says is in INFO elements."""
+    file = tree.VOTableFile(version="1.4")
+    file.coordinate_systems.append(tree.CooSys(ID="ICRS", system="ICRS"))
+    about = {"creator": f"cosmodeep_hpc {__version__}", **table.meta}
+    about["notes"] = "; ".join(about["notes"])
+    file.infos.extend(tree.Info(name=what, value=value) for what, value in about.items())
+    element = tree.TableElement(file, name="islands")
+    for column in table.itercols():
+        element.fields.append(_field(file, column))
+    element.create_arrays(len(table))
+    for field, column in zip(element.fields, table.itercols(), strict=True):
+        element.array[field.ID] = getattr(column, "value", column)
+    resource = tree.Resource(type="results")
+    resource.tables.append(element)
+    file.resources.append(resource)
+    with path.open("wb") as written:
+        file.to_xml(written)
+
+
+def _field(file: tree.VOTableFile, column: Any) -> tree.Field:
+    """Return what a VOTable says of a column."""
+    info, ucd, kind = column.info, column.info.meta["ucd"], np.dtype(column.dtype).kind
+    is_text = kind == "U"
+    is_ascii = is_text and all(value.isascii() for value in column)
+    field = tree.Field(
+        file,
+        ID=f"col_{info.name}",
+        name=info.name,
+        datatype=VOTABLE_TYPES[kind] if is_ascii or not is_text else "unicodeChar",
+        arraysize="*" if is_text else None,
+        unit=info.unit,
+        ucd=ucd,
+        ref="ICRS" if ucd.startswith("pos.eq") else None,
+    )
+    field.description = info.description
+    return field

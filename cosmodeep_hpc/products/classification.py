@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.files import make_folder
 from cosmodeep_hpc.learn.modelfile import TrainedModel
-from cosmodeep_hpc.products import catalogue, picture, provenance, quicklook, writing
+from cosmodeep_hpc.products import picture, provenance, writing
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.products.folder import ProductFolder
 from cosmodeep_hpc.tiles.tiling import tile_wcs
@@ -76,8 +76,7 @@ class Classification:
     @cached_property
     def islands(self) -> QTable:
         """The catalogue of islands: the columns and units of its file, a row an island."""
-        about = {"image": self._swept.name, "model": self.model.path.name, "notes": self.notes}
-        return catalogue.table(self._findings.catalogue, about)
+        return self._findings.catalogue.copy()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -120,15 +119,10 @@ class Classification:
             ax = figure.add_subplot(projection=self.wcs)
         if image:
             picture.draw(ax, shown.image, shown.thumbnail, shown.block)
-            ax.set_title(quicklook.title(self._swept, shown), fontsize=11)
+            ax.set_title(picture.title(self._swept, shown), fontsize=11, parse_math=False)
         is_own = not hasattr(ax, "coords") or ax.wcs is self.wcs
         on_sky = None if is_own else ax.get_transform(self.wcs)
-        for where, colour, label in (
-            (shown.signal(self.threshold), "red", "signal"),
-            (np.isnan(shown.probability), "blue", "no data"),
-        ):
-            if where.any():
-                picture.outline(ax, where, self._swept.cell, colour, label, on_sky)
+        picture.outlines(ax, self._swept, shown, on_sky)
         return ax
 
     def write(
@@ -176,11 +170,11 @@ class Classification:
         )
 
     def _repr_png_(self) -> bytes:
-        """The quick look, for a notebook."""
-        return quicklook.drawn(self._swept)
+        """Return the picture as PNG, for a notebook."""
+        return picture.drawn(self._swept)
 
     def _repr_html_(self) -> str:
-        """Picture, notes and table of islands, for a notebook."""
+        """Return picture, notes and table of islands, for a notebook."""
         coded = base64.b64encode(self._repr_png_()).decode()
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
         shown = self.islands[list(COLUMNS)][:SHOWN]
@@ -197,5 +191,5 @@ class Classification:
         )
 
     def _stacked(self, planes: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """The planes' grids as one array."""
+        """Return the planes' grids as one array."""
         return planes[0] if len(planes) == 1 else np.stack(planes)

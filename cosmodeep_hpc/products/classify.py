@@ -157,24 +157,24 @@ class Memory:
         self.scratch = Scratch()
 
     def claimed(self, image: Path) -> AbstractContextManager[None]:
-        """Nobody else is asked."""
+        """Ask nobody else."""
         return nullcontext()
 
     def may_be_kept(self, image: Path) -> bool:
-        """Nothing is."""
+        """Keep nothing."""
         return False
 
     def kept(self, image: Path, key: str) -> None:
-        """Nothing."""
+        """Keep nothing."""
 
     def journal(self, image: Path) -> None:
-        """Nowhere."""
+        """Keep no journal."""
 
     def clear(self, image: Path) -> None:
-        """Nothing is left of another sweep."""
+        """Leave all as it is: there is nothing of another sweep."""
 
     def unpacked(self, image: Path) -> Path:
-        """A temporary file: a packed one can only be read from its beginning."""
+        """Return a temporary file: a packed one can only be read from its beginning."""
         return self.scratch.path / "unpacked"
 
     def take(self, swept: MosaicResult) -> MosaicOutcome:
@@ -183,4 +183,4 @@ class Memory:
         return MosaicOutcome(path=swept.path, state="done")
 
     def leave(self, image: Path) -> None:
-        """What was unpacked is needed by the result."""
+        """Leave what was unpacked: the result needs it."""

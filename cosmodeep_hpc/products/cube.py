@@ -21,6 +21,9 @@ from cosmodeep_hpc.tiles.tiling import tile_wcs
 Paint = Callable[[int, int, int], NDArray[np.uint8]]
 """From plane, first and last row: uint8 (rows, columns of the image)."""
 
+STRIP = 2**22  # pixels of a strip, about
+TALL = 2**26  # the same where tall strips pay
+TALLEST = 1024  # rows of a strip, at most
 KEPT = ("OBJECT", "TELESCOP", "INSTRUME", "OBSERVER", "RESTFRQ", "RESTFREQ", "BMAJ", "BMIN", "BPA")
 
 
@@ -47,7 +50,7 @@ class PlaneBox:
 
     @classmethod
     def of(cls, swept: MosaicResult) -> PlaneBox:
-        """The box of a mosaic: its file's axes, of length 1 where one plane of many was asked."""
+        """Return a mosaic's box: its file's axes, of length 1 where one plane of many was asked."""
         image, axes = swept.planes[0].image, swept.axes
         found = fits_axes.find_celestial(image.header, len(axes))
         assert found is not None  # or it would not have been opened
@@ -77,7 +80,7 @@ class PlaneBox:
         return [axis for axis in range(len(self.axes)) if axis not in (self.y, self.x)]
 
     def header(self, cell: int) -> fits.Header:
-        """World coordinates of all axes on cells of `cell` pixels, and what the source was.
+        """Return world coordinates of all axes, on cells of `cell` pixels, and what the source was.
 
         The celestial ones are those that the image was understood to have; the others are the
         file's cards, without any turn between them.
@@ -103,7 +106,7 @@ class PlaneBox:
         return header
 
     def _other(self, number: int, low: int, *, has_cd: bool) -> dict[str, Any]:
-        """The cards of an axis that is not on the sky, from its index `low` on."""
+        """Return the cards of an axis that is not on the sky, from its index `low` on."""
         source = self.image.header
         cards: dict[str, Any] = {}
         for name in (f"CTYPE{number}", f"CUNIT{number}"):
@@ -118,7 +121,7 @@ class PlaneBox:
         return cards
 
     def grids(self, planes: Sequence[NDArray[Any]], fill: float) -> NDArray[Any]:
-        """Grids (rows, cols), one a plane, on the box's axes; `fill` where no plane was swept."""
+        """Put grids (rows, cols), one a plane, on the box's axes; `fill` where none was swept."""
         shape = list(self.axes)
         shape[self.y], shape[self.x] = planes[0].shape
         cube = np.full(shape, fill, dtype=planes[0].dtype)
@@ -127,7 +130,7 @@ class PlaneBox:
         return cube
 
     def frequencies(self) -> list[float]:
-        """Frequency of each plane [Hz]; NaN where the file does not say it."""
+        """Return the frequency of each plane [Hz]; NaN where the file does not say it."""
         found = []
         for place in self.places:
             indices = {
@@ -138,8 +141,15 @@ class PlaneBox:
             found.append(known[0] if known else float("nan"))
         return found
 
+    def height(self, cell: int, pixels: int = STRIP) -> int:
+        """Return the rows of a strip of about `pixels`: whole cells, or less than one."""
+        a_row = int(np.prod(self.axes[self.y + 1 :]))
+        fitting = min(max(1, pixels // a_row), max(cell, TALLEST))
+        rows = fitting // cell * cell if fitting >= cell else fitting
+        return min(rows, self.axes[self.y])
+
     def strips(self, height: int, paint: Paint) -> Iterator[NDArray[np.uint8]]:
-        """The box's pixels in the order of the file, `height` rows of an image or fewer at once.
+        """Yield the box's pixels in the order of the file, `height` rows of an image at most.
 
         Yields:
             uint8 (rows, *lengths of the axes faster than the rows).
@@ -158,15 +168,30 @@ class PlaneBox:
                 yield strip
 
     def _where(self, place: tuple[int, ...]) -> tuple[Any, ...]:
-        """The index of a plane in an array on the box's axes."""
+        """Return the index of a plane in an array on the box's axes."""
         index: list[Any] = [slice(None)] * len(self.axes)
         for axis, at in zip(self.others, place, strict=True):
             index[axis] = at
         return tuple(index)
 
 
+def painter(grids: Sequence[NDArray[np.uint8]], width: int, cell: int, fill: int) -> Paint:
+    """Return what paints each plane's cells on the image's pixels; `fill` beyond the last cell."""
+
+    def paint(plane: int, start: int, stop: int) -> NDArray[np.uint8]:
+        grid, pixels = grids[plane], np.full((stop - start, width), fill, np.uint8)
+        first, last = start // cell, min(-(-stop // cell), len(grid))
+        lines = np.repeat(grid[first:last], cell, axis=1)[:, :width]
+        for row, line in enumerate(lines, first):
+            there = slice(max(row * cell, start) - start, min((row + 1) * cell, stop) - start)
+            pixels[there, : len(line)] = line
+        return pixels
+
+    return paint
+
+
 def _renumbered(keyword: str, number: dict[int, int]) -> str:
-    """A keyword of the two celestial axes as that of axes `number[1]` and `number[2]`."""
+    """Return a keyword of the two celestial axes as that of axes `number[1]` and `number[2]`."""
     match = re.fullmatch(r"(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CNAME)([12])", keyword)
     if match:
         return f"{match[1]}{number[int(match[2])]}"
@@ -178,6 +203,6 @@ def _renumbered(keyword: str, number: dict[int, int]) -> str:
 
 
 def _number(header: fits.Header, name: str, default: float) -> float:
-    """A number of a header, whose cards may be damaged."""
+    """Return a number of a header, whose cards may be damaged."""
     found = value(header, name)
     return float(found) if isinstance(found, int | float) and math.isfinite(found) else default

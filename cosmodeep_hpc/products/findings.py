@@ -7,16 +7,17 @@ from functools import cached_property
 
 import numpy as np
 from astropy.io import fits
+from astropy.table import QTable
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.config.configuration import Config
-from cosmodeep_hpc.products import islands, provenance, streaming
-from cosmodeep_hpc.products.columns import Column, IslandPlane, columns
-from cosmodeep_hpc.products.cube import Paint, PlaneBox
+from cosmodeep_hpc.products import islands, provenance
+from cosmodeep_hpc.products.catalogue import IslandPlane, catalogue
+from cosmodeep_hpc.products.cube import TALL, Paint, PlaneBox, painter
 from cosmodeep_hpc.products.islands import Islands
 from cosmodeep_hpc.products.names import stem
 from cosmodeep_hpc.products.refine import Refined, Refinement
-from cosmodeep_hpc.products.regionfiles import IslandRegion, regions
+from cosmodeep_hpc.products.regions import IslandRegion, regions
 from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult, printable
 
 
@@ -36,7 +37,7 @@ class Findings:
     measures: Refined | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, object]:
-        """What another process needs: the function that paints is made there again."""
+        """Return what another process needs: the function that paints is made there again."""
         return {name: value for name, value in vars(self).items() if name != "of_tiles"}
 
     @cached_property
@@ -78,10 +79,18 @@ class Findings:
         return regions(self.swept, self.islands, self.cube.numbers)
 
     @cached_property
-    def catalogue(self) -> list[Column]:
+    def catalogue(self) -> QTable:
         """The catalogue of its islands, with the columns of the refined mask where there is one."""
         name = printable(stem(self.swept.path))
-        return columns(name, self.islands.islands, self._places(), self.refined)
+        table = catalogue(name, self.islands.islands, self._places(), self.refined)
+        table.meta = {
+            "image": self.swept.name,
+            "image_sha256": self.swept.sha256,
+            "model": self.swept.model.path.name,
+            "model_sha256": self.swept.model_sha256,
+            "notes": tuple(provenance.notes(self.swept)),
+        }
+        return table
 
     def _places(self) -> list[IslandPlane]:
         numbers, frequencies = self.cube.numbers, self.cube.frequencies()
@@ -99,14 +108,14 @@ class Findings:
         """Paints the mask of tiles on the image's pixels: 1 signal, 0 noise, 255 no data."""
         swept = self.swept
         cells = [plane.tile_mask(swept.threshold) for plane in swept.planes]
-        return streaming.painter(cells, swept.planes[0].image.shape[1], swept.cell, NO_DATA)
+        return painter(cells, swept.planes[0].image.shape[1], swept.cell, NO_DATA)
 
     def refinement(self) -> Refinement:
-        """A refined mask, to be painted and measured from its beginning."""
+        """Return a refined mask, to be painted and measured from its beginning."""
         return Refinement(self.swept, self.islands, self.config.classify.refine_sigma)
 
     def of_pixels(self, refinement: Refinement) -> Paint:
-        """Paints a refined mask, each row once: 1 emission, 0 none, 255 no data."""
+        """Return what paints a refined mask, each row once: 1 emission, 0 none, 255 no data."""
 
         def paint(plane: int, start: int, stop: int) -> NDArray[np.uint8]:
             pixels = refinement.paint(plane, start, stop)
@@ -118,7 +127,7 @@ class Findings:
     @property
     def refined_rows(self) -> int:
         """Rows of a refined mask painted at once: tall strips, each is read with a margin."""
-        return streaming.height(self.cube, self.swept.cell, streaming.TALL)
+        return self.cube.height(self.swept.cell, TALL)
 
     @property
     def refined(self) -> Refined | None:

@@ -112,11 +112,11 @@ class ProductFolder:
                 )
 
     def may_be_kept(self, image: Path) -> bool:
-        """Whether there is a record."""
+        """Say whether there is a record."""
         return not self.restart and record_of(image, self.path).exists()
 
     def kept(self, image: Path, key: str) -> MosaicOutcome | None:
-        """What the record says, if it is of this key and all products that are wanted are there."""
+        """Return what the record says, if it is of this key and all products wanted are there."""
         content = _finished(record_of(image, self.path))
         files = content.get("products", {})
         made = {kind for kind, name in files.items() if (self.path / name).exists()}
@@ -126,7 +126,7 @@ class ProductFolder:
         return None
 
     def journal(self, image: Path) -> Path:
-        """A hidden file."""
+        """Return a hidden file."""
         return self.path / f".{stem(image)}.journal"
 
     def clear(self, image: Path) -> None:
@@ -135,7 +135,7 @@ class ProductFolder:
             left.unlink(missing_ok=True)
 
     def unpacked(self, image: Path) -> Path:
-        """A hidden file, of another name where the file is another one."""
+        """Return a hidden file, of another name where the file is another one."""
         digest = hashlib.sha256(repr(stamp(image)).encode()).hexdigest()
         return self.path / f".{image.name}.{digest[:16]}.unpacked"
 
@@ -153,7 +153,7 @@ class ProductFolder:
     def _outcome(
         self, image: Path, record: dict[str, Any], state: Literal["done", "kept"]
     ) -> MosaicOutcome:
-        """What is told of a mosaic, from the record of its products."""
+        """Return what is told of a mosaic, from the record of its products."""
         tiles, mask = record["tiles"], record["products"].get("mask")
         return MosaicOutcome(
             path=image,
@@ -199,7 +199,7 @@ def classify_into(
 
 
 def _finished(record: Path) -> dict[str, Any]:
-    """The record of an earlier sweep; empty where there is none, or it is damaged."""
+    """Return the record of an earlier sweep; empty where there is none, or it is damaged."""
     try:
         content = read_json(record)
     except InputError:

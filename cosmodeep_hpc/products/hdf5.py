@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.io.files import hdf5_content
-from cosmodeep_hpc.products.islands import Islands
-from cosmodeep_hpc.survey.result import MosaicResult
+from cosmodeep_hpc.products.findings import Findings
 
 if TYPE_CHECKING:
     import h5py
@@ -27,21 +25,19 @@ ABOUT = {
 }
 
 
-def write(swept: MosaicResult, islands: Islands, header: fits.Header, path: Path) -> None:
+def write(found: Findings, path: Path) -> None:
     """Write `probability[ny, nx]` and its like; [plane, ny, nx] where there are several planes.
 
     One process writes it: a grid is 1/1600 of its image, 25 MB for 100,000 x 100,000 pixels, and
     the sweep has it on one rank already. Collective writes would only add their start.
-
-    Args:
-        header: world coordinates of the grid and provenance; it is stored as text.
     """
+    swept = found.swept
     grids: dict[str, Sequence[NDArray[Any]]] = {
         "probability": [plane.probability for plane in swept.planes],
         "coverage": [plane.coverage for plane in swept.planes],
         "noise": [plane.noise for plane in swept.planes],
         "tiles": [plane.tile_mask(swept.threshold) for plane in swept.planes],
-        "islands": islands.labels,
+        "islands": found.islands.labels,
     }
 
     def fill(file: h5py.File) -> None:
@@ -51,7 +47,7 @@ def write(swept: MosaicResult, islands: Islands, header: fits.Header, path: Path
             unit, meaning = ABOUT[name]
             dataset.attrs["unit"] = unit
             dataset.attrs["meaning"] = meaning
-        file.attrs["header"] = header.tostring(sep="\n", endcard=False, padding=False)
+        file.attrs["header"] = found.grid_header.tostring(sep="\n", endcard=False, padding=False)
         file.attrs["planes"] = json.dumps([plane.image.plane for plane in swept.planes])
         file.attrs["image"] = swept.name
         file.attrs["image_sha256"] = swept.sha256

@@ -86,7 +86,7 @@ class Islands:
 
 
 def find(swept: MosaicResult) -> Islands:
-    """Number and measure the islands of all planes, each plane for itself.
+    """Label and measure the islands of all planes, each plane for itself.
 
     Numbers go up with the lowest row of an island, then with its first column there.
 
@@ -104,7 +104,7 @@ def find(swept: MosaicResult) -> Islands:
 
 
 def label(signal: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Number the 8-connected groups of signal cells from 1: int32 (rows, cols), and how many."""
+    """Label the 8-connected groups of signal cells from 1: int32 (rows, cols), and how many."""
     labels, count = scipy.ndimage.label(signal, structure=EIGHT, output=np.int32)
     return labels, int(count)
 
@@ -173,7 +173,7 @@ def measure(
 
 
 def _independent(image: Image, area: float, pixels: int) -> float:
-    """What multiplies the noise of a pixel to give that of the flux in `area` [arcsec^2].
+    """Return what multiplies the noise of a pixel to give that of the flux in `area` [arcsec^2].
 
     The square root of the number of beams, times a beam; of pixels where there is no beam, or
     one smaller than a pixel.
@@ -185,21 +185,21 @@ def _independent(image: Image, area: float, pixels: int) -> float:
 
 
 def beside_nothing(blank: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Cells at the edge of the grid or beside (8 ways) one without data: bool (rows, cols)."""
+    """Find cells at the grid's edge or beside (8 ways) one without data: bool (rows, cols)."""
     beyond = np.pad(blank, 1, constant_values=True)
     touched: NDArray[np.bool_] = scipy.ndimage.binary_dilation(beyond, structure=EIGHT)
     return touched[1:-1, 1:-1]
 
 
 def _inside(shape: tuple[int, int], cell: int, rows: slice, cols: slice) -> NDArray[np.int64]:
-    """Pixels of cells that lie inside the image."""
+    """Count the pixels of cells that lie inside the image."""
     height = np.minimum(shape[0] - np.arange(rows.start, rows.stop) * cell, cell)
     width = np.minimum(shape[1] - np.arange(cols.start, cols.stop) * cell, cell)
     return np.outer(height, width).astype(np.int64)
 
 
 def icrs(wcs: WCS, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
-    """ICRS right ascension and declination [deg] of pixels (counted from 0), float64 (n, 2).
+    """Return ICRS right ascension and declination [deg] of pixels (from 0), float64 (n, 2).
 
     NaN beyond the edge of the projection.
     """
@@ -214,7 +214,7 @@ def icrs(wcs: WCS, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
 
 
 def name(ra: float, dec: float) -> str:
-    """The island's name, Jhhmmss-ddmmss: ICRS coordinates truncated, not rounded; else empty.
+    """Return an island's name, Jhhmmss-ddmmss: ICRS, truncated, not rounded; empty where none.
 
     Source: IAU specifications for nomenclature, section 3.2.2.
     """
@@ -231,7 +231,7 @@ def _sexagesimal(seconds: int) -> str:
 
 
 def pixel_areas(image: Image, where: NDArray[np.bool_], cell: int) -> NDArray[np.float64]:
-    """Solid angle of a pixel in the middle of each cell of `where` [arcsec^2]; 0 elsewhere.
+    """Return the solid angle of a pixel in each cell's middle [arcsec^2]; 0 outside `where`.
 
     What a pixel covers on the sky changes over a wide field.
     """
@@ -247,14 +247,14 @@ def pixel_areas(image: Image, where: NDArray[np.bool_], cell: int) -> NDArray[np
 
 
 def _direction(wcs: WCS, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Unit vectors of pixels, (n, 3)."""
+    """Return unit vectors of pixels, (n, 3)."""
     world = wcs.wcs_pix2world(np.stack([x, y], axis=-1), 0) if len(x) else np.zeros((0, 2))
     lon, lat = np.deg2rad(world[:, wcs.wcs.lng]), np.deg2rad(world[:, wcs.wcs.lat])
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
 def flux_areas(image: Image, areas: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What surface brightness is multiplied with to give a pixel's flux [arcsec^2].
+    """Return what makes a pixel's flux of its surface brightness [arcsec^2].
 
     In Jy/pixel a pixel is its flux, whatever it covers: there the area is the one that made a
     surface brightness of it.
@@ -283,7 +283,7 @@ class _Sums:
 
     @classmethod
     def nothing(cls, count: int) -> _Sums:
-        """The sums before the first pixel."""
+        """Return the sums before the first pixel."""
         zero = {name: np.zeros(count) for name in cls.__dataclass_fields__}
         whole = {name: np.zeros(count, np.int64) for name in ("peak_x", "peak_y")}
         made: dict[str, Any] = {**zero, **whole, "peak": np.full(count, -np.inf)}
@@ -337,7 +337,7 @@ def _sum(
 def _read(
     image: Image, where: NDArray[np.bool_], cell: int
 ) -> Iterator[tuple[int, int, slice, NDArray[np.float32]]]:
-    """Pixels of the rows of cells with any of `where`, from the first to the last such column.
+    """Read the rows of cells with any of `where`, from the first to the last such column.
 
     Yields:
         row of the grid, first row of pixels, columns, and pixels [Jy/arcsec^2].
@@ -353,5 +353,5 @@ def _read(
 
 
 def of_plane(islands: Sequence[Island], plane: int) -> list[Island]:
-    """The islands of one plane."""
+    """Return the islands of one plane."""
     return [island for island in islands if island.plane == plane]

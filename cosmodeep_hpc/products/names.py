@@ -9,7 +9,7 @@ FITS = (".fits", ".fit", ".fts")
 
 
 def stem(path: Path) -> str:
-    """What the products of an image are named after: its name without the endings of FITS."""
+    """Return what an image's products are named after: its name without the endings of FITS."""
     name = path.name
     while name.lower().endswith(PACKED):
         shorter = name[: name.rindex(".")]
@@ -21,5 +21,5 @@ def stem(path: Path) -> str:
 
 
 def record_of(path: Path, out: Path) -> Path:
-    """The record of an image's products: it is written last."""
+    """Return the record of an image's products, which is written last."""
     return out / f"{stem(path)}.json"

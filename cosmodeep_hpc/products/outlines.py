@@ -27,7 +27,7 @@ class Outline:
 
 
 def outlines(labels: NDArray[np.int32], cell: int, shape: tuple[int, int]) -> list[Outline]:
-    """The outlines of the islands of a plane, in the order of their numbers.
+    """Return the outlines of the islands of a plane, in the order of their numbers.
 
     Args:
         labels: int32 (rows, cols), numbers of islands, 0 where none.
@@ -45,7 +45,7 @@ def outlines(labels: NDArray[np.int32], cell: int, shape: tuple[int, int]) -> li
 
 
 def polygon(cells: NDArray[np.bool_]) -> list[Vertex]:
-    """One closed loop around 8-connected cells (rows, cols), holes and all, as (x, y) of corners.
+    """Draw a closed loop around 8-connected cells (rows, cols), holes and all: (x, y) of corners.
 
     A point is in a cell where a ray from it crosses the loop an odd number of times.
     """
@@ -56,7 +56,7 @@ def polygon(cells: NDArray[np.bool_]) -> list[Vertex]:
 
 
 def _loops(cells: NDArray[np.bool_]) -> list[list[Vertex]]:
-    """Closed loops of unit sides with the cells on their left, 8-connected cells in one."""
+    """Find closed loops of unit sides with the cells on their left, 8-connected cells in one."""
     padded = np.zeros((cells.shape[0] + 2, cells.shape[1] + 2), np.bool_)
     here = padded[1:-1, 1:-1]
     here[:] = cells
@@ -83,7 +83,7 @@ def _loops(cells: NDArray[np.bool_]) -> list[list[Vertex]]:
 
 
 def _turn(ends: list[Vertex], before: Vertex, at: Vertex) -> Vertex:
-    """The next corner; where two cells touch at a corner, over to the other one: to the right."""
+    """Go to the next corner; where two cells touch at one, over to the other cell: right."""
     if len(ends) == 1:
         return ends.pop()
     right = (at[0] + at[1] - before[1], at[1] - at[0] + before[0])
@@ -92,7 +92,7 @@ def _turn(ends: list[Vertex], before: Vertex, at: Vertex) -> Vertex:
 
 
 def _joined(outer: list[Vertex], hole: list[Vertex]) -> list[Vertex]:
-    """Outer loop and hole as one loop: a cut leads left from the hole's leftmost corner."""
+    """Join outer loop and hole to one loop: a cut leads left from the hole's leftmost corner."""
     first = hole.index(min(hole))
     x, y = hole[first]
     on_line = {vertex[0]: at for at, vertex in enumerate(outer) if vertex[1] == y and vertex[0] < x}
@@ -101,7 +101,7 @@ def _joined(outer: list[Vertex], hole: list[Vertex]) -> list[Vertex]:
 
 
 def _corners(loop: list[Vertex]) -> list[Vertex]:
-    """The loop without the corners at which it goes straight on."""
+    """Leave out the corners at which a loop goes straight on."""
     before, after = loop[-1:] + loop[:-1], loop[1:] + loop[:1]
     return [
         at

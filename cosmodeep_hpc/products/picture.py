@@ -1,52 +1,67 @@
-"""Pictures of images with their tiles outlined, on sky coordinates."""
+"""Pictures of images with their tiles outlined, on sky coordinates.
+
+matplotlib is imported where one is drawn, and not before.
+"""
 
 from __future__ import annotations
 
+import io
 import math
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.stats import mad_std
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.images.image import Image
-from cosmodeep_hpc.products.drawing.graticule import axis_name
+from cosmodeep_hpc.products import provenance
+from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
+from cosmodeep_hpc.survey.view import averaged
 
 MAX_SIDE = 1500  # pixels of the picture's image at most: screens have no more
+SAMPLE = 2**17  # values that the noise of a picture is measured on, about
+MOST_PLANES = 9  # of a mosaic drawn: those of a large cube are picked evenly
+RED, BLUE = "tab:red", "tab:blue"
+LARGE, SMALL, LEAST = 8.0, 5.0, 3.0  # longer side of one plane, of each of many, of any [inch]
+LEFT, RIGHT, BOTTOM, TOP = 1.3, 1.1, 0.7, 0.55  # of a plane, to the ends of its panel [inch]
+LETTERS, LINE = 14, 0.14  # letters an inch, and height of a line [inch], of what stands below
+SKY_AXES = {
+    "RA": "Right ascension",
+    "DEC": "Declination",
+    "GLON": "Galactic longitude",
+    "GLAT": "Galactic latitude",
+}
 
 
 def thumbnail(image: Image, max_side: int = MAX_SIDE) -> tuple[NDArray[np.float32], int]:
-    """The image averaged over square blocks so that no side is longer than `max_side`.
+    """Average the image over square blocks so that no side is longer than `max_side`.
 
-    Read by rows: memory does not grow with the image. Blocks without data are NaN; pixels beyond
-    the last whole block are left out.
+    Read by rows: memory does not grow with the image. Blocks without data are NaN; those at the
+    upper and right edge may be cut.
 
     Returns:
         pixels [Jy/arcsec^2], and the side of a block [pixel].
     """
-    ny, nx = image.shape
-    block = max(1, -(-max(ny, nx) // max_side))
-    small = np.full((max(1, ny // block), max(1, nx // block)), np.nan, dtype=np.float32)
-    rows_at_once = max(1, 1024 // block)
-    for first in range(0, small.shape[0], rows_at_once):
-        last = min(first + rows_at_once, small.shape[0])
-        pixels = image.rows(first * block, min(last * block, ny))[:, : small.shape[1] * block]
-        pieces = pixels.reshape(last - first, -1, small.shape[1], pixels.shape[1] // small.shape[1])
-        count = np.isfinite(pieces).sum(axis=(1, 3))
-        total = np.nansum(pieces, axis=(1, 3))
-        small[first:last] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return small, block
+    rows, block = image.shape[0], max(1, -(-max(image.shape) // max_side))
+    step = max(1, 1024 // block) * block
+    starts = range(0, rows, step)
+    strips = [averaged(image.rows(start, min(start + step, rows)), block) for start in starts]
+    return np.concatenate(strips), block
 
 
 def canvas(image: Image, title: str, sigma: float) -> tuple[Any, Any]:
-    """A figure of the image in grey on sky coordinates; its pixel units are the image's own.
+    """Return a figure of the image in grey on sky coordinates, and its axes, both matplotlib's.
+
+    The axes' pixel units are the image's own.
 
     Args:
         sigma: noise of its pixels [Jy/arcsec^2].
-
-    Returns:
-        the matplotlib figure and its axes.
     """
     small, block = thumbnail(image)
     sheet = PlaneSheet(image)
@@ -57,40 +72,49 @@ def canvas(image: Image, title: str, sigma: float) -> tuple[Any, Any]:
 class PlaneSheet:
     """A figure of several planes of an image, side by side."""
 
-    def __init__(self, image: Image, panels: int = 1) -> None:
-        """An empty sheet."""
+    def __init__(self, image: Image, panels: int = 1, caption: str = "", dpi: int = 120) -> None:
+        """Make an empty sheet.
+
+        Args:
+            caption: what stands below.
+            dpi: pixels of the picture an inch.
+        """
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
         ny, nx = image.shape
-        self.image = image
+        side = LARGE if panels == 1 else SMALL
+        self.image, self.drawn = image, 0
         self.columns = math.ceil(math.sqrt(panels))
-        self.rows = -(-panels // self.columns)
-        self.drawn = 0
-        side = 10 if panels == 1 else 7
-        height = 1 + 0.8 * side * min(max(ny / nx, 0.2), 3)
-        self.figure = Figure(figsize=(side * self.columns, height * self.rows), dpi=120)
+        self.plane = tuple(max(LEAST, side * length / max(ny, nx)) for length in (nx, ny))
+        self.panel = (LEFT + self.plane[0] + RIGHT, BOTTOM + self.plane[1] + TOP)
+        width = self.columns * self.panel[0]
+        lines = textwrap.wrap(caption, int(LETTERS * width), max_lines=4, placeholder=" …")
+        height = -(-panels // self.columns) * self.panel[1] + LINE * len(lines)
+        self.figure = Figure(figsize=(width, height), dpi=dpi)
         FigureCanvasAgg(self.figure)
-        self.figure.subplots_adjust(left=0.1, right=0.99, bottom=0.08, top=0.94)
+        below = self.figure.text(0.1 / width, 0.1 / height, "\n".join(lines), fontsize=8)
+        below.set(linespacing=1.1, parse_math=False)
 
     def draw(
         self, small: NDArray[np.float32], block: int, title: str, noise: float | None = None
     ) -> Any:
-        """Draw a plane in grey in the next panel; its pixel units are the image's own.
+        """Draw a plane in grey in the next panel, and return its axes.
 
         Args:
             small: the plane averaged over blocks of `block` x `block` pixels.
             noise: of `small`; measured where it is None.
-
-        Returns:
-            the panel's matplotlib axes.
         """
+        row, column = divmod(self.drawn, self.columns)
         self.drawn += 1
-        axes = self.figure.add_subplot(
-            self.rows, self.columns, self.drawn, projection=self.image.wcs
-        )
-        draw(axes, self.image, small, block, noise)
-        axes.set_title(title, fontsize=11)
+        width, height = self.figure.get_size_inches()
+        left = LEFT + column * self.panel[0]
+        bottom = height - (row + 1) * self.panel[1] + BOTTOM
+        place = (left / width, bottom / height, self.plane[0] / width, self.plane[1] / height)
+        axes = self.figure.add_axes(place, projection=self.image.wcs)
+        bar = axes.inset_axes((1 + 0.15 / self.plane[0], 0, 0.2 / self.plane[0], 1))
+        draw(axes, self.image, small, block, noise, bar)
+        axes.set_title(title, fontsize=11, parse_math=False)
         return axes
 
 
@@ -100,39 +124,58 @@ def draw(
     small: NDArray[np.float32],
     block: int,
     noise: float | None = None,
+    bar: Any = None,
 ) -> None:
     """Draw a plane in grey on axes, whose pixel units are the image's own.
 
     Args:
         axes: with or without sky coordinates.
         small, block, noise: as of `PlaneSheet.draw`.
+        bar: axes for the bar of brightnesses; None: made, beside a smaller picture.
     """
     ny, nx = image.shape
     norm = brightness(_noise(small) if noise is None else noise)
     extent = (-0.5, small.shape[1] * block - 0.5, -0.5, small.shape[0] * block - 0.5)
     drawn = axes.imshow(
-        small, origin="lower", cmap="gray_r", norm=norm, extent=extent, interpolation="nearest"
+        small, origin="lower", cmap=greys(), norm=norm, extent=extent, interpolation="nearest"
     )
     axes.set_xlim(-0.5, nx - 0.5)
     axes.set_ylim(-0.5, ny - 0.5)
     if hasattr(axes, "coords"):
-        for axis in (0, 1):
-            axes.coords[axis].set_axislabel(axis_name(image.wcs, axis))
-    axes.figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.02, label="Jy/arcsec²")
+        for axis, coordinate in enumerate(axes.coords):
+            coordinate.set_axislabel(axis_name(image.wcs, axis))
+            if str(coordinate.get_format_unit()) == "hourangle":
+                coordinate.set_separator("hms")  # plain letters: raised ones take a third longer
+    place = {"ax": axes, "shrink": 0.9, "pad": 0.02} if bar is None else {"cax": bar}
+    axes.figure.colorbar(drawn, **place, label="Jy/arcsec²").formatter.set_powerlimits((-2, 3))
 
 
 def _noise(small: NDArray[np.float32]) -> float:
-    """Robust noise of a thumbnail; 1 where it has none."""
-    values = small[np.isfinite(small)]
+    """Return the robust noise of a thumbnail; 1 where it has none."""
+    values = small.ravel()[:: max(1, small.size // SAMPLE)]
+    values = values[np.isfinite(values)]
     noise = float(mad_std(values)) if len(values) else 0.0
     return noise if noise > 0 else 1.0
 
 
 def brightness(noise: float) -> Any:
-    """The scale of grey (an astropy normalisation) of a plane of this noise, and of its unit."""
+    """Return the scale of grey (astropy's normalisation) of a plane of this noise, in its unit."""
     from astropy.visualization import AsinhStretch, ImageNormalize
 
     return ImageNormalize(vmin=-2 * noise, vmax=60 * noise, stretch=AsinhStretch(0.1))
+
+
+def greys() -> Any:
+    """Return the colours of brightness: white to black, and a light blue without data."""
+    from matplotlib import colormaps
+
+    return colormaps["gray_r"].with_extremes(bad="#e2ecf6")
+
+
+def axis_name(wcs: WCS, axis: int) -> str:
+    """Return what an axis on the sky is called: 0 is that of an image's columns, 1 of its rows."""
+    kind = str(wcs.wcs.ctype[axis])[:4].strip("-")
+    return SKY_AXES.get(kind, kind)
 
 
 def outline(
@@ -142,22 +185,29 @@ def outline(
     colour: str,
     label: str,
     transform: Any = None,
+    shape: tuple[int, int] | None = None,
 ) -> None:
     """Outline each connected group of tiles `where` (rows, cols) on an image's axes.
 
     Args:
         transform: from pixels of the image to the axes, where they are those of another image.
+        shape: of the image (ny, nx), which cuts the last tiles.
     """
-    from matplotlib.collections import LineCollection
+    from matplotlib.lines import Line2D
 
-    edges = tile_edges(where) * size - 0.5
+    edges = tile_edges(where) * size
+    if shape is not None:
+        edges = np.minimum(edges, shape[::-1])
+    edges -= 0.5
+    gap = np.full((len(edges), 1, 2), np.nan)  # one line with gaps is drawn faster than many
+    x, y = np.concatenate([edges, gap], axis=1).reshape(-1, 2).T
     how = {} if transform is None else {"transform": transform}
-    axes.add_collection(LineCollection(list(edges), colors=colour, linewidths=1.1, **how))
-    axes.plot([], [], color=colour, label=f"{label}: {int(where.sum())}")
+    name = f"{label}: {int(where.sum())}"
+    axes.add_line(Line2D(x, y, color=colour, linewidth=1.3, label=name, **how))
 
 
 def tile_edges(where: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The sides between a tile that is set and one that is not: (n, 2, 2) of (x, y), in tiles."""
+    """Return the sides between tiles that are set and those that are not: (n, 2, 2) of (x, y)."""
     padded = np.pad(where, 1)
     row, col = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
     level = np.stack([np.stack([col, row], -1), np.stack([col + 1, row], -1)], 1)
@@ -166,11 +216,92 @@ def tile_edges(where: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.concatenate([level, upright]).astype(np.float64)
 
 
-def save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path | BinaryIO) -> None:
     """Write a figure as PNG, with nothing in it that changes from run to run.
 
     Its margins are not fitted (`bbox_inches="tight"` draws all twice), and noise, which hardly
-    packs, is packed lightly: half the time.
+    packs, is packed lightly: a third of the time.
     """
-    packing = {"compress_level": 3}
+    packing = {"compress_level": 1}
     figure.savefig(path, format="png", metadata={"Software": None}, pil_kwargs=packing)
+
+
+# --- of a swept mosaic ---
+
+
+def write(swept: MosaicResult, path: Path) -> None:
+    """Write the picture of a mosaic."""
+    path.write_bytes(drawn(swept))
+
+
+def drawn(swept: MosaicResult) -> bytes:
+    """Return the picture as PNG; it does not depend on the user's settings of matplotlib."""
+    content = io.BytesIO()
+    with _plain_style():
+        save(figure(swept), content)
+    return content.getvalue()
+
+
+def figure(swept: MosaicResult) -> Any:
+    """Return a figure of the planes, from their thumbnails, signal and missing data outlined.
+
+    Below stand the model and the notes.
+    """
+    count = len(swept.planes)
+    picked = np.unique(np.linspace(0, count - 1, min(count, MOST_PLANES)).astype(int))
+    caption = "; ".join([f"by {swept.model.path.name}", *provenance.notes(swept)])
+    sheet = PlaneSheet(swept.planes[0].image, len(picked), _drawable(caption), dpi=100)
+    for number in picked:
+        plane = swept.planes[number]
+        axes = sheet.draw(plane.thumbnail, plane.block, _drawable(title(swept, plane)))
+        outlines(axes, swept, plane)
+        for line in axes.lines:  # whole at the edge of the image, too
+            line.set(clip_on=False, zorder=3)
+        if axes.lines:
+            axes.legend(loc="upper right")
+    return sheet.figure
+
+
+def outlines(axes: Any, swept: MosaicResult, plane: PlaneResult, transform: Any = None) -> None:
+    """Outline the signal of a plane in red, and what has no data in blue.
+
+    Args:
+        transform: as of `outline`.
+    """
+    signal, blank = plane.signal(swept.threshold), np.isnan(plane.probability)
+    for where, colour, label in ((signal, RED, "signal"), (blank, BLUE, "no data")):
+        if where.any():
+            outline(axes, where, swept.cell, colour, label, transform, plane.image.shape)
+
+
+def title(swept: MosaicResult, plane: PlaneResult) -> str:
+    """Return what stands above a plane; of a long name its two ends."""
+    signal, name = plane.signal(swept.threshold), swept.name
+    if len(name) > 45:
+        name = f"{name[:22]}…{name[-22:]}"
+    where = f" {list(plane.image.plane)}" if len(swept.planes) > 1 else ""
+    return (
+        f"{name}{where}\n{int(signal.sum())} of {signal.size} tiles signal "
+        f"(probability ≥ {swept.threshold:.2f})"
+    )
+
+
+_styling = Lock()
+
+
+@contextmanager
+def _plain_style() -> Iterator[None]:
+    """Use matplotlib's own settings meanwhile, one thread after the other."""
+    from matplotlib import style
+
+    with _styling, style.context("default"):
+        yield
+
+
+def _drawable(text: str) -> str:
+    """Return text with `?` for what matplotlib's font has not."""
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont("DejaVu Sans"))
+    known = {letter for letter in text if letter == "\n" or font.get_char_index(ord(letter))}
+    return "".join(letter if letter in known else "?" for letter in text)

@@ -18,7 +18,7 @@ from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult, PlaneResult
 
 
 def cards(swept: MosaicResult) -> fits.Header:
-    """The provenance as FITS cards: no date in it, so that a product is the same every time."""
+    """Return the provenance as FITS cards, without a date: a product is the same every time."""
     card = swept.model.card
     header = fits.Header()
     header["CREATOR"] = f"cosmodeep_hpc {__version__}"
@@ -38,7 +38,7 @@ def cards(swept: MosaicResult) -> fits.Header:
 
 
 def notes(swept: MosaicResult) -> list[str]:
-    """The notes of all planes, each said once."""
+    """Return the notes of all planes, each once."""
     return list(dict.fromkeys(note for plane in swept.planes for note in plane.notes))
 
 
@@ -51,7 +51,7 @@ def record(
     *,
     refine: bool,
 ) -> dict[str, Any]:
-    """The content of the JSON record.
+    """Return the content of the JSON record.
 
     Args:
         files: names of the products by kind.
@@ -112,6 +112,7 @@ def record(
 def _plane(
     plane: PlaneResult, swept: MosaicResult, frequency: float, islands: int
 ) -> dict[str, Any]:
+    """Return what the record says of a plane."""
     mask, image = plane.tile_mask(swept.threshold), plane.image
     noise = plane.noise[np.isfinite(plane.noise)]
     return {
@@ -132,5 +133,5 @@ def _plane(
 
 
 def _known(number: float) -> float | None:
-    """A number, or JSON's null for one that is none: a plane may have no data."""
+    """Return a number, or JSON's null where there is none: a plane may have no data."""
     return number if math.isfinite(number) else None

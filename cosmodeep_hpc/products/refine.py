@@ -56,7 +56,7 @@ class Refined:
 
 
 def widths(image: Image, tile: int) -> tuple[float, ...]:
-    """Widths (sigma) of the kernels [pixel]: 1, 2, 4 and 8 beams, none wider than a tile.
+    """Return the kernels' widths (sigma) [pixel]: 1, 2, 4 and 8 beams, none wider than a tile.
 
     Larger structures are seen by the network tile by tile; and the time of a tile stays bounded.
     """
@@ -68,7 +68,7 @@ def widths(image: Image, tile: int) -> tuple[float, ...]:
 
 
 def smoothed(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Values through a Gaussian; there is nothing beyond the edge.
+    """Smooth values by a Gaussian; there is nothing beyond the edge.
 
     A pixel's sum is of the same terms in the same order wherever a window begins.
     """
@@ -81,7 +81,7 @@ def smoothed(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 def detected(
     significance: NDArray[np.float32], kernels: Kernels, threshold: float
 ) -> NDArray[np.bool_]:
-    """Pixels of a map that stand out at any scale.
+    """Find the pixels of a map that stand out at any scale.
 
     From the finest scale to the coarsest, what was found is left out of the coarser ones: there a
     bright source would spread far beyond its shape.
@@ -103,7 +103,7 @@ def detected(
 
 
 def measured(plane: PlaneResult, signal: NDArray[np.bool_], cell: int, tile: int) -> Kernels:
-    """The kernels of a plane, their gains measured in cells far from signal.
+    """Return the kernels of a plane, their gains measured in cells far from signal.
 
     How noise averages depends on how it is correlated, which the beam tells of only in part.
     """
@@ -135,7 +135,7 @@ def measured(plane: PlaneResult, signal: NDArray[np.bool_], cell: int, tile: int
 
 
 def expected_gain(image: Image, sigma: float) -> float:
-    """The gain where noise is white before the beam, or on pixels where there is no beam."""
+    """Return the gain where noise is white before the beam, or on pixels without a beam."""
     if image.beam is None:
         return _white(sigma)
     major, minor = (
@@ -146,7 +146,7 @@ def expected_gain(image: Image, sigma: float) -> float:
 
 
 def _white(sigma: float) -> float:
-    """The gain for noise that is independent from pixel to pixel."""
+    """Return the gain for noise that is independent from pixel to pixel."""
     reach = int(REACH * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     return float((kernel**2).sum() / kernel.sum() ** 2)
@@ -171,22 +171,22 @@ class Window:
     def around(
         cls, shape: tuple[int, int], row: int, col: int, height: int, width: int, margin: int
     ) -> Window:
-        """A window whose inner part begins at (row, col)."""
+        """Return a window whose inner part begins at (row, col)."""
         rows = slice(max(0, row - margin), min(shape[0], row + height + margin))
         columns = slice(max(0, col - margin), min(shape[1], col + width + margin))
         height, width = min(height, shape[0] - row), min(width, shape[1] - col)
         return cls(rows, columns, row - rows.start, col - columns.start, height, width)
 
     def read(self, image: Image) -> NDArray[np.float32]:
-        """Its pixels [Jy/arcsec^2]."""
+        """Read its pixels [Jy/arcsec^2]."""
         return image.rows(self.rows.start, self.rows.stop, self.columns)
 
     def inner(self, values: NDArray[Any]) -> NDArray[Any]:
-        """The inner part of values in the window."""
+        """Return the inner part of values in the window."""
         return values[self.top : self.top + self.height, self.left : self.left + self.width]
 
     def cells(self, grid: NDArray[Any], cell: int) -> NDArray[Any]:
-        """The grid's cells on the window's pixels; the last cells go on beyond the grid."""
+        """Spread the grid's cells on the window's pixels; the last go on beyond the grid."""
         row = np.minimum(np.arange(self.rows.start, self.rows.stop) // cell, grid.shape[0] - 1)
         col = np.minimum(
             np.arange(self.columns.start, self.columns.stop) // cell, grid.shape[1] - 1
@@ -218,7 +218,7 @@ class Refinement:
         ]
 
     def paint(self, number: int, start: int, stop: int) -> NDArray[np.uint8]:
-        """Rows of a plane's mask: 1 emission, 0 none, uint8 (stop - start, columns of the image).
+        """Paint rows of a plane: 1 emission, 0 none, uint8 (stop - start, columns of the image).
 
         Raises:
             InputError: the image cannot be read.
@@ -275,7 +275,7 @@ class _RefinedPlane:
         self.kernels = measured(plane, signal, swept.cell, swept.tile) if any_signal else none
 
     def windows(self, cell: int, start: int, stop: int) -> Iterator[Window]:
-        """The windows of rows `start` to `stop` that have cells to look at."""
+        """Yield the windows of rows `start` to `stop` that have cells to look at."""
         shape = self.image.shape
         rows = self.owner[start // cell : -(-stop // cell)]
         cols = np.flatnonzero((rows > 0).any(axis=0))

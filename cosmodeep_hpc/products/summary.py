@@ -15,7 +15,7 @@ COLUMNS = ("image", "state", "cells", "signal", "no_data", "islands", "mask", "n
 
 
 def as_csv(outcomes: Sequence[MosaicOutcome]) -> str:
-    """The outcomes as CSV, a line an image."""
+    """Return the outcomes as CSV, a line an image."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -27,7 +27,7 @@ def as_csv(outcomes: Sequence[MosaicOutcome]) -> str:
 
 
 def table(outcomes: Sequence[MosaicOutcome]) -> str:
-    """The outcomes as a text table, with the path of each mask and the notes."""
+    """Return the outcomes as a text table, with the path of each mask and the notes."""
     lines = [
         f"{'image':32} {'state':6} {'cells':>7} {'signal':>7} {'no data':>7} {'islands':>7}  mask"
     ]

@@ -13,14 +13,12 @@ from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.io.files import replacing_together, write_json
 from cosmodeep_hpc.products import (
     catalogue,
-    grids,
+    coverage,
     hdf5,
+    masks,
+    picture,
     provenance,
-    quicklook,
-    regionfiles,
-    skycoverage,
-    streaming,
-    votable,
+    regions,
 )
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.products.names import record_of, stem
@@ -47,84 +45,35 @@ class Product:
     refined: bool = False
 
     def suffix(self, found: Findings) -> str:
-        """The ending of its file for a mosaic."""
+        """Return the ending of its file for a mosaic."""
         packed = self.is_mask and found.config.classify.compress_mask
         return self.ending + PACKED_ENDING * packed
 
 
-def _mask(found: Findings, path: Path) -> None:
-    cards = found.pixel_header.copy()
-    cards["BTYPE"] = ("mask", "1 signal, 0 noise, 255 no data")
-    rows = streaming.height(found.cube, found.swept.cell)
-    _to_file(found)(path, found.cube, cards, rows, found.of_tiles)
-
-
-def _pixels(found: Findings, path: Path) -> None:
-    cards, sigma = found.pixel_header.copy(), found.config.classify.refine_sigma
-    cards["BTYPE"] = ("mask", "1 emission, 0 none, 255 no data")
-    cards["REFSIGMA"] = (sigma, "threshold over the noise of smoothed maps")
-    refinement = found.refinement()
-    paint = found.of_pixels(refinement)
-    _to_file(found)(path, found.cube, cards, found.refined_rows, paint)
-    found.measures = refinement.refined
-
-
-def _to_file(found: Findings) -> Callable[..., None]:
-    packed = found.config.classify.compress_mask
-    return streaming.write_packed if packed else streaming.write_plain
-
-
-def _votable(found: Findings, path: Path) -> None:
-    about = {
-        "image": found.swept.name,
-        "image_sha256": found.swept.sha256,
-        "model_sha256": found.swept.model_sha256,
-    }
-    votable.write_votable(found.catalogue, about, path)
-
-
 PRODUCTS = (
-    Product(
-        "probability",
-        "probability.fits",
-        lambda found, path: grids.probability(found.swept, found.cube, found.grid_header, path),
-    ),
-    Product(
-        "tiles",
-        "tiles.fits",
-        lambda found, path: grids.tiles(found.swept, found.cube, found.grid_header, path),
-    ),
-    Product("mask", "mask.fits", _mask, is_mask=True),
+    Product("probability", "probability.fits", masks.write_probability),
+    Product("tiles", "tiles.fits", masks.write_tiles),
+    Product("mask", "mask.fits", masks.write_mask, is_mask=True),
     # before the catalogue, which has what is measured while it is written
-    Product("pixels", "pixels.fits", _pixels, is_mask=True, refined=True),
-    Product(
-        "hdf5",
-        "h5",
-        lambda found, path: hdf5.write(found.swept, found.islands, found.grid_header, path),
-    ),
-    Product("islands", "islands.vot", _votable),
+    Product("pixels", "pixels.fits", masks.write_pixels, is_mask=True, refined=True),
+    Product("hdf5", "h5", hdf5.write),
+    Product("islands", "islands.vot", lambda f, path: catalogue.write_votable(f.catalogue, path)),
     Product(
         "islands_fits",
         "islands.fits",
-        lambda found, path: catalogue.write_fits(found.catalogue, found.cards, path),
+        lambda f, path: catalogue.write_fits(f.catalogue, f.cards, path),
     ),
-    Product(
-        "islands_csv",
-        "islands.csv",
-        lambda found, path: catalogue.write_csv(found.catalogue, path),
-    ),
-    Product("regions", "reg", lambda found, path: regionfiles.write_ds9(found.regions, path)),
-    Product(
-        "regions_casa", "crtf", lambda found, path: regionfiles.write_casa(found.regions, path)
-    ),
-    Product("moc", "moc.fits", lambda found, path: skycoverage.write(found.swept, path)),
-    Product("picture", "png", lambda found, path: quicklook.write(found.swept, path)),
+    Product("islands_csv", "islands.csv", lambda f, path: catalogue.write_csv(f.catalogue, path)),
+    Product("regions", "reg", lambda f, path: regions.write_ds9(f.regions, path)),
+    Product("regions_casa", "crtf", lambda f, path: regions.write_casa(f.regions, path)),
+    Product("moc", "moc.fits", lambda f, path: coverage.write(f.swept, path)),
+    Product("picture", "png", lambda f, path: picture.write(f.swept, path)),
 )
 """All products but the record, in the order that they are written in."""
 
 
 def of_config(config: Config, *, refine: bool) -> list[Product]:
-    """The products that a configuration asks for, as far as such a sweep makes them."""
+    """Return the products that a configuration asks for, as far as such a sweep makes them."""
     wanted = config.classify.products
     return [p for p in PRODUCTS if p.name in wanted and (refine or not p.refined)]
 
@@ -142,7 +91,7 @@ def refuse_unknown(names: Sequence[str], *, refine: bool) -> None:
 
 
 def product_names(path: Path) -> list[str]:
-    """What the products of an image may be called."""
+    """Return what the products of an image may be called."""
     plain = [product.ending for product in PRODUCTS]
     packed = [product.ending + PACKED_ENDING for product in PRODUCTS if product.is_mask]
     return [f"{stem(path)}.{ending}" for ending in (*plain, *packed, "json")]
@@ -174,7 +123,7 @@ def write(found: Findings, config: Config, out: Path) -> dict[str, Any]:
 
 
 def record_with(found: Findings, config: Config, files: dict[str, str]) -> dict[str, Any]:
-    """The content of the record: how a mosaic was swept and what was found.
+    """Return the content of the record: how a mosaic was swept and what was found.
 
     Args:
         config: as of `write`.

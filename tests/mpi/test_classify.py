@@ -15,6 +15,8 @@ from support.fields import NOISE, blobs, write, write_pairs
 from support.launch import end, finish, mpirun, ranks_of, start
 from support.models import write_untrained
 
+from cosmodeep_hpc.config.survey import PRODUCTS
+
 SUFFIXES = {
     ".probability.fits",
     ".tiles.fits",
@@ -29,6 +31,8 @@ SUFFIXES = {
     ".png",
     ".json",
 }
+
+ALL = json.dumps([name for name in PRODUCTS if name != "pixels"])
 
 
 def digests(folder):
@@ -57,7 +61,9 @@ def mosaics(tmp_path_factory):
 
 
 def sweep(model, mosaics, out):
-    return "classify", *mosaics, "--model", model, "--out", out, "--classify.batch", 60
+    """A sweep with all products that need no refinement."""
+    words = "--model", model, "--out", out, "--classify.batch", 60
+    return "classify", *mosaics, *words, "--classify.products", ALL
 
 
 @pytest.fixture(scope="module")

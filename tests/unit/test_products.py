@@ -2,7 +2,9 @@
 
 import csv
 import json
+import resource
 import warnings
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -22,9 +24,8 @@ from support.findings import written as write_products
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.products import streaming
 from cosmodeep_hpc.products.names import stem
-from cosmodeep_hpc.products.refine import Refinement
+from cosmodeep_hpc.products.writing import PRODUCTS
 
 SIGNAL = np.array(
     [
@@ -39,6 +40,12 @@ SIGNAL = np.array(
 )
 CELLS = np.array([[c == "#" for c in row] for row in SIGNAL])
 SHAPE = (250, 330)
+SUFFIXES = {product.name: product.ending for product in PRODUCTS}
+
+
+def only(*kinds, **options):
+    """A configuration that asks for some products; for all of them where none is named."""
+    return Config(classify=Classify(products=kinds or tuple(SUFFIXES), **options))
 
 
 @pytest.fixture(scope="module", params=["SIN", "TAN", "ZEA", "CAR", "GAL"])
@@ -115,12 +122,10 @@ def test_the_catalogue_is_the_same_in_all_its_forms(written):
     import pyvo
 
     made, files = written
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        votable = parse(files["islands"], verify="warn", unit_format="vounit")
-    # version 1.3 refers to a standard for units without the beam; CASDA's tables have it, too
-    assert said and all("Invalid unit string 'mJy/beam'" in str(w.message) for w in said)
-    assert votable.version == "1.3"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        votable = parse(files["islands"], verify="exception")
+    assert votable.version == "1.4"
     table = votable.get_first_table()
     with open(files["islands_csv"], newline="") as file:
         text = list(csv.DictReader(file))
@@ -189,8 +194,13 @@ def test_the_record_names_everything_that_was_written(written):
     assert record["tiles"] == {"signal": 13, "noise": 49, "no_data": 1}
     assert record["islands"] == 4 and record["grid"]["partial_top_row"]
     assert record["notes"] == ["scaled by 0.5: the noise of the training is half of this"]
-    header = fits.getheader(files["probability"])
-    assert header["HISTORY"][0] == record["notes"][0] and header["OBJECT"] == "test"
+    for kind, extension in (("probability", 0), ("probability", 1), ("tiles", 0), ("mask", 0)):
+        header = fits.getheader(files[kind], extension)
+        assert header["HISTORY"][0] == record["notes"][0] and header["OBJECT"] == "test"
+    table = fits.getheader(files["islands_fits"], 1)
+    assert table["HISTORY"][0] == record["notes"][0] and table["MODELSHA"] == "3" * 16
+    said = {info.name: info.value for info in parse(files["islands"]).infos}
+    assert said["notes"] == record["notes"][0] and said["image_sha256"] == made.sha256
 
 
 @pytest.mark.parametrize("kind", ["probability", "tiles", "mask", "pixels", "islands_fits", "moc"])
@@ -218,7 +228,7 @@ def small(tmp_path):
 def test_the_same_bytes_every_time(small, tmp_path):
     """Written twice, some time apart: no product carries a date or a name of the moment."""
     made = small()
-    options = Config(classify=Classify(compress_mask=True))
+    options = only(compress_mask=True)
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
         write_products(made, tmp_path / folder, options, refine=True)
@@ -238,16 +248,18 @@ def test_a_mosaic_without_islands_has_empty_products(small, tmp_path):
     assert not fits.getdata(files["pixels"]).any()
 
 
-def test_names_of_other_alphabets_keep_the_votable_standard(small, tmp_path):
-    """Characters of the type `char` are ASCII; text of others has a type of its own."""
-    made = small("Fornax ünïö.fits")
+def test_names_of_other_alphabets_keep_the_standards(small, tmp_path):
+    """In a VOTable characters of the type `char` are ASCII; text of others has its own type."""
+    made = small(" Fornax, ünïö.fits")
     files = write_products(made, tmp_path, refine=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".*non-ASCII.*")
         table = parse(files["islands"]).get_first_table()
-    assert table.array["island_id"].tolist() == ["Fornax ünïö_island_1"]
+    assert table.array["island_id"].tolist() == ["Fornax, ünïö_island_1"]  # read without blanks
     kinds = {field.name: field.datatype for field in table.fields}
     assert (kinds["island_id"], kinds["island_name"]) == ("unicodeChar", "char")
+    with files["islands_csv"].open(newline="", encoding="utf-8") as file:
+        assert [row["island_id"] for row in csv.DictReader(file)] == [" Fornax, ünïö_island_1"]
 
 
 def test_first_lines_of_region_files(small, tmp_path):
@@ -281,23 +293,46 @@ def test_an_image_without_a_beam_has_no_flux_a_beam(small, tmp_path):
     assert table.array["col_flux_peak"].mask.all()
 
 
-@pytest.mark.parametrize("refine", [False, True])
-def test_a_failure_leaves_earlier_products_and_no_record(small, tmp_path, monkeypatch, refine):
-    """The disk is full in the middle of the mask; the image cannot be read again for the pixels."""
-    made, out = small(), tmp_path / "out"
+@pytest.fixture
+def earlier(tmp_path):
+    """A folder with products of an earlier sweep."""
+    out = tmp_path / "out"
     out.mkdir()
     for name in ("a.json", "a.tiles.fits"):
         (out / name).write_text("of an earlier sweep")
-
-    def failing(*_):
-        raise OSError(28, "No space left on device") if not refine else InputError("not again")
-
-    what = (streaming, "pad") if not refine else (Refinement, "paint")
-    monkeypatch.setattr(*what, failing)
-    with pytest.raises(InputError, match="not again" if refine else "a.mask.fits: .*No space left"):
-        write_products(made, out, refine=refine)
+    yield out
     left = {path.name: path.read_text() for path in out.iterdir()}
     assert left == {"a.tiles.fits": "of an earlier sweep"}
+
+
+@contextmanager
+def files_end_at(size):
+    """No file may grow beyond `size` bytes meanwhile, as if the disk were full then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kind", SUFFIXES)
+def test_a_full_disk_leaves_earlier_products_and_no_record(small, earlier, kind):
+    """Also where the last bytes of a file are missing alone, which readers would not notice."""
+    made = small()
+    whole = write_products(made, earlier.parent, only(kind))[kind].stat().st_size
+    for size in (whole // 2, whole - 1):
+        why = f"a.{SUFFIXES[kind]}: cannot write it: .*(File too large|the disk may be full)"
+        with pytest.raises(InputError, match=why), files_end_at(size):
+            write_products(made, earlier, only(kind))
+
+
+def test_an_image_that_cannot_be_read_again_leaves_earlier_products(small, earlier):
+    """The refined mask is made of it, after the mask is written."""
+    made = small()
+    made.path.write_bytes(made.path.read_bytes()[:2880])
+    with pytest.raises(InputError, match="a.fits: "):
+        write_products(made, earlier)
 
 
 @pytest.mark.parametrize(

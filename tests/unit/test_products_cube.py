@@ -9,8 +9,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from support.findings import sky, swept, write_mosaic, written
 
-from cosmodeep_hpc.products import streaming
-from cosmodeep_hpc.products.cube import PlaneBox
+from cosmodeep_hpc.products import masks
+from cosmodeep_hpc.products.cube import PlaneBox, painter
 from cosmodeep_hpc.survey.result import NO_DATA
 from cosmodeep_hpc.tiles.preprocessing import Level
 
@@ -53,19 +53,19 @@ def swept_cube(folder, order, planes=None, **cards):
 def test_axes_in_any_order(tmp_path, order):
     made, cube = swept_cube(tmp_path, order)
     assert cube.axes == tuple(LENGTHS[axis] for axis in order)
-    masks = [plane.tile_mask(0.5) for plane in made.planes]
+    grids = [plane.tile_mask(0.5) for plane in made.planes]
     ny, nx = made.planes[0].image.shape
-    painted = streaming.painter(masks, nx, 40, NO_DATA)
+    painted = painter(grids, nx, 40, NO_DATA)
     header = cube.header(1)
-    streaming.write_plain(tmp_path / "m.fits", cube, header, 40, painted)
-    streaming.write_packed(tmp_path / "m.fits.fz", cube, header, 40, painted)
+    masks.write_plain(tmp_path / "m.fits", cube, header, 40, painted)
+    masks.write_packed(tmp_path / "m.fits.fz", cube, header, 40, painted)
     mask = fits.getdata(tmp_path / "m.fits")
     np.testing.assert_array_equal(mask, fits.getdata(tmp_path / "m.fits.fz"))
     assert mask.shape == cube.axes
     y, x = sorted((order.index("y"), order.index("x")))
     flat = np.moveaxis(mask, (y, x), (-2, -1)).reshape(-1, ny, nx)
-    coarse = np.moveaxis(cube.grids(masks, NO_DATA), (y, x), (-2, -1))
-    for number, grid in enumerate(coarse.reshape(-1, *masks[0].shape)):
+    coarse = np.moveaxis(cube.grids(grids, NO_DATA), (y, x), (-2, -1))
+    for number, grid in enumerate(coarse.reshape(-1, *grids[0].shape)):
         assert np.flatnonzero(grid).tolist() == [number]
         expected = np.kron(grid, np.ones((40, 40), np.uint8))[:ny, :nx]
         np.testing.assert_array_equal(flat[number], expected)
@@ -90,8 +90,8 @@ def test_packed_masks_have_three_axes_where_they_can(tmp_path, axes, packed):
     places = tuple(np.ndindex(*others))
     cube = PlaneBox(axes, y, y + 1, (0,) * len(others), places, tuple(range(len(places))), None)
     grids = [np.full((2, 3), n, np.uint8) for n in range(len(places))]
-    painted = streaming.painter(grids, 110, 40, NO_DATA)
-    streaming.write_packed(tmp_path / "a.fits.fz", cube, fits.Header(), 40, painted)
+    painted = painter(grids, 110, 40, NO_DATA)
+    masks.write_packed(tmp_path / "a.fits.fz", cube, fits.Header(), 40, painted)
     data = fits.getdata(tmp_path / "a.fits.fz")
     assert data.shape == packed and np.unique(data).tolist() == list(range(len(places)))
 
@@ -141,9 +141,9 @@ def test_a_picked_plane_keeps_its_axes_and_its_place_on_them(tmp_path):
 
 def test_planes_between_those_picked_are_no_data(tmp_path):
     made, cube = swept_cube(tmp_path, "fyx", planes=[0, 2])
-    masks = [plane.tile_mask(0.5) for plane in made.planes]
-    assert cube.grids(masks, NO_DATA)[:, 0].tolist() == [[1, 0, 0], [255] * 3, [0, 0, 1]]
-    painted = streaming.painter(masks, 110, 40, NO_DATA)
+    grids = [plane.tile_mask(0.5) for plane in made.planes]
+    assert cube.grids(grids, NO_DATA)[:, 0].tolist() == [[1, 0, 0], [255] * 3, [0, 0, 1]]
+    painted = painter(grids, 110, 40, NO_DATA)
     strips = np.concatenate(list(cube.strips(70, painted))).reshape(3, 70, 110)
     assert [np.unique(plane).tolist() for plane in strips] == [[0, 1], [255], [0, 1]]
 

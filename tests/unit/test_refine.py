@@ -151,7 +151,8 @@ def test_only_signal_cells_and_their_neighbours_are_looked_at(tmp_path):
     signal[2, 2] = blank[1, 1] = True
     path = write_mosaic(tmp_path / "a.fits", pixels, sky((200, 200), pixel=20))
     made = swept(path, signal, blank=blank)
-    files = written(made, tmp_path, Config(classify=Classify(refine_sigma=4.0)))
+    options = Classify(refine_sigma=4.0, products=("pixels", "islands_fits"))
+    files = written(made, tmp_path, Config(classify=options))
     expected = np.zeros((5, 5), np.uint8)
     expected[1:4, 1:4] = 1
     expected[1, 1] = 255

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 PROJECT = Path(__file__).parents[2]
-NAMES = {"PIL": "pillow", "keras": "tensorflow-cpu", "tensorflow": "tensorflow-cpu"}
+NAMES = {"keras": "tensorflow-cpu", "tensorflow": "tensorflow-cpu"}
 """Modules of packages with another name; Keras comes with TensorFlow."""
 
 

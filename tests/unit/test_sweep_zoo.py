@@ -12,10 +12,10 @@ from support.models import brightest_pixel_model
 from support.sweeping import sweep_with
 from support.zoo import BAD, GOOD
 
+from cosmodeep_hpc.config.survey import PRODUCTS
 from cosmodeep_hpc.images.image import open_mosaic
 from cosmodeep_hpc.survey.plan import SweepRequest
 
-PRODUCTS = 12
 # By what the products must follow: axes and their order, HDU, packing, the sky.
 WRITTEN = [
     "axes-dec-freq-ra",
@@ -54,9 +54,10 @@ def test_good_files_are_swept(name, model, tmp_path):
 def test_products_keep_the_axes_of_the_file(name, model, tmp_path):
     case, out = GOOD[name], tmp_path / "out"
     path = case.make(tmp_path)
-    (outcome,) = sweep_with(model, [path], out, SweepRequest(hdu=case.hdu), any_scale=True)
+    options = {"any_scale": True, "products": PRODUCTS}
+    (outcome,) = sweep_with(model, [path], out, SweepRequest(hdu=case.hdu), **options)
     assert outcome.state == "done", outcome.notes
-    assert len(list(out.iterdir())) == PRODUCTS and outcome.mask.exists()
+    assert len(list(out.iterdir())) == 12 and outcome.mask.exists()  # with the record
     axes = open_mosaic(path, hdu=case.hdu).axes
     with fits.open(outcome.mask) as file:
         assert file[0].data.shape == axes

@@ -23,16 +23,17 @@ FINER = 8  # sides of the MOC's pixels in that of a cell, at least
 ALONG_SIDE = 4  # corners along a side of a cell: on the sky its sides may be curved
 MAX_ORDER = 29
 CELLS_AT_ONCE = 1024
+BLOCK = 2880  # bytes that a FITS file is made of
 
 
 def order(image: Image, cell: int) -> int:
-    """The order of the MOC: its pixels are at least `FINER` times smaller than a cell."""
+    """Return the MOC's order: its pixels are at least `FINER` times smaller than a cell."""
     wanted = image.pixel_scale * cell / FINER
     return min(MAX_ORDER, max(0, math.ceil(math.log2(HEALPIX_SIDE / wanted))))
 
 
 def moc(swept: MosaicResult) -> MOC:
-    """The MOC of the signal cells of all planes; empty where there are none.
+    """Return the MOC of the signal cells of all planes; empty where there are none.
 
     All of its pixels that a cell overlaps are in it: it reaches beyond the outlines by less than
     one of them. Cells that reach beyond the edge of the projection are left out.
@@ -61,7 +62,7 @@ def moc(swept: MosaicResult) -> MOC:
 
 
 def _perimeter() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points along the sides of a cell of side 1, once around: x and y."""
+    """Return points along the sides of a cell of side 1, once around: x and y."""
     there = np.arange(ALONG_SIDE) / ALONG_SIDE
     none, one = np.zeros(ALONG_SIDE), np.ones(ALONG_SIDE)
     return (
@@ -71,5 +72,11 @@ def _perimeter() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def write(swept: MosaicResult, path: Path) -> None:
-    """Write the MOC as FITS."""
+    """Write the MOC as FITS.
+
+    Raises:
+        OSError: the disk is full, also where mocpy does not say so: it may lose the last block.
+    """
     moc(swept).save(path, format="fits", overwrite=True)
+    if path.stat().st_size % BLOCK:
+        raise OSError("it ends in the middle of a block; the disk may be full")

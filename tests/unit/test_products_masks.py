@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from cosmodeep_hpc.products import streaming
-from cosmodeep_hpc.products.cube import PlaneBox
+from cosmodeep_hpc.products import masks
+from cosmodeep_hpc.products.cube import PlaneBox, painter
 from cosmodeep_hpc.survey.result import NO_DATA
 
-WRITERS = {"plain": streaming.write_plain, "packed": streaming.write_packed}
+WRITERS = {"plain": masks.write_plain, "packed": masks.write_packed}
 
 
 def cube(ny, nx):
@@ -33,7 +33,7 @@ def test_a_mask_is_its_cells(tmp_path, writer, shape, cell, rows):
     grid = np.random.default_rng(1).choice([0, 1, 255], [-(-n // cell) for n in shape])
     grid = grid.astype(np.uint8)
     path = tmp_path / "mask.fits"
-    painted = streaming.painter([grid], shape[1], cell, NO_DATA)
+    painted = painter([grid], shape[1], cell, NO_DATA)
     cards = fits.Header({"OBJECT": "test"})
     WRITERS[writer](path, cube(*shape), cards, rows, painted)
     with fits.open(path) as file:
@@ -48,8 +48,8 @@ def test_a_mask_is_its_cells(tmp_path, writer, shape, cell, rows):
 
 def test_a_packed_mask_can_be_read_in_parts(tmp_path):
     grid = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    painted = streaming.painter([grid], 160, 40, NO_DATA)
-    streaming.write_packed(tmp_path / "a.fits.fz", cube(120, 160), fits.Header(), 40, painted)
+    painted = painter([grid], 160, 40, NO_DATA)
+    masks.write_packed(tmp_path / "a.fits.fz", cube(120, 160), fits.Header(), 40, painted)
     with fits.open(tmp_path / "a.fits.fz") as file:
         np.testing.assert_array_equal(file[1].section[39:41, 79:81], [[1, 2], [5, 6]])
 
@@ -60,8 +60,8 @@ def test_memory_does_not_grow_with_the_mosaic(tmp_path, writer):
     grid = np.zeros((500, 500), np.uint8)
     grid[100, 200] = 1
     whole = cube(20_000, 20_000)
-    rows = streaming.height(whole, 40)
-    painted = streaming.painter([grid], 20_000, 40, NO_DATA)
+    rows = whole.height(40)
+    painted = painter([grid], 20_000, 40, NO_DATA)
     tracemalloc.start()
     WRITERS[writer](tmp_path / "mask.fits", whole, fits.Header(), rows, painted)
     peak = tracemalloc.get_traced_memory()[1]
@@ -84,4 +84,4 @@ def test_memory_does_not_grow_with_the_mosaic(tmp_path, writer):
     ],
 )
 def test_height_of_strips(shape, cell, rows):
-    assert streaming.height(cube(*shape), cell) == rows
+    assert cube(*shape).height(cell) == rows

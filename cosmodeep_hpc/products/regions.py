@@ -1,8 +1,14 @@
-"""Islands as region files: DS9's, which CARTA reads too, and CASA's."""
+"""Islands as region files: DS9's, which CARTA reads too, and CASA's.
+
+The package `regions` reads them, and does not write them: its DS9 files (0.12) begin with what all
+regions share in an order that changes from run to run, a single region's name among it; polygons
+in pixels are in degrees in its CASA files; and without islands a file has no first line, by which
+CARTA tells the formats apart.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +19,12 @@ from cosmodeep_hpc.products.islands import Island, Islands, icrs, name
 from cosmodeep_hpc.products.outlines import outlines
 from cosmodeep_hpc.survey.result import MosaicResult
 
-# CARTA tells the two formats apart by how the first line begins, and leaves out lines it does not
-# know; DS9 takes its first line for a comment.
-DS9_FIRST = "# Region file format: DS9 version 4.1"
-DS9_STYLE = (
-    'global color=red dashlist=8 3 width=1 font="helvetica 10 normal roman" select=1 highlite=1 '
-    "dash=0 fixed=0 edit=1 move=1 delete=1 include=1 source=1"
-)
-CASA_FIRST = "#CRTFv0 CASA Region Text Format version 0"
+# CARTA leaves out lines it does not know; DS9 takes its first line for a comment.
+DS9_HEAD = """# Region file format: DS9 version 4.1
+global color=red dashlist=8 3 width=1 font="helvetica 10 normal roman" select=1 highlite=1 \
+dash=0 fixed=0 edit=1 move=1 delete=1 include=1 source=1
+"""
+CASA_HEAD = "#CRTFv0 CASA Region Text Format version 0\n"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class IslandRegion:
 
 
 def regions(swept: MosaicResult, islands: Islands, numbers: Sequence[int]) -> list[IslandRegion]:
-    """The outlines of all islands, in the order of their numbers.
+    """Return the outlines of all islands, in the order of their numbers.
 
     Args:
         numbers: of the planes swept, in the order of the file, from 0.
@@ -61,40 +65,33 @@ def regions(swept: MosaicResult, islands: Islands, numbers: Sequence[int]) -> li
 
 
 def _label(island: Island, numbers: Sequence[int]) -> str:
+    """Return what stands beside an island."""
     where = f" plane {numbers[island.plane]}" if len(numbers) > 1 else ""
     return f"{island.number} {name(island.ra, island.dec)}".rstrip() + where
 
 
 def write_ds9(regions: Sequence[IslandRegion], path: Path) -> None:
     """Write DS9 polygons: on the sky (icrs); in pixels from 1 (image) only where there is none."""
-    lines = [DS9_FIRST, DS9_STYLE]
-    for frame, on_sky, point in (
-        ("icrs", True, lambda p: f"{p[0]:.7f},{p[1]:.7f}"),
-        ("image", False, lambda p: f"{p[0] + 1:.2f},{p[1] + 1:.2f}"),
-    ):
-        of_frame = [region for region in regions if region.on_sky == on_sky]
-        if of_frame:
-            lines.append(frame)
-        for region in of_frame:
-            corners = ",".join(map(point, region.corners))
-            lines.append(f"polygon({corners}) # text={{{region.label}}}")
-    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+    text = DS9_HEAD
+    for frame in ("icrs", "image"):
+        drawn = [region for region in regions if region.on_sky == (frame == "icrs")]
+        if drawn:
+            text += frame + "\n"
+        for region in drawn:
+            first, digits = (0, 7) if region.on_sky else (1, 2)
+            corners = ",".join(f"{number + first:.{digits}f}" for number in region.corners.flat)
+            text += f"polygon({corners}) # text={{{region.label}}}\n"
+    path.write_text(text, encoding="ascii")
 
 
 def write_casa(regions: Sequence[IslandRegion], path: Path) -> None:
     """Write CASA polygons: on the sky (ICRS), in pixels from 0 where there is none."""
-    lines = [CASA_FIRST]
+    text = CASA_HEAD
     for region in regions:
-        point: Callable[[NDArray[np.float64]], str] = _degrees if region.on_sky else _pixels
-        corners = ", ".join(map(point, region.corners))
+        unit, digits = ("deg", 7) if region.on_sky else ("pix", 2)
+        corners = ", ".join(
+            f"[{x:.{digits}f}{unit}, {y:.{digits}f}{unit}]" for x, y in region.corners
+        )
         frame = "coord=ICRS, " if region.on_sky else ""
-        lines.append(f'poly [{corners}] {frame}linewidth=1, color=red, label="{region.label}"')
-    path.write_text("\n".join(lines) + "\n", encoding="ascii")
-
-
-def _degrees(corner: NDArray[np.float64]) -> str:
-    return f"[{corner[0]:.7f}deg, {corner[1]:.7f}deg]"
-
-
-def _pixels(corner: NDArray[np.float64]) -> str:
-    return f"[{corner[0]:.2f}pix, {corner[1]:.2f}pix]"
+        text += f'poly [{corners}] {frame}linewidth=1, color=red, label="{region.label}"\n'
+    path.write_text(text, encoding="ascii")

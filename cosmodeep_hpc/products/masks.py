@@ -1,0 +1,166 @@
+"""Probabilities and masks as FITS files: on the grid of cells, and on the image's own pixels.
+
+The latter are written strip by strip: memory does not grow with the mosaic.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.io.files import fits_content
+from cosmodeep_hpc.products.cube import Paint, PlaneBox
+from cosmodeep_hpc.products.findings import Findings
+from cosmodeep_hpc.survey.result import NO_DATA
+
+MOST_PACKED = 3  # axes of a packed image, if it can be
+BLOCK = 2880  # bytes that a FITS file is made of
+ROW = np.dtype([("length", ">i8"), ("offset", ">i8")])  # a descriptor of 1QB
+
+
+# --- products ---
+
+
+def write_probability(found: Findings, path: Path) -> None:
+    """Write the probability, NaN where there is no data, and the coverage as an extension."""
+    cube, planes, header = found.cube, found.swept.planes, found.grid_header
+    values = cube.grids([plane.probability for plane in planes], float("nan"))
+    probability = fits.PrimaryHDU(values, header)
+    probability.header["BTYPE"] = ("probability of signal", "NaN: no data")
+    values = cube.grids([plane.coverage for plane in planes], 0)
+    coverage = fits.ImageHDU(values, header, name="COVERAGE")
+    coverage.header["BTYPE"] = ("coverage", "share of a cell's pixels with data")
+    path.write_bytes(fits_content(probability, coverage))
+
+
+def write_tiles(found: Findings, path: Path) -> None:
+    """Write the mask on the grid of cells: 1 signal, 0 noise, 255 no data."""
+    swept = found.swept
+    grids = [plane.tile_mask(swept.threshold) for plane in swept.planes]
+    tiles = fits.PrimaryHDU(found.cube.grids(grids, NO_DATA), found.grid_header)
+    tiles.header["BTYPE"] = ("tile mask", "1 signal, 0 noise, 255 no data")
+    path.write_bytes(fits_content(tiles))
+
+
+def write_mask(found: Findings, path: Path) -> None:
+    """Write the same on the image's pixels."""
+    header = found.pixel_header.copy()
+    header["BTYPE"] = ("mask", "1 signal, 0 noise, 255 no data")
+    _write(found, path, header, found.cube.height(found.swept.cell), found.of_tiles)
+
+
+def write_pixels(found: Findings, path: Path) -> None:
+    """Write the refined mask, 1 emission, 0 none, 255 no data, and measure it meanwhile."""
+    header = found.pixel_header.copy()
+    header["BTYPE"] = ("mask", "1 emission, 0 none, 255 no data")
+    sigma = found.config.classify.refine_sigma
+    header["REFSIGMA"] = (sigma, "threshold over the noise of smoothed maps")
+    refinement = found.refinement()
+    _write(found, path, header, found.refined_rows, found.of_pixels(refinement))
+    found.measures = refinement.refined
+
+
+def _write(found: Findings, path: Path, header: fits.Header, rows: int, paint: Paint) -> None:
+    packed = found.config.classify.compress_mask
+    (write_packed if packed else write_plain)(path, found.cube, header, rows, paint)
+
+
+# --- files of masks on the image's pixels ---
+
+
+def write_plain(path: Path, cube: PlaneBox, header: fits.Header, rows: int, paint: Paint) -> None:
+    """Write a mask as the primary image of a FITS file.
+
+    The pixels are not given to astropy's `StreamingHDU`: where the disk is full, it does not say
+    so, or leaves a file that is too short without an error.
+    """
+    whole = fits.Header([("SIMPLE", True), ("BITPIX", 8), *_axes("NAXIS", cube.axes)])
+    whole["EXTEND"] = True
+    whole.extend(header)
+    written = 0
+    with path.open("wb") as file:
+        file.write(whole.tostring().encode("ascii"))
+        for strip in cube.strips(rows, paint):
+            written += file.write(strip.data)
+        file.write(bytes(-written % BLOCK))
+
+
+def write_packed(path: Path, cube: PlaneBox, header: fits.Header, rows: int, paint: Paint) -> None:
+    """Write a mask tile-compressed (GZIP_1), a tile being `rows` rows of an image.
+
+    astropy compresses an image that it holds whole; this one may be larger than the memory.
+
+    Source: FITS standard 4.0, section 10.1.
+    """
+    ny = cube.axes[cube.y]
+    tiles = int(np.prod(cube.axes[: cube.y])) * -(-ny // rows)
+    table = np.zeros(tiles, ROW)
+    with path.open("wb") as file:
+        file.write(fits.PrimaryHDU().header.tostring().encode("ascii"))
+        begin = file.tell()
+        # written twice, of one length: the size of the heap is known at the end
+        file.write(_packed_header(cube, header, rows, table, 0).tostring().encode("ascii"))
+        at = file.tell()
+        file.write(table.tobytes())
+        heap = 0
+        for number, strip in enumerate(cube.strips(rows, paint)):
+            packed = _gzip(strip)
+            table[number] = len(packed), heap
+            heap += file.write(packed)
+        file.write(bytes(-(table.nbytes + heap) % BLOCK))
+        file.seek(begin)
+        file.write(_packed_header(cube, header, rows, table, heap).tostring().encode("ascii"))
+        file.seek(at)
+        file.write(table.tobytes())
+
+
+def _packed_header(
+    cube: PlaneBox, header: fits.Header, rows: int, table: NDArray[np.void], heap: int
+) -> fits.Header:
+    """Return the header of a table of packed strips, `heap` bytes of them."""
+    # CFITSIO unpacks three axes at most: the last ones go where they are of length 1. The world
+    # coordinates, of which there may be more than axes, still tell of them.
+    axes, tile = list(cube.axes), [1] * cube.y + [rows, *cube.axes[cube.y + 1 :]]
+    while len(axes) > MOST_PACKED and axes[0] == 1 and cube.y > len(cube.axes) - len(axes):
+        axes, tile = axes[1:], tile[1:]
+    whole = fits.Header(
+        [
+            ("XTENSION", "BINTABLE"),
+            ("BITPIX", 8),
+            *_axes("NAXIS", (len(table), ROW.itemsize)),
+            ("PCOUNT", heap),
+            ("GCOUNT", 1),
+            ("TFIELDS", 1),
+            ("TTYPE1", "COMPRESSED_DATA"),
+            ("TFORM1", f"1QB({int(table['length'].max(initial=0))})"),
+            ("ZIMAGE", True),
+            ("ZSIMPLE", True),
+            ("ZBITPIX", 8),
+            *_axes("ZNAXIS", axes),
+            *_axes("ZTILE", tile)[1:],
+            ("ZCMPTYPE", "GZIP_1"),
+            ("EXTNAME", "MASK"),
+        ]
+    )
+    whole.extend(header)
+    return whole
+
+
+def _axes(name: str, lengths: Sequence[int]) -> list[tuple[str, int]]:
+    """Return the cards of how many axes there are, and of their lengths (slowest first)."""
+    each = [(f"{name}{number}", length) for number, length in enumerate(reversed(lengths), 1)]
+    return [(name, len(lengths)), *each]
+
+
+def _gzip(strip: NDArray[np.uint8]) -> bytes:
+    """Return a gzip file of the pixels, with no time in it.
+
+    Masks are runs of equal bytes: looking for these alone makes files smaller, three times as fast.
+    """
+    packer = zlib.compressobj(4, zlib.DEFLATED, 31, 9, zlib.Z_RLE)
+    return packer.compress(strip.data) + packer.flush()
