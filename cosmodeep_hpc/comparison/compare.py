@@ -26,6 +26,9 @@ from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.tiles.make import fingerprint_of
 from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
 
+FORMAT = 1
+"""Raise it when an entry of the comparison changes its name or its meaning."""
+
 logger = logging.getLogger(__name__)
 
 RESULT, FIGURE = "compare.json", "compare.png"
@@ -162,6 +165,7 @@ def summary(
         )
     rule = request.rules[0]
     return {
+        "format": FORMAT,
         "cosmodeep_hpc": __version__,
         "model": {"name": request.model.path.name, "sha256": sha256(request.model.path)},
         "images": len(images),

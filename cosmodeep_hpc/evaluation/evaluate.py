@@ -26,6 +26,9 @@ from cosmodeep_hpc.tiles.labels import is_signal
 from cosmodeep_hpc.tiles.make import tile_pair
 from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
 
+FORMAT = 1
+"""Raise it when an entry of the metrics changes its name or its meaning."""
+
 OVERLAYS = 4  # images drawn
 CURVE_POINTS = 200  # of the precision-recall curve in the JSON
 
@@ -122,6 +125,7 @@ def summary(
     whole = curve(signal, probability)
     points = np.unique(np.linspace(0, len(whole.threshold) - 1, CURVE_POINTS).astype(int))
     return {
+        "format": FORMAT,
         "cosmodeep_hpc": __version__,
         "model": {
             "name": model.path.name,

@@ -155,7 +155,7 @@ class Classification:
         place = ProductFolder(Path(folder), config, found.refine, overwrite)
         place.spare_images([self._swept.path])
         make_folder(place.path)
-        with place.claimed(self._swept.path):
+        with place.locked(self._swept.path):
             record = writing.write(found, config, place.path)
         return {kind: place.path / name for kind, name in record["products"].items()}
 

@@ -156,7 +156,7 @@ class Memory:
         self.swept: MosaicResult | None = None
         self.scratch = Scratch()
 
-    def claimed(self, image: Path) -> AbstractContextManager[None]:
+    def locked(self, image: Path) -> AbstractContextManager[None]:
         """Ask nobody else."""
         return nullcontext()
 

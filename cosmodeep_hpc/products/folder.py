@@ -81,7 +81,7 @@ class ProductFolder:
     # --- as of `Destination` ---
 
     @contextmanager
-    def claimed(self, image: Path) -> Iterator[None]:
+    def locked(self, image: Path) -> Iterator[None]:
         """Lock an image's products; with `restart` an earlier journal goes."""
         record = record_of(image, self.path)
         with locked(record, alone=False) as mine:

@@ -16,6 +16,9 @@ from cosmodeep_hpc.products.cube import PlaneBox
 from cosmodeep_hpc.products.islands import Island
 from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult, PlaneResult
 
+FORMAT = 1
+"""Raise it when an entry of the record changes its name or its meaning."""
+
 
 def cards(swept: MosaicResult) -> fits.Header:
     """Return the provenance as FITS cards, without a date: a product is the same every time."""
@@ -68,6 +71,7 @@ def record(
     ]
     rows, cols = swept.planes[0].probability.shape
     return {
+        "format": FORMAT,
         "cosmodeep_hpc": __version__,
         "key": swept.key,
         "image": {

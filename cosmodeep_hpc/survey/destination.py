@@ -16,7 +16,7 @@ class Destination(Protocol):
     Each rank has one; rank 0 asks it about images, the rank that draws the task hands them over.
     """
 
-    def claimed(self, image: Path) -> AbstractContextManager[object]:
+    def locked(self, image: Path) -> AbstractContextManager[object]:
         """Keep other sweeps from an image while the block lasts.
 
         Raises:

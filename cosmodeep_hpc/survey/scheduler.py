@@ -149,10 +149,10 @@ class Scheduler:
     # --- from one task to the next ---
 
     def _begin(self, mosaic: MosaicState) -> None:
-        """Claim a mosaic, and see whether it may be done already."""
+        """Lock a mosaic, and see whether it may be done already."""
         self._active.append(mosaic)
         try:
-            mosaic.open_until_done.enter_context(self._destination.claimed(mosaic.path))
+            mosaic.open_until_done.enter_context(self._destination.locked(mosaic.path))
         except InputError as error:
             self._end(mosaic, self._fail(mosaic, error))
             return

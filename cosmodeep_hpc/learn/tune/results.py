@@ -18,6 +18,9 @@ from cosmodeep_hpc.learn.runfolder import SEARCH
 from cosmodeep_hpc.learn.runlog import METRICS
 from cosmodeep_hpc.learn.tune.grid import TuneRun, count, tune_run
 
+FORMAT = 1
+"""Raise it when an entry of the result changes its name or its meaning."""
+
 RESULTS = "results"
 RUNS = "runs"
 
@@ -43,6 +46,7 @@ class Result:
     def write(self, out: Path) -> None:
         """Write it among the results of the search in `out`."""
         content = {
+            "format": FORMAT,
             "cosmodeep_hpc": __version__,
             "run": self.run.number,
             **_parameters(self.run),
