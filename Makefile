@@ -10,9 +10,9 @@ export PATH := $(VENV)/bin:$(PATH)
 PYTHON_IN := $(VENV)/bin/python
 
 # What `make quick` runs: no TensorFlow, no ranks, no simulation.
-QUICK := $(patsubst %,tests/unit/test_%.py,labels tiling preprocessing scaling median shard tileset \
-	sampler schedule metrics readings calibration options config launcher world workpool messages files \
-	fits_units fits_beams layout view islands products products_outlines no_code requirements)
+QUICK := $(patsubst %,tests/unit/test_%.py,labels tiling preprocessing noise shard tileset \
+	sampler metrics rules calibration section configuration launcher world workpool messages files \
+	images_units images_beams grid view islands products products_outlines no_code requirements)
 
 # What test-container and test-fresh try: the Debian, and the command in a fresh one.
 SUITE ?= bookworm

@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# The main job end to end on a mock sky, as a user would run it on their own data:
+# Run the main job end to end on a mock sky, as users would run it on their own data:
 # images -> tiles -> training on 2 ranks -> accuracy on unseen images -> sweep of a mosaic.
 #
 #   bash demo/run.sh          (make demo sets up the environment first)
 #
 # Environment variables, all optional:
-#   DEMO         folder of everything made      (default: demo/out in this clone)
-#   REAL_IMAGES  folder of FITS images swept with the model too
+#   DEMO         folder for everything that is made      (default: demo/out in this clone)
+#   REAL_IMAGES  folder of FITS images to sweep with the model too
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$HERE"
 DEMO=${DEMO:-demo/out}
-REAL_IMAGES=${REAL_IMAGES:-../shared/data/real}
+REAL_IMAGES=${REAL_IMAGES:-}
 CONFIG=configs/demo.toml
 TRAINING_IMAGES=20 TEST_IMAGES=4 MOSAIC_PIXELS=3000
 ranks=2
-if grep -qsx 'COSMODEEP_HOROVOD=no' "${VENV:-.venv}/.options"; then ranks=1; fi # several train by Horovod only
+if grep -qsx 'COSMODEEP_HOROVOD=no' "${VENV:-.venv}/.options"; then ranks=1; fi # training on several ranks needs Horovod
 export RANKS=${RANKS:-$ranks}
 STARTED=$SECONDS
 

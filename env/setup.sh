@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
-# Sets up what cosmodeep_hpc needs in a virtual environment, and only what is not there yet.
+# Set up what cosmodeep_hpc needs in a virtual environment. What is there already stays.
 #
-#   bash env/setup.sh         (or: make env; make demo and make test begin with it)
-#   COSMODEEP_HOROVOD=no make env                                                    two minutes, no compiler
+#   bash env/setup.sh         (or: make env; make demo and make test run it first)
+#   COSMODEEP_HOROVOD=no make env                                                    two minutes, without a compiler
 #   COSMODEEP_TENSORFLOW='tensorflow[and-cuda]' HOROVOD_GPU_OPERATIONS=NCCL make env  NVIDIA's GPUs, x86-64
 #
 # Environment variables, all optional:
 #   VENV                    the virtual environment                   (default: .venv in this clone)
 #   PYTHON                  the Python to make it with                (default: the first of 3.11 - 3.13 found)
-#   COSMODEEP_HOROVOD       no leaves Horovod out: all works but training on several ranks    (default: yes)
+#   COSMODEEP_HOROVOD       no: without Horovod, which only training on several ranks needs   (default: yes)
 #   COSMODEEP_TENSORFLOW    the TensorFlow to install                 (default: tensorflow-cpu)
-#   HOROVOD_GPU_OPERATIONS  NCCL builds Horovod for GPUs              (default: CPU; all HOROVOD_* reach its build)
-#   HOROVOD_BUILD_CUDA_CC_LIST  the GPUs to build for, as 80,90       (default: all that nvcc knows, 1 minute more)
-#   CUDA_HOME               the CUDA 12 toolkit                       (default: of nvcc in PATH, or /usr/local/cuda*)
+#   HOROVOD_GPU_OPERATIONS  NCCL builds Horovod for GPUs              (default: CPU; its build sees all HOROVOD_*)
+#   HOROVOD_BUILD_CUDA_CC_LIST  the GPUs to build for, such as 80,90  (default: all that nvcc knows, 1 minute more)
+#   CUDA_HOME               the CUDA 12 toolkit                       (default: that of nvcc in PATH, or /usr/local/cuda*)
 #   COSMODEEP_CACHE         where built wheels are kept               (default: the user's cache folder)
-#   COSMODEEP_APT=no        never install system packages, even where that is permitted
+#   COSMODEEP_APT=no        never install system packages, even if that is allowed
 #
-# What was chosen for TensorFlow and Horovod is kept in $VENV/.options for the next set-up of this clone.
-# Safe to interrupt and start again; two at once in one clone take turns, where the file system knows flock.
+# The choices for TensorFlow and Horovod are kept in $VENV/.options for the next set-up of this clone.
+# You may interrupt the set-up and start it again. Two set-ups at once in one clone take turns, if the file system
+# knows flock.
 set -euo pipefail
 
 readonly OLDEST_PYTHON=11 NEWEST_PYTHON=13 # 3.x: the wheels of the pinned TensorFlow

@@ -2,18 +2,18 @@
 # Time a training step on the ranks of a Slurm job or, without Slurm, of this machine:
 #   sbatch slurm/bench.sh [--config CONFIG] [--steps N] [--out FILE]
 #   bash slurm/bench.sh [--config CONFIG] [--steps N] [--out FILE]
-# Options of sbatch go before the script, and win over the lines below. See docs/scaling.md.
+# Options of sbatch go before the script. They win over the lines below. See docs/scaling.md.
 #
 #SBATCH --job-name=bench
 #SBATCH --output=%x-%j.log       # in the folder of submission
 #SBATCH --open-mode=append
 #SBATCH --nodes=1
-#SBATCH --ntasks-per-node=2      # ranks of a node; with GPUs one a GPU
-#SBATCH --cpus-per-task=4        # cores, and threads, of a rank
-##SBATCH --gpus-per-node=2       # where there are GPUs: as many as ranks of a node
+#SBATCH --ntasks-per-node=2      # ranks on a node; with GPUs one rank a GPU
+#SBATCH --cpus-per-task=4        # cores and threads of a rank
+##SBATCH --gpus-per-node=2       # where there are GPUs: as many as ranks on a node
 #SBATCH --time=00:15:00
-##SBATCH --exclusive             # others on the node are in the timings
-##SBATCH --account=NAME          # what your site asks for; two # are a comment
+##SBATCH --exclusive             # other jobs on the node affect the timings
+##SBATCH --account=NAME          # if your site needs it; remove one # to use the line
 ##SBATCH --partition=NAME
 
 home=$(dirname "$0")/..                                      # run by bash; sbatch runs a copy elsewhere

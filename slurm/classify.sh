@@ -3,20 +3,20 @@
 #   sbatch slurm/classify.sh IMAGE... --out DIR
 #   sbatch --nodes=8 slurm/classify.sh --list FILE --out DIR --model RUN
 #   bash slurm/classify.sh IMAGE... --out DIR
-# Submitted again, or requeued, it does only what is missing. The log ends with a table of all mosaics.
-# Options of sbatch go before the script, and win over the lines below. See slurm/README.md.
+# A job that is submitted again, or requeued, does only what is missing. The log ends with a table of all mosaics.
+# Options of sbatch go before the script. They win over the lines below. See slurm/README.md.
 #
 #SBATCH --job-name=classify
 #SBATCH --output=%x-%j.log       # in the folder of submission
 #SBATCH --open-mode=append       # a requeued job goes on in the same log
 #SBATCH --nodes=1
-#SBATCH --ntasks-per-node=2      # ranks of a node; with GPUs one a GPU
-#SBATCH --cpus-per-task=4        # cores, and threads, of a rank
-##SBATCH --gpus-per-node=2       # where there are GPUs: as many as ranks of a node
+#SBATCH --ntasks-per-node=2      # ranks on a node; with GPUs one rank a GPU
+#SBATCH --cpus-per-task=4        # cores and threads of a rank
+##SBATCH --gpus-per-node=2       # where there are GPUs: as many as ranks on a node
 #SBATCH --time=01:00:00
 #SBATCH --signal=USR1@120        # the ranks are warned these seconds before the end
-#SBATCH --requeue                # after the time, or the loss of a node, it goes on where it was
-##SBATCH --account=NAME          # what your site asks for; two # are a comment
+#SBATCH --requeue                # after its time limit, or the loss of a node, the job goes on where it was
+##SBATCH --account=NAME          # if your site needs it; remove one # to use the line
 ##SBATCH --partition=NAME
 
 home=$(dirname "$0")/..                                      # run by bash; sbatch runs a copy elsewhere

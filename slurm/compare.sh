@@ -1,19 +1,19 @@
 #!/bin/bash
-# The network beside PyBDSF and other detectors, on the ranks of a Slurm job or, without Slurm, of this machine:
+# Compare the network with PyBDSF and other detectors, on the ranks of a Slurm job or, without Slurm, of this machine:
 #   sbatch slurm/compare.sh --model RUN --images DIR --out DIR
 #   bash slurm/compare.sh --model RUN --images DIR --out DIR
-# Options of sbatch go before the script, and win over the lines below. See slurm/README.md.
+# Options of sbatch go before the script. They win over the lines below. See slurm/README.md.
 #
 #SBATCH --job-name=compare
 #SBATCH --output=%x-%j.log       # in the folder of submission
 #SBATCH --open-mode=append       # a requeued job goes on in the same log
 #SBATCH --nodes=1
-#SBATCH --ntasks-per-node=16     # ranks of a node; with GPUs one a GPU
-#SBATCH --cpus-per-task=1        # cores, and threads, of a rank
-##SBATCH --gpus-per-node=2       # where there are GPUs: as many as ranks of a node
+#SBATCH --ntasks-per-node=16     # ranks on a node; with GPUs one rank a GPU
+#SBATCH --cpus-per-task=1        # cores and threads of a rank
+##SBATCH --gpus-per-node=2       # where there are GPUs: as many as ranks on a node
 #SBATCH --time=04:00:00
-#SBATCH --requeue                # after the loss of a node it starts again
-##SBATCH --account=NAME          # what your site asks for; two # are a comment
+#SBATCH --requeue                # after the loss of a node the job starts again
+##SBATCH --account=NAME          # if your site needs it; remove one # to use the line
 ##SBATCH --partition=NAME
 
 home=$(dirname "$0")/..                                      # run by bash; sbatch runs a copy elsewhere

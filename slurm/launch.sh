@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# What the scripts of this folder share, sourced by them: run a stage of cosmodeep on every rank.
+# The scripts of this folder source this file. It runs a stage of cosmodeep on every rank.
 #
 # COSMODEEP_PYTHON  the interpreter; else .venv/bin/python of the project, else python3
-# COSMODEEP_MPI     what srun --mpi= is given; else what the site offers
+# COSMODEEP_MPI     the word for srun --mpi=; else the site's best
 # CONTAINER         an Apptainer image to run the stage in, with COSMODEEP_PYTHON or python3 of its own
 # STAGE_IN          a folder on each node's own disk, or $NAME: --tiles is copied there before the ranks start
-# RANKS             without Slurm: ranks to start; else one a GPU, or 2 on two cores or more
+# RANKS             without Slurm: number of ranks; else one rank a GPU, or 2 ranks on two cores or more
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# The status of a stage that was warned of its end and saved all: start it again (sysexits.h).
+# A stage that was warned of its end and saved its state ends with this status: start it again (sysexits.h).
 EX_TEMPFAIL=75
 
 # launch STAGE ARGUMENT...: run `cosmodeep STAGE ARGUMENT...` on every rank and end with its status.
@@ -23,7 +23,7 @@ launch() {
     fi
 }
 
-stop() { # stop MESSAGE: the end, for a reason that the user can change
+stop() { # stop MESSAGE: end, for a reason that the user can change
     echo "${0##*/}: $1" >&2
     exit 2
 }
@@ -32,7 +32,7 @@ has() {
     command -v "$1" >/dev/null
 }
 
-# Sets program: the words before `-m cosmodeep_hpc`.
+# Set program: the words before `-m cosmodeep_hpc`.
 find_program() {
     local python=${COSMODEEP_PYTHON:-}
     if [ -n "${CONTAINER:-}" ]; then
@@ -54,7 +54,7 @@ find_program() {
     has "${program[0]}" || stop "no ${program[0]}: run \`make env\` in $HERE, or set COSMODEEP_PYTHON"
 }
 
-# GPUs that the ranks of this node may use.
+# Print the number of GPUs that the ranks of this node may use.
 count_gpus() {
     if [ -n "${SLURM_JOB_ID:-}" ]; then
         echo "${SLURM_GPUS_ON_NODE:-0}"
@@ -67,21 +67,21 @@ count_gpus() {
     fi
 }
 
-set_threads() { # set_threads N: of one rank
+set_threads() { # set_threads N: set the number of threads of one rank
     export OMP_NUM_THREADS=$1 TF_NUM_INTRAOP_THREADS=$1
 }
 
 # --- stage-in --------------------------------------------------------------------------------------
 
-# The folder that STAGE_IN means; that of a variable is known in the job only, such as $TMPDIR.
+# Print the folder that STAGE_IN means. The value of a variable such as $TMPDIR is known in the job only.
 own_disk() {
     local folder=$STAGE_IN name=${STAGE_IN#\$}
     [ "$name" = "$STAGE_IN" ] || { [[ $name =~ ^[A-Za-z_][A-Za-z_0-9]*$ ]] && folder=${!name:-}; }
     echo "$folder"
 }
 
-# Sets arguments: those given, with a copy on the disk of every node in place of the folder after --tiles.
-# Sets staged: the folder of the copies.
+# Set arguments: the given ones, with a copy on the disk of every node in place of the folder after --tiles.
+# Set staged: the folder of the copies.
 stage_in() {
     local disk folder k at='' option=''
     arguments=("$@")
@@ -96,7 +96,7 @@ stage_in() {
     done
     folder=${at:+${arguments[at]:-}}
     folder=${folder#"$option"}
-    [ -e "$folder/index.json" ] || return 0 # nothing to copy, or the stage says what is wrong with it
+    [ -e "$folder/index.json" ] || return 0 # nothing to copy, or the stage will say what is wrong
     staged=$disk/cosmodeep-$SLURM_JOB_ID
     if ! on_every_node bash "$HERE/slurm/stage.sh" "$folder" "$staged/tiles"; then
         unstage
@@ -105,12 +105,12 @@ stage_in() {
     arguments[at]=$option$staged/tiles
 }
 
-# Removes the copies; after a kill they stay until the site clears its nodes.
+# Remove the copies. After a kill they stay until the site clears its nodes.
 unstage() {
     [ -z "$staged" ] || on_every_node rm -rf -- "$staged"
 }
 
-on_every_node() { # on_every_node COMMAND...: once a node
+on_every_node() { # on_every_node COMMAND...: run it once on each node
     local nodes=${SLURM_JOB_NUM_NODES:-1}
     srun --mpi=none --overlap --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 "$@"
 }
@@ -120,16 +120,16 @@ on_every_node() { # on_every_node COMMAND...: once a node
 launch_in_slurm() {
     local mpi gpus tasks status staged=''
     local -a arguments
-    # PMIx ends all when it loses one rank. --kill-on-bad-exit would end ranks that are a few milliseconds
-    # behind in reporting status 75 or 2, and srun then reports their SIGTERM; --wait is for a PMI that does not see it.
+    # PMIx ends all ranks when it loses one. --kill-on-bad-exit would end ranks that report status 75 or 2 a few
+    # milliseconds later, and srun would report their SIGTERM. --wait is for a PMI that does not notice a lost rank.
     local -a options=(--kill-on-bad-exit=0 --wait=30)
-    # The warning of --signal may come while a rank still starts: blocked, it neither ends the rank nor is lost.
+    # The warning of --signal may come while a rank still starts. Blocked, it does not end the rank and is not lost.
     local -a held=(env --block-signal=USR1)
     "${held[@]}" true 2>/dev/null || held=() # GNU coreutils before 8.31
     mpi=${COSMODEEP_MPI:-$(offered_mpi)}
     [ -n "$mpi" ] || stop "srun offers no PMI that an MPI knows: see srun --mpi=list, set COSMODEEP_MPI"
     if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then
-        options+=("--cpus-per-task=$SLURM_CPUS_PER_TASK") # srun forgot the job's since Slurm 22.05
+        options+=("--cpus-per-task=$SLURM_CPUS_PER_TASK") # since Slurm 22.05 srun does not take it from the job
         set_threads "$SLURM_CPUS_PER_TASK"
     fi
     gpus=$(count_gpus) tasks=${SLURM_TASKS_PER_NODE%%[!0-9]*}
@@ -154,7 +154,7 @@ requeue() { # requeue REASON
     scontrol requeue "$SLURM_JOB_ID" || echo "${0##*/}: that failed: submit it again" >&2
 }
 
-# Whether a node is gone: the ranks of the others may notice, and fail, minutes before Slurm does.
+# Tell whether a node is gone. The ranks of other nodes may notice it, and fail, minutes before Slurm does.
 node_lost() {
     local said
     [ "${SLURM_JOB_NUM_NODES:-1}" -gt 1 ] || return 1
@@ -162,7 +162,7 @@ node_lost() {
     return 1
 }
 
-# The site's best of what an MPI may know; Open MPI needs the first.
+# Print the best PMI of the site that an MPI may know. Open MPI needs the first.
 offered_mpi() {
     local list name found
     list=$(srun --mpi=list 2>&1)
@@ -186,7 +186,7 @@ launch_alone() {
     has mpirun || stop "no mpirun here: run \`make env\`, load your MPI's module, or set RANKS=1"
     if [[ $(mpirun --version 2>&1) == *"Open MPI"* ]]; then
         options=(--bind-to none) # a rank has the threads of several cores
-        # where each has one, and all are taken, its threads need not move about: 1 to 2 % faster
+        # if each rank has one core and all cores are in use, bound threads are 1 to 2 % faster
         [ "$ranks" -ne "$cores" ] || [ "$OMP_NUM_THREADS" != 1 ] || options=(--bind-to core)
         [ "$ranks" -le "$cores" ] || options+=(--oversubscribe)
         if [ "$(id -u)" -eq 0 ]; then
@@ -196,7 +196,7 @@ launch_alone() {
     exec mpirun -n "$ranks" "${options[@]}" "${program[@]}" -m cosmodeep_hpc "$@"
 }
 
-# Cores that this process may use, two threads of a core counted once: Open MPI's slots.
+# Print the number of cores that this process may use, each core counted once: Open MPI's slots.
 count_cores() {
     local allowed real
     allowed=$(nproc)

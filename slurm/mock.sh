@@ -3,17 +3,17 @@
 #   sbatch slurm/mock.sh --config CONFIG --out DIR --images N
 #   sbatch --array=0-49 slurm/mock.sh --config CONFIG --out DIR --images N     # in 50 jobs
 #   bash slurm/mock.sh --config CONFIG --out DIR --images N
-# Options of sbatch go before the script, and win over the lines below. See slurm/README.md.
+# Options of sbatch go before the script. They win over the lines below. See slurm/README.md.
 #
 #SBATCH --job-name=mock
 #SBATCH --output=%x-%j.log       # in the folder of submission
 #SBATCH --open-mode=append       # a requeued job goes on in the same log
 #SBATCH --nodes=1
-#SBATCH --ntasks-per-node=2      # ranks of a node
-#SBATCH --cpus-per-task=4        # cores, and threads, of a rank
+#SBATCH --ntasks-per-node=2      # ranks on a node
+#SBATCH --cpus-per-task=4        # cores and threads of a rank
 #SBATCH --time=04:00:00
-#SBATCH --requeue                # after the loss of a node it starts again
-##SBATCH --account=NAME          # what your site asks for; two # are a comment
+#SBATCH --requeue                # after the loss of a node the job starts again
+##SBATCH --account=NAME          # if your site needs it; remove one # to use the line
 ##SBATCH --partition=NAME
 
 home=$(dirname "$0")/..                                      # run by bash; sbatch runs a copy elsewhere
@@ -27,7 +27,7 @@ fi
 source "$home/slurm/launch.sh"
 
 part=()
-if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then # one job of an array: its part of the images
+if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then # a job of an array makes its part of the images
     first=${SLURM_ARRAY_TASK_MIN:?} last=${SLURM_ARRAY_TASK_MAX:?} tasks=${SLURM_ARRAY_TASK_COUNT:?}
     step=${SLURM_ARRAY_TASK_STEP:-1}
     [ $((last - first)) -eq $(((tasks - 1) * step)) ] ||

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Copy the files of a folder to this node's own disk, each read once and the copy read again to check it:
+# Copy the files of a folder to this node's own disk. Read each file once, and its copy again to check it:
 #   bash slurm/stage.sh FROM TO
 # launch.sh runs it on every node of a job where STAGE_IN is set.
 set -euo pipefail

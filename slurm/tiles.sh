@@ -1,18 +1,18 @@
 #!/bin/bash
-# Cut Sky/Noise pairs into labelled tiles; a rank makes one shard at a time, and uses one core:
+# Cut Sky/Noise pairs into labelled tiles. A rank makes one shard at a time and uses one core:
 #   sbatch slurm/tiles.sh --config CONFIG --images DIR --out DIR
 #   bash slurm/tiles.sh --config CONFIG --images DIR --out DIR
-# Options of sbatch go before the script, and win over the lines below. See slurm/README.md.
+# Options of sbatch go before the script. They win over the lines below. See slurm/README.md.
 #
 #SBATCH --job-name=tiles
 #SBATCH --output=%x-%j.log       # in the folder of submission
 #SBATCH --open-mode=append       # a requeued job goes on in the same log
 #SBATCH --nodes=1
-#SBATCH --ntasks-per-node=8      # ranks of a node
+#SBATCH --ntasks-per-node=8      # ranks on a node
 #SBATCH --cpus-per-task=1        # cores of a rank
 #SBATCH --time=01:00:00
-#SBATCH --requeue                # after the loss of a node it starts again
-##SBATCH --account=NAME          # what your site asks for; two # are a comment
+#SBATCH --requeue                # after the loss of a node the job starts again
+##SBATCH --account=NAME          # if your site needs it; remove one # to use the line
 ##SBATCH --partition=NAME
 
 home=$(dirname "$0")/..                                      # run by bash; sbatch runs a copy elsewhere

@@ -2,19 +2,19 @@
 # Train on the ranks of a Slurm job or, without Slurm, of this machine:
 #   sbatch slurm/train.sh --config CONFIG --tiles DIR --out RUN
 #   bash slurm/train.sh --config CONFIG --tiles DIR --out RUN
-# Options of sbatch go before the script, and win over the lines below. See slurm/README.md.
+# Options of sbatch go before the script. They win over the lines below. See slurm/README.md.
 #
 #SBATCH --job-name=train
 #SBATCH --output=%x-%j.log       # in the folder of submission
 #SBATCH --open-mode=append       # a requeued job goes on in the same log
 #SBATCH --nodes=1
-#SBATCH --ntasks-per-node=2      # ranks of a node; with GPUs one a GPU
-#SBATCH --cpus-per-task=4        # cores, and threads, of a rank
-##SBATCH --gpus-per-node=2       # where there are GPUs: as many as ranks of a node
+#SBATCH --ntasks-per-node=2      # ranks on a node; with GPUs one rank a GPU
+#SBATCH --cpus-per-task=4        # cores and threads of a rank
+##SBATCH --gpus-per-node=2       # where there are GPUs: as many as ranks on a node
 #SBATCH --time=04:00:00
 #SBATCH --signal=USR1@120        # the ranks are warned these seconds before the end
-#SBATCH --requeue                # after the loss of a node it starts again from the last checkpoint
-##SBATCH --account=NAME          # what your site asks for; two # are a comment
+#SBATCH --requeue                # after the loss of a node the job starts again from the last checkpoint
+##SBATCH --account=NAME          # if your site needs it; remove one # to use the line
 ##SBATCH --partition=NAME
 
 home=$(dirname "$0")/..                                      # run by bash; sbatch runs a copy elsewhere
