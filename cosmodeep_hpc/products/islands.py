@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -350,8 +350,3 @@ def _read(
         last = min((int(row) + 1) * cell, ny)
         for start in range(int(row) * cell, last, height):
             yield int(row), start, columns, image.rows(start, min(start + height, last), columns)
-
-
-def of_plane(islands: Sequence[Island], plane: int) -> list[Island]:
-    """Return the islands of one plane."""
-    return [island for island in islands if island.plane == plane]
