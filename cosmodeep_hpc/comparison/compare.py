@@ -88,14 +88,14 @@ def run(
     ordered = world.map(score, len(work), progress)
 
     def finish() -> dict[str, Any]:
-        judged, chosen_on = ordered[: len(pairs)], ordered[len(pairs) :]
-        if not any(len(one.row) for one in judged):
+        scored, chosen_on = ordered[: len(pairs)], ordered[len(pairs) :]
+        if not any(len(one.row) for one in scored):
             size = trained.card.preprocessing.tile_size
             raise InputError(
                 f"{images}: no tile of {size} x {size} pixels that all have data; expected larger "
                 "images"
             )
-        result = summary(request, judged, chosen_on, tuple(absent))
+        result = summary(request, scored, chosen_on, tuple(absent))
         for line in result["failures"]:
             logger.warning("%s", line)
         write_json(out / RESULT, result)
@@ -111,14 +111,14 @@ def _cards(model: TrainedModel, rules: Sequence[LabelRule], point: Point) -> dic
     served = {rules[0]: model.card}
     for rule in rules[1:] if model.card.readings is not None else ():
         with suppress(InputError):  # the network does not know this rule
-            one = card.read_by(model.card, (rule.f_th, rule.n_pix), model.path)
+            one = card.for_rule(model.card, (rule.f_th, rule.n_pix), model.path)
             served[rule] = card.at(one, point, model.path)
     return served
 
 
 def _refuse(images: Sequence[Pair], others: Sequence[Pair], model: TrainedModel) -> None:
     """Check, before hours of work, that all images can be read and may be used."""
-    judged: dict[str, Path] = {}
+    known: dict[str, Path] = {}
     for pair in images:
         fingerprint = fingerprint_of(pair.open()[1].pixels())
         if fingerprint in model.card.trained_on:
@@ -126,9 +126,9 @@ def _refuse(images: Sequence[Pair], others: Sequence[Pair], model: TrainedModel)
                 f"{pair.noise}: the model was trained on this image; expected images it has never "
                 "seen"
             )
-        judged[fingerprint] = pair.noise
+        known[fingerprint] = pair.noise
     for pair in others:
-        same = judged.get(fingerprint_of(pair.open()[1].pixels()))
+        same = known.get(fingerprint_of(pair.open()[1].pixels()))
         if same is not None:
             raise InputError(
                 f"{pair.noise}: the same image as {same} of --images; expected other images to "

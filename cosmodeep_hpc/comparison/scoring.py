@@ -114,7 +114,7 @@ def score_image(request: ScoringRequest, pair: Pair) -> tuple[ScoredTiles, Found
         for name, margin in ((INSIDE, 0), (BESIDE, settings.margin))
     }
     area = scale**2
-    judged = ScoredTiles(
+    scored = ScoredTiles(
         name=pair.name,
         pixels=int(np.isfinite(pixels).sum()),
         pixel_area=area,
@@ -131,7 +131,7 @@ def score_image(request: ScoringRequest, pair: Pair) -> tuple[ScoredTiles, Found
         seconds=seconds,
         versions=islands.versions,
     )
-    return judged, islands.found.get("pybdsf")
+    return scored, islands.found.get("pybdsf")
 
 
 def _probabilities(

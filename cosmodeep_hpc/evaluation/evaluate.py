@@ -65,16 +65,16 @@ def run(
             overlay.draw(pairs[number], one, trained, out)
         return one
 
-    judged = world.map(work, len(pairs), progress)
+    evaluated = world.map(work, len(pairs), progress)
 
     def finish() -> dict[str, Any]:
-        if not any(len(image.row) for image in judged):
+        if not any(len(image.row) for image in evaluated):
             size = trained.card.preprocessing.tile_size
             raise InputError(
                 f"{images}: no tile of {size} x {size} pixels that all have data; expected larger "
                 "images"
             )
-        result = summary(trained, judged, config.classify.point)
+        result = summary(trained, evaluated, config.classify.point)
         write_json(out / "metrics.json", result)
         config.write(out / "config.json")
         return result

@@ -73,7 +73,7 @@ def at(card: Card, point: Point, source: Path) -> Card:
     return replace(card, threshold=threshold)
 
 
-def read_by(card: Card, rule: AskedRule, source: Path) -> Card:
+def for_rule(card: Card, rule: AskedRule, source: Path) -> Card:
     """Return the card of a counts network for one rule: its labels, calibration and thresholds.
 
     A network that was trained on one rule keeps that rule, whichever is asked for.

@@ -228,4 +228,4 @@ def read_card(path: Path, point: Point = "accuracy", rule: AskedRule = (None, No
         ) from error
     except ValueError as error:
         raise InputError(f"{path}: damaged model card ({reason(error)}); {card.AGAIN}") from error
-    return card.at(card.read_by(card.from_dict(content, path), rule, path), point, path)
+    return card.at(card.for_rule(card.from_dict(content, path), rule, path), point, path)

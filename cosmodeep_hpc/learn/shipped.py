@@ -34,7 +34,7 @@ def table() -> str:
 
 
 def describe(name: str) -> str:
-    """Return a model's description: its text, and the facts in its file.
+    """Return a model's description: its text, and what its card says.
 
     Raises:
         InputError: the package has no such model.
@@ -42,7 +42,7 @@ def describe(name: str) -> str:
     if name not in names():
         raise InputError(f"{name}: no model of the package; expected {', '.join(names())}")
     path = modelfile.find(name)
-    return f"{_text(name).rstrip()}\n\n{_facts(modelfile.read_card(path), path)}"
+    return f"{_text(name).rstrip()}\n\n{_card_text(modelfile.read_card(path), path)}"
 
 
 def _text(name: str) -> str:
@@ -55,7 +55,8 @@ def _rules(readings: RuleCalibrations) -> str:
     return f"N_pix {readings.levels[0]} to {readings.levels[-1]} at F_th of {thresholds}"
 
 
-def _facts(card: Card, path: Path) -> str:
+def _card_text(card: Card, path: Path) -> str:
+    """Return a model's card, one line an entry."""
     made = card.preprocessing
     points = {
         "largest As": card.threshold,

@@ -81,11 +81,11 @@ class FieldData:
 
     Attributes:
         pairs: the pair to draw, then others that single tiles are taken from.
-        judged: for each model, its classification of each pair.
+        evaluated: for each model, its classification of each pair.
     """
 
     pairs: Sequence[Pair]
-    judged: Sequence[Sequence[Evaluated]]
+    evaluated: Sequence[Sequence[Evaluated]]
 
 
 def run(
@@ -257,15 +257,15 @@ def _of_images(
     ]
     seen = []
     catalogue = clustermask.catalogue_of(pair.noise)
-    for model, judged, ending in zip(models, field.judged, endings(models), strict=True):
-        one = Classified(title_of(model), model.card, judged[0])
+    for model, each, ending in zip(models, field.evaluated, endings(models), strict=True):
+        one = Classified(title_of(model), model.card, each[0])
         seen.append(one)
         name = f"classified{ending}.png"
         jobs.append(
             FigureFile("figure 7", name, partial(classifiedimage.draw, pair, one, out / name))
         )
         name = f"tiles-by-kind{ending}.png"
-        gallery = partial(tilegallery.draw, field.pairs, judged, model.card, one.title, out / name)
+        gallery = partial(tilegallery.draw, field.pairs, each, model.card, one.title, out / name)
         jobs.append(FigureFile("figure 8, single tiles", name, gallery))
         name = f"flux-distribution{ending}.png"
         jobs.append(
@@ -275,7 +275,7 @@ def _of_images(
         )
     name = "regions.png"
     size = models[0].card.preprocessing.tile_size
-    first = field.judged[0][0]
+    first = field.evaluated[0][0]
     grid = grid_shape(pair.open()[1].shape, size)
     chosen = regions.chosen(on_grid(first, first.signal, grid))
     draw = partial(classifiedimage.draw_regions, pair, seen, chosen, out / name)

@@ -88,7 +88,7 @@ def catalogue(
 ) -> QTable:
     """Return the catalogue: numbers with a unit are Quantities; UCDs are in the columns' `meta`.
 
-    Its own `meta` says nothing yet; a file has it.
+    The table's own `meta` is empty: `Findings.catalogue` says there what the islands are of.
 
     Args:
         stem: what `island_id` begins with.

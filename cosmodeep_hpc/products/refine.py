@@ -102,7 +102,7 @@ def detected(
     return found
 
 
-def measured(plane: PlaneResult, signal: NDArray[np.bool_], cell: int, tile: int) -> Kernels:
+def kernels_of(plane: PlaneResult, signal: NDArray[np.bool_], cell: int, tile: int) -> Kernels:
     """Return the kernels of a plane, their gains measured in cells far from signal.
 
     How noise averages depends on how it is correlated, which the beam tells of only in part.
@@ -272,7 +272,7 @@ class _RefinedPlane:
         self.per_flux = flux_areas(plane.image, self.areas)
         none = Kernels((), ())
         any_signal = bool(signal.any())
-        self.kernels = measured(plane, signal, swept.cell, swept.tile) if any_signal else none
+        self.kernels = kernels_of(plane, signal, swept.cell, swept.tile) if any_signal else none
 
     def windows(self, cell: int, start: int, stop: int) -> Iterator[Window]:
         """Yield the windows of rows `start` to `stop` that have cells to look at."""

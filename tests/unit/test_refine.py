@@ -106,7 +106,7 @@ def test_noise_of_smoothed_maps_is_measured(tmp_path, beam):
     for seen, gain in ((beam, expected_gain), (1, lambda _, sigma: refine._white(sigma))):
         pixels = beam_noise(seen, seed=3, side=800) * NOISE * BEAM_AREA
         made = swept(write_mosaic(tmp_path / "a.fits", pixels, white), signal)
-        kernels = refine.measured(made.planes[0], signal, 40, 40)
+        kernels = refine.kernels_of(made.planes[0], signal, 40, 40)
         image = made.planes[0].image
         expected = [gain(image, sigma) for sigma in kernels.sigmas]
         np.testing.assert_allclose(kernels.gains, expected, rtol=0.3)

@@ -16,7 +16,7 @@ from cosmodeep_hpc.config.tune import Tune
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.tune import figures, results, summary
 from cosmodeep_hpc.learn.tune.grid import config_of, count, tune_run
-from cosmodeep_hpc.learn.tune.results import Result, measured, ranking
+from cosmodeep_hpc.learn.tune.results import Result, ranking, read_record
 from cosmodeep_hpc.learn.tune.summary import array_of
 
 SMALL = Tune(learning_rates=(1e-4, 1e-3), batches=(10, 20), epochs=(1, 3))
@@ -193,7 +193,7 @@ def test_what_the_record_of_a_run_says(tmp_path):
         '{"kind": "train", "ste',  # cut short by a crash
     ]
     record(tmp_path / "run", lines)
-    points, validation = measured(tmp_path / "run", run)
+    points, validation = read_record(tmp_path / "run", run)
     assert [v["epochs"] for v in validation] == [1, 2, 3]
     first, last = points
     assert (first["test"], first["epochs"], first["As"], first["Nsw"]) == (2, 1, 0.6, 4)
@@ -205,7 +205,7 @@ def test_what_the_record_of_a_run_says(tmp_path):
 
 def test_a_run_that_failed_keeps_the_points_it_reached(tmp_path):
     record(tmp_path / "run", [(10, 50.0), (0, 10, accuracy(6, 4, 90, 0))])
-    (point,), _ = measured(tmp_path / "run", tune_run(SMALL, 0), ended=False)
+    (point,), _ = read_record(tmp_path / "run", tune_run(SMALL, 0), ended=False)
     assert (point["epochs"], point["test"]) == (1, 1)
 
 
@@ -216,7 +216,7 @@ def test_a_run_that_stopped_early_is_its_last_or_best_validation(tmp_path):
     run = tune_run(replace(SMALL, epochs=(1, 3, 50)), 0)
     judged = {"last": [(1, 0.8), (3, 0.9), (4, 0.7)], "best": [(1, 0.8), (2, 0.9), (2, 0.9)]}
     for keep, expected in judged.items():
-        points, _ = measured(tmp_path / "run", run, keep=keep)
+        points, _ = read_record(tmp_path / "run", run, keep=keep)
         assert [(p["of_epoch"], p["As"]) for p in points] == expected
         assert [p["epochs"] for p in points] == [1, 3, 50]
         assert points[-1]["seconds"] == pytest.approx(40 * 10 / 50)

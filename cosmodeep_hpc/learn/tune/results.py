@@ -32,7 +32,7 @@ class Result:
     Attributes:
         run: its parameters.
         error: why it failed; None where it did not.
-        points: one dictionary a number of epochs that was reached, see `measured`.
+        points: one dictionary a number of epochs that was reached, see `read_record`.
         validation: one dictionary a validation: `epochs` done, and the accuracy of `metrics.jsonl`.
         ranks: how many ranks it was trained on, in the end.
     """
@@ -126,7 +126,7 @@ def tiles_of(out: Path) -> dict[str, str]:
         raise InputError(f"{out / SEARCH}: damaged ({error!r}); {text}") from error
 
 
-def measured(
+def read_record(
     folder: Path, run: TuneRun, *, keep: str = "last", ended: bool = True
 ) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
     """Return what the record of a run says: its points, and all its validations.

@@ -85,10 +85,10 @@ def run(
     asked = world.on_root(lambda: [tune_run(config.tune, k) for k in wanted])
     world.on_root(lambda: _prepare(config, tiles, out))
     search, outcome = _Search(config, tiles, out, world), SearchOutcome()
-    with StopRequest() as notice:  # between two runs too
+    with StopRequest() as stop:  # between two runs too
 
         def is_over() -> bool:
-            return world.any(notice.given)
+            return world.any(stop.given)
 
         for place, one in enumerate(asked, start=1):
             if not is_over() and search.is_done(one):
@@ -179,7 +179,7 @@ class _Search:
         _forget()
         keep, ended = self.config.train.keep, error is None
         points, validation = self.world.on_root(
-            lambda: results.measured(folder, run, keep=keep, ended=ended)
+            lambda: results.read_record(folder, run, keep=keep, ended=ended)
         )
         if error is None and len(points) < len(run.epochs):
             error = f"{folder}: the record of its validations is not whole; remove the folder"
