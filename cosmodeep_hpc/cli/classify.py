@@ -73,10 +73,8 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     images = distinct([*args.image, *listed])
     progress = progress_of("stripes" if len(images) == 1 else "mosaics", args, world)
     folder = ProductFolder(args.out, settings, args.refine, args.restart)
-    with StopRequest() as notice:
-        options = SweepOptions(
-            strict=args.strict, is_stopped=lambda: notice.given, progress=progress
-        )
+    with StopRequest() as stop:
+        options = SweepOptions(strict=args.strict, is_stopped=lambda: stop.given, progress=progress)
         outcomes = classify_into(folder, images, request_of(args), world, options)
     if world.on_root(lambda: outcomes is None):
         say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")

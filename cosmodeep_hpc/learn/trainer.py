@@ -70,7 +70,7 @@ def run(
         text = f"expected at least one tile for each of the {world.size} ranks"
         raise collective(InputError(f"train.batch = {config.train.batch}: {text}"))
     recipe = runfolder.recipe_of(config, tileset)
-    with StopRequest() as notice, runfolder.held(out, world):
+    with StopRequest() as stop, runfolder.held(out, world):
         if world.on_root(lambda: runfolder.is_finished(out, recipe)):
             return out / modelfile.MODEL
         state = world.on_root(
@@ -98,7 +98,18 @@ def run(
         step.broadcast()
         done = state.total_steps if state else 0
         log = RunLog(out, tf, after_step=done) if world.is_root else None
-        job = Job(config, out, recipe, world, store, net, step, log, notice, progress)
+        job = Job(
+            config=config,
+            out=out,
+            recipe=recipe,
+            world=world,
+            store=store,
+            net=net,
+            step=step,
+            log=log,
+            stop=stop,
+            progress=progress,
+        )
         try:
             standing = train(job, state)
         finally:
@@ -126,7 +137,7 @@ def read_tiles(config: Config, tileset: TileSet, world: World) -> Store:
     return fill(tileset, config.label, config.train, world, counted=counted)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """All that the training loop works with."""
 
@@ -138,7 +149,7 @@ class Job:
     net: Any
     step: Step
     log: RunLog | None
-    notice: StopRequest
+    stop: StopRequest
     progress: Progress
 
     def save(self, epoch: int, step: int, total: int, standing: Standing) -> None:
@@ -187,7 +198,7 @@ def train(job: Job, state: State | None) -> Standing | None:
                 options, epoch * sampler.steps + k, sampler.steps
             )
             with meter.timing("step"):
-                flags = job.notice.flags(timer)
+                flags = job.stop.flags(timer)
                 loss, correct, said = job.step.train(part, batch, flags)
             if not np.isfinite(loss):
                 raise _not_finite(loss, epoch, k)

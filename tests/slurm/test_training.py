@@ -119,8 +119,8 @@ from cosmodeep_hpc.parallel.signals import StopRequest
 from cosmodeep_hpc.parallel.world import open_world
 import os, signal
 world = open_world()
-with StopRequest() as notice:
-    print("heard", world.any(notice.given), flush=True)
+with StopRequest() as stop:
+    print("heard", world.any(stop.given), flush=True)
 os.kill(os.getpid(), signal.SIGUSR1)  # late: the run is over
 print("alive", flush=True)'"""
     stage = {"COSMODEEP_PYTHON": str(program(tmp_path / "stage", words))}
