@@ -101,7 +101,7 @@ class PlaneBox:
             header.update(self._other(len(self.axes) - axis, low, has_cd=has_cd))
         for name in KEPT:
             kept = value(self.image.header, name)
-            if kept is not None and name not in header:
+            if name not in header and _says_something(kept):
                 header[name] = kept
         return header
 
@@ -110,7 +110,7 @@ class PlaneBox:
         source = self.image.header
         cards: dict[str, Any] = {}
         for name in (f"CTYPE{number}", f"CUNIT{number}"):
-            if isinstance(kept := value(source, name), str):
+            if isinstance(kept := value(source, name), str) and _says_something(kept):
                 cards[name] = kept
         turned = f"{number}_{number}"
         step = _number(source, f"CDELT{number}", 1.0) * _number(source, f"PC{turned}", 1.0)
@@ -200,6 +200,11 @@ def _renumbered(keyword: str, number: dict[int, int]) -> str:
         return f"{match[1]}{number[int(match[2])]}_{number[int(match[3])]}"
     match = re.fullmatch(r"(PV|PS)([12])_(\d+)", keyword)
     return f"{match[1]}{number[int(match[2])]}_{match[3]}" if match else keyword
+
+
+def _says_something(found: Any) -> bool:
+    """Return whether a card's value is one, and not blank."""
+    return bool(found.strip()) if isinstance(found, str) else found is not None
 
 
 def _number(header: fits.Header, name: str, default: float) -> float:

@@ -154,6 +154,15 @@ def test_damaged_cards_of_other_axes_do_not_matter(tmp_path):
     assert header["CRVAL3"] == 0.0 and header["CTYPE3"] == "nonsense"
 
 
+@pytest.mark.parametrize("cell", [1, 40])
+def test_blank_cards_of_the_image_are_left_out(tmp_path, cell):
+    """An axis without a unit, an object without a name: as some imagers write them."""
+    made, cube = swept_cube(tmp_path, "sfyx", OBJECT="", OBSERVER="  ", TELESCOP="ASKAP")
+    source, header = fits.getheader(made.path), cube.header(cell)
+    assert source["CUNIT4"] == source["OBJECT"] == "" and header["TELESCOP"] == "ASKAP"
+    assert all(str(card.value).strip() for card in header.cards)
+
+
 def test_a_plane_without_data_stops_nothing(tmp_path):
     """All of it NaN, as a flagged channel is."""
     made, _ = swept_cube(tmp_path, "fyx")
