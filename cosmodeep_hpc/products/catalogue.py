@@ -47,16 +47,16 @@ flux_peak        | double  | mJy/beam    | phot.flux.density;stat.max;em.radio  
 background_noise | double  | mJy/beam    | instr.skyLevel;em.radio               | local rms noise
 brightness_peak  | double  | mJy/arcsec2 | phot.flux.sb;stat.max;em.radio        | brightest pixel, of images without a beam too
 brightness_noise | double  | mJy/arcsec2 | instr.skyLevel;em.radio               | local rms noise, of images without a beam too
-x_min            | int     | pix         | pos.cartesian.x;stat.min              | first column
-x_max            | int     | pix         | pos.cartesian.x;stat.max              | last column
-y_min            | int     | pix         | pos.cartesian.y;stat.min              | first row
-y_max            | int     | pix         | pos.cartesian.y;stat.max              | last row
+x_min            | int     | pix         | pos.cartesian.x;stat.min              | first column, counted from 0
+x_max            | int     | pix         | pos.cartesian.x;stat.max              | last column, counted from 0
+y_min            | int     | pix         | pos.cartesian.y;stat.min              | first row, counted from 0
+y_max            | int     | pix         | pos.cartesian.y;stat.max              | last row, counted from 0
 n_pix            | int     |             | meta.number;instr.pixel               | pixels with data
 solid_angle      | double  | arcmin2     | phys.angArea                          | solid angle of those pixels
 beam_area        | double  | arcmin2     | phys.angArea;instr.beam               | solid angle of the beam
-x_cen            | double  | pix         | pos.cartesian.x                       | column of the brightness-weighted centroid
+x_cen            | double  | pix         | pos.cartesian.x                       | column of the brightness-weighted centroid, counted from 0
 y_cen            | double  | pix         | pos.cartesian.y                       | row of the same
-x_peak           | int     | pix         | pos.cartesian.x;stat.max              | column of the brightest pixel
+x_peak           | int     | pix         | pos.cartesian.x;stat.max              | column of the brightest pixel, counted from 0
 y_peak           | int     | pix         | pos.cartesian.y;stat.max              | row of the same
 ra_peak          | double  | deg         | pos.eq.ra;stat.max                    | right ascension of the brightest pixel, ICRS
 dec_peak         | double  | deg         | pos.eq.dec;stat.max                   | declination of the same
