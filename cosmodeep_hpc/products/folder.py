@@ -17,6 +17,7 @@ from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.products import summary
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.products.names import record_of, stem
+from cosmodeep_hpc.products.provenance import FORMAT
 from cosmodeep_hpc.products.writing import of_config, product_names, write
 from cosmodeep_hpc.survey.plan import SweepPlan, SweepRequest, stamp
 from cosmodeep_hpc.survey.result import MosaicResult
@@ -116,8 +117,13 @@ class ProductFolder:
         return not self.restart and record_of(image, self.path).exists()
 
     def kept(self, image: Path, key: str) -> MosaicOutcome | None:
-        """Return what the record says, if it is of this key and all products wanted are there."""
+        """Return what the record says, if it is of this key and all products wanted are there.
+
+        A record of another format counts as none.
+        """
         content = _finished(record_of(image, self.path))
+        if content.get("format") != FORMAT:
+            return None
         files = content.get("products", {})
         made = {kind for kind, name in files.items() if (self.path / name).exists()}
         wanted = {product.name for product in of_config(self.config, refine=self.refine)}

@@ -17,7 +17,7 @@ from cosmodeep_hpc.products.islands import Island
 from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult, PlaneResult
 
 FORMAT = 1
-"""Raise it when an entry of the record changes its name or its meaning."""
+"""Raise it when an entry of the record or a product changes its meaning: they are made anew."""
 
 
 def cards(swept: MosaicResult) -> fits.Header:

@@ -22,6 +22,10 @@ from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.parallel.world import World
 
+RESULTS = 1
+"""Raise it when the same image, model and options give other grids: then journals begin anew, and
+finished products are made anew."""
+
 Source = Path | ImageArray
 """A file, or an image in memory."""
 
@@ -109,6 +113,7 @@ class SweepPlan:
         request, card = self.request, self.card
         rms, options = request.rms, self.config.as_dict()["classify"]
         return {
+            "results": RESULTS,
             "model": self.model_sha256,
             **({} if card.readings is None else {"rule": [card.f_th, card.n_pix]}),
             "classify": {name: option for name, option in options.items() if name != "products"},

@@ -34,8 +34,6 @@ from cosmodeep_hpc.survey.task import (
 )
 
 AHEAD = 2  # mosaics begun beside those that the ranks work on
-RESULTS = 1
-"""Raise it when the same image, model and options give other grids: a journal begins anew."""
 
 logger = logging.getLogger(__name__)
 
@@ -161,8 +159,8 @@ class Scheduler:
             mosaic.ready.append(OpenMosaic(mosaic=mosaic.number))
 
     def _journal_key(self, mosaic: MosaicState) -> dict[str, Any]:
-        made_by = [RESULTS, backend.described()]
-        return {**self._plan.depends_on, "image": stamp(mosaic.image), "made_by": made_by}
+        image, engine = stamp(mosaic.image), backend.described()
+        return {**self._plan.depends_on, "image": image, "engine": engine}
 
     def _taken(self, mosaic: MosaicState, task: Task, result: Any) -> None:
         match task:

@@ -1,11 +1,15 @@
 """A sweep that was stopped or killed goes on where it was."""
 
+import json
+
 import numpy as np
 import pytest
 from support.fields import write
 from support.models import brightest_pixel_model
 from support.sweeping import noise, sweep_with, swept
 
+from cosmodeep_hpc.io.files import write_json
+from cosmodeep_hpc.products.provenance import FORMAT
 from cosmodeep_hpc.survey.journal import Journal
 
 
@@ -50,6 +54,19 @@ def test_half_products_of_a_killed_sweep_go(tmp_path):
         left.touch()
     swept(path, model, restart=False, batch=50)
     assert [left.name for left in out.glob(".*")] == [other.name]
+
+
+@pytest.mark.parametrize("form, state", [(FORMAT, "kept"), (FORMAT + 1, "done"), (None, "done")])
+def test_finished_products_of_another_format_are_made_anew(tmp_path, form, state):
+    """Those of the first version, whose records said no format, too."""
+    path, model, out = tmp_path / "a.fits", brightest_pixel_model(), tmp_path / "out"
+    sweep_with(model, [write(path, noise((80, 80)))], out)
+    record = out / "a.json"
+    content = json.loads(record.read_text())
+    earlier = {name: value for name, value in content.items() if name != "format"}
+    write_json(record, earlier if form is None else {**earlier, "format": form})
+    (again,) = sweep_with(model, [path], out, restart=False)
+    assert again.state == state and json.loads(record.read_text()) == content
 
 
 @pytest.mark.parametrize("damage", ["another option", "cut", "flipped", "another image"])
