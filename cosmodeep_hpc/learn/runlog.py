@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,22 +84,23 @@ def _step(line: str) -> int:
 class Meter:
     """Means over the training steps since the last reading: loss, speed, and time of each part."""
 
-    def __init__(self) -> None:
-        """Start with no steps."""
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        """Start with no steps; `clock` tells the seconds."""
+        self._clock = clock
         self.last_loss = float("nan")
         self._clear()
 
     def _clear(self) -> None:
         self._loss, self._correct, self._tiles, self._steps = 0.0, 0.0, 0, 0
         self._seconds: dict[str, float] = {}
-        self._since = time.perf_counter()
+        self._since = self._clock()
 
     @contextmanager
     def timing(self, what: str) -> Iterator[None]:
         """Add the time of the block to the seconds of `what`."""
-        start = time.perf_counter()
+        start = self._clock()
         yield
-        self._seconds[what] = self._seconds.get(what, 0.0) + time.perf_counter() - start
+        self._seconds[what] = self._seconds.get(what, 0.0) + self._clock() - start
 
     def add(self, loss: float, correct: float, tiles: int) -> None:
         """Add a global batch: the sum of its losses, its correct tiles and its tiles."""
@@ -119,7 +120,7 @@ class Meter:
         Returns:
             loss and accuracy of a tile, tiles a second, and seconds of a step for each timed part.
         """
-        elapsed = time.perf_counter() - self._since
+        elapsed = self._clock() - self._since
         seconds = {**self._seconds, **parts}
         values = {
             "epoch": epoch,

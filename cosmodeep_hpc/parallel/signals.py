@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -51,16 +52,16 @@ class StopRequest:
 class Timer:
     """Runs out some minutes after it was last set; never if the minutes are 0."""
 
-    def __init__(self, minutes: float) -> None:
-        """Set it to these minutes from now on."""
-        self._seconds = 60 * minutes
+    def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Set it to these minutes from now on; `clock` tells the seconds."""
+        self._seconds, self._clock = 60 * minutes, clock
         self.set()
 
     def set(self) -> None:
         """Set it anew from now on."""
-        self._since = time.monotonic()
+        self._since = self._clock()
 
     @property
     def is_due(self) -> bool:
         """Whether it has run out."""
-        return 0 < self._seconds <= time.monotonic() - self._since
+        return 0 < self._seconds <= self._clock() - self._since

@@ -21,7 +21,7 @@ REACH = 3.0  # sigmas at which a smoothing kernel ends
 LEAST_WEIGHT = 0.1  # share of a kernel on pixels with data that are not found yet, at least
 WINDOWS = 32  # quiet cells that the noise of smoothed maps is measured in, at most
 FEWEST = 8  # below which it is calculated instead
-COLUMNS = 2048  # pixels refined at once along a row, about
+COLUMNS = 2048
 
 
 @dataclass(frozen=True)
@@ -200,18 +200,21 @@ class Refinement:
     Every pixel must be asked for once. The mask does not depend on the strips.
     """
 
-    def __init__(self, swept: MosaicResult, islands: Islands, threshold: float) -> None:
+    def __init__(
+        self, swept: MosaicResult, islands: Islands, threshold: float, columns: int = COLUMNS
+    ) -> None:
         """Measure the noise of each plane's smoothed maps.
 
         Args:
             threshold: in units of that noise.
+            columns: pixels refined at once along a row, about.
 
         Raises:
             InputError: the image cannot be read.
         """
         count = len(islands.islands)
         self.refined = Refined(np.zeros(count), np.zeros(count), np.zeros(count))
-        self._swept, self._threshold = swept, threshold
+        self._swept, self._threshold, self._columns = swept, threshold, columns
         self._planes = [
             _RefinedPlane(plane, labels, swept)
             for plane, labels in zip(swept.planes, islands.labels, strict=True)
@@ -225,7 +228,7 @@ class Refinement:
         """
         plane = self._planes[number]
         mask = np.zeros((stop - start, plane.image.shape[1]), np.uint8)
-        for window in plane.windows(self._swept.cell, start, stop):
+        for window in plane.windows(self._swept.cell, start, stop, self._columns):
             pixels = window.read(plane.image)
             noise = window.cells(plane.noise, self._swept.cell)
             found = window.inner(detected(pixels / noise, plane.kernels, self._threshold))
@@ -274,14 +277,18 @@ class _RefinedPlane:
         any_signal = bool(signal.any())
         self.kernels = kernels_of(plane, signal, swept.cell, swept.tile) if any_signal else none
 
-    def windows(self, cell: int, start: int, stop: int) -> Iterator[Window]:
-        """Yield the windows of rows `start` to `stop` that have cells to look at."""
+    def windows(self, cell: int, start: int, stop: int, columns: int) -> Iterator[Window]:
+        """Yield the windows of rows `start` to `stop` that have cells to look at.
+
+        Args:
+            columns: of a window, about.
+        """
         shape = self.image.shape
         rows = self.owner[start // cell : -(-stop // cell)]
         cols = np.flatnonzero((rows > 0).any(axis=0))
         if len(cols) == 0:
             return
-        most = max(1, COLUMNS // cell)
+        most = max(1, columns // cell)
         margin = self.kernels.margin
         near = 1 + 2 * margin // cell  # margins of cells nearer than this overlap: read them once
         for run in np.split(cols, np.flatnonzero(np.diff(cols) > near) + 1):

@@ -53,6 +53,9 @@ def measure(
     side: int,
     unaveraged: NDArray[np.float32] | None = None,
     beam: Beam | None = None,
+    *,
+    sample: float = SAMPLE,
+    apart: float = APART,
 ) -> Mesh:
     """Measure the noise and the extremes of pixels (ny, nx) in cells of `side` x `side`.
 
@@ -62,11 +65,13 @@ def measure(
     Args:
         unaveraged: where pixels are averages, one pixel of the image from each: (ny, nx).
         beam: in units of a pixel; without it extended emission counts as noise.
+        sample: pixels of a cell at most that its noise is measured on.
+        apart: beams between the pixels of a difference, at least.
     """
     ny, nx = pixels.shape
     rows, cols = -(-ny // side), -(-nx // side)
     mesh = mesh_of(np.full((4, rows, cols), np.nan, dtype=np.float32), side)
-    step = max(1, int(np.sqrt(side * side / SAMPLE)))
+    step = max(1, int(np.sqrt(side * side / sample)))
     for row in range(rows):
         of_row = slice(row * side, (row + 1) * side)
         strip = pixels[of_row]
@@ -77,10 +82,12 @@ def measure(
         for cells, samples in _samples(strip, side, step):
             mesh.sigma[row, cells] = _sigmas(samples)
             if unaveraged is None:
-                mesh.quiet[row, cells] = _quiet(samples, mesh.sigma[row, cells], step, beam)
+                sigma = mesh.sigma[row, cells]
+                mesh.quiet[row, cells] = _quiet(samples, sigma, step, beam, apart)
         if unaveraged is not None:
             for cells, samples in _samples(unaveraged[of_row], side, step):
-                mesh.quiet[row, cells] = _quiet(samples, _sigmas(samples), step, beam)
+                sigma = _sigmas(samples)
+                mesh.quiet[row, cells] = _quiet(samples, sigma, step, beam, apart)
     return mesh
 
 
@@ -121,7 +128,11 @@ def _sigmas(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _quiet(
-    samples: NDArray[np.float32], sigma: NDArray[np.float32], step: int, beam: Beam | None
+    samples: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    step: int,
+    beam: Beam | None,
+    beams_apart: float,
 ) -> NDArray[np.float32]:
     """Return the noise of samples without extended emission, by differences if these are far lower.
 
@@ -133,7 +144,7 @@ def _quiet(
     """
     if beam is None:
         return sigma
-    apart = math.ceil(APART * beam.major / step)
+    apart = math.ceil(beams_apart * beam.major / step)
     if samples.shape[1] <= 4 * apart:
         return sigma
     differences = np.float32(2) * samples[:, apart:-apart]

@@ -41,16 +41,15 @@ def test_what_does_not_disturb_it(what):
 @pytest.mark.parametrize("apart, step", [(1.5, 3), (0.4, 3), (0.1, 3), (1.5, 1)])
 @pytest.mark.parametrize("minor", [6.0, 12.0])
 @pytest.mark.parametrize("gaps", [False, True])
-def test_noise_in_differences_is_that_of_the_pixels(monkeypatch, apart, step, minor, gaps):
+def test_noise_in_differences_is_that_of_the_pixels(apart, step, minor, gaps):
     """White noise through a beam on a steep slope: also where the pixels compared correlate."""
-    monkeypatch.setattr(noise, "APART", apart)
-    monkeypatch.setattr(noise, "SAMPLE", (600 / step) ** 2)
     seen = scipy.ndimage.gaussian_filter(gaussian((600, 600)), (12 / FWHM, minor / FWHM))
     sigma = 1 / (2 * np.sqrt(np.pi) * np.sqrt(12 * minor) / FWHM)
     pixels = seen + np.float32(sigma) * np.arange(600, dtype=np.float32)[:, None]
     if gaps:
         pixels[100:140], pixels[300:330], pixels[:, ::30] = np.nan, np.inf, 0
-    mesh = measure(pixels, 600, beam=Beam(12.0, minor, 0.0))
+    beam = Beam(12.0, minor, 0.0)
+    mesh = measure(pixels, 600, beam=beam, sample=(600 / step) ** 2, apart=apart)
     assert mesh.sigma[0, 0] > 100 * sigma
     assert mesh.quiet[0, 0] == pytest.approx(sigma, rel=0.08)
 

@@ -39,9 +39,9 @@ def swept_ring(folder, beam, strength, inner, outer, unit="Jy/beam"):
     return swept(path, signal), truth
 
 
-def whole_mask(made, threshold=3.0, step=SIDE):
+def whole_mask(made, threshold=3.0, step=SIDE, **columns):
     """The refined mask painted in strips of `step` rows, and the refinement."""
-    refinement = Refinement(made, islands.find(made), threshold)
+    refinement = Refinement(made, islands.find(made), threshold, **columns)
     strips = [refinement.paint(0, start, min(start + step, SIDE)) for start in range(0, SIDE, step)]
     return np.concatenate(strips).astype(bool), refinement
 
@@ -87,11 +87,10 @@ def test_a_bright_source_does_not_spread(tmp_path):
 
 
 @pytest.mark.parametrize("step, columns", [(400, 80), (40, 2048), (97, 160), (7, 40)])
-def test_strips_and_windows_make_no_difference(tmp_path, monkeypatch, step, columns):
+def test_strips_and_windows_make_no_difference(tmp_path, step, columns):
     made, _ = swept_ring(tmp_path, 2, 2.0, 60, 100)
     expected, whole = whole_mask(made)
-    monkeypatch.setattr(refine, "COLUMNS", columns)
-    mask, parts = whole_mask(made, step=step)
+    mask, parts = whole_mask(made, step=step, columns=columns)
     np.testing.assert_array_equal(mask, expected)
     np.testing.assert_array_equal(parts.refined.n_pix, whole.refined.n_pix)
     np.testing.assert_allclose(parts.refined.flux, whole.refined.flux, rtol=1e-12)

@@ -5,21 +5,13 @@ import signal
 
 import pytest
 
-from cosmodeep_hpc.parallel import signals
 from cosmodeep_hpc.parallel.signals import StopRequest, Timer
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that stands until it is set: `clock[0]` in seconds."""
-    now = [1000.0]
-    monkeypatch.setattr(signals.time, "monotonic", lambda: now[0])
-    return now
-
-
 @pytest.mark.parametrize("minutes, after", [(0, []), (10, [600, 700]), (0.5, [30, 599, 600, 700])])
-def test_a_checkpoint_is_due_by_time(clock, minutes, after):
-    timer = Timer(minutes)
+def test_a_checkpoint_is_due_by_time(minutes, after):
+    clock = [1000.0]  # stands until it is set
+    timer = Timer(minutes, lambda: clock[0])
     due = []
     for seconds in (0, 29, 30, 599, 600, 700):
         clock[0] = 1000.0 + seconds
@@ -30,8 +22,9 @@ def test_a_checkpoint_is_due_by_time(clock, minutes, after):
     assert due == after
 
 
-def test_a_signal_asks_to_stop(clock):
-    timer = Timer(10)
+def test_a_signal_asks_to_stop():
+    clock = [1000.0]
+    timer = Timer(10, lambda: clock[0])
     earlier = signal.getsignal(signal.SIGUSR1)
     with StopRequest() as stop:
         assert stop.flags(timer) == (False, False) and not stop.given
