@@ -6,9 +6,9 @@
 
 Noise with sources is written once, then swept with the paper's network, or another `--model`. Given
 are the tiles a second, products included, and the most memory that a rank has held; beside it that
-of a rank which has started TensorFlow and loaded the model, and nothing more. With `--filled` only
-as many rows in the middle have pixels; the others are a hole in the file, which reads as 0, no
-data, and takes no disk; the mask is then packed.
+of a rank which has loaded the model, and nothing more. With `--filled` only as many rows in the
+middle have pixels; the others are a hole in the file, which reads as 0, no data, and takes no disk;
+the mask is then packed.
 """
 
 from __future__ import annotations
