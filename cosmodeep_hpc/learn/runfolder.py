@@ -132,7 +132,7 @@ def prepare(
 
 
 def is_finished(out: Path, recipe: str) -> bool:
-    """Whether this job ended its run before it was killed: Slurm started it again for nothing."""
+    """Return whether this job ended its run before it was killed: it was started for nothing."""
     if not locks.restarts() or not (out / modelfile.MODEL).exists():
         return False
     found = checkpoint.latest(out)

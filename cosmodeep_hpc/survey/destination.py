@@ -24,19 +24,19 @@ class Destination(Protocol):
         """
 
     def may_be_kept(self, image: Path) -> bool:
-        """Whether `kept` may find something: it is asked once the image's checksum is known."""
+        """Return whether `kept` may find something: it is asked once the checksum is known."""
 
     def kept(self, image: Path, key: str) -> MosaicOutcome | None:
         """Return what an earlier sweep has left of an image, if it has this key."""
 
     def journal(self, image: Path) -> Path | None:
-        """Where to note what is done; None: nowhere, a sweep that is ended begins anew."""
+        """Return where to note what is done; None: nowhere, a sweep that is ended begins anew."""
 
     def clear(self, image: Path) -> None:
         """Remove what a sweep that was killed has left half-done of an image."""
 
     def unpacked(self, image: Path) -> Path:
-        """Where the content of a packed file is kept while it is needed."""
+        """Return where the content of a packed file is kept while it is needed."""
 
     def take(self, swept: MosaicResult) -> MosaicOutcome:
         """Take a mosaic that is swept.

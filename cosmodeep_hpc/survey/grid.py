@@ -68,7 +68,7 @@ class CellGrid:
         return next(fitting, self.stride)
 
     def stripes(self, batch: int) -> list[Stripe]:
-        """Stripes of about one batch of tiles, or of one row of the mesh where that is more.
+        """Return stripes of about one batch of tiles, or of one row of the mesh where that is more.
 
         A function of the layout and the batch alone: the same for any number of ranks.
         """
@@ -82,7 +82,7 @@ class CellGrid:
         ]
 
     def pixel_rows(self, stripe: Stripe) -> tuple[range, range, range]:
-        """Rows of pixels that a stripe needs, those of its tiles, and those that it alone has."""
+        """Return the rows of pixels that a stripe needs, those of its tiles, and its own."""
         ny = self.shape[0]
         owned = range(stripe.start * self.stride, min(stripe.stop * self.stride, ny))
         reach = stripe.tiles[-1] * self.stride + self.size if stripe.tiles else 0
@@ -92,7 +92,7 @@ class CellGrid:
 
 
 def averaged(tiles: NDArray[np.float32], layout: CellGrid) -> NDArray[np.float32]:
-    """Each cell's mean probability over the tiles that cover it and have data.
+    """Return each cell's mean probability over the tiles that cover it and have data.
 
     Args:
         tiles: float32 `layout.tiles`; NaN: no data.

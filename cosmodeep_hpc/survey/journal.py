@@ -107,7 +107,7 @@ class Journal:
 
 
 def is_of(path: Path, key: dict[str, Any]) -> bool:
-    """Whether there is a journal at `path`, and of this."""
+    """Return whether there is a journal at `path`, and of this."""
     with suppress(OSError), path.open("rb") as file:
         return file.readline() == _head(key)
     return False

@@ -87,7 +87,7 @@ def decide(
     known: KnownNoise,
     name: str,
 ) -> tuple[NoiseMatching, tuple[str, ...]]:
-    """Decide how a plane is scaled; notes on it.
+    """Decide how a plane is scaled; return that, and notes on it.
 
     Args:
         mesh: what was measured of the view; of pixels matched already where a map gives the noise.

@@ -94,7 +94,7 @@ def measure(
 def _samples(
     strip: NDArray[np.float32], side: int, step: int
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Every `step`-th pixel, both ways, of cells that lie side by side.
+    """Yield every `step`-th pixel, both ways, of cells that lie side by side.
 
     Yields:
         first the cells of `side` columns, then the one that is cut: which they are, and float32
@@ -176,7 +176,7 @@ def mesh_of(array: NDArray[np.float32], side: int) -> Mesh:
 
 
 def joined(parts: list[Mesh]) -> Mesh:
-    """One mesh of parts that lie above each other, lowest first."""
+    """Return one mesh of parts that lie above each other, lowest first."""
     return mesh_of(np.concatenate([part.grids for part in parts], axis=1), parts[0].side)
 
 

@@ -135,7 +135,7 @@ class SweepPlan:
 
 
 def _check(config: Config, request: SweepRequest) -> Path:
-    """Refuse bad usage before any work is done; the model's file."""
+    """Refuse bad usage before any work is done; return the model's file."""
     threshold, rms, model = request.threshold, request.rms, request.model
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"threshold {threshold:g}: expected a probability between 0 and 1")

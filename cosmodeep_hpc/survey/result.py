@@ -43,7 +43,7 @@ class PlaneGrids:
         return is_found(self.probability, threshold)
 
     def tile_mask(self, threshold: float) -> NDArray[np.uint8]:
-        """1 signal, 0 noise, 255 no data: uint8 (rows, cols)."""
+        """Return the mask of cells: 1 signal, 0 noise, 255 no data: uint8 (rows, cols)."""
         blank = np.isnan(self.probability)
         return np.where(blank, NO_DATA, self.signal(threshold)).astype(np.uint8)
 
@@ -99,5 +99,5 @@ class MosaicResult:
 
 
 def printable(text: str) -> str:
-    """Text with `?` for what is no letter: names of files may be any bytes."""
+    """Return text with `?` for what is no letter: names of files may be any bytes."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

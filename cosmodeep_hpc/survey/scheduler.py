@@ -57,7 +57,7 @@ class MosaicState:
     """One mosaic on its way: its tasks that are ready, and those that are drawn."""
 
     def __init__(self, number: int, image: Source) -> None:
-        """Begin it."""
+        """Begin with no task done or ready."""
         self.number, self.image, self.path = number, image, path_of(image)
         self.ready: deque[Task] = deque()
         self.drawn = 0
@@ -69,7 +69,7 @@ class MosaicState:
         self.open_until_done = ExitStack()
 
     def progress(self) -> tuple[int, int]:
-        """Stripes done, and in all."""
+        """Return how many stripes are done, and how many there are."""
         done = sum(len(plane.classified) for plane in self.planes)
         return done, sum(len(plane.stripes) for plane in self.planes)
 
@@ -276,7 +276,7 @@ class Scheduler:
         mosaic.open_until_done.close()
 
     def _fail(self, mosaic: MosaicState, error: InputError) -> MosaicOutcome:
-        """Give a mosaic up, or all where the sweep is strict."""
+        """Give up a mosaic, or raise the error where the sweep is strict; return its outcome."""
         if self._options.strict:
             raise error
         logger.warning("%s", error)

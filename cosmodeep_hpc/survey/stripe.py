@@ -150,7 +150,7 @@ def tiles_of(pixels: NDArray[np.float32], layout: CellGrid) -> NDArray[np.float3
 
 
 def _counts(pixels: NDArray[np.float32], side: int) -> NDArray[np.int64]:
-    """Pixels with data in each cell of `side` x `side`; exactly 0 is padding."""
+    """Count the pixels with data in each cell of `side` x `side`; exactly 0 is padding."""
     if have_data(pixels.reshape(-1)):
         return _inside(pixels.shape, side)
     good = np.isfinite(pixels)
@@ -160,7 +160,7 @@ def _counts(pixels: NDArray[np.float32], side: int) -> NDArray[np.int64]:
 
 
 def _inside(shape: tuple[int, ...], side: int) -> NDArray[np.int64]:
-    """Pixels of each cell that lie inside."""
+    """Count the pixels of each cell that lie inside."""
     height, width = (np.minimum(n - np.arange(0, n, side), side) for n in shape)
     return np.asarray(np.outer(height, width), dtype=np.int64)
 
@@ -179,7 +179,7 @@ def _windows(counts: NDArray[np.int64], shape: tuple[int, int], overlap: int) ->
 def _filled(
     pixels: NDArray[np.float32], shape: tuple[int, int], y: int, x: int
 ) -> NDArray[np.float32]:
-    """Pixels from row `y` and column `x` on, in contiguous (ny, nx) of NaN, as far as they fit."""
+    """Return NaN (ny, nx) with the pixels from row `y`, column `x` on, as far as they fit."""
     if pixels.shape == shape and x == y == 0:
         return pixels
     filled = np.full(shape, np.nan, dtype=np.float32)

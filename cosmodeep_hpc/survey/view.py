@@ -39,7 +39,7 @@ class View:
         return -(-ny // self.rebin), -(-nx // self.rebin)
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Rows `start` to `stop` of the view [Jy/arcsec^2]; NaN where there is no data.
+        """Return rows `start` to `stop` of the view [Jy/arcsec^2]; NaN where there is no data.
 
         Raises:
             InputError: the file cannot be read.
@@ -52,7 +52,7 @@ class View:
         return view
 
     def both(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """`rows`, and beside them the first pixel of each block; None where a block is a pixel."""
+        """Return `rows`, and the first pixel of each block; None where a block is a pixel."""
         if self.rebin == 1:
             return self.image.rows(start, stop), None
         view = np.empty((stop - start, self.shape[1]), dtype=np.float32)
@@ -63,7 +63,7 @@ class View:
         return view, unaveraged
 
     def _blocks(self, start: int, stop: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """Pixels of the image for some rows of the view at a time; NaN: no data."""
+        """Yield pixels of the image for some rows of the view at a time; NaN: no data."""
         for first in range(start, stop, ROWS_AT_ONCE):
             last = min(first + ROWS_AT_ONCE, stop)
             below, above = first * self.rebin, min(last * self.rebin, self.image.shape[0])
@@ -135,7 +135,7 @@ def _average(pixels, block, factor, mean) -> None:  # type: ignore[no-untyped-de
 
 
 def rebinning(image: Image, pixel_scale: float, *, any_scale: bool) -> tuple[int, tuple[str, ...]]:
-    """How many pixels make the side of one of about `pixel_scale` [arcsec], and notes on it.
+    """Return how many pixels make the side of one of `pixel_scale` [arcsec], and notes on it.
 
     Args:
         any_scale: take pixels that are too coarse, too.

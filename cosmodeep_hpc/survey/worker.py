@@ -64,7 +64,7 @@ class Worker:
                 return self._hand_over(task)
 
     def finish(self, task: Task, prepared: Any) -> Any:
-        """Let the network see what was prepared; the result of the task."""
+        """Let the network see what was prepared; return the result of the task."""
         if not isinstance(task, ClassifyStripe):
             return prepared
         layout, ready = prepared
