@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ class PaperBatch:
     """
 
     tiles: NDArray[np.float32]
-    signal: NDArray[Any]
+    signal: NDArray[np.bool_]
     keep: NDArray[np.float32]
 
 
@@ -35,7 +34,7 @@ class CountsBatch:
     """
 
     tiles: NDArray[np.float32]
-    counts: NDArray[Any]
+    counts: NDArray[np.uint16]
     exceeded: NDArray[np.uint8]
 
 
