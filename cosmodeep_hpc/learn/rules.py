@@ -79,9 +79,9 @@ class Rules:
         found = place(self.thresholds, f_th)
         if found is None or not self.levels[0] <= n_pix <= self.levels[-1]:
             raise InputError(
-                f"{source}: does not read label.f_th = {f_th:g}, label.n_pix = {n_pix}; expected "
-                f"F_th of {', '.join(f'{t:g}' for t in self.thresholds)} Jy/arcsec^2 and N_pix "
-                f"from {self.levels[0]} to {self.levels[-1]}"
+                f"{source}: was not trained for label.f_th = {f_th:g}, label.n_pix = {n_pix}; "
+                f"expected F_th of {', '.join(f'{t:g}' for t in self.thresholds)} Jy/arcsec^2 and "
+                f"N_pix from {self.levels[0]} to {self.levels[-1]}"
             )
         return found
 

@@ -69,14 +69,14 @@ class ProductFolder:
         for image in images:
             if image.name in products and image.parent.resolve() == here:
                 raise InputError(
-                    f"{image}: a product of {products[image.name]} would be written over it; give "
+                    f"{image}: a product of {products[image.name]} would overwrite it; choose "
                     "another folder"
                 )
             other = names.setdefault(stem(image), image)
             if other is not image:
                 raise InputError(
-                    f"{image}: its products would be named as those of {other}; rename one, or "
-                    "give them different --out folders"
+                    f"{image}: its products would have the names of those of {other}; rename one "
+                    "of the images, or choose another --out for it"
                 )
 
     # --- as of `Destination` ---
@@ -87,7 +87,8 @@ class ProductFolder:
         record = record_of(image, self.path)
         with locked(record, alone=False) as mine:
             if not mine:
-                raise InputError(f"{record}: made by {holder_of(record)} now; wait for its end")
+                holder = holder_of(record) or "another process"
+                raise InputError(f"{record}: {holder} is making it now; wait for its end")
             if self.restart:
                 self.journal(image).unlink(missing_ok=True)
             else:
@@ -108,8 +109,8 @@ class ProductFolder:
         for name in product_names(image):
             if (self.path / name).exists():
                 raise InputError(
-                    f"{self.path / name}: there already, and not of a sweep that is known here; "
-                    "give another folder, or --restart (in Python overwrite=True) to write over it"
+                    f"{self.path / name}: already exists and was not written by a sweep; choose "
+                    "another folder, or add --restart (in Python overwrite=True) to overwrite it"
                 )
 
     def may_be_kept(self, image: Path) -> bool:

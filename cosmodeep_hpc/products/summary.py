@@ -52,6 +52,6 @@ def spare_other(path: Path) -> None:
     with naming(path), path.open("rb") as file:
         if not file.read(len(begin)) == begin.encode():
             raise InputError(
-                f"{path}: there already, and not of a sweep; give another --out folder, or "
-                "--restart to write over it"
+                f"{path}: already exists and was not written by a sweep; choose another --out, or "
+                "add --restart to overwrite it"
             )

@@ -87,7 +87,7 @@ def refuse_unknown(names: Sequence[str], *, refine: bool) -> None:
                 f"products: no {name!r}{nearest(name, known)}; expected some of {', '.join(known)}"
             )
         if known[name].refined and not refine:
-            raise InputError(f"products: {name!r} is made with refine alone: classify with it")
+            raise InputError(f"products: {name!r} needs refine; classify with refine (--refine)")
 
 
 def product_names(path: Path) -> list[str]:

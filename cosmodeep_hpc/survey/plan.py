@@ -162,8 +162,8 @@ def _refuse_other_rule(path: Path, card: Card, config: Config) -> None:
         known = getattr(card, name)
         if asked is not None and not math.isclose(asked, known):
             raise InputError(
-                f"{path}: does not read label.{name} = {asked:g}; it knows {known:g} alone: leave "
-                "it out, or take a model of many rules (counts, robust)"
+                f"{path}: was not trained for label.{name} = {asked:g}; expected {known:g}: leave "
+                "the option out, or choose a model of many rules (counts, robust)"
             )
 
 

@@ -132,7 +132,7 @@ def test_what_is_open_or_loaded_is_told_in_a_few_words(image):
 def test_a_product_that_is_not_made_is_refused_with_what_there_is(found, image, model, tmp_path):
     with pytest.raises(InputError, match=r"no 'masks' \(did you mean 'mask'\?\); expected some of"):
         found.write(tmp_path / "out", ["masks"])
-    with pytest.raises(InputError, match="'pixels' is made with refine alone"):
+    with pytest.raises(InputError, match="'pixels' needs refine"):
         found.write(tmp_path / "out", ["pixels"])
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match=r"classify.products\[0\] = 'masks': expected one of"):
@@ -164,7 +164,7 @@ def test_an_earlier_sweep_is_kept_if_it_has_all_products_that_are_wanted(image, 
 def test_a_file_that_no_sweep_has_left_is_not_written_over(found, image, model, tmp_path):
     own = tmp_path / "field.reg"
     own.write_text("drawn by hand")
-    with pytest.raises(InputError, match=r"field\.reg: there already, and not of a sweep"):
+    with pytest.raises(InputError, match=r"field\.reg: already exists and was not written by"):
         found.write(tmp_path)
     assert own.read_text() == "drawn by hand" and [p.name for p in tmp_path.iterdir()] == [own.name]
     found.write(tmp_path, ["regions"], overwrite=True)

@@ -159,7 +159,7 @@ def test_between_two_levels_it_is_between_them(run, counted):
 
 
 @pytest.mark.parametrize(
-    "rule, line", [((3e-8, 40), "does not read"), ((None, 401), "from 0 to 40")]
+    "rule, line", [((3e-8, 40), "was not trained for"), ((None, 401), "from 0 to 40")]
 )
 def test_a_rule_that_it_does_not_read(run, rule, line):
     with pytest.raises(InputError, match=line):

@@ -78,7 +78,11 @@ def test_probabilities_are_calibrated_before():
 @pytest.mark.parametrize(
     "f_th, n_pix, line",
     [
-        (2e-8, 9, "does not read label.f_th = 2e-08, label.n_pix = 9; expected F_th of 1e-07,"),
+        (
+            2e-8,
+            9,
+            "was not trained for label.f_th = 2e-08, label.n_pix = 9; expected F_th of",
+        ),
         (
             1e-7,
             41,

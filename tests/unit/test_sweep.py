@@ -204,7 +204,7 @@ def test_two_images_of_one_name_are_refused(tmp_path):
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / "x.fits", noise((40, 40)))
     paths = [tmp_path / "a" / "x.fits", tmp_path / "b" / "x.fits"]
-    with pytest.raises(InputError, match="named as those of"):
+    with pytest.raises(InputError, match="have the names of those of"):
         classify_into(ProductFolder(tmp_path / "out", Config()), paths, SweepRequest(), alone())
 
 
@@ -275,7 +275,7 @@ def test_files_that_no_sweep_has_left_are_not_written_over(tmp_path):
     own = tmp_path / "a.reg"
     own.write_text("drawn by hand")
     (outcome,) = sweep_with(brightest_pixel_model(), [path], tmp_path, restart=False)
-    assert outcome.state == "failed" and outcome.notes[0].startswith(f"{own}: there already")
+    assert outcome.state == "failed" and outcome.notes[0].startswith(f"{own}: already exists")
     assert own.read_text() == "drawn by hand" and len(list(tmp_path.iterdir())) == 2
     (outcome,) = sweep_with(brightest_pixel_model(), [path], tmp_path, restart=True)
     assert outcome.state == "done" and own.read_text().startswith("# Region")
@@ -283,5 +283,5 @@ def test_files_that_no_sweep_has_left_are_not_written_over(tmp_path):
 
 def test_an_image_is_not_written_over_by_a_product_of_another(tmp_path):
     paths = [write(tmp_path / name, noise((40, 40))) for name in ("a.fits", "a.mask.fits")]
-    with pytest.raises(InputError, match=r"a\.mask\.fits: a product of .*a\.fits would be written"):
+    with pytest.raises(InputError, match=r"a\.mask\.fits: a product of .*a\.fits would overwrite"):
         classify_into(ProductFolder(tmp_path, Config()), paths, SweepRequest(), alone())

@@ -76,7 +76,7 @@ def test_a_record_that_no_sweep_has_left_is_not_written_over(image, tmp_path, co
     own = tmp_path / "a.json"
     own.write_bytes(content)
     (outcome,) = sweep_with(brightest_pixel_model(), [image], tmp_path, restart=False)
-    assert outcome.state == "failed" and outcome.notes[0].startswith(f"{own}: there already")
+    assert outcome.state == "failed" and outcome.notes[0].startswith(f"{own}: already exists")
     assert own.read_bytes() == content and set(os.listdir(tmp_path)) == {"a.fits", "a.json"}
     (outcome,) = sweep_with(brightest_pixel_model(), [image], tmp_path, restart=True)
     assert outcome.state == "done" and json.loads(own.read_text())["image"]["name"] == "a.fits"
@@ -86,7 +86,7 @@ def test_a_table_that_no_sweep_has_left_is_not_written_over(image, tmp_path):
     own = tmp_path / summary.NAME
     usual = [image], SweepRequest(model="paper-npix40"), alone()
     own.write_text("source,flux\n")
-    with pytest.raises(InputError, match=r"summary\.csv: there already, and not of a sweep"):
+    with pytest.raises(InputError, match=r"summary\.csv: already exists and was not written by"):
         classify_into(ProductFolder(tmp_path, Config()), *usual)
     assert own.read_text() == "source,flux\n" and set(os.listdir(tmp_path)) == {"a.fits", own.name}
     for restart, state in ((True, "done"), (False, "kept")):  # its own it writes anew
@@ -98,8 +98,8 @@ def test_a_table_that_no_sweep_has_left_is_not_written_over(image, tmp_path):
 def test_another_rule_than_that_of_the_model_is_refused(image, tmp_path):
     """A network of one rule would give the same for all."""
     world, file = alone(), SweepRequest(model="paper-npix40")
-    for words, said in (({"n_pix": 9}, "n_pix = 9; it knows 40"), ({"f_th": 1e-8}, "f_th = 1e-08")):
-        with pytest.raises(InputError, match=rf"paper-npix40\.keras: does not read label\.{said}"):
+    for words, said in (({"n_pix": 9}, "n_pix = 9; expected 40"), ({"f_th": 1e-8}, "f_th = 1e-08")):
+        with pytest.raises(InputError, match=rf"npix40\.keras: was not trained for label\.{said}"):
             SweepPlan.of([image], from_dict({"label": words}, "test"), file, world)
     config = from_dict({"label": {"n_pix": 40, "f_th": 1e-7}}, "test")
     assert SweepPlan.of([image], config, file, world).card.n_pix == 40
