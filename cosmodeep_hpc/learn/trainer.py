@@ -130,7 +130,7 @@ def read_tiles(config: Config, tileset: TileSet, world: World) -> Store:
     """Read what a run needs of a tile set; a collective call.
 
     Raises:
-        InputError: as of `fill`; the tile set was not made with the label's threshold.
+        InputError: as `fill` does; the tile set was not made with the label's threshold.
     """
     config = runfolder.as_tiled(config, tileset)
     counted = config.model.network == "counts"

@@ -62,7 +62,7 @@ def image_of(
 
 
 def _is_array(image: Any) -> bool:
-    """Say whether an array is meant, right or not: no HDU, image of ours, or list of paths."""
+    """Return whether an array is meant, right or wrong, and no HDU, `Image` or list of paths."""
     if isinstance(image, list | tuple):
         return bool(image) and isinstance(image[0], list | tuple | int | float | np.ndarray)
     return isinstance(image, np.ndarray)

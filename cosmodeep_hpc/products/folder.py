@@ -34,7 +34,7 @@ class ProductFolder:
     unpacked of packed files.
 
     Attributes:
-        config, refine: as of `Findings`.
+        config, refine: see `Findings`.
         restart: whether what an earlier sweep has left is done anew.
     """
 
@@ -47,8 +47,8 @@ class ProductFolder:
         """Make the folder, and refuse images that cannot be swept into it together.
 
         Raises:
-            InputError: as of `spare_images`; there is a table of no sweep, or the folder cannot be
-                written.
+            InputError: as `spare_images` does; there is a `summary.csv` that no sweep wrote; or the
+                folder cannot be written.
         """
         self.spare_images(images)
         make_folder(self.path)
@@ -79,7 +79,7 @@ class ProductFolder:
                     "of the images, or choose another --out for it"
                 )
 
-    # --- as of `Destination` ---
+    # --- methods of `Destination` ---
 
     @contextmanager
     def locked(self, image: Path) -> Iterator[None]:
@@ -96,10 +96,10 @@ class ProductFolder:
             yield
 
     def spare_others(self, image: Path) -> None:
-        """Refuse to write over files of a product's name that no sweep has left.
+        """Refuse to overwrite files that have the name of a product and come from no sweep.
 
-        A sweep has a record or, until that is written, a journal. Another JSON file of the
-        record's name is none.
+        A sweep leaves a record or, until that is written, a journal. Another JSON file with the
+        record's name does not count as one.
 
         Raises:
             InputError: there is such a file.
@@ -114,7 +114,7 @@ class ProductFolder:
                 )
 
     def may_be_kept(self, image: Path) -> bool:
-        """Say whether there is a record."""
+        """Return whether there is a record."""
         return not self.restart and record_of(image, self.path).exists()
 
     def kept(self, image: Path, key: str) -> MosaicOutcome | None:
@@ -184,7 +184,7 @@ def classify_into(
     """Classify mosaics and write their products and a summary; a collective call.
 
     Returns:
-        as of `sweep`.
+        what `sweep` returns.
 
     Raises:
         InputError: bad usage or a bad model; with `options.strict`, an image that cannot be swept.

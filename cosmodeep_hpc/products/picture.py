@@ -130,7 +130,7 @@ def draw(
 
     Args:
         axes: with or without sky coordinates.
-        small, block, noise: as of `PlaneSheet.draw`.
+        small, block, noise: see `PlaneSheet.draw`.
         bar: axes for the bar of brightnesses; None: made, beside a smaller picture.
     """
     ny, nx = image.shape
@@ -266,7 +266,7 @@ def outlines(axes: Any, swept: MosaicResult, plane: PlaneResult, transform: Any 
     """Outline the signal of a plane in red, and what has no data in blue.
 
     Args:
-        transform: as of `outline`.
+        transform: see `outline`.
     """
     signal, blank = plane.signal(swept.threshold), np.isnan(plane.probability)
     for where, colour, label in ((signal, RED, "signal"), (blank, BLUE, "no data")):

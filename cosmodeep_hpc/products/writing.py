@@ -126,7 +126,7 @@ def record_with(found: Findings, config: Config, files: dict[str, str]) -> dict[
     """Return the content of the record: how a mosaic was swept and what was found.
 
     Args:
-        config: as of `write`.
+        config: see `write`.
         files: names of its products by kind.
     """
     islands = found.islands.islands
