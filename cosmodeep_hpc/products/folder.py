@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.io.files import left_beside, make_folder, read_json, replacing
+from cosmodeep_hpc.io.files import left_beside, make_folder, replacing
 from cosmodeep_hpc.parallel.locks import holder_of, locked
 from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.products import summary
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.products.names import record_of, stem
 from cosmodeep_hpc.products.provenance import FORMAT
-from cosmodeep_hpc.products.writing import of_config, product_names, write
+from cosmodeep_hpc.products.writing import finished, of_config, product_names, write
 from cosmodeep_hpc.survey.plan import SweepPlan, SweepRequest, stamp
 from cosmodeep_hpc.survey.result import MosaicResult
 from cosmodeep_hpc.survey.scheduler import SweepOptions
@@ -104,7 +104,7 @@ class ProductFolder:
         Raises:
             InputError: there is such a file.
         """
-        if _finished(record_of(image, self.path)) or self.journal(image).exists():
+        if finished(record_of(image, self.path)) or self.journal(image).exists():
             return
         for name in product_names(image):
             if (self.path / name).exists():
@@ -122,7 +122,7 @@ class ProductFolder:
 
         A record of another format counts as none.
         """
-        content = _finished(record_of(image, self.path))
+        content = finished(record_of(image, self.path))
         if content.get("format") != FORMAT:
             return None
         files = content.get("products", {})
@@ -203,13 +203,3 @@ def classify_into(
             text = summary.as_csv(outcomes)
             temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
     return outcomes
-
-
-def _finished(record: Path) -> dict[str, Any]:
-    """Return the record of an earlier sweep; empty where there is none, or it is damaged."""
-    try:
-        content = read_json(record)
-    except InputError:
-        return {}
-    is_ours = isinstance(content, dict) and {"cosmodeep_hpc", "key", "products"} <= set(content)
-    return content if is_ours and isinstance(content["products"], dict) else {}

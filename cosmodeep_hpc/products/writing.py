@@ -10,7 +10,7 @@ from typing import Any
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.section import nearest
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.io.files import replacing_together, write_json
+from cosmodeep_hpc.io.files import read_json, replacing_together, write_json
 from cosmodeep_hpc.products import (
     catalogue,
     coverage,
@@ -97,8 +97,20 @@ def product_names(path: Path) -> list[str]:
     return [f"{stem(path)}.{ending}" for ending in (*plain, *packed, "json")]
 
 
+def finished(record: Path) -> dict[str, Any]:
+    """Return the record of an earlier sweep; empty where there is none, or it is damaged."""
+    try:
+        content = read_json(record)
+    except InputError:
+        return {}
+    is_ours = isinstance(content, dict) and {"cosmodeep_hpc", "key", "products"} <= set(content)
+    return content if is_ours and isinstance(content["products"], dict) else {}
+
+
 def write(found: Findings, config: Config, out: Path) -> dict[str, Any]:
     """Write the products that a configuration asks for, and their record, which it returns.
+
+    Once they are written, others that a sweep with another image, model or option left are removed.
 
     Args:
         config: that of the sweep, or the same with other products asked for.
@@ -108,6 +120,7 @@ def write(found: Findings, config: Config, out: Path) -> dict[str, Any]:
             full; products that were there before are as they were, or new and whole.
     """
     wanted, path = of_config(config, refine=found.refine), found.swept.path
+    earlier = finished(record_of(path, out))
     with naming(out, "write in"):  # a record speaks of the products beside it, and of no others
         record_of(path, out).unlink(missing_ok=True)
     files: dict[str, str] = {}
@@ -118,8 +131,22 @@ def write(found: Findings, config: Config, out: Path) -> dict[str, Any]:
                 product.write(found, beside(file))
             files[product.name] = file.name
     record = record_with(found, config, files)
+    if any(earlier.get(what) != record[what] for what in ("key", "format")):
+        _remove_others(earlier, files, path, out)
     write_json(record_of(path, out), record)
     return record
+
+
+def _remove_others(earlier: dict[str, Any], files: dict[str, str], path: Path, out: Path) -> None:
+    """Remove products of an earlier sweep of an image that were not written anew.
+
+    They tell of another model, image or option, and lie beside a record that does not.
+    """
+    known = product_names(path)
+    for name in earlier.get("products", {}).values():
+        if name in known and name not in files.values():  # a record may name anything
+            with naming(out / name, "remove"):
+                (out / name).unlink(missing_ok=True)
 
 
 def record_with(found: Findings, config: Config, files: dict[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import resource
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -235,6 +236,20 @@ def test_the_same_bytes_every_time(small, tmp_path):
     first, second = contents(tmp_path / "first"), contents(tmp_path / "second")
     assert len(first) == 13 and first == second
     assert "a.mask.fits.fz" in first and "a.pixels.fits.fz" in first
+
+
+@pytest.mark.parametrize("key, left", [("2" * 64, {"a.moc.fits"}), ("4" * 64, set())])
+def test_products_of_another_sweep_do_not_stay_beside_new_ones(small, tmp_path, key, left):
+    """Those of the same sweep do; so do files that only a damaged record calls products."""
+    out, other = tmp_path / "out", tmp_path / "out" / "b.reg"
+    out.mkdir()
+    other.touch()
+    write_products(small(), out, only("mask", "moc"))
+    record = json.loads((out / "a.json").read_text())
+    record["products"]["regions"] = other.name
+    (out / "a.json").write_text(json.dumps(record))
+    write_products(replace(small(), key=key), out, only("mask"))
+    assert {path.name for path in out.iterdir()} == {"a.json", "a.mask.fits", other.name} | left
 
 
 def test_a_mosaic_without_islands_has_empty_products(small, tmp_path):
