@@ -13,13 +13,13 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.images.file import BLOCK
 from cosmodeep_hpc.io.files import fits_content
 from cosmodeep_hpc.products.cube import Paint, PlaneBox
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.survey.result import NO_DATA
 
 MOST_PACKED = 3  # axes of a packed image, if it can be
-BLOCK = 2880  # bytes that a FITS file is made of
 ROW = np.dtype([("length", ">i8"), ("offset", ">i8")])  # a descriptor of 1QB
 
 
