@@ -134,6 +134,8 @@ class Classification:
     ) -> dict[str, Path]:
         """Write products, as the command does, byte for byte, and their record.
 
+        Others of this image that another model or option gave are removed from the folder.
+
         Args:
             products: their names ("mask", "islands", ...); None: those of `classify.products`.
             overwrite: whether files that no sweep has left are written over.
