@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.images.image import Image
+from cosmodeep_hpc.io.files import fits_content
 from cosmodeep_hpc.products.islands import icrs
 from cosmodeep_hpc.survey.result import MosaicResult
 
@@ -23,7 +24,6 @@ FINER = 8  # sides of the MOC's pixels in that of a cell, at least
 ALONG_SIDE = 4  # corners along a side of a cell: on the sky its sides may be curved
 MAX_ORDER = 29
 CELLS_AT_ONCE = 1024
-BLOCK = 2880  # bytes that a FITS file is made of
 
 
 def order(image: Image, cell: int) -> int:
@@ -74,9 +74,7 @@ def _perimeter() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def write(swept: MosaicResult, path: Path) -> None:
     """Write the MOC as FITS.
 
-    Raises:
-        OSError: the disk is full, also where mocpy does not say so: it may lose the last block.
+    mocpy makes the bytes and does not write them: where a disk is full, it may lose the last ones
+    without an error.
     """
-    moc(swept).save(path, format="fits", overwrite=True)
-    if path.stat().st_size % BLOCK:
-        raise OSError("it ends in the middle of a block; the disk may be full")
+    path.write_bytes(fits_content(*moc(swept).serialize("fits")))
