@@ -106,11 +106,12 @@ def run(
         paths = paths_of(out, rest[number])
         statistics.write(out, statistics.measured(paths, rest[number], rule))
 
-    world.map(
-        measure,
-        len(rest),
-        lambda done, total: progress(min(done, total - 1), total, "measuring"),
-    )
+    if rest:
+        world.map(
+            measure,
+            len(rest),
+            lambda done, total: progress(min(done, total - 1), total, "measuring"),
+        )
 
     def write() -> str:
         with in_turn(out / "summary.json", lambda note: progress(0, 1, note)):
