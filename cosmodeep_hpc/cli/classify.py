@@ -73,9 +73,9 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     images = distinct([*args.image, *listed])
     progress = progress_of("stripes" if len(images) == 1 else "mosaics", args, world)
     folder = ProductFolder(args.out, settings, args.refine, args.restart)
-    with StopRequest() as notice:
+    with StopRequest() as stop_request:
         options = SweepOptions(
-            strict=args.strict, is_stopped=lambda: notice.given, progress=progress
+            strict=args.strict, is_stopped=lambda: stop_request.given, progress=progress
         )
         outcomes = classify_into(folder, images, request_of(args), world, options)
     if world.on_root(lambda: outcomes is None):

@@ -26,7 +26,7 @@ ProductName = Literal[
     "moc",
     "picture",
 ]
-PRODUCTS: tuple[ProductName, ...] = get_args(ProductName)
+ALL_PRODUCTS: tuple[ProductName, ...] = get_args(ProductName)
 USUAL_PRODUCTS: tuple[ProductName, ...] = (
     "probability",
     "tiles",

@@ -70,7 +70,7 @@ def run(
         text = f"expected at least one tile for each of the {world.size} ranks"
         raise collective(InputError(f"train.batch = {config.train.batch}: {text}"))
     recipe = runfolder.recipe_of(config, tileset)
-    with StopRequest() as notice, runfolder.held(out, world):
+    with StopRequest() as stop_request, runfolder.held(out, world):
         if world.on_root(lambda: runfolder.is_finished(out, recipe)):
             return out / modelfile.MODEL
         state = world.on_root(
@@ -98,7 +98,7 @@ def run(
         step.broadcast()
         done = state.total_steps if state else 0
         log = RunLog(out, tf, after_step=done) if world.is_root else None
-        job = Job(config, out, recipe, world, store, net, step, log, notice, progress)
+        job = Job(config, out, recipe, world, store, net, step, log, stop_request, progress)
         try:
             standing = train(job, state)
         finally:
@@ -138,7 +138,7 @@ class Job:
     net: Any
     step: Step
     log: RunLog | None
-    notice: StopRequest
+    stop_request: StopRequest
     progress: Progress
 
     def save(self, epoch: int, step: int, total: int, standing: Standing) -> None:
@@ -187,7 +187,7 @@ def train(job: Job, state: State | None) -> Standing | None:
                 options, epoch * sampler.steps + k, sampler.steps
             )
             with meter.timing("step"):
-                flags = job.notice.flags(timer)
+                flags = job.stop_request.flags(timer)
                 loss, correct, said = job.step.train(part, batch, flags)
             if not np.isfinite(loss):
                 raise _not_finite(loss, epoch, k)

@@ -15,7 +15,7 @@ from support.fields import NOISE, blobs, write, write_pairs
 from support.launch import end, finish, mpirun, ranks_of, start
 from support.models import write_untrained
 
-from cosmodeep_hpc.config.survey import PRODUCTS
+from cosmodeep_hpc.config.survey import ALL_PRODUCTS
 
 SUFFIXES = {
     ".probability.fits",
@@ -32,7 +32,7 @@ SUFFIXES = {
     ".json",
 }
 
-ALL = json.dumps([name for name in PRODUCTS if name != "pixels"])
+ALL = json.dumps([name for name in ALL_PRODUCTS if name != "pixels"])
 
 
 def digests(folder):

@@ -87,7 +87,7 @@ def test_notice_of_the_end_stops_all_ranks_at_one_step(uninterrupted, tiles, tmp
     So it does although another job was started on its run folder meanwhile, and was refused.
     """
     run = tmp_path / "run"
-    words = [*WORDS, "--train.checkpoint_steps", 1000]  # the only checkpoint is that of the notice
+    words = [*WORDS, "--train.checkpoint_steps", 1000]  # the only checkpoint is that of the stop
     job = start(2, "-c", SLOW, "train", "--tiles", tiles, "--out", run, *words)
     try:
         until = time.monotonic() + 90

@@ -8,7 +8,7 @@ import numpy as np
 from astropy.io import fits
 
 from cosmodeep_hpc.config.configuration import Config
-from cosmodeep_hpc.config.survey import PRODUCTS, Classify
+from cosmodeep_hpc.config.survey import ALL_PRODUCTS, Classify
 from cosmodeep_hpc.images.image import open_mosaic
 from cosmodeep_hpc.products import writing
 from cosmodeep_hpc.products.findings import Findings
@@ -111,6 +111,6 @@ def written(
     made: MosaicResult, folder: Path, config: Config | None = None, *, refine: bool = True
 ) -> dict[str, Path]:
     """Write the products of a swept mosaic, all of them without a configuration: files by kind."""
-    config = config or Config(classify=Classify(products=PRODUCTS))
+    config = config or Config(classify=Classify(products=ALL_PRODUCTS))
     record = writing.write(Findings(made, config, refine), config, folder)
     return {kind: folder / name for kind, name in record["products"].items()}

@@ -74,7 +74,7 @@ def test_an_image_without_signal_has_a_table_without_rows(image, model):
 
 
 def test_the_table_of_products_is_what_the_configuration_lists():
-    assert tuple(product.name for product in PRODUCTS) == survey.PRODUCTS
+    assert tuple(product.name for product in PRODUCTS) == survey.ALL_PRODUCTS
 
 
 @pytest.mark.parametrize("refine", [False, True])
@@ -92,7 +92,7 @@ def test_products_are_chosen_by_name(names, found, image, model, tmp_path):
     assert set(files) == set(names)
     asked = cd.classify(image, model=model, products=names)
     assert asked.write(tmp_path / "asked").keys() == files.keys()
-    everything = found.write(tmp_path / "all", [n for n in survey.PRODUCTS if n != "pixels"])
+    everything = found.write(tmp_path / "all", [n for n in survey.ALL_PRODUCTS if n != "pixels"])
     for kind, file in files.items():
         assert file.read_bytes() == everything[kind].read_bytes()
         assert file.read_bytes() == (tmp_path / "asked" / file.name).read_bytes()

@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 from support.findings import sky, swept, write_mosaic
 
-from cosmodeep_hpc.config.survey import PRODUCTS
+from cosmodeep_hpc.config.survey import ALL_PRODUCTS
 from cosmodeep_hpc.images.image import open_image
 from cosmodeep_hpc.products import picture
 
@@ -153,7 +153,7 @@ def test_matplotlib_is_imported_where_a_picture_is_asked_for(tmp_path):
     """And for a MOC, whose library does. It takes half a second."""
     pixels = np.random.default_rng(1).normal(0, 1, (40, 40))
     path = write_mosaic(tmp_path / "a.fits", pixels, sky((40, 40)))
-    others = [name for name in PRODUCTS if name not in ("picture", "moc", "pixels")]
+    others = [name for name in ALL_PRODUCTS if name not in ("picture", "moc", "pixels")]
     code = (
         "import sys, cosmodeep_hpc as cd\n"
         f"found = cd.classify({str(path)!r})\n"

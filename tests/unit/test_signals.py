@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from cosmodeep_hpc.parallel import signals as notices
+from cosmodeep_hpc.parallel import signals
 from cosmodeep_hpc.parallel.signals import StopRequest, Timer
 
 
@@ -13,7 +13,7 @@ from cosmodeep_hpc.parallel.signals import StopRequest, Timer
 def clock(monkeypatch):
     """A clock that stands until it is set: `clock[0]` in seconds."""
     now = [1000.0]
-    monkeypatch.setattr(notices.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(signals.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -30,13 +30,13 @@ def test_a_checkpoint_is_due_by_time(clock, minutes, after):
     assert due == after
 
 
-def test_notice_by_signal(clock):
+def test_a_stop_is_requested_by_signal(clock):
     timer = Timer(10)
     earlier = signal.getsignal(signal.SIGUSR1)
-    with StopRequest() as notice:
-        assert notice.flags(timer) == (False, False) and not notice.given
+    with StopRequest() as stop_request:
+        assert stop_request.flags(timer) == (False, False) and not stop_request.given
         os.kill(os.getpid(), signal.SIGUSR1)  # Python's handler runs before the next line
         clock[0] += 600
         for _ in range(2):  # it stays
-            assert notice.flags(timer) == (True, True) and notice.given
+            assert stop_request.flags(timer) == (True, True) and stop_request.given
     assert signal.getsignal(signal.SIGUSR1) == earlier

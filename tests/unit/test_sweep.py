@@ -14,7 +14,7 @@ from support.models import absolute_model, brightest_pixel_model
 from support.sweeping import noise, probability, sweep_with, swept
 
 from cosmodeep_hpc.config.configuration import Config
-from cosmodeep_hpc.config.survey import PRODUCTS
+from cosmodeep_hpc.config.survey import ALL_PRODUCTS
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.parallel.world import alone
 from cosmodeep_hpc.products.folder import ProductFolder, classify_into
@@ -258,7 +258,7 @@ def test_a_name_may_be_any_bytes(tmp_path):
     paths = [tmp_path / name for name in names]
     for path in paths:
         path.symlink_to(plain)
-    outcomes = sweep_with(brightest_pixel_model(), paths, out, products=PRODUCTS)
+    outcomes = sweep_with(brightest_pixel_model(), paths, out, products=ALL_PRODUCTS)
     assert [(o.state, o.islands) for o in outcomes] == [("done", 1)] * 3
     for path in paths:
         (island,) = fits.getdata(out / f"{path.stem}.islands.fits")

@@ -12,7 +12,7 @@ from support.models import brightest_pixel_model
 from support.sweeping import sweep_with
 from support.zoo import BAD, GOOD
 
-from cosmodeep_hpc.config.survey import PRODUCTS
+from cosmodeep_hpc.config.survey import ALL_PRODUCTS
 from cosmodeep_hpc.images.image import open_mosaic
 from cosmodeep_hpc.survey.plan import SweepRequest
 
@@ -54,7 +54,7 @@ def test_good_files_are_swept(name, model, tmp_path):
 def test_products_keep_the_axes_of_the_file(name, model, tmp_path):
     case, out = GOOD[name], tmp_path / "out"
     path = case.make(tmp_path)
-    options = {"any_scale": True, "products": PRODUCTS}
+    options = {"any_scale": True, "products": ALL_PRODUCTS}
     (outcome,) = sweep_with(model, [path], out, SweepRequest(hdu=case.hdu), **options)
     assert outcome.state == "done", outcome.notes
     assert len(list(out.iterdir())) == 12 and outcome.mask.exists()  # with the record

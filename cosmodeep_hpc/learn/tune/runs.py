@@ -85,10 +85,10 @@ def run(
     asked = world.on_root(lambda: [tune_run(config.tune, k) for k in wanted])
     world.on_root(lambda: _prepare(config, tiles, out))
     search, outcome = _Search(config, tiles, out, world), SearchOutcome()
-    with StopRequest() as notice:  # between two runs too
+    with StopRequest() as stop_request:  # between two runs too
 
         def is_over() -> bool:
-            return world.any(notice.given)
+            return world.any(stop_request.given)
 
         for place, one in enumerate(asked, start=1):
             if not is_over() and search.is_done(one):
