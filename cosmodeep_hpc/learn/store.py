@@ -99,7 +99,7 @@ def fill(
     column = tileset.column(label.f_th)
     names = ["tiles", "sky"] if counted else ["tiles"]
     columns = range(len(tileset.thresholds)) if counted else [column]
-    counts, layouts = _survey(tileset, names, columns, world)
+    counts, locations = _survey(tileset, names, columns, world)
     signal = is_signal(counts[:, column if counted else 0], label.n_pix)
     drawn, rule = signal, label
     if counted:
@@ -120,7 +120,10 @@ def fill(
     noise_rows = noise_pool(noise_rows, len(signal_rows), train.noise_pool, train.seed)
     validation_rows = np.flatnonzero(for_validation)
     kept = np.sort(np.concatenate([signal_rows, noise_rows, validation_rows]))
-    tiles = _read_tiles(tileset, layouts["tiles"], kept, world)
+    tiles = _read_tiles(tileset, locations["tiles"], kept, world)
+    of_sky = None
+    if counted:
+        of_sky = _counted(tileset, label, locations["sky"], counts, kept, world)
     sampler = Sampler(
         signal=np.searchsorted(kept, signal_rows),
         noise=np.searchsorted(kept, noise_rows),
@@ -134,14 +137,14 @@ def fill(
         signal=signal[kept],
         sampler=sampler,
         validation=np.searchsorted(kept, validation_rows),
-        counted=_counted(tileset, label, layouts["sky"], counts, kept, world) if counted else None,
+        counted=of_sky,
     )
 
 
 def _counted(
     tileset: TileSet,
     label: Label,
-    layouts: list[DatasetLocation],
+    locations: list[DatasetLocation],
     counts: NDArray[np.uint16],
     kept: NDArray[np.int64],
     world: World,
@@ -150,7 +153,7 @@ def _counted(
     size = tileset.preprocessing.tile_size
     return Counted(
         bright=counts[kept],
-        exceeded=_read_exceeded(tileset, layouts, kept, world),
+        exceeded=_read_exceeded(tileset, locations, kept, world),
         rules=Rules(thresholds=tileset.thresholds, levels=levels(size)),
         label=label,
     )
@@ -177,7 +180,7 @@ def _check_belongs(shard: Shard, tileset: TileSet, entry: ShardEntry, names: Seq
         "window": tileset.preprocessing.window,
     }
     for name in (*names, "counts") if tileset.format > 1 else ():
-        found[f"CRC-32 of {name!r}"] = shard.layout(name).joined_crc32
+        found[f"CRC-32 of {name!r}"] = shard.location(name).joined_crc32
         expected[f"CRC-32 of {name!r}"] = entry.crc32[name]
     for name, value in expected.items():
         if found.get(name) != value:
@@ -218,35 +221,37 @@ def _survey(
             with open_shard(tileset.folder / entry.file) as shard:
                 _check_belongs(shard, tileset, entry, names)
                 counts = shard.read("counts", 0, shard.n_rows)[:, columns]
-                found.append((number, counts, [shard.layout(name) for name in names]))
+                found.append((number, counts, [shard.location(name) for name in names]))
     except InputError as error:
         failure = error
     world.agree(failure)
     everywhere = [part for of_rank in world.comm.allgather(found) for part in of_rank]
     everywhere.sort(key=lambda part: part[0])
     counts = np.concatenate([counts for _, counts, _ in everywhere])
-    lie = zip(*(layouts for _, _, layouts in everywhere), strict=True)
-    return counts, {name: list(layouts) for name, layouts in zip(names, lie, strict=True)}
+    lie = zip(*(locations for _, _, locations in everywhere), strict=True)
+    return counts, {name: list(locations) for name, locations in zip(names, lie, strict=True)}
 
 
 def _read_tiles(
-    tileset: TileSet, layouts: list[DatasetLocation], kept: NDArray[np.int64], world: World
+    tileset: TileSet, locations: list[DatasetLocation], kept: NDArray[np.int64], world: World
 ) -> NDArray[np.float32]:
     """Read the tiles of the rows `kept` (ascending) into the node's memory; a collective call."""
     side = tileset.preprocessing.window
     shape = (len(kept), side, side)
     tiles: NDArray[np.float32] = world.node_array(shape, np.float32, cleared=False)
-    _read(tileset, kept, world, partial(_read_job, layouts=layouts, tiles=tiles))
+    _read(tileset, kept, world, partial(_read_job, locations=locations, tiles=tiles))
     return tiles
 
 
 def _read_exceeded(
-    tileset: TileSet, layouts: list[DatasetLocation], kept: NDArray[np.int64], world: World
+    tileset: TileSet, locations: list[DatasetLocation], kept: NDArray[np.int64], world: World
 ) -> NDArray[np.uint8]:
     """Read Sky tiles of the rows `kept` and return the thresholds that their pixels exceed."""
     side = tileset.preprocessing.tile_size
     found: NDArray[np.uint8] = world.node_array((len(kept), side, side), np.uint8, cleared=False)
-    job = partial(_read_sky_job, layouts=layouts, thresholds=tileset.thresholds, exceeded_by=found)
+    job = partial(
+        _read_sky_job, locations=locations, thresholds=tileset.thresholds, exceeded_by=found
+    )
     _read(tileset, kept, world, job)
     return found
 
@@ -303,14 +308,14 @@ def _pieces(tileset: TileSet, kept: NDArray[np.int64]) -> list[_Piece]:
 
 
 def _read_job(
-    job: list[_Piece], layouts: list[DatasetLocation], tiles: NDArray[np.float32]
+    job: list[_Piece], locations: list[DatasetLocation], tiles: NDArray[np.float32]
 ) -> None:
     """Read blocks of one shard and copy the kept rows into `tiles`."""
-    layout = layouts[job[0].shard]
+    location = locations[job[0].shard]
     scratch = np.empty((BLOCK, *tiles.shape[1:]), tiles.dtype)
-    with layout.opened() as read_block:
+    with location.opened() as read_block:
         for piece in job:
-            rows = layout.rows_of(piece.block)
+            rows = location.rows_of(piece.block)
             into = tiles[piece.first : piece.first + len(piece.rows)]
             if len(into) == len(rows):
                 read_block(piece.block, into)
@@ -322,23 +327,23 @@ def _read_job(
                 bad = ~np.isfinite(into).all(axis=(1, 2))
                 row = rows.start + int(piece.rows[np.argmax(bad)])
                 raise InputError(
-                    f"{layout.where(range(row, row + 1))}: a pixel is not finite, although "
+                    f"{location.where(range(row, row + 1))}: a pixel is not finite, although "
                     "its checksum is right; make the tile set again, and check its images"
                 )
 
 
 def _read_sky_job(
     job: list[_Piece],
-    layouts: list[DatasetLocation],
+    locations: list[DatasetLocation],
     thresholds: Sequence[float],
     exceeded_by: NDArray[np.uint8],
 ) -> None:
     """Read blocks of Sky tiles of one shard and write the thresholds exceeded to `exceeded_by`."""
-    layout = layouts[job[0].shard]
+    location = locations[job[0].shard]
     scratch = np.empty((BLOCK, *exceeded_by.shape[1:]), np.float32)
-    with layout.opened() as read_block:
+    with location.opened() as read_block:
         for piece in job:
-            rows = layout.rows_of(piece.block)
+            rows = location.rows_of(piece.block)
             read_block(piece.block, scratch[: len(rows)])
             into = exceeded_by[piece.first : piece.first + len(piece.rows)]
             into[:] = exceeded(scratch[piece.rows], thresholds)

@@ -89,9 +89,8 @@ def _prepare(images: Path, out: Path, overwrite: bool) -> list[Pair]:
             f"{out}: holds a tile set already; choose another --out, or add --overwrite"
         )
     with naming(out, "remove the earlier tiles in"):
-        (out / INDEX).unlink(
-            missing_ok=True
-        )  # first, because no reader accepts the rest without it
+        # the index first, because no reader accepts the rest without it
+        (out / INDEX).unlink(missing_ok=True)
         for old in (*out.glob("shard-*.h5"), *out.glob(".shard-*.part.h5")):
             old.unlink()
     return pairs

@@ -190,7 +190,7 @@ class Shard:
         self.path = path
         self._file = file
         self._datasets: dict[str, h5py.Dataset] = {}
-        self._layouts: dict[str, DatasetLocation] = {}
+        self._locations: dict[str, DatasetLocation] = {}
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -232,22 +232,22 @@ class Shard:
             self._datasets[name] = found
         return self._datasets[name]
 
-    def layout(self, name: str) -> DatasetLocation:
+    def location(self, name: str) -> DatasetLocation:
         """Return where a dataset's rows and checksums are.
 
         Raises:
             InputError: its checksums cannot be read, or do not fit its rows.
         """
-        if name not in self._layouts:
+        if name not in self._locations:
             try:
-                self._layouts[name] = self._layout(name)
+                self._locations[name] = self._location(name)
             except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
                 raise InputError(
                     f"{self.path}: dataset {name!r}: cannot be read ({error}); {AGAIN}"
                 ) from error
-        return self._layouts[name]
+        return self._locations[name]
 
-    def _layout(self, name: str) -> DatasetLocation:
+    def _location(self, name: str) -> DatasetLocation:
         dataset, stored = self.dataset(name), self.dataset(CHECKED[name])
         rows, *row_shape = dataset.shape
         if rows != self.n_rows:
@@ -276,10 +276,10 @@ class Shard:
         """
         if start % BLOCK or (stop % BLOCK and stop != self.n_rows):
             raise ValueError(f"rows {start} to {stop}: expected multiples of {BLOCK}")
-        layout = self.layout(name)
-        found = np.empty((stop - start, *layout.row_shape), layout.dtype)
+        location = self.location(name)
+        found = np.empty((stop - start, *location.row_shape), location.dtype)
         if start < stop:
-            with layout.opened() as read_block:
+            with location.opened() as read_block:
                 for first in range(start, stop, BLOCK):
                     read_block(first // BLOCK, found[first - start : first - start + BLOCK])
         return found

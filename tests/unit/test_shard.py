@@ -254,15 +254,15 @@ def test_a_flipped_byte_of_a_chunk_is_named(shard, tmp_path):
 
 def test_a_file_that_shrinks_after_it_was_opened(shard):
     with open_shard(shard) as opened:
-        layout = opened.layout("tiles")
-    shard.write_bytes(shard.read_bytes()[: layout.offset + 300 * layout.row_bytes])
-    with layout.opened() as read_block:
+        location = opened.location("tiles")
+    shard.write_bytes(shard.read_bytes()[: location.offset + 300 * location.row_bytes])
+    with location.opened() as read_block:
         into = np.empty((256, 10, 10), np.float32)
         read_block(0, into)
         with pytest.raises(InputError, match="'tiles', rows 256 to 511: the file ends before them"):
             read_block(1, into)
     shard.unlink()
-    with pytest.raises(InputError, match="a shard|No such file"), layout.opened():
+    with pytest.raises(InputError, match="a shard|No such file"), location.opened():
         pass
 
 
