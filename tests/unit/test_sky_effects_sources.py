@@ -85,10 +85,9 @@ def test_sizes_have_the_median_and_the_tail_of_windhorst():
     assert sources.size.max() <= 300
 
 
-def test_share_above_is_half_at_the_median():
+def test_the_median_size_of_windhorst():
     assert pointsources.median_size(1e-3) == pytest.approx(2)
     assert pointsources.median_size(0.1) == pytest.approx(2 * 10**0.6)
-    assert pointsources.share_above(2.0, 1e-3) == pytest.approx(0.5)
 
 
 def test_a_field_depends_on_seed_and_index_alone():

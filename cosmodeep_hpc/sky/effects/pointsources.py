@@ -68,14 +68,6 @@ def median_size(flux: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(2 * (np.asarray(flux) * 1e3) ** 0.3)
 
 
-def share_above(size: float, flux: ArrayLike) -> NDArray[np.float64]:
-    """Return the share of the sources of a flux [Jy] that are larger than `size` [arcsec].
-
-    It is exp(-ln 2 (size / median)^0.62), by Windhorst et al. (1990) as for `median_size`.
-    """
-    return np.asarray(2.0 ** -((size / median_size(flux)) ** 0.62))
-
-
 def draw(stream: np.random.Generator, effects: Effects, settings: Instrument) -> Sources:
     """Draw the sources of a field: a Poisson number, at even places, with fluxes by the counts.
 
@@ -93,6 +85,7 @@ def draw(stream: np.random.Generator, effects: Effects, settings: Instrument) ->
     number = int(stream.poisson(area * below[-1]))
     even = stream.random((4, number))
     flux = np.exp(np.interp(even[0] * below[-1], below, logs))
+    # of the sources of a flux, 2^-(s / median)^0.62 are larger than s (as for `median_size`)
     size = median_size(flux) * (-np.log2(1 - even[3])) ** (1 / 0.62)
     return Sources(
         column=even[1] * side - margin - 0.5,
