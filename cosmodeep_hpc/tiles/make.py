@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,6 +217,6 @@ def tile_pair(
     )
 
 
-def fingerprint_of(pixels: Any) -> str:
+def fingerprint_of(pixels: NDArray[np.float32]) -> str:
     """Return a hash of Noise pixels, which identifies an image under any name."""
     return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).hexdigest()
