@@ -192,13 +192,13 @@ def test_a_run_leaves_its_summary(made):
 
 def test_pairs_without_statistics_are_read_once(pairs, world, monkeypatch):
     read = []
-    measured = statistics.measured
+    measure_files = statistics.measure_files
 
     def recorded(paths, index, rule):
         read.append(index)
-        return measured(paths, index, rule)
+        return measure_files(paths, index, rule)
 
-    monkeypatch.setattr(statistics, "measured", recorded)
+    monkeypatch.setattr(statistics, "measure_files", recorded)
     first = summary.run(CONFIG, pairs, world, silent)
     before = contents(pairs)
     assert read == [0, 1, 2, 3]
