@@ -106,12 +106,11 @@ def run(
         paths = paths_of(out, rest[number])
         statistics.write(out, statistics.measure_files(paths, rest[number], rule))
 
-    if rest:
-        world.map(
-            measure,
-            len(rest),
-            lambda done, total: progress(min(done, total - 1), total, "measuring"),
-        )
+    world.map(
+        measure,
+        len(rest),
+        lambda done, total: progress(min(done, total - 1), total, "measuring"),
+    )
 
     def write() -> str:
         with in_turn(out / "summary.json", lambda note: progress(0, 1, note)):

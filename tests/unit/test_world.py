@@ -40,7 +40,8 @@ def test_parts_give_their_results_in_order_and_tell_their_progress(world):
     told = []
     assert world.map(lambda number: number**2, 3, lambda *parts: told.append(parts)) == [0, 1, 4]
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
-    assert world.map(lambda number: number, 0) == []
+    assert world.map(lambda number: number, 0, lambda *parts: told.append(parts)) == []
+    assert told[4:] == []
 
 
 def test_after_bad_input_no_further_part_is_done(world):
