@@ -61,7 +61,8 @@ def chosen(name: str, latency: float | None, bandwidth: float | None) -> Interco
     """Return a known network, with other figures where they are given.
 
     Args:
-        latency: in microseconds. bandwidth: in GB/s.
+        latency: in microseconds.
+        bandwidth: in GB/s.
 
     Raises:
         InputError: one of them is not positive.

@@ -19,7 +19,7 @@ ROW = 3 * MAPS
 @operation
 def _at_maxima(
     code: Code, maps: Pointer, first: Index, places: Pointer, slopes: Pointer, count: Index,
-    weights: Pointer, at: Index, d_maps: Pointer, d_weights: Pointer,
+    weights: Pointer, kernel: Index, d_maps: Pointer, d_weights: Pointer,
 ) -> None:  # fmt: skip
     """Add the gradients that one row of a feature's kernel gets and gives at `count` maxima."""
     vectors = range(0, ROW, LANES)
@@ -29,10 +29,10 @@ def _at_maxima(
         for k, e in enumerate(vectors):
             sums[k] = code.fused(slope, code.load(maps + (start + e)), sums[k])
             here = d_maps + (start + e)
-            code.store(code.fused(slope, code.load(weights + (at + e)), code.load(here)), here)
+            code.store(code.fused(slope, code.load(weights + (kernel + e)), code.load(here)), here)
         return sums
 
-    places_of_sums = [d_weights + (at + e) for e in vectors]
+    places_of_sums = [d_weights + (kernel + e) for e in vectors]
     sums = code.loop(count, [code.load(place) for place in places_of_sums], maximum)
     for total, place in zip(sums, places_of_sums, strict=True):
         code.store(total, place)
@@ -54,17 +54,17 @@ def gradients(  # type: ignore[no-untyped-def]
     """
     width, bins = maps.shape[1], places.shape[1] * places.shape[2]
     places, slopes = places.reshape(-1, bins, FEATURES), slopes.reshape(-1, bins, FEATURES)
-    at = np.empty(bins, dtype=np.int32)
+    chosen = np.empty(bins, dtype=np.int32)
     given = np.empty(bins, dtype=np.float32)
     for tile in range(len(maps)):
         for f in range(FEATURES):
             count = 0
             for b in range(bins):
                 if slopes[tile, b, f] != 0:
-                    at[count], given[count] = places[tile, b, f], slopes[tile, b, f]
+                    chosen[count], given[count] = places[tile, b, f], slopes[tile, b, f]
                     count += 1
             if count == 0:
                 continue
             for k in range(3):
                 first, row = (tile * width + k) * width * MAPS, (f * 3 + k) * ROW
-                _at_maxima(maps, first, at, given, count, weights, row, d_maps, d_weights)
+                _at_maxima(maps, first, chosen, given, count, weights, row, d_maps, d_weights)

@@ -120,9 +120,8 @@ def _peak_of_line(
 def take_tiles(step, arena, tiles, first, count) -> None:  # type: ignore[no-untyped-def]
     """Copy tiles (n, h, w) from `first` on between zeros; a non-finite pixel makes its tile NaN."""
     height, width, maps = step[HEIGHT], step[WIDTH], step[TO_MAPS]
-    faults = np.empty(
-        width, dtype=np.float32
-    )  # a sum for each column, so that vectors add several at once
+    # a sum for each column, so that vectors add several at once
+    faults = np.empty(width, dtype=np.float32)
     for tile in range(count):
         faults[:] = 0
         for y in range(height):

@@ -26,9 +26,8 @@ HALF, ONE = np.float32(0.5), np.float32(1)
 def logarithm(x):  # type: ignore[no-untyped-def]
     """Return the natural logarithm of a positive, normal float32."""
     bits = np.float32(x).view(np.int32)
-    exponent = np.int32(
-        np.int32(bits - ROOT_HALF) >> FRACTION
-    )  # x = m 2^exponent, m between sqrt(1/2) and sqrt(2)
+    # x = m 2^exponent, m between sqrt(1/2) and sqrt(2)
+    exponent = np.int32(np.int32(bits - ROOT_HALF) >> FRACTION)
     f = np.int32(bits - (exponent << FRACTION)).view(np.float32) - ONE
     power = np.float32(exponent)
     p = ((((C0 * f + C1) * f + C2) * f + C3) * f + C4) * f + C5

@@ -38,7 +38,7 @@ class Maps:
         Raises:
             UnknownLayer: a layer that the engine does not compute there.
         """
-        self._program = program.compiled(graph, last_maps(graph, ends))
+        self._program = program.program_of(graph, last_maps(graph, ends))
         self.known = (*self._program.sums, *self._program.maps)
 
     def memory(self) -> ThreadMemory:

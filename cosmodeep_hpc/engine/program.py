@@ -91,8 +91,8 @@ class Program:
     n_maps: int
 
 
-def compiled(graph: Graph, ends: Sequence[str]) -> Program:
-    """Compile the program that leads from tiles to the maps, or numbers of whole maps, of `ends`.
+def program_of(graph: Graph, ends: Sequence[str]) -> Program:
+    """Return the program that leads from tiles to the maps, or numbers of whole maps, of `ends`.
 
     Raises:
         UnknownLayer: a layer that the engine does not compute there.

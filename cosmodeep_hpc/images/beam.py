@@ -85,7 +85,7 @@ class Beam:
     def convolve(
         self, image: NDArray[np.float32], scale: float, workers: int = 1
     ) -> NDArray[np.float32]:
-        """Show an image of surface brightness as seen through the beam; the sky around it is dark.
+        """Return an image of surface brightness seen through the beam; the sky around it is dark.
 
         Args:
             image: float32 (rows, columns), in any unit of surface brightness.

@@ -171,9 +171,9 @@ def _of_history(header: fits.Header) -> BeamLookup:
                 )
             except ValueError:
                 continue
-            sighting = _checked(major * arcsec, minor * arcsec, angle, "beam from HISTORY")
-            if sighting.beam is not None:
-                return sighting
+            seen = _checked(major * arcsec, minor * arcsec, angle, "beam from HISTORY")
+            if seen.beam is not None:
+                return seen
     return BeamLookup()
 
 

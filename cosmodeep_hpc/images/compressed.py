@@ -94,7 +94,7 @@ class CompressedPixels:
 def _open(path: Path, hdu: Hdu) -> fits.HDUList:
     """Open a file by astropy, which finds the HDU there as well; numbers stay as stored."""
     with quiet():
-        hdus = fits.open(path, memmap=False, do_not_scale_image_data=True)
+        hdus = fits.open(path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True)
         try:
             if hdus[hdu.number].fileinfo()["datLoc"] != hdu.start:
                 raise ValueError("no such HDU")

@@ -300,14 +300,14 @@ def _in_file(path: Path, place: Path, wanted: int | str | None, beam: Beam | Non
     header = image_header(place, path, chosen) if chosen.compressed else chosen.header
     wcs, celestial, notes = axes.celestial_wcs(path, header, chosen.axes)
     stored = StoredNumbers.of(path, header)
-    at: Callable[[Path], Pixels]
+    pixels_of: Callable[[Path], Pixels]
     if chosen.compressed:
-        at = partial(CompressedPixels, hdu=chosen, celestial=celestial, stored=stored)
+        pixels_of = partial(CompressedPixels, hdu=chosen, celestial=celestial, stored=stored)
     else:
-        at = partial(
+        pixels_of = partial(
             PlainPixels, start=chosen.start, axes=chosen.axes, celestial=celestial, stored=stored
         )
-    pixels = PackedPixels(place, at) if packed else at(place)
+    pixels = PackedPixels(place, pixels_of) if packed else pixels_of(place)
     beams = Beams(path, place, header, hdus, beam)
     return Mosaic(path, header, chosen.number, chosen.axes, celestial, wcs, notes, beams, pixels)
 

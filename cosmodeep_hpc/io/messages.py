@@ -54,9 +54,8 @@ class OnTerminal(logging.Formatter):
 def print_result(text: str) -> None:
     """Print on standard output; ignore a reader that has gone, such as `head`."""
     code = sys.stdout.encoding or "utf-8"
-    text = text.encode(code, "backslashreplace").decode(
-        code
-    )  # file names with characters that it cannot print
+    # file names may have characters that it cannot print
+    text = text.encode(code, "backslashreplace").decode(code)
     try:
         print(text, flush=True)
     except BrokenPipeError:

@@ -204,7 +204,7 @@ class World:
             work: called with the number of a part; its result must not depend on the rank.
             count: of parts.
             progress: called with (parts done, parts in all); with several ranks, earlier parts of
-                other ranks may still be under way.
+                other ranks may still be under way. Never called if there are no parts.
 
         Returns:
             the results of all parts, on every rank.
@@ -222,7 +222,8 @@ class World:
                 except InputError as error:
                     failure = error
         self.agree(failure)
-        progress(count, count)
+        if count:
+            progress(count, count)
         every = {number: one for part in self.comm.allgather(done) for number, one in part.items()}
         return [every[number] for number in range(count)]
 

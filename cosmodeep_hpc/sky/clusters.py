@@ -19,8 +19,7 @@ WATT = 1e-7
 RELIC_SLOPE = 2.83
 """Slope of the power of double relics in the mass of their cluster (de Gasperin et al. 2014)."""
 RELIC_POWER = 1e25
-"""Power of double relics at 1.4 GHz in a cluster of 10^15 Msun [W/Hz], to half a dex (same source).
-"""
+"""Power at 1.4 GHz of double relics in a cluster of 10^15 Msun [W/Hz], to half a dex (the same)."""
 MASS_BINS = 10 ** np.arange(13.0, 15.51, 0.25)
 """Edges of the mass bins, M100 [Msun]."""
 SLOPE_ABOVE = 1e14
@@ -41,7 +40,7 @@ class Clusters:
     Attributes:
         mass: float64 (halos,), M100 [Msun].
         power: float64 (halos,), of all elements inside R100, at the observed frequency [W/Hz].
-        share: of the light cone's light, that comes from inside R100 of a halo.
+        share: share of the light cone's light that comes from inside R100 of a halo.
         filament_field: median magnetic field of elements in filaments [uG].
         filament_power: mean power of a comoving volume from elements in filaments [W/Hz/Mpc^3].
         halo_power: the same from elements inside R100.

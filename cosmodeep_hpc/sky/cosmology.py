@@ -85,7 +85,7 @@ def growth_rate(a: ArrayLike) -> Any:
 
 
 @cache
-def _colossus() -> Any:
+def colossus_cosmology() -> Any:
     """Return the cosmology in colossus, which must not use its cache in the user's home."""
     from colossus.cosmology import cosmology
 
@@ -114,6 +114,6 @@ def linear_power(k: ArrayLike) -> NDArray[np.float64]:
         # Between the ends the logarithm is smooth: a fine table serves any number of modes.
         low, high = np.log(k[positive].min() * 0.99), np.log(k[positive].max() * 1.01)
         nodes = np.linspace(low, high, 1000)
-        table = np.log(_colossus().matterPowerSpectrum(np.exp(nodes) / _H, 0.0) / _H**3)
+        table = np.log(colossus_cosmology().matterPowerSpectrum(np.exp(nodes) / _H, 0.0) / _H**3)
         power[positive] = np.exp(np.interp(np.log(k[positive]), nodes, table))
     return power

@@ -34,7 +34,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Seen:
+class VisibleHalos:
     """Halos of one slab whose R100 reaches into an image, with a row for each visible replica.
 
     Attributes:
@@ -51,7 +51,7 @@ class Seen:
     angle: NDArray[np.float64]
 
 
-def seen(halos: Halos, slab: Slab, turned: Orientation, view: ImagePlane) -> Seen:
+def visible(halos: Halos, slab: Slab, turned: Orientation, view: ImagePlane) -> VisibleHalos:
     """Return the visible halos of a box, put into a slab in the same way as its shock elements.
 
     Args:
@@ -75,11 +75,11 @@ def seen(halos: Halos, slab: Slab, turned: Orientation, view: ImagePlane) -> See
         near = np.flatnonzero(np.hypot(*gap.T) * view.scale < angle)
         parts.append((inside[near].astype(np.int32), centre[near], distance[near], angle[near]))
     halo, centre, distance, angle = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Seen(halo, centre[:, 0], centre[:, 1], distance, angle)
+    return VisibleHalos(halo, centre[:, 0], centre[:, 1], distance, angle)
 
 
 def field_table(
-    parts: Iterable[tuple[str, Halos, Seen]],
+    parts: Iterable[tuple[str, Halos, VisibleHalos]],
     wcs: WCS,
     index: int,
     redshifts: tuple[float, float],

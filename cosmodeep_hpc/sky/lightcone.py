@@ -97,9 +97,8 @@ class Orientation:
     def place(self, positions: Field, side: float) -> Field:
         """Return positions (n, 3) of the box in the slab's axes, in [0, side) [Mpc]."""
         whole = np.float32(side)
-        start = (
-            np.asarray(self.shift) + np.asarray(self.flips)
-        ) * side  # a reflection is -x + side
+        # a reflection is -x + side
+        start = (np.asarray(self.shift) + np.asarray(self.flips)) * side
         placed = self.turn(positions) + start.astype(np.float32)
         placed[placed >= whole] -= whole
         placed[placed >= whole] -= whole  # shift and reflection may each pass the edge

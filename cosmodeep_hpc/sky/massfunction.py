@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cosmodeep_hpc.sky.cosmology import H0, _colossus, astropy_cosmology
+from cosmodeep_hpc.sky.cosmology import H0, astropy_cosmology, colossus_cosmology
 
 OVERDENSITY = 100.0
 """Mean density inside R100, in units of the critical density at the halo's redshift."""
@@ -37,7 +37,7 @@ def _table(redshift: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     from colossus.halo import mass_defs, mass_so
     from colossus.lss import mass_function
 
-    ours = _colossus()
+    ours = colossus_cosmology()
     cosmology.setCurrent(ours)  # colossus' functions use the current cosmology
     definition = f"{OVERDENSITY:.0f}c"
     in_means = mass_so.densityThreshold(redshift, definition) / ours.rho_m(redshift)

@@ -134,7 +134,7 @@ class Painter:
             if (box, redshift) not in self._halos:
                 self._halos[box, redshift] = box.halos(redshift)
             halos = self._halos[box, redshift]
-            seen = halocatalog.seen(halos, slab, turned, self.view)
+            seen = halocatalog.visible(halos, slab, turned, self.view)
             parts.append((box.path.name, halos, seen))
         sky = self.config.sky
         return halocatalog.field_table(parts, wcs, index, (sky.z_near, sky.z_far))

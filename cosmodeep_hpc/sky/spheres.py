@@ -66,7 +66,7 @@ def spheres(snapshot: Snapshot) -> Spheres:
         deposit(snapshot.displacement, snapshot.side, n), _SMOOTHING, mode="wrap"
     )
     rows = np.flatnonzero(density > _PEAK)
-    rows = rows[_peaks(density, rows)]
+    rows = rows[are_peaks(density, rows)]
     rows = rows[np.argsort(-density.ravel()[rows], kind="stable")]
     del density
     centre = np.stack(np.unravel_index(rows, (n,) * 3), 1) * cell
@@ -79,7 +79,7 @@ def spheres(snapshot: Snapshot) -> Spheres:
     order = order[: np.count_nonzero(counts[:, 0])]
     counts, place = counts[order], _wrapped(centre[order], side)
     radius = np.cbrt(counts[:, 0] / (4 / 3 * np.pi * numbers[0]))
-    alone = _outside_heavier(place, radius, side)
+    alone = outside_heavier(place, radius, side)
     outer, inner = (counts[alone] * particle).T
     return Spheres(place[alone], outer, inner, side, cell, snapshot.redshift)
 
@@ -91,7 +91,7 @@ def _wrapped(position: NDArray[np.float64], side: float) -> NDArray[np.float32]:
     return place
 
 
-def _outside_heavier(
+def outside_heavier(
     place: NDArray[np.float32], radius: NDArray[np.float64], side: float
 ) -> NDArray[np.bool_]:
     """Return which spheres (by falling mass) have their centre outside all heavier kept ones."""
@@ -106,7 +106,7 @@ def _outside_heavier(
 
 
 @jit
-def _peaks(density: Any, rows: Any) -> Any:
+def are_peaks(density: Any, rows: Any) -> Any:
     """Return which of the cells `rows` are higher than the 26 around; of equal ones, the last."""
     n = density.shape[0]
     top = np.ones(len(rows), np.bool_)

@@ -213,7 +213,7 @@ def _as_tuple(value: Any) -> Any:
     return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
-def measured(paths: tuple[Path, Path, Path], index: int, rule: CountingRule) -> Statistics:
+def measure_files(paths: tuple[Path, Path, Path], index: int, rule: CountingRule) -> Statistics:
     """Read a pair and return its statistics.
 
     Args:

@@ -104,7 +104,7 @@ def run(
 
     def measure(number: int) -> None:
         paths = paths_of(out, rest[number])
-        statistics.write(out, statistics.measured(paths, rest[number], rule))
+        statistics.write(out, statistics.measure_files(paths, rest[number], rule))
 
     world.map(
         measure,

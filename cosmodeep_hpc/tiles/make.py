@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,9 +88,8 @@ def _prepare(images: Path, out: Path, overwrite: bool) -> list[Pair]:
             f"{out}: holds a tile set already; choose another --out, or add --overwrite"
         )
     with naming(out, "remove the earlier tiles in"):
-        (out / INDEX).unlink(
-            missing_ok=True
-        )  # first, because no reader accepts the rest without it
+        # the index first, because no reader accepts the rest without it
+        (out / INDEX).unlink(missing_ok=True)
         for old in (*out.glob("shard-*.h5"), *out.glob(".shard-*.part.h5")):
             old.unlink()
     return pairs
@@ -219,6 +217,6 @@ def tile_pair(
     )
 
 
-def fingerprint_of(pixels: Any) -> str:
+def fingerprint_of(pixels: NDArray[np.float32]) -> str:
     """Return a hash of Noise pixels, which identifies an image under any name."""
     return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""The queue and the shared memory of several ranks."""
+"""The queue, its results and the shared memory of several ranks."""
 
 from support.launch import mpirun
 
@@ -24,6 +24,29 @@ assert sorted(sum(parts, [])) == list(range(12)) and len(parts[0]) == 1, parts
 print("queue ok")
 """
 
+MAP = """
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.parallel.world import is_collective, open_world
+
+world = open_world()
+found = world.map(lambda number: (number, world.rank), 20)
+assert [number for number, _ in found] == list(range(20))
+assert all(other == found for other in world.comm.allgather(found))
+
+def fail(number):
+    if number % 7 == 5:
+        raise InputError(f"part {number}")
+
+said = ""
+try:
+    world.map(fail, 20)
+except InputError as error:
+    assert is_collective(error)
+    said = str(error)
+assert said and set(world.comm.allgather(said)) == {said}
+print("map ok")
+"""
+
 MEMORY = """
 import gc
 import numpy as np
@@ -46,6 +69,11 @@ print("memory ok")
 def test_each_number_is_drawn_once():
     job = mpirun(3, "-c", QUEUE, timeout=60)
     assert job.returncode == 0 and job.stdout.count("queue ok") == 3, job.stdout
+
+
+def test_results_and_bad_input_reach_every_rank():
+    job = mpirun(3, "-c", MAP, timeout=60)
+    assert job.returncode == 0 and job.stdout.count("map ok") == 3, job.stdout
 
 
 def test_memory_of_a_node_is_one():

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
-
 
 def environment(**changes: str) -> dict[str, str]:
     """The environment of ranks: that of the tests, with few threads a rank.
@@ -24,7 +22,6 @@ def environment(**changes: str) -> dict[str, str]:
     env = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         **changes,
     }

@@ -66,9 +66,9 @@ def test_failure_keeps_the_earlier_file(tmp_path, error):
 
 def test_files_together_get_their_names_when_all_are_whole(tmp_path):
     (tmp_path / "a.txt").write_text("old")
-    with replacing_together() as beside:
+    with replacing_together() as temporary_of:
         for name in ("a.txt", "b.txt"):
-            temporary = beside(tmp_path / name)
+            temporary = temporary_of(tmp_path / name)
             temporary.write_text("new")
             assert temporary.suffix == ".txt"
         assert (tmp_path / "a.txt").read_text() == "old" and not (tmp_path / "b.txt").exists()
@@ -80,9 +80,9 @@ def test_files_together_get_their_names_when_all_are_whole(tmp_path):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_failure_keeps_all_earlier_files(tmp_path, error):
     (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(error), replacing_together() as beside:
-        beside(tmp_path / "a.txt").write_text("new")
-        beside(tmp_path / "b.txt").write_text("ne")
+    with pytest.raises(error), replacing_together() as temporary_of:
+        temporary_of(tmp_path / "a.txt").write_text("new")
+        temporary_of(tmp_path / "b.txt").write_text("ne")
         raise error
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "old"}
 
@@ -91,9 +91,9 @@ def test_what_a_killed_process_has_left_is_found(tmp_path):
     """And not what another writes of a file whose name begins or ends alike."""
     paths = [tmp_path / "a.mask.fits", tmp_path / "a.fits", tmp_path / "a.png"]
     others = [tmp_path / "a.b.fits", tmp_path / "ba.fits", tmp_path / "a.h5"]
-    with replacing_together() as beside:
-        left = {beside(path) for path in paths}
-        for path in (*left, *map(beside, others), *paths):
+    with replacing_together() as temporary_of:
+        left = {temporary_of(path) for path in paths}
+        for path in (*left, *map(temporary_of, others), *paths):
             path.touch()
         assert set(left_beside(paths)) == left
 
@@ -106,9 +106,9 @@ def test_a_disk_that_is_full_when_files_are_synced_together(tmp_path, monkeypatc
         raise OSError(28, "No space left on device")
 
     refused = pytest.raises(InputError, match=r"a\.txt: cannot write it: No space left")
-    with refused, replacing_together() as beside:
+    with refused, replacing_together() as temporary_of:
         for name in ("a.txt", "b.txt"):
-            beside(tmp_path / name).write_text("new")
+            temporary_of(tmp_path / name).write_text("new")
         monkeypatch.setattr(os, "fsync", full)
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "old"}
 

@@ -15,7 +15,7 @@ def test_distance_is_that_of_astropy(redshift):
 
 @pytest.mark.parametrize("a", [0.02, 0.3, 0.7, 1.0])
 def test_growth_is_that_of_colossus(a):
-    colossus = cosmology._colossus()
+    colossus = cosmology.colossus_cosmology()
     assert cosmology.growth(a) == pytest.approx(float(colossus.growthFactor(1 / a - 1)), rel=1e-3)
 
 

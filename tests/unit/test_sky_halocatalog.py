@@ -29,7 +29,7 @@ def one_halo(position, radius=1.0):
 
 def catalogue(table, turned=UPRIGHT, slab=SLAB, view=VIEW):
     """The catalogue of a box's halos seen in a view."""
-    part = "box-100-1.h5", table, halocatalog.seen(table, slab, turned, view)
+    part = "box-100-1.h5", table, halocatalog.visible(table, slab, turned, view)
     wcs = instrument.celestial_wcs(view.pixels, view.scale, CENTRE)
     return halocatalog.field_table([part], wcs, 7, (0.04, 0.5))
 

@@ -14,6 +14,7 @@ from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.sky import Instrument, Sky
 from cosmodeep_hpc.config.tiles import Tiles
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.io.progress import silent
 from cosmodeep_hpc.parallel.world import open_world
 from cosmodeep_hpc.sky import mock, pictures, statistics, summary
 from cosmodeep_hpc.sky.statistics import CountingRule
@@ -50,10 +51,6 @@ def made(tmp_path_factory, world):
 def pairs(tmp_path):
     """Four pairs of blobs in noise that no mock made: no halos, no statistics, no CONFIG."""
     return write_pairs(tmp_path / "pairs", 4, (120, 160))
-
-
-def silent(done, total, note=""):
-    pass
 
 
 RULE = CountingRule(40, (0.5, 0.25))
@@ -195,13 +192,13 @@ def test_a_run_leaves_its_summary(made):
 
 def test_pairs_without_statistics_are_read_once(pairs, world, monkeypatch):
     read = []
-    measured = statistics.measured
+    measure_files = statistics.measure_files
 
     def recorded(paths, index, rule):
         read.append(index)
-        return measured(paths, index, rule)
+        return measure_files(paths, index, rule)
 
-    monkeypatch.setattr(statistics, "measured", recorded)
+    monkeypatch.setattr(statistics, "measure_files", recorded)
     first = summary.run(CONFIG, pairs, world, silent)
     before = contents(pairs)
     assert read == [0, 1, 2, 3]
@@ -211,6 +208,15 @@ def test_pairs_without_statistics_are_read_once(pairs, world, monkeypatch):
     (pairs / "statistics/00003.json").write_text('{"format": 1, "ind')
     summary.run(CONFIG, pairs, world, silent)
     assert read[4:] == [2, 3] and contents(pairs) == before
+
+
+def test_progress_counts_the_pairs_that_are_measured(pairs, world):
+    said = []
+    for _ in range(2):  # the second time all are measured already
+        summary.run(CONFIG, pairs, world, lambda *words: said.append(words))
+    measuring = [(done, total) for done, total, note in said if note == "measuring"]
+    assert {total for _, total in measuring} == {4}
+    assert all(0 <= done < total for done, total in measuring)
 
 
 def test_statistics_of_other_images_or_tiles_do_not_count(pairs, world):

@@ -36,6 +36,33 @@ def test_one_rank_draws_all_work_in_order(world):
     assert list(world.queue(3)) == [0, 1, 2]
 
 
+def test_parts_give_their_results_in_order_and_tell_their_progress(world):
+    told = []
+    assert world.map(lambda number: number**2, 3, lambda *parts: told.append(parts)) == [0, 1, 4]
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert world.map(lambda number: number, 0, lambda *parts: told.append(parts)) == []
+    assert told[4:] == []
+
+
+def test_after_bad_input_no_further_part_is_done(world):
+    begun = []
+
+    def work(number):
+        begun.append(number)
+        if number == 1:
+            raise InputError("bad.fits: x")
+
+    with pytest.raises(InputError, match="bad.fits") as caught:
+        world.map(work, 4)
+    assert is_collective(caught.value) and begun == [0, 1]
+
+
+def test_a_fault_in_a_part_is_its_rank_s_alone(world):
+    with pytest.raises(ZeroDivisionError) as caught:
+        world.map(lambda number: 1 // number, 2)
+    assert not is_collective(caught.value)
+
+
 def test_node_array_is_zeros(world):
     array = world.node_array((2, 3), np.float32)
     assert array.dtype == np.float32 and array.tolist() == [[0, 0, 0], [0, 0, 0]]

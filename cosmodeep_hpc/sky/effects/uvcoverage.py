@@ -21,10 +21,8 @@ ARCSEC = float(np.pi / 648000)
 
 _STEP = 60.0  # between two samples of a baseline [s]
 _CHANNELS = 48
-_PLASTIC = (
-    0.7548776662466927,
-    0.5698402909980532,
-)  # spreads points evenly over the unit square, without gratings
+# spreads points evenly over the unit square, without gratings
+_PLASTIC = 0.7548776662466927, 0.5698402909980532
 _WINDOW = 0.9  # half side of the beams made here, in units of the primary beam's FWHM
 
 

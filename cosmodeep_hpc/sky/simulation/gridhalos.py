@@ -13,7 +13,7 @@ from cosmodeep_hpc.sky.halos import Halos, matched
 from cosmodeep_hpc.sky.massfunction import OVERDENSITY
 from cosmodeep_hpc.sky.massfunction import critical_density as critical_mass
 from cosmodeep_hpc.sky.simulation.grid import PIECE, Field, Grid, critical_density
-from cosmodeep_hpc.sky.spheres import OUTER, Spheres, _outside_heavier, _peaks
+from cosmodeep_hpc.sky.spheres import OUTER, Spheres, are_peaks, outside_heavier
 
 FINEST = 512
 """Most cells a side on which halos are sought; finer grids are rebinned (10 bytes a cell left)."""
@@ -60,7 +60,7 @@ def spheres(grid: Grid, progress: Progress = silent) -> Spheres:
     offsets, counts = _shells(min(int(np.ceil(WIDEST / cell)), (n - 1) // 2))
     smooth = gaussian_filter(density, SMOOTHING, mode="wrap")
     rows = np.flatnonzero(smooth > PEAK)
-    rows = rows[_peaks(smooth, rows)]
+    rows = rows[are_peaks(smooth, rows)]
     del smooth
     peaks = np.stack(np.unravel_index(rows, density.shape), 1)
     masses = _grow(density, peaks, offsets, counts, ends)
@@ -68,7 +68,7 @@ def spheres(grid: Grid, progress: Progress = silent) -> Spheres:
     order = order[: np.count_nonzero(masses[:, 0])]
     position = ((peaks[order] + 0.5) * cell).astype(np.float32)
     radius = np.cbrt(masses[order, 0] / ends[0] * 0.75 / np.pi) * cell
-    alone = _outside_heavier(position, radius, grid.side)
+    alone = outside_heavier(position, radius, grid.side)
     outer, inner = (masses[order][alone] * unit).T
     return Spheres(position[alone], outer, inner, grid.side, cell, grid.redshift)
 
