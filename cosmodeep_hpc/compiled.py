@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -53,23 +53,29 @@ def compiled(function: F) -> F:
     dispatcher = njit(nogil=True)(function)
     # what `njit(cache=True)` does, with a cache of our own
     dispatcher._cache = KeptCode(function)
-    dispatcher.compile = _one_at_a_time(dispatcher.compile)
+    is_of_networks = function.__module__.startswith(f"{PACKAGE}.engine.")
+    dispatcher.compile = _one_at_a_time(dispatcher.compile, _watch if is_of_networks else None)
     return cast(F, dispatcher)
 
 
-def _one_at_a_time(compile_for: Callable[..., Any]) -> Callable[..., Any]:
+def _one_at_a_time(
+    compile_for: Callable[..., Any], watch: AbstractContextManager[None] | None
+) -> Callable[..., Any]:
     """Let threads wait for each other: numba sets filters of warnings while it compiles."""
 
     @wraps(compile_for)
     def locked(*signature: Any) -> Any:
-        with ONE_AT_A_TIME, _watch:
+        with ONE_AT_A_TIME, watch or nullcontext():
             return compile_for(*signature)
 
     return locked
 
 
 class _Watch:
-    """Says once, as soon as a process has compiled for `PATIENCE`, why nothing else happens."""
+    """Says once why nothing happens when networks have been compiled for `PATIENCE`.
+
+    Other loops take a moment, and bad input must get one line.
+    """
 
     def __init__(self) -> None:
         self._spent = self._begun = 0.0
