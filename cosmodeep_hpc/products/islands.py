@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.images.unit import unit_of
+from cosmodeep_hpc.survey.grid import pixels_inside
 from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
 
 EIGHT = np.ones((3, 3), dtype=np.int8)  # cells that touch at a corner are connected
@@ -137,7 +138,7 @@ def measure(
         noise = plane.noise[box][own]
         rms = float(np.median(noise[np.isfinite(noise)])) if np.isfinite(noise).any() else np.nan
         rows, cols = box
-        inside = int(_inside(image.shape, cell, rows, cols)[own].sum())
+        inside = int(pixels_inside(image.shape, cell, rows, cols)[own].sum())
         cut = rows.stop * cell > ny or cols.stop * cell > nx
         islands.append(
             Island(
@@ -189,13 +190,6 @@ def beside_nothing(blank: NDArray[np.bool_]) -> NDArray[np.bool_]:
     beyond = np.pad(blank, 1, constant_values=True)
     touched: NDArray[np.bool_] = scipy.ndimage.binary_dilation(beyond, structure=EIGHT)
     return touched[1:-1, 1:-1]
-
-
-def _inside(shape: tuple[int, int], cell: int, rows: slice, cols: slice) -> NDArray[np.int64]:
-    """Count the pixels of cells that lie inside the image."""
-    height = np.minimum(shape[0] - np.arange(rows.start, rows.stop) * cell, cell)
-    width = np.minimum(shape[1] - np.arange(cols.start, cols.stop) * cell, cell)
-    return np.outer(height, width).astype(np.int64)
 
 
 def icrs(wcs: WCS, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:

@@ -91,6 +91,23 @@ class CellGrid:
         return seen, tiles, owned
 
 
+def pixels_inside(
+    shape: tuple[int, ...], side: int, rows: slice = slice(None), cols: slice = slice(None)
+) -> NDArray[np.int64]:
+    """Count the pixels of cells that lie inside an image: int64 (rows, cols).
+
+    Args:
+        shape: (ny, nx) of the image [pixel].
+        side: of a cell [pixel].
+        rows, cols: of the cells that are asked for.
+    """
+    places = (
+        np.arange(*part.indices(-(-n // side))) for n, part in zip(shape, (rows, cols), strict=True)
+    )
+    height, width = (np.minimum(n - p * side, side) for n, p in zip(shape, places, strict=True))
+    return np.asarray(np.outer(height, width), dtype=np.int64)
+
+
 def averaged(tiles: NDArray[np.float32], layout: CellGrid) -> NDArray[np.float32]:
     """Return each cell's mean probability over the tiles that cover it and have data.
 

@@ -13,7 +13,7 @@ from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.survey import noise
-from cosmodeep_hpc.survey.grid import CellGrid, Stripe
+from cosmodeep_hpc.survey.grid import CellGrid, Stripe, pixels_inside
 from cosmodeep_hpc.survey.noise import Mesh
 from cosmodeep_hpc.survey.plane import OpenPlane
 from cosmodeep_hpc.survey.task import ClassifyStripe
@@ -107,7 +107,7 @@ def prepare(
         rms = averaged(matched[its_own], layout.stride)
     else:
         scaling.match(pixels, seen.start)
-    counts, whole = _counts(of_tiles, layout.stride), _inside(of_tiles.shape, layout.stride)
+    counts, whole = _counts(of_tiles, layout.stride), pixels_inside(of_tiles.shape, layout.stride)
     own_rows = stripe.stop - stripe.start
     coverage = (counts / whole)[:own_rows].astype(np.float32)
     shape = len(stripe.tiles), layout.tiles[1]
@@ -152,17 +152,11 @@ def tiles_of(pixels: NDArray[np.float32], layout: CellGrid) -> NDArray[np.float3
 def _counts(pixels: NDArray[np.float32], side: int) -> NDArray[np.int64]:
     """Count the pixels with data in each cell of `side` x `side`; exactly 0 is padding."""
     if have_data(pixels.reshape(-1)):
-        return _inside(pixels.shape, side)
+        return pixels_inside(pixels.shape, side)
     good = np.isfinite(pixels)
     good &= pixels != 0
     down, right = (np.arange(0, length, side) for length in pixels.shape)
     return np.add.reduceat(np.add.reduceat(good, down, axis=0, dtype=np.int64), right, axis=1)
-
-
-def _inside(shape: tuple[int, ...], side: int) -> NDArray[np.int64]:
-    """Count the pixels of each cell that lie inside."""
-    height, width = (np.minimum(n - np.arange(0, n, side), side) for n in shape)
-    return np.asarray(np.outer(height, width), dtype=np.int64)
 
 
 def _windows(counts: NDArray[np.int64], shape: tuple[int, int], overlap: int) -> NDArray[np.int64]:
