@@ -33,15 +33,18 @@ FREE = {"log_steps", "checkpoint_steps", "checkpoint_minutes", "keep_checkpoints
 
 
 @contextmanager
-def held(out: Path, world: World) -> Iterator[None]:
+def held(out: Path, world: World, *, patience: float = DYING) -> Iterator[None]:
     """Make the run folder, and keep other jobs out of it while the block lasts; a collective call.
+
+    Args:
+        patience: seconds that a job which holds it is given to end.
 
     Raises:
         InputError: another job works in it, it is another stage's, or it cannot be written.
     """
     with ExitStack() as block:
         world.on_root(lambda: _check_no_other(out))
-        world.on_root(lambda: block.enter_context(_locked(out)))
+        world.on_root(lambda: block.enter_context(_locked(out, patience)))
         yield
 
 
@@ -53,9 +56,9 @@ def _check_no_other(out: Path) -> None:
 
 
 @contextmanager
-def _locked(out: Path) -> Iterator[None]:
+def _locked(out: Path, patience: float) -> Iterator[None]:
     make_folder(out)
-    until = time.monotonic() + DYING
+    until = time.monotonic() + patience
     while True:
         with locks.locked(out / LOCK) as mine:
             if mine:
@@ -63,7 +66,7 @@ def _locked(out: Path) -> Iterator[None]:
                 return
         if time.monotonic() > until:
             break
-        time.sleep(DYING / 20)
+        time.sleep(patience / 20)
     holder = locks.holder_of(out / LOCK)
     who = f"{holder}, since {holder.since}" if holder else "by a process that cannot be told"
     raise InputError(

@@ -49,26 +49,26 @@ FOR_DETERMINISM = {
 }
 
 
-def has_gpu() -> bool:
+def has_gpu(devices: Path = DEVICES) -> bool:
     """Return whether this node has an NVIDIA GPU that this job may use."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in NO_GPU
-    return (DEVICES / "nvidia0").exists() and not hidden
+    return (devices / "nvidia0").exists() and not hidden
 
 
-def gpus_of_node() -> int:
+def gpus_of_node(devices: Path = DEVICES) -> int:
     """Return the number of NVIDIA GPUs that this job may use here, before libraries count them."""
-    if not has_gpu():
+    if not has_gpu(devices):
         return 0
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
     if shown is not None:
         return len(shown.split(","))
-    return sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in DEVICES.iterdir())
+    return sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in devices.iterdir())
 
 
-def before_mpi() -> None:
+def before_mpi(devices: Path = DEVICES) -> None:
     """Set the defaults that MPI reads when it starts."""
     set_defaults(BEFORE_MPI)
-    if not has_gpu():
+    if not has_gpu(devices):
         set_defaults(BEFORE_MPI_ON_CPU)
 
 

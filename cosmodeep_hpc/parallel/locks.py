@@ -173,7 +173,7 @@ def _read(file: Path) -> LockHolder | None:
 
 
 @contextmanager
-def locked(path: Path, *, alone: bool = True) -> Iterator[bool]:
+def locked(path: Path, *, alone: bool = True, beat: float = BEAT) -> Iterator[bool]:
     """Try to lock `path` for as long as the block lasts; yield whether this process holds it.
 
     A thread renews the lock. It is given back when the block ends, however it ends, and on
@@ -183,6 +183,7 @@ def locked(path: Path, *, alone: bool = True) -> Iterator[bool]:
     Args:
         alone: whether this lock listens for SIGTERM itself: it must then be taken and given back
             in the main thread. Whoever holds many does that for all, with `on_sigterm`.
+        beat: seconds between two renewals.
 
     Raises:
         InputError: the folder cannot be written.
@@ -194,7 +195,7 @@ def locked(path: Path, *, alone: bool = True) -> Iterator[bool]:
         yield False
         return
     ended = threading.Event()
-    keeper = threading.Thread(target=lock.renew_until, args=(ended,), daemon=True)
+    keeper = threading.Thread(target=lock.renew_until, args=(ended, beat), daemon=True)
     keeper.start()
     try:
         with on_sigterm(lock.give_back) if alone else nullcontext():
@@ -228,9 +229,9 @@ class FileLock:
         finally:
             own.unlink(missing_ok=True)
 
-    def renew_until(self, ended: threading.Event) -> None:
-        """Renew the lock every BEAT seconds, as long as it is ours."""
-        while not ended.wait(BEAT):
+    def renew_until(self, ended: threading.Event, beat: float) -> None:
+        """Renew the lock every `beat` seconds, as long as it is ours."""
+        while not ended.wait(beat):
             if _read(self.file) == self.me:
                 with suppress(OSError):
                     os.utime(self.file)
@@ -321,6 +322,8 @@ def make_each_once(
     is_made: Callable[[int], bool],
     make: Callable[[int], None],
     waiting: Callable[[str], None],
+    *,
+    poll: float = POLL,
 ) -> None:
     """Make every file that nobody else makes, and wait for the others.
 
@@ -329,6 +332,7 @@ def make_each_once(
         is_made: whether a file, by its place in `paths`, is there.
         make: makes one, whole or not at all.
         waiting: called now and then with what is waited for.
+        poll: seconds between two looks at what others make.
 
     Raises:
         InputError: a lock cannot be written.
@@ -348,7 +352,7 @@ def make_each_once(
             holder = holder_of(paths[left[0]])
             by = f", made by {holder}" if holder else ""
             waiting(f"waiting for {len(left)} of {len(paths)}: {paths[left[0]].name}{by}")
-            time.sleep(POLL)
+            time.sleep(poll)
 
 
 @contextmanager

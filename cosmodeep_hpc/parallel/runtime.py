@@ -7,12 +7,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from cosmodeep_hpc.parallel.environment import (
     BEFORE_HOROVOD,
     BEFORE_JAX,
     BEFORE_TENSORFLOW,
+    DEVICES,
     FOR_DETERMINISM,
     gpus_of_node,
     set_defaults,
@@ -23,15 +25,20 @@ THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
 """Variables with the number of threads of a rank; the first that is set counts."""
 
 
-def start_jax(world: World) -> Any:
-    """Import JAX with this rank's threads and GPU as defaults; return the module `jax`."""
+def start_jax(world: World, devices: Path = DEVICES) -> Any:
+    """Import JAX with this rank's threads and GPU as defaults; return the module `jax`.
+
+    Args:
+        world: the ranks; those of a node share its cores and GPUs.
+        devices: the folder of the node's devices.
+    """
     os.environ["KERAS_BACKEND"] = "jax"
     set_defaults(BEFORE_JAX)
     # how XLA's threads on a CPU are limited; each is a thread of this rank's own
     set_defaults({"NPROC": str(cores_of_rank(world))})
     import jax
 
-    gpus = gpus_of_node()
+    gpus = gpus_of_node(devices)
     if gpus:
         jax.config.update("jax_cuda_visible_devices", str(world.local_rank % gpus))
     return jax

@@ -1,7 +1,6 @@
 """What goes wrong on one rank ends the job on all, soon, and is told once."""
 
 import shutil
-import time
 
 import h5py
 import pytest
@@ -26,10 +25,8 @@ def test_a_damaged_shard(tiles, tmp_path, damage):
     shard.write_bytes(content if damage == "flipped" else content[:50_000])
     if damage == "missing":
         shard.unlink()
-    start = time.monotonic()
     job = mpirun(2, "train", "--tiles", broken, "--out", tmp_path / "run", timeout=60)
     assert job.returncode == 2, job.stdout
-    assert time.monotonic() - start < 30
     (line,) = told(job)
     expected = {
         "flipped": "dataset 'tiles', rows 0 to 49: checksum differs",
@@ -72,7 +69,7 @@ make_shard = make.make_shard
 def faulty(*args):
     if open_world().rank == 1:
         raise RuntimeError("made on purpose")
-    time.sleep(15)  # the other rank is busy when it happens
+    time.sleep(1000)  # the other rank is busy when it happens, and would be for long
     return make_shard(*args)
 
 make.make_shard = faulty
@@ -82,9 +79,7 @@ sys.exit(cli.main(sys.argv[1:]))
 
 def test_a_fault_on_one_rank_ends_the_job(pairs, tmp_path):
     words = ["--images", pairs, "--out", tmp_path / "out", "--tiles.images_per_shard", 1]
-    start = time.monotonic()
     job = mpirun(2, "-c", FAULT, "tiles", *words, timeout=60)
-    assert time.monotonic() - start < 12
     assert job.returncode == 1, job.stdout
     assert told(job) == [
         "cosmodeep: rank 1: fault: RuntimeError: made on purpose (add --debug for the traceback)"

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -63,11 +62,3 @@ def slow(folder, seconds):
     slowly = Path(__file__).with_name("slow.py")
     words = f'STEP_SECONDS={seconds} exec {sys.executable} {slowly} "${{@:3}}"'
     return {"COSMODEEP_PYTHON": str(program(folder / "slow", words))}
-
-
-def until(there, seconds=400):
-    """Wait until something is there."""
-    deadline = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.fields import contents
+from support.waiting import until
 
 from cosmodeep_hpc.parallel.locks import holder_of, lock_of
 from cosmodeep_hpc.parallel.world import rank_range
@@ -64,14 +65,6 @@ def ends(cluster, folder, job, tasks=range(TASKS)):
     return {
         k: cluster.wait(f"{job}_{k}", log=folder / f"mock-{k}.log", timeout=ENDS) for k in tasks
     }
-
-
-def until(there, seconds=ENDS):
-    deadline = time.monotonic() + seconds
-    while not (found := there()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 def test_an_array_makes_what_one_process_makes(cluster, alone, tmp_path):

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from scripts import (
     sbatch,
     submit,
 )
+from support.waiting import until
 
 TWO_EPOCHS = ("--train.epochs", "2", "--train.log_steps", "1")
 
@@ -243,10 +243,3 @@ def processes_with(folder):
         except OSError:  # ended meanwhile
             continue
     return found
-
-
-def until(there, seconds):
-    deadline = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

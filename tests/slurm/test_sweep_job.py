@@ -3,8 +3,9 @@
 import csv
 
 import pytest
-from scripts import bash, slow, submit, until
+from scripts import bash, slow, submit
 from support.models import write_untrained
+from support.waiting import until
 
 
 @pytest.mark.timeout(600)

@@ -12,7 +12,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from scripts import FOUR_RANKS, SCRIPTS, program, sbatch, slow, submit, until
+from scripts import FOUR_RANKS, SCRIPTS, program, sbatch, slow, submit
+from support.waiting import until
 
 HERE = Path(__file__).parent
 OPTIONS = {"train.batch": "16", "train.epochs": "3", "train.log_steps": "1"}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.fields import write_pairs
+from support.waiting import until
 
 from cosmodeep_hpc.learn.runfolder import LOCK
 
@@ -49,14 +50,6 @@ def search(tmp_path_factory):
     cosmodeep("tiles", "--images", folder / "images", "--out", folder / "tiles", *split)
     cosmodeep("tune", "--tiles", folder / "tiles", "--out", folder / "alone", *WORDS)
     return folder
-
-
-def until(there, seconds=ENDS):
-    deadline = time.monotonic() + seconds
-    while not (found := there()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 def rows(out):

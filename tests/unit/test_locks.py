@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from support.waiting import until
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.parallel import locks
@@ -60,13 +61,6 @@ def start(code, *words):
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def until(there, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def held_by(path, *, age=0.0, **changes):
@@ -226,19 +220,17 @@ def test_who_ended_while_breaking_a_lock_holds_nobody_up(tmp_path, ended):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_lock_is_renewed_while_the_work_lasts(tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "BEAT", 0.02)
+def test_a_lock_is_renewed_while_the_work_lasts(tmp_path):
     path = tmp_path / "box.h5"
-    with locked(path) as mine:
+    with locked(path, beat=0.02) as mine:
         assert mine
         os.utime(lock_of(path), (0, 0))
         until(lambda: lock_of(path).stat().st_mtime > time.time() - 60)
 
 
-def test_who_lost_the_lock_leaves_it_to_the_new_holder(tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "BEAT", 0.02)
+def test_who_lost_the_lock_leaves_it_to_the_new_holder(tmp_path):
     path = tmp_path / "box.h5"
-    with locked(path):
+    with locked(path, beat=0.02):
         other = held_by(path, age=300, host="elsewhere", token="other")
         time.sleep(0.1)
         assert lock_of(path).stat().st_mtime < time.time() - 200  # nor renews it
@@ -270,8 +262,7 @@ def test_a_folder_that_is_none_is_named(tmp_path):
         pass
 
 
-def test_who_waits_says_for_whom_and_takes_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "POLL", 0.01)
+def test_who_waits_says_for_whom_and_takes_over(tmp_path):
     paths = [tmp_path / "box-0.h5", tmp_path / "box-1.h5"]
     held_by(paths[0], host="elsewhere", pid=77, job="1234")
     notes, made = [], []
@@ -285,7 +276,7 @@ def test_who_waits_says_for_whom_and_takes_over(tmp_path, monkeypatch):
         made.append(number)
         paths[number].touch()
 
-    make_each_once(paths, lambda i: paths[i].exists(), make, waiting)
+    make_each_once(paths, lambda i: paths[i].exists(), make, waiting, poll=0.01)
     assert made == [1, 0]  # what nobody else makes first
     expected = "waiting for 1 of 2: box-0.h5, made by process 77 on elsewhere, job 1234"
     assert notes == [expected] * 3

@@ -190,14 +190,14 @@ def test_another_tile_set_is_another_recipe(tiles):
     assert [p.split(",")[0][:8] for p in runfolder.differences(*recipes)] == ["tile set"]
 
 
-def test_a_second_job_is_refused_by_name(tmp_path, world, monkeypatch):
-    monkeypatch.setattr(runfolder, "DYING", 0.2)
-    with runfolder.held(tmp_path / "run", world):
-        with pytest.raises(InputError) as caught, runfolder.held(tmp_path / "run", world):
+def test_a_second_job_is_refused_by_name(tmp_path, world):
+    run = tmp_path / "run"
+    with runfolder.held(run, world):
+        with pytest.raises(InputError) as caught, runfolder.held(run, world, patience=0.2):
             pass
         who = f"process {os.getpid()} on {os.uname().nodename}, since 2"
-        assert f"{tmp_path / 'run'}: another job trains in it ({who}" in str(caught.value)
-    with runfolder.held(tmp_path / "run", world):  # it was given back
+        assert f"{run}: another job trains in it ({who}" in str(caught.value)
+    with runfolder.held(run, world):  # it was given back
         pass
 
 

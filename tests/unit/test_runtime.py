@@ -55,7 +55,6 @@ def test_one_gpu_a_rank(gpus, local_rank, taken):
 )  # fmt: skip
 def test_waiting_ranks_yield_where_there_is_no_gpu(monkeypatch, tmp_path, device, hidden, expected):
     """On GPU nodes the ranks have cores to spare, and yielding would only delay them."""
-    monkeypatch.setattr(environment, "DEVICES", tmp_path)
     if device:
         (tmp_path / "nvidia0").touch()
     monkeypatch.setattr(os, "environ", dict(os.environ))
@@ -63,8 +62,8 @@ def test_waiting_ranks_yield_where_there_is_no_gpu(monkeypatch, tmp_path, device
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if hidden is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-    environment.before_mpi()
-    assert environment.has_gpu() is expected
+    environment.before_mpi(tmp_path)
+    assert environment.has_gpu(tmp_path) is expected
     assert ("OMPI_MCA_mpi_yield_when_idle" in os.environ) is not expected
 
 
@@ -87,7 +86,6 @@ def test_jax_takes_one_gpu_a_rank(monkeypatch, tmp_path, shown, local_rank, take
     """Two GPUs on the node where the batch system says nothing; else those it shows."""
     jax, own = Jax(), {0, 1}
     monkeypatch.setitem(sys.modules, "jax", jax)
-    monkeypatch.setattr(environment, "DEVICES", tmp_path)
     for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()
     monkeypatch.setattr(os, "environ", dict(os.environ))
@@ -97,7 +95,7 @@ def test_jax_takes_one_gpu_a_rank(monkeypatch, tmp_path, shown, local_rank, take
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: own)
     node = SimpleNamespace(allgather=lambda mine: [mine, mine])  # two ranks share two cores
-    runtime.start_jax(SimpleNamespace(local_rank=local_rank, node=node))
+    runtime.start_jax(SimpleNamespace(local_rank=local_rank, node=node), tmp_path)
     assert jax.asked.get("jax_cuda_visible_devices") == taken
     assert os.environ["NPROC"] == "1"
     assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"

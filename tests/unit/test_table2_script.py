@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from support.waiting import until
 
 SCRIPT = Path(__file__).parents[2] / "slurm" / "table2.sh"
 PLAYED = """#!/bin/bash
@@ -98,10 +98,7 @@ def test_a_task_of_an_array_does_its_own(table2):
 
 def test_a_killed_start_holds_nobody_up(table2):
     first = table2(SLOW="60")
-    until = time.monotonic() + 30
-    while not table2.asked():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    until(table2.asked)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     assert table2().wait(60) == 0

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -241,27 +242,25 @@ def test_a_fault_of_one_run_is_its_result(tiles, world, tmp_path, monkeypatch):
     assert row(tmp_path, 1)["error"] == "MemoryError: no room for 50"
 
 
-def test_a_run_that_another_job_trains_is_left_to_it(tiles, world, tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "BEAT", 0.3)
-    monkeypatch.setattr(locks, "POLL", 0.1)
+def test_a_run_that_another_job_trains_is_left_to_it(tiles, world, tmp_path):
     (tmp_path / "runs/0001").mkdir(parents=True)
-    with locks.locked(tmp_path / "runs/0001/run") as mine, heard() as said:
-        outcome = runs.run(GOOD, tiles, tmp_path, world, [1])
+    with locks.locked(tmp_path / "runs/0001/run", beat=0.3) as mine, heard() as said:
+        outcome = runs.run(GOOD, tiles, tmp_path, world, [1], poll=0.1)
     assert mine and outcome.elsewhere == [1] and not outcome.failed
     assert f"waiting to see whether process {os.getpid()}" in said[0] and len(said) == 2
     assert not (tmp_path / "results/0001.json").exists()
 
 
-def test_a_run_whose_job_was_lost_is_taken_over(tiles, world, tmp_path, monkeypatch):
-    """Its lock, of a process on another node, is never renewed."""
-    monkeypatch.setattr(locks, "STALE", 2.0)
-    monkeypatch.setattr(locks, "POLL", 0.1)
+def test_a_run_whose_job_was_lost_is_taken_over(tiles, world, tmp_path):
+    """Its lock, of a process on another node, was last renewed almost too long ago."""
     (tmp_path / "runs/0000").mkdir(parents=True)
     lost = {"host": "lost", "processes": "", "pid": 1, "started": "1", "job": "7", "token": "1"}
-    (tmp_path / "runs/0000/run.lock").write_text(json.dumps(lost))
+    lock = tmp_path / "runs/0000/run.lock"
+    lock.write_text(json.dumps(lost))
+    os.utime(lock, (time.time() - locks.STALE + 3,) * 2)
     asked = replace(GOOD, tune=replace(GOOD.tune, epochs=(1,), batches=(50,)))
     with heard() as said:
-        outcome = runs.run(asked, tiles, tmp_path, world, [0])
+        outcome = runs.run(asked, tiles, tmp_path, world, [0], poll=0.1)
     assert outcome.done == [0] and "process 1 on lost, job 7" in said[0]
 
 

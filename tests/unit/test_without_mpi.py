@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from support.fields import write_pairs
 from support.launch import command, unlaunched
 
-from cosmodeep_hpc.cli import main as cli
 from cosmodeep_hpc.cli.main import main
 
 NO_MPI = """
@@ -55,10 +55,10 @@ def test_ranks_without_mpi_end_with_one_line(monkeypatch, capsys, environ, start
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     monkeypatch.setitem(sys.modules, "mpi4py.MPI", None)
     monkeypatch.delitem(sys.modules, "mpi4py.MPI")
-    monkeypatch.setattr(cli, "FIRST_WORD_SECONDS", 0.0)
     for name in set(os.environ) - set(unlaunched()):
         monkeypatch.delenv(name)
-    said = []
+    said, waits = [], []
+    monkeypatch.setattr(time, "sleep", waits.append)
     for rank in ("0", "1"):
         for name, value in environ.items():
             monkeypatch.setenv(name, value.format(rank))
@@ -67,6 +67,7 @@ def test_ranks_without_mpi_end_with_one_line(monkeypatch, capsys, environ, start
     assert [s.out for s in said] == ["", ""]
     line = f"{started}, and Python finds no mpi4py: pip install 'cosmodeep_hpc[mpi]'"
     assert [s.err for s in said] == [f"cosmodeep: {line}\n", ""]
+    assert waits == [5.0]  # of the second, whose end would be that of the first, unheard
 
 
 def test_mpirun_without_mpi4py_ends_with_one_line_and_status_2():

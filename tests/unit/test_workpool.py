@@ -1,7 +1,6 @@
 """The pool: each task once, the next one prepared meanwhile, errors where they belong."""
 
 import threading
-import time
 
 import pytest
 
@@ -87,7 +86,5 @@ def test_a_fault_ends_the_work(place, monkeypatch):
     functions = {"prepare": lambda t: t, "finish": lambda t, p: t} | {place: fail}
     if place in ("draw", "take"):
         monkeypatch.setattr(source, place, fail)
-    began = time.monotonic()
     with pytest.raises(ZeroDivisionError, match=place):
         workpool.work(open_world(), source, functions["prepare"], functions["finish"])
-    assert time.monotonic() - began < 5

@@ -64,6 +64,7 @@ def run(
     numbers: Sequence[int] | None = None,
     *,
     progress: Callable[[str], Progress] = lambda label: silent,
+    poll: float = locks.POLL,
 ) -> SearchOutcome:
     """Do the runs of a search, all ranks together on each; a collective call.
 
@@ -76,6 +77,7 @@ def run(
         out: folder of the search.
         numbers: of the runs to do; all by default.
         progress: makes, of a label, what is called with (steps done, steps in all).
+        poll: seconds between two looks at a run that another job trains.
 
     Raises:
         InputError: no such run, a tile set that is damaged or without validation images, a folder
@@ -84,7 +86,7 @@ def run(
     wanted = range(count(config.tune)) if numbers is None else numbers
     asked = world.on_root(lambda: [tune_run(config.tune, k) for k in wanted])
     world.on_root(lambda: _prepare(config, tiles, out))
-    search, outcome = _Search(config, tiles, out, world), SearchOutcome()
+    search, outcome = _Search(config, tiles, out, world, poll), SearchOutcome()
     with StopRequest() as stop:  # between two runs too
 
         def is_over() -> bool:
@@ -128,6 +130,7 @@ class _Search:
     tiles: Path
     out: Path
     world: World
+    poll: float
 
     @cached_property
     def store(self) -> Store:
@@ -158,7 +161,7 @@ class _Search:
             elif renewed != first:
                 self._tell(f"run {run.name}: left to that job")
                 return False
-            time.sleep(locks.POLL)
+            time.sleep(self.poll)
         return True
 
     def train(self, run: TuneRun, progress: Progress) -> Result | None:
