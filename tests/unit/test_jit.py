@@ -33,6 +33,7 @@ def loop(tmp_path):
     def run(root=PACKAGE.parent, code=SIGMOID, **variables):
         env = environment(NUMBA_CACHE_DIR=str(tmp_path / "cache"), **variables)
         env["PYTHONPATH"] = str(root)
+        env["PYTHONDONTWRITEBYTECODE"] = "1"  # Python itself tells sources by date and size alone
         job = subprocess.run(
             [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True
         )

@@ -1,10 +1,9 @@
 """Masks are written strip by strip: right for every shape, and in little memory."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from astropy.io import fits
+from support.memory import peak_memory
 
 from cosmodeep_hpc.products import masks
 from cosmodeep_hpc.products.cube import PlaneBox, painter
@@ -62,11 +61,9 @@ def test_memory_does_not_grow_with_the_mosaic(tmp_path, writer):
     whole = cube(20_000, 20_000)
     rows = whole.height(40)
     painted = painter([grid], 20_000, 40, NO_DATA)
-    tracemalloc.start()
-    WRITERS[writer](tmp_path / "mask.fits", whole, fits.Header(), rows, painted)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 16 * 2**20
+    with peak_memory() as peak:
+        WRITERS[writer](tmp_path / "mask.fits", whole, fits.Header(), rows, painted)
+    assert peak[0] < 16 * 2**20
     with fits.open(tmp_path / "mask.fits") as file:
         assert file[-1].shape == (20_000, 20_000)
         corner = file[-1].section[3999:4001, 7999:8001]

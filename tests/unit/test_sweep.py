@@ -2,7 +2,6 @@
 
 import csv
 import os
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from astropy.io import fits
 from astropy.io.votable import parse_single_table
 from support.fields import NOISE, write
+from support.memory import peak_memory
 from support.models import absolute_model, brightest_pixel_model
 from support.sweeping import noise, probability, sweep_with, swept
 
@@ -183,10 +183,9 @@ def test_memory_does_not_grow_with_the_mosaic(tmp_path):
     peaks = []
     for rows in (2000, 2000, 8000):  # the first loads what else is needed
         path = write(tmp_path / f"{rows}.fits", np.resize(noise((2000, 400)), (rows, 400)))
-        tracemalloc.start()
-        swept(path, absolute_model(1e-6), batch=50)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        with peak_memory() as peak:
+            swept(path, absolute_model(1e-6), batch=50)
+        peaks += peak
     assert peaks[2] < peaks[1] + 1e6 < 8e6  # the larger file has 12.8e6 bytes
 
 
