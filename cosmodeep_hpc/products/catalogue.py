@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from astropy.table import QTable, Table
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.io.files import fits_content
+from cosmodeep_hpc.parallel.warningfilters import ONE_AT_A_TIME
 from cosmodeep_hpc.products.islands import Island, name
 from cosmodeep_hpc.products.refine import Refined
 
@@ -105,11 +107,17 @@ def catalogue(
         column, kind, unit, ucd, meaning = (part.strip() for part in line.split("|"))
         values: Any = np.array([row[column] for row in rows], DTYPES[kind])
         if unit:
-            values = u.Quantity(values, unit, dtype=values.dtype)
+            values = u.Quantity(values, _unit(unit), dtype=values.dtype)
         table[column] = values
         table[column].info.description = meaning
         table[column].info.meta = {"ucd": ucd}
     return table
+
+
+@cache
+def _unit(text: str) -> u.UnitBase:
+    with ONE_AT_A_TIME:  # astropy sets warning filters while it reads a unit of several
+        return u.Unit(text)
 
 
 def _row(stem: str, island: Island, place: IslandPlane, refined: Refined | None) -> dict[str, Any]:

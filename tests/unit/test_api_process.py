@@ -21,6 +21,8 @@ from support.models import BrightestPixel, model_in_file
 from support.sweeping import same
 
 import cosmodeep_hpc as cd
+from cosmodeep_hpc.parallel.warningfilters import ONE_AT_A_TIME
+from cosmodeep_hpc.products import catalogue
 
 SHAPE = (200, 280)
 
@@ -64,6 +66,21 @@ def test_calls_in_other_threads_give_the_same_and_leave_warnings_as_they_are(ima
         same(one, cd.classify(image, model=model, stride=stride))
 
 
+def test_warning_filters_are_set_one_thread_at_a_time(image, model, monkeypatch):
+    """By astropy, too: two threads at once would leave one's filters to the whole process."""
+    cd.classify(image, model=model)  # imports set filters while no other thread can
+    enter, alone = warnings.catch_warnings.__enter__, []
+
+    def watched(self):
+        alone.append(ONE_AT_A_TIME._is_owned())
+        return enter(self)
+
+    monkeypatch.setattr(warnings.catch_warnings, "__enter__", watched)
+    catalogue._unit.cache_clear()
+    assert len(cd.classify(image, model=model).islands) > 0
+    assert alone and all(alone)
+
+
 UNTOUCHED = """
 import os, signal, sys, threading, warnings
 sys.path[:0] = {tests!r}, {root!r}
@@ -72,6 +89,8 @@ environ, folder = dict(os.environ), sorted(os.listdir())
 handlers = [signal.getsignal(n) for n in signal.valid_signals()]
 filters = list(warnings.filters)
 import cosmodeep_hpc as cd
+from cosmodeep_hpc.parallel.warningfilters import ONE_AT_A_TIME
+from cosmodeep_hpc.products import catalogue
 import astropy.table, astropy.wcs, numba, scipy.special
 filters = list(warnings.filters)  # to which importing these adds
 found = cd.classify({image!r})
