@@ -134,14 +134,15 @@ class Classification:
     ) -> dict[str, Path]:
         """Write products, as the command does, byte for byte, and their record.
 
-        Others of this image that another model or option gave are removed from the folder.
+        Others of this image are removed from the folder if another model or option gave them, and
+        stay if this one did.
 
         Args:
             products: their names ("mask", "islands", ...); None: those of `classify.products`.
             overwrite: whether files that no sweep has left are written over.
 
         Returns:
-            the files by product.
+            the files written, by product.
 
         Raises:
             InputError: no such product, files in the way, a folder that cannot be written, or the
@@ -159,7 +160,8 @@ class Classification:
         make_folder(place.path)
         with place.locked(self._swept.path):
             record = writing.write(found, config, place.path)
-        return {kind: place.path / name for kind, name in record["products"].items()}
+        written = writing.of_config(config, refine=found.refine)
+        return {made.name: place.path / record["products"][made.name] for made in written}
 
     def __repr__(self) -> str:
         tiles = self.record["tiles"]

@@ -10,7 +10,7 @@ from typing import Any
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.section import nearest
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.io.files import read_json, replacing_together, write_json
+from cosmodeep_hpc.io.files import json_text, read_json, replacing, replacing_together
 from cosmodeep_hpc.products import (
     catalogue,
     coverage,
@@ -110,7 +110,8 @@ def finished(record: Path) -> dict[str, Any]:
 def write(found: Findings, config: Config, out: Path) -> dict[str, Any]:
     """Write the products that a configuration asks for, and their record, which it returns.
 
-    Once they are written, others that a sweep with another image, model or option left are removed.
+    The record names all products of the same image, model and options that are in the folder, those
+    of earlier calls too. Products of another sweep are removed once the new ones are written.
 
     Args:
         config: that of the sweep, or the same with other products asked for.
@@ -119,34 +120,43 @@ def write(found: Findings, config: Config, out: Path) -> dict[str, Any]:
         InputError: the image cannot be read again, the folder cannot be written, or the disk is
             full; products that were there before are as they were, or new and whole.
     """
-    wanted, path = of_config(config, refine=found.refine), found.swept.path
-    earlier = finished(record_of(path, out))
-    with naming(out, "write in"):  # a record speaks of the products beside it, and of no others
-        record_of(path, out).unlink(missing_ok=True)
-    files: dict[str, str] = {}
-    with replacing_together() as beside:
-        for product in wanted:
-            file = out / f"{stem(path)}.{product.suffix(found)}"
-            with naming(file, "write"):
-                product.write(found, beside(file))
-            files[product.name] = file.name
-    record = record_with(found, config, files)
-    if any(earlier.get(what) != record[what] for what in ("key", "format")):
-        _remove_others(earlier, files, path, out)
-    write_json(record_of(path, out), record)
+    path = found.swept.path
+    place = record_of(path, out)
+    earlier = _earlier_files(path, out)
+    is_same = _is_of(finished(place), found)
+    with replacing(place) as new_record:
+        with replacing_together() as beside:
+            files: dict[str, str] = {}
+            for product in of_config(config, refine=found.refine):
+                file = out / f"{stem(path)}.{product.suffix(found)}"
+                with naming(file, "write"):
+                    product.write(found, beside(file))
+                files[product.name] = file.name
+            named = {**earlier, **files} if is_same else files
+            named = {
+                product.name: named[product.name] for product in PRODUCTS if product.name in named
+            }
+            record = record_with(found, config, named)
+            with naming(place, "write"):
+                new_record.write_text(json_text(record), encoding="utf-8")
+                # a record speaks of the products beside it, and of no others
+                place.unlink(missing_ok=True)
+        for name in set(earlier.values()) - set(named.values()):
+            with naming(out / name, "remove"):
+                (out / name).unlink(missing_ok=True)
     return record
 
 
-def _remove_others(earlier: dict[str, Any], files: dict[str, str], path: Path, out: Path) -> None:
-    """Remove products of an earlier sweep of an image that were not written anew.
+def _earlier_files(path: Path, out: Path) -> dict[str, str]:
+    """Return the products of an image that an earlier record names and that are there, by kind."""
+    known = product_names(path)  # a record may name anything
+    named = finished(record_of(path, out)).get("products", {})
+    return {kind: name for kind, name in named.items() if name in known and (out / name).exists()}
 
-    They tell of another model, image or option, and lie beside a record that does not.
-    """
-    known = product_names(path)
-    for name in earlier.get("products", {}).values():
-        if name in known and name not in files.values():  # a record may name anything
-            with naming(out / name, "remove"):
-                (out / name).unlink(missing_ok=True)
+
+def _is_of(record: dict[str, Any], found: Findings) -> bool:
+    """Return whether a record is of the same image, model and options, and as it is written now."""
+    return (record.get("key"), record.get("format")) == (found.swept.key, provenance.FORMAT)
 
 
 def record_with(found: Findings, config: Config, files: dict[str, str]) -> dict[str, Any]:

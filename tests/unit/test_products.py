@@ -238,18 +238,44 @@ def test_the_same_bytes_every_time(small, tmp_path):
     assert "a.mask.fits.fz" in first and "a.pixels.fits.fz" in first
 
 
-@pytest.mark.parametrize("key, left", [("2" * 64, {"a.moc.fits"}), ("4" * 64, set())])
-def test_products_of_another_sweep_do_not_stay_beside_new_ones(small, tmp_path, key, left):
-    """Those of the same sweep do; so do files that only a damaged record calls products."""
+def test_files_that_only_a_damaged_record_calls_products_stay(small, tmp_path):
     out, other = tmp_path / "out", tmp_path / "out" / "b.reg"
     out.mkdir()
     other.touch()
-    write_products(small(), out, only("mask", "moc"))
+    write_products(small(), out, only("mask"))
     record = json.loads((out / "a.json").read_text())
     record["products"]["regions"] = other.name
     (out / "a.json").write_text(json.dumps(record))
-    write_products(replace(small(), key=key), out, only("mask"))
-    assert {path.name for path in out.iterdir()} == {"a.json", "a.mask.fits", other.name} | left
+    write_products(replace(small(), key="4" * 64), out, only("tiles"))
+    assert {path.name for path in out.iterdir()} == {"a.json", "a.tiles.fits", other.name}
+
+
+@pytest.mark.parametrize(
+    "earlier", [[["tiles", "mask"]], [["tiles"], ["mask"]], [["moc"], ["tiles"], ["mask", "tiles"]]]
+)
+def test_no_product_stays_beside_those_of_another_sweep(small, tmp_path, earlier):
+    """However many calls made the earlier ones, and where a call between them failed."""
+    out = tmp_path / "out"
+    out.mkdir()
+    for names in earlier:
+        write_products(small(), out, only(*names))
+    other = replace(small(), key="4" * 64)
+    with pytest.raises(InputError, match="cannot write it"), files_end_at(100):
+        write_products(other, out, only("regions"))
+    write_products(replace(small(), key="5" * 64), out, only("mask"))
+    assert {path.name for path in out.iterdir()} == {"a.json", "a.mask.fits"}
+
+
+def test_the_record_names_all_products_of_its_sweep_that_are_there(small, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for names in (["tiles", "moc"], ["mask"]):
+        write_products(small(), out, only(*names))
+    (out / "a.moc.fits").unlink()
+    write_products(small(), out, only("regions"))
+    named = json.loads((out / "a.json").read_text())["products"]
+    assert named == {"tiles": "a.tiles.fits", "mask": "a.mask.fits", "regions": "a.reg"}
+    assert {path.name for path in out.iterdir()} == {"a.json", *named.values()}
 
 
 def test_a_mosaic_without_islands_has_empty_products(small, tmp_path):
@@ -315,9 +341,9 @@ def earlier(tmp_path):
     out.mkdir()
     for name in ("a.json", "a.tiles.fits"):
         (out / name).write_text("of an earlier sweep")
+    before = contents(out)
     yield out
-    left = {path.name: path.read_text() for path in out.iterdir()}
-    assert left == {"a.tiles.fits": "of an earlier sweep"}
+    assert contents(out) == before
 
 
 @contextmanager
@@ -332,7 +358,7 @@ def files_end_at(size):
 
 
 @pytest.mark.parametrize("kind", SUFFIXES)
-def test_a_full_disk_leaves_earlier_products_and_no_record(small, earlier, kind):
+def test_a_full_disk_leaves_earlier_products_and_their_record(small, earlier, kind):
     """Also where its last bytes alone, or its last block, would be missing."""
     made = small()
     whole = write_products(made, earlier.parent, only(kind))[kind].stat().st_size
