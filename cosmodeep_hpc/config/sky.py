@@ -206,12 +206,6 @@ class Effects(Section):
             )
 
     @property
-    def on(self) -> bool:
-        """Whether any effect is on."""
-        amounts = (self.shortest_baseline, self.noise_edge - 1, self.stripes)
-        return self.sources or self.dirty_beam or max(amounts) > 0
-
-    @property
     def sources(self) -> bool:
         """Whether the sky holds radio sources."""
         return self.point_sources or self.radio_galaxies

@@ -1,6 +1,8 @@
 """Observed images with effects: what each adds, that they do not meddle, and that off is off."""
 
+import dataclasses
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -48,7 +50,6 @@ def test_all_off_is_the_plain_observation_to_the_byte():
     plain = instrument.observe(sky, settings, draws(1, Purpose.NOISE, 7))
     seen, cards = observation.observe(sky, config(settings), 7)
     assert seen.tobytes() == plain.tobytes() and cards == {}
-    assert not Effects().on
 
 
 @pytest.mark.parametrize("name", ON)
@@ -57,10 +58,43 @@ def test_each_switch_changes_the_noise_image_alone(name):
     sky = blob()
     kept = sky.copy()
     plain, seen = observed(settings, sky), observed(settings, sky, **ON[name])
-    assert Effects(**ON[name]).on
     assert seen.dtype == np.float32 and seen.shape == sky.shape and np.isfinite(seen).all()
     assert not np.array_equal(seen, plain)
     assert np.array_equal(sky, kept)
+
+
+AT_1_GHZ = Instrument(pixels=200, frequency=1.0)
+FEW = {"galaxy_size": 5.0, "duration": 1.0, "bandwidth": 0.05}  # more galaxies, less work
+SOURCES = {**FEW, **ON["point_sources"], **ON["radio_galaxies"]}
+EVERY = {**FEW, **{name: value for switched in ON.values() for name, value in switched.items()}}
+
+
+@pytest.fixture(scope="module")
+def beside():
+    """Fields without effects, with sources, and with all effects: options and Noise image."""
+    return [(options, observed(AT_1_GHZ, **options)) for options in ({}, SOURCES, EVERY)]
+
+
+def other(field: dataclasses.Field) -> object:
+    """Another value that an option may have."""
+    if isinstance(field.default, bool):
+        return not field.default
+    for value in (0.5 * field.default, 2 * field.default, 0.5, 3):
+        if value != field.default:
+            with suppress(InputError):
+                return getattr(Effects(**{field.name: value}), field.name)
+    raise AssertionError(f"effects.{field.name}: no other value found")
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Effects), ids=lambda field: field.name)
+def test_every_option_of_the_section_changes_the_noise_image(field, beside):
+    """A switch does so alone; an option of an effect, where that effect is on."""
+    change = {field.name: other(field)}
+    fields = beside[:1] if field.name in ON else beside
+    assert any(
+        not np.array_equal(observed(AT_1_GHZ, **(options | change)), image)
+        for options, image in fields
+    )
 
 
 @pytest.mark.parametrize("name", [n for n in ON if n not in ("shortest_baseline", "noise_edge")])

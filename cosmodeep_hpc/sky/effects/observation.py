@@ -46,9 +46,6 @@ def observe(
         float32 (pixels, pixels) [Jy/arcsec^2], and the header's entries about the effects.
     """
     effects, settings, seed = config.effects, config.instrument, config.sky.seed
-    stream = draws(seed, Purpose.NOISE, index)
-    if not effects.on:
-        return instrument.observe(sky, settings, stream, workers), {}
     beam = instrument.beam_of(settings)
     cards: Cards = {}
     if effects.shortest_baseline > 0:
@@ -61,6 +58,7 @@ def observe(
     if effects.dirty_beam or effects.stripes:
         responses = _responses(sky, before, after, config, index, cards)
         sidelobes.add(seen, responses, settings.pixel_scale, beam, workers)
+    stream = draws(seed, Purpose.NOISE, index)
     grain = instrument.noise(stream, len(sky), settings.pixel_scale, beam, workers)
     if effects.noise_edge > 1:
         place = (2 * np.arange(len(sky)) + 1) / len(sky) - 1
