@@ -145,9 +145,10 @@ def flux_histogram(content: dict[str, Any], picture: Path) -> None:
     if rms > 0:
         axes.axvline(rms, color="tab:blue", linestyle=":", label="rms of the noise")
     axes.set_xscale("log")
-    axes.set_yscale("log")
     axes.set_xlim(edges[0], edges[-1])
-    axes.set_ylim(bottom=max(1e-2, 0.5 / content["images"]))
+    if mean.any():  # nothing has no logarithm
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=max(1e-2, 0.5 / content["images"]))
     axes.set_xlabel("surface brightness of a Sky pixel [Jy/arcsec²]")
     axes.set_ylabel("pixels an image in a tenth of a decade")
     fainter, brighter = counts["fainter"]["mean"], counts["brighter"]["mean"]

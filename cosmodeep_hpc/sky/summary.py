@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +23,8 @@ from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.sky import statistics
 from cosmodeep_hpc.sky.occupancy import PAPER
 from cosmodeep_hpc.sky.statistics import CountingRule, Statistics
+
+logger = logging.getLogger(__name__)
 
 PAPER_IMAGE = {"pixels": (2000, 2000), "pixel_scale": 9.6, "tile": 40}
 """The images and tiles that these numbers are for."""
@@ -119,6 +123,8 @@ def run(
                 raise InputError(
                     f"{out}: no pair in it; expected files like sky-00000.fits and noise-00000.fits"
                 )
+            if complaint := emptiness([one for i, one in known.items() if own is None or i in own]):
+                logger.warning("%s: %s", out, complaint)
             asked = _asked(out)
             content = summary(list(known.values()), asked)
             text = table(content)
@@ -216,7 +222,26 @@ def summary(found: Sequence[Statistics], asked: Collection[int] = ()) -> dict[st
             **outside,
         },
         "each": [{name: getattr(one, name) for name in per_image} for one in found],
+        "emptiness": emptiness(found),
     }
+
+
+def emptiness(found: Sequence[Statistics]) -> str:
+    """Return why no image of some has signal by any threshold, and what to do; empty where not."""
+    brightest = max((one.sky_max for one in found), default=math.inf)
+    least = min(found[0].rule.thresholds) if found else 0.0
+    if brightest > least:
+        return ""
+    what = "no Sky pixel is above 0: all emission is fainter than sky.faintest"
+    if brightest > 0:
+        what = (
+            f"the brightest Sky pixel has {brightest:.3g} Jy/arcsec^2, and the lowest flux "
+            f"threshold is {least:g}: no tile has signal"
+        )
+    return (
+        f"{what}; raise sky.efficiency, which is fitted to the built-in boxes: boxes of another "
+        "simulation or mesh need their own (docs/shock-finder.md)"
+    )
 
 
 def _is_paper_s(
@@ -314,6 +339,8 @@ def _complaints(content: dict[str, Any]) -> list[str]:
         lines.append(f"missing: {', '.join(some[:10])}{more}; the same mock command makes them")
     if len(content["configurations"]) > 1:
         lines.append(f"CAREFUL: of {len(content['configurations'])} different configurations")
+    if content["emptiness"]:
+        lines.append(f"CAREFUL: {content['emptiness']}")
     return lines
 
 

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from support.fields import contents, write_pairs
+from support.heard import heard
 
 from cosmodeep_hpc.cli import main as cli
 from cosmodeep_hpc.config.configuration import Config
@@ -248,6 +250,42 @@ def test_half_a_folder_says_so(made, tmp_path, world):
     content = json.loads((tmp_path / "summary.json").read_text())
     assert (content["images"], content["asked"], content["missing"]) == (2, 4, [[1, 2]])
     assert [one["index"] for one in content["each"]] == [0, 3]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    "peak, said",
+    [
+        (0.0, "no Sky pixel is above 0: all emission is fainter than sky.faintest; raise sky.eff"),
+        (4e-11, "the brightest Sky pixel has 4e-11 Jy/arcsec^2, and the lowest flux threshold is"),
+        (1e-6, None),
+    ],
+)
+def test_skies_without_signal_are_told_once_with_what_to_do(tmp_path, world, peak, said, count):
+    """By a warning and in the summary, and matplotlib says nothing of its own."""
+    folder = write_pairs(tmp_path / "pairs", count, (120, 160))
+    for number in range(count):
+        with fits.open(folder / f"sky-0000{number}.fits", mode="update") as file:
+            file[0].data[:] = 0
+            file[0].data[3, number] = peak
+    with warnings.catch_warnings(), heard() as messages:
+        warnings.simplefilter("error")
+        text = summary.run(CONFIG, folder, world, silent)
+    if said is None:
+        assert not messages and "CAREFUL" not in text
+    else:
+        assert len(messages) == 1 and messages[0].startswith(f"{folder}: {said}")
+        assert f"CAREFUL: {said}" in text
+
+
+def test_a_part_of_a_job_tells_of_its_own_pairs(tmp_path, world):
+    folder = write_pairs(tmp_path / "pairs", 2, (120, 160))
+    with fits.open(folder / "sky-00001.fits", mode="update") as file:
+        file[0].data[:] = 0
+    for own, count in ((range(1, 2), 1), (range(1), 0), (range(2), 0)):
+        with heard() as messages:
+            summary.run(CONFIG, folder, world, silent, own=own)
+        assert len(messages) == count
 
 
 def test_a_folder_without_pairs_is_refused(tmp_path, world):
