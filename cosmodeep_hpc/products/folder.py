@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.io.files import left_beside, make_folder, replacing
+from cosmodeep_hpc.io.files import left_beside, make_folder
+from cosmodeep_hpc.io.progress import silent
 from cosmodeep_hpc.parallel.locks import holder_of, locked
 from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.products import summary
@@ -199,7 +200,6 @@ def classify_into(
     plan = SweepPlan.of(images, folder.config, request, world)
     outcomes = sweep(plan, folder, world, options, listens=True)
     if world.is_root and outcomes is not None:
-        with naming(folder.path, "write in"), replacing(folder.path / summary.NAME) as temporary:
-            text = summary.as_csv(outcomes)
-            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+        progress = silent if options is None else options.progress
+        summary.write(folder.path, outcomes, lambda note: progress(0, 1, note))
     return outcomes

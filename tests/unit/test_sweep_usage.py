@@ -1,8 +1,10 @@
 """What users give a sweep: lists, noises, beams, and folders that hold files of their own."""
 
+import csv
 import json
 import math
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from cosmodeep_hpc.products import summary
 from cosmodeep_hpc.products.folder import ProductFolder, classify_into
 from cosmodeep_hpc.survey.imagelist import distinct, read_list
 from cosmodeep_hpc.survey.plan import SweepPlan, SweepRequest
+from cosmodeep_hpc.survey.task import MosaicOutcome
 
 
 @pytest.fixture
@@ -93,6 +96,38 @@ def test_a_table_that_no_sweep_has_left_is_not_written_over(image, tmp_path):
         folder = ProductFolder(tmp_path, Config(), restart=restart)
         assert [outcome.state for outcome in classify_into(folder, *usual)] == [state]
         assert own.read_text().startswith("image,state,")
+
+
+def states(folder):
+    with (folder / "summary.csv").open(newline="", errors="surrogateescape") as file:
+        return {Path(row["image"]).name: row["state"] for row in csv.DictReader(file)}
+
+
+def test_the_summary_keeps_the_lines_of_other_commands(image, tmp_path):
+    """Failures too, and names of any bytes; an image that is swept again has one line, the new."""
+    out, bad = tmp_path / "out", tmp_path / "b\udcff,\nc.fits"
+    bad.write_bytes(b"no FITS")
+    sweeps = (([bad], {}), ([image], {}), ([image], {}), ([image], {"restart": True}))
+    found = []
+    for images, how in sweeps:
+        folder = ProductFolder(out, Config(), **how)
+        classify_into(folder, images, SweepRequest(model="paper-npix40"), alone())
+        found.append(states(out))
+    failed = {bad.name: "failed"}
+    assert found == [failed, *({**failed, "a.fits": state} for state in ("done", "kept", "done"))]
+    bad.unlink()
+    write(bad, np.ones((40, 40), np.float32))
+    classify_into(ProductFolder(out, Config()), [bad], SweepRequest(model="paper-npix40"), alone())
+    assert list(states(out)) == [bad.name, "a.fits"]
+
+
+def test_jobs_that_end_together_write_the_summary_in_turn(tmp_path):
+    """Each of them rewrites the file of all."""
+    names = [f"{number}.fits" for number in range(12)]
+    outcomes = [MosaicOutcome(path=tmp_path / name, state="done") for name in names]
+    with ThreadPoolExecutor(4) as jobs:
+        list(jobs.map(lambda one: summary.write(tmp_path, [one], lambda note: None), outcomes))
+    assert sorted(states(tmp_path)) == sorted(names)
 
 
 def test_another_rule_than_that_of_the_model_is_refused(image, tmp_path):
