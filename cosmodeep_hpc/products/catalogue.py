@@ -230,7 +230,7 @@ def _field(file: tree.VOTableFile, column: Any) -> tree.Field:
     is_ascii = is_text and all(value.isascii() for value in column)
     field = tree.Field(
         file,
-        ID=f"col_{info.name}",
+        ID=info.name,
         name=info.name,
         datatype=VOTABLE_TYPES[kind] if is_ascii or not is_text else "unicodeChar",
         arraysize="*" if is_text else None,

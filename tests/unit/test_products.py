@@ -2,10 +2,12 @@
 
 import csv
 import json
+import re
 import resource
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import h5py
 import numpy as np
@@ -15,6 +17,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.io.votable import parse
 from astropy.io.votable.ucd import check_ucd
+from astropy.table import Table
 from astropy.wcs import WCS
 from mocpy import MOC
 from regions import Regions
@@ -148,6 +151,27 @@ def test_the_catalogue_is_the_same_in_all_its_forms(written):
     service = pyvo.dal.DALResults(votable)
     assert service.fieldname_with_ucd("em.freq") == "freq"
     assert [row["island_name"] for row in service] == list(binary["island_name"])
+
+
+def test_astropy_reads_the_same_names_from_all_forms_of_the_catalogue(written):
+    _, files = written
+    names = Table.read(files["islands_fits"]).colnames
+    for kind, options in (("islands", {"format": "votable"}), ("islands_csv", {"format": "csv"})):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert Table.read(files[kind], **options).colnames == names
+
+
+def test_every_id_in_the_votable_is_an_xml_id_of_its_own(written):
+    _, files = written
+    identifiers = [
+        word
+        for element in ElementTree.parse(files["islands"]).iter()
+        for attribute, word in element.attrib.items()
+        if attribute == "ID"
+    ]
+    assert len(set(identifiers)) == len(identifiers) > 1
+    assert all(re.fullmatch(r"[A-Za-z_][\w.-]*", word, re.ASCII) for word in identifiers)
 
 
 def test_the_catalogue_against_the_mosaic(written):
@@ -331,7 +355,7 @@ def test_an_image_without_a_beam_has_no_flux_a_beam(small, tmp_path):
     (row,) = fits.getdata(files["islands_fits"])
     assert np.isnan(row["flux_peak"]) and row["brightness_peak"] > 0
     table = parse(files["islands"]).get_first_table()
-    assert table.array["col_flux_peak"].mask.all()
+    assert table.array["flux_peak"].mask.all()
 
 
 @pytest.fixture

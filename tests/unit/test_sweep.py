@@ -262,8 +262,8 @@ def test_a_name_may_be_any_bytes(tmp_path):
     for path in paths:
         (island,) = fits.getdata(out / f"{path.stem}.islands.fits")
         (row,) = parse_single_table(out / f"{path.stem}.islands.vot").array
-        assert row["col_number"] == island["number"] == 1
-        assert path.stem in str(row["col_island_id"]) or not path.stem.isprintable()
+        assert row["number"] == island["number"] == 1
+        assert path.stem in str(row["island_id"]) or not path.stem.isprintable()
         with (out / f"{path.stem}.islands.csv").open(encoding="utf-8", newline="") as file:
             assert len(list(csv.reader(file))) == 2
 
