@@ -34,8 +34,8 @@ COLUMNS = (
 class Classification:
     """What was found in an image.
 
-    Grids and masks are (rows, columns) of an image of one plane, (planes, rows, columns) of more,
-    in the order of the file.
+    Grids and masks are (rows, columns) of one plane, (planes, rows, columns) of more: of those in
+    `planes` alone, in the order of the file.
     """
 
     def __init__(self, findings: Findings, keeps: object = None) -> None:
@@ -62,6 +62,14 @@ class Classification:
         """The mask on the image's own pixels: uint8, 1 signal, 0 noise, 255 no data."""
         rows, paint = self._swept.planes[0].image.shape[0], self._findings.of_tiles
         return self._stacked([paint(number, 0, rows) for number in range(len(self._swept.planes))])
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """The planes classified, in the order of grids and masks: numbers in the file, from 0.
+
+        The column `plane` of the islands has these numbers.
+        """
+        return self._findings.cube.numbers
 
     @property
     def wcs(self) -> WCS:

@@ -256,3 +256,24 @@ def test_planes_are_drawn_one_by_one(model):
     assert len(found.plot(plane=1).lines) == 1
     with pytest.raises(cd.InputError, match="plane 2: expected one of 0 to 1"):
         found.plot(plane=2)
+
+
+def test_planes_chosen_by_number_are_found_by_their_number_in_the_file(model, tmp_path):
+    """In masks, islands and files; the planes between are no data in files."""
+    pixels = np.random.default_rng(5).normal(0, NOISE, (4, 80, 80))
+    pixels[1, 20, 20] = pixels[2, 20, 60] = 1e-4
+    about = header((80, 80))
+    about["CTYPE3"] = "FREQ"
+    found = cd.classify(pixels, about, model=model, planes=[2, 0])
+    assert found.planes == (0, 2) and found.mask.shape == (2, 80, 80)
+    (island,) = found.islands
+    mask = found.mask[found.planes.index(island["plane"])]
+    assert mask[island["y_peak"].value, island["x_peak"].value] == 1
+    written = fits.getdata(found.write(tmp_path, ["mask"])["mask"])
+    first = found.planes[0]
+    for number, plane in enumerate(written, first):
+        expected = found.mask[found.planes.index(number)] if number in found.planes else 255
+        assert (plane == expected).all()
+    one = cd.classify(pixels, about, model=model, planes=1)
+    assert one.planes == (1,) and one.mask.shape == (80, 80) and one.islands["plane"] == [1]
+    assert cd.classify(pixels[0], header((80, 80)), model=model).planes == (0,)
