@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -86,21 +86,6 @@ class ImageArray:
             without = numbers == blank
             missing = without if missing is None else missing | without
         return cls(numbers, header, missing, name)
-
-    def plane(self) -> ImageArray:
-        """Return the same without its axes of length 1, of two axes.
-
-        Raises:
-            InputError: it has more than one plane.
-        """
-        *others, ny, nx = self.numbers.shape
-        if any(length != 1 for length in others):
-            raise InputError(
-                f"{self.name}: of shape {self.numbers.shape}; expected one plane, or the shape of "
-                "the image"
-            )
-        missing = None if self.missing is None else self.missing.reshape(ny, nx)
-        return replace(self, numbers=self.numbers.reshape(ny, nx), missing=missing)
 
     @property
     def path(self) -> Path:

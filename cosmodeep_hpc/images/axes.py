@@ -87,6 +87,38 @@ def celestial_wcs(
     return wcs, (y, x), notes
 
 
+def renumbered(keyword: str, number: dict[int, int]) -> str:
+    """Return a keyword of the two celestial axes as that of axes `number[1]` and `number[2]`."""
+    match = re.fullmatch(r"(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CNAME)([12])", keyword)
+    if match:
+        return f"{match[1]}{number[int(match[2])]}"
+    match = re.fullmatch(r"(PC|CD)([12])_([12])", keyword)
+    if match:
+        return f"{match[1]}{number[int(match[2])]}_{number[int(match[3])]}"
+    match = re.fullmatch(r"(PV|PS)([12])_(\d+)", keyword)
+    return f"{match[1]}{number[int(match[2])]}_{match[3]}" if match else keyword
+
+
+def placed(header: fits.Header, sky: fits.Header, on_sky: tuple[int, int]) -> fits.Header:
+    """Return a header with the coordinates `sky` of two axes, and none of its own for them.
+
+    Args:
+        sky: of the axes 1 and 2.
+        on_sky: which axes of the header they are.
+    """
+    own = [
+        card
+        for card in header.cards
+        if not (match := _OF_AXIS.match(card.keyword) or _OF_PAIR.match(card.keyword))
+        or not any(int(axis) in on_sky for axis in match.groups() if axis)
+    ]
+    found = fits.Header(own)
+    for card in sky.cards:
+        if card.keyword != "WCSAXES":
+            found[renumbered(card.keyword, dict(enumerate(on_sky, 1)))] = card.value
+    return found
+
+
 def pixel_scale(wcs: WCS) -> float:
     """Return the side of a pixel [arcsec], the geometric mean of its two sides."""
     return float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0)

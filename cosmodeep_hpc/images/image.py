@@ -28,6 +28,9 @@ from cosmodeep_hpc.images.unpack import is_packed
 
 MOST_PLANES = 100_000
 
+Complete = Callable[[fits.Header, tuple[int, ...]], fits.Header]
+"""Adds to a header, given the lengths of its axes, what it lacks."""
+
 
 @dataclass(frozen=True)
 class Image:
@@ -237,6 +240,7 @@ def open_mosaic(
     planes: Sequence[int] | None = None,
     beam: Beam | None = None,
     unpacked: Path | None = None,
+    complete: Complete | None = None,
 ) -> Mosaic:
     """Open a FITS file, or an image in memory, with all its planes or some.
 
@@ -245,13 +249,14 @@ def open_mosaic(
         planes: numbers of the planes wanted, from 0 in the order of the file; all where None.
         beam: in place of the file's.
         unpacked: where the content of a packed file was unpacked to; messages name the file.
+        complete: adds to its header what it lacks.
 
     Raises:
         InputError: not FITS, truncated, no image, no celestial coordinates, no or unknown BUNIT,
             a unit that needs a beam and none is known, or no such plane.
     """
     with quiet():
-        found = _opened(image, hdu, beam, unpacked)
+        found = _opened(image, hdu, beam, unpacked, complete)
         if planes is None and found.n_planes > MOST_PLANES:
             raise InputError(
                 f"{found.path}: {found.n_planes} planes; expected at most {MOST_PLANES} at once: "
@@ -261,13 +266,17 @@ def open_mosaic(
 
 
 def _opened(
-    image: Path | ImageArray, hdu: int | str | None, beam: Beam | None, unpacked: Path | None
+    image: Path | ImageArray,
+    hdu: int | str | None,
+    beam: Beam | None,
+    unpacked: Path | None,
+    complete: Complete | None = None,
 ) -> Mosaic:
     """Open a file and choose its HDU, or take an image in memory, without a plane as yet."""
     try:
         if isinstance(image, ImageArray):
-            return _in_memory(image, beam)
-        return _in_file(image, unpacked or image, hdu, beam)
+            return _in_memory(image, beam, complete)
+        return _in_file(image, unpacked or image, hdu, beam, complete)
     except InputError:
         raise
     except Exception as error:  # a header damaged in a way that nobody thought of
@@ -279,16 +288,23 @@ def _opened(
         ) from error
 
 
-def _in_memory(image: ImageArray, beam: Beam | None) -> Mosaic:
+def _in_memory(image: ImageArray, beam: Beam | None, complete: Complete | None) -> Mosaic:
     lengths = image.numbers.shape
     _refuse_empty(image.path, lengths)
-    wcs, celestial, notes = axes.celestial_wcs(image.path, image.header, lengths)
-    beams = Beams(image.path, image.path, image.header, (), beam)
+    header = complete(image.header, lengths) if complete else image.header
+    wcs, celestial, notes = axes.celestial_wcs(image.path, header, lengths)
+    beams = Beams(image.path, image.path, header, (), beam)
     pixels = ArrayPixels(image, celestial)
-    return Mosaic(image.path, image.header, 0, lengths, celestial, wcs, notes, beams, pixels)
+    return Mosaic(image.path, header, 0, lengths, celestial, wcs, notes, beams, pixels)
 
 
-def _in_file(path: Path, place: Path, wanted: int | str | None, beam: Beam | None) -> Mosaic:
+def _in_file(
+    path: Path,
+    place: Path,
+    wanted: int | str | None,
+    beam: Beam | None,
+    complete: Complete | None,
+) -> Mosaic:
     """Open the file at `place`, which messages call `path`."""
     with naming(path):
         packed = is_packed(place)
@@ -298,6 +314,8 @@ def _in_file(path: Path, place: Path, wanted: int | str | None, beam: Beam | Non
     chosen = _chosen(path, hdus, wanted)
     _refuse_empty(path, chosen.axes)
     header = image_header(place, path, chosen) if chosen.compressed else chosen.header
+    if complete:
+        header = complete(header, chosen.axes)
     wcs, celestial, notes = axes.celestial_wcs(path, header, chosen.axes)
     stored = StoredNumbers.of(path, header)
     pixels_of: Callable[[Path], Pixels]

@@ -90,7 +90,7 @@ class PlaneBox:
         grid = tile_wcs(self.image.wcs, cell)
         number = {1: len(self.axes) - self.x, 2: len(self.axes) - self.y}
         for card in grid.to_header(relax=True).cards:
-            name = _renumbered(card.keyword, number)
+            name = fits_axes.renumbered(card.keyword, number)
             if name != "WCSAXES":
                 header[name] = (card.value, card.comment)
         for axis in (1, 2):  # to_header rounds to 12 digits
@@ -188,18 +188,6 @@ def painter(grids: Sequence[NDArray[np.uint8]], width: int, cell: int, fill: int
         return pixels
 
     return paint
-
-
-def _renumbered(keyword: str, number: dict[int, int]) -> str:
-    """Return a keyword of the two celestial axes as that of axes `number[1]` and `number[2]`."""
-    match = re.fullmatch(r"(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CNAME)([12])", keyword)
-    if match:
-        return f"{match[1]}{number[int(match[2])]}"
-    match = re.fullmatch(r"(PC|CD)([12])_([12])", keyword)
-    if match:
-        return f"{match[1]}{number[int(match[2])]}_{number[int(match[3])]}"
-    match = re.fullmatch(r"(PV|PS)([12])_(\d+)", keyword)
-    return f"{match[1]}{number[int(match[2])]}_{match[3]}" if match else keyword
 
 
 def _says_something(found: Any) -> bool:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.images.array import ArrayPixels, ImageArray
-from cosmodeep_hpc.images.beam import Beam
-from cosmodeep_hpc.images.file import value
+from cosmodeep_hpc.images.array import ImageArray
 from cosmodeep_hpc.images.image import Image, Mosaic, open_mosaic
-from cosmodeep_hpc.images.unit import Unit
+from cosmodeep_hpc.images.noisemap import NoiseMap
 from cosmodeep_hpc.images.unpack import is_packed, unpack
 from cosmodeep_hpc.io.files import sha256
 from cosmodeep_hpc.survey import stripe, view
@@ -19,7 +17,7 @@ from cosmodeep_hpc.survey.destination import Destination
 from cosmodeep_hpc.survey.grid import CellGrid
 from cosmodeep_hpc.survey.matching import RmsMap
 from cosmodeep_hpc.survey.noise import Mesh
-from cosmodeep_hpc.survey.plan import SweepPlan, path_of
+from cosmodeep_hpc.survey.plan import SweepPlan
 from cosmodeep_hpc.survey.plane import MosaicInfo, OpenPlane, PlaneInfo
 from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
 from cosmodeep_hpc.survey.task import (
@@ -157,61 +155,30 @@ class Worker:
             beam=request.beam,
             unpacked=unpacked,
         )
-        maps: dict[Beam | None, Mosaic] = {}
-        planes = [self._plane(mosaic, image, maps) for image in mosaic.planes]
+        rms = request.rms
+        given = NoiseMap.of(rms, mosaic) if isinstance(rms, Path | ImageArray) else None
+        maps = given.planes if given else [None] * len(mosaic.planes)
+        planes = [
+            self._plane(image, rms_map, given.notes if given else ())
+            for image, rms_map in zip(mosaic.planes, maps, strict=True)
+        ]
         self._open[number] = mosaic, planes
         if len(self._open) > KEPT_OPEN:
             self._open.popitem(last=False)
         return mosaic, planes
 
-    def _plane(self, mosaic: Mosaic, image: Image, maps: dict[Beam | None, Mosaic]) -> OpenPlane:
-        """Open a plane with its layout, and the map of its noise if the user gives one.
-
-        Args:
-            maps: those opened already, by the beam that they are read with.
-        """
-        card, rms = self._plan.card, self._plan.request.rms
-        scale, any_scale = card.pixel_scale, self._plan.config.classify.any_scale
-        rebin, notes = view.rebinning(image, scale, any_scale=any_scale)
+    def _plane(self, image: Image, rms_map: Image | None, map_notes: tuple[str, ...]) -> OpenPlane:
+        """Open a plane with its layout, and with the map of its noise if the user gives one."""
+        card, options = self._plan.card, self._plan.config.classify
+        rebin, notes = view.rebinning(image, card.pixel_scale, any_scale=options.any_scale)
         seen = View(image, rebin)
         size, margin = card.preprocessing.tile_size, card.preprocessing.margin
-        layout = CellGrid(seen.shape, size, self._plan.config.classify.stride or size, margin)
-        if rms is None or isinstance(rms, float):
-            return OpenPlane(view=seen, layout=layout, rms_map=None, notes=notes)
-        if isinstance(rms, ImageArray):
-            chosen = _map_in_memory(mosaic, image, rms)
-        else:
-            if image.beam not in maps:
-                maps[image.beam] = open_mosaic(rms, beam=image.beam)
-            given = maps[image.beam]
-            chosen = next((p for p in given.planes if p.plane == image.plane), given.planes[0])
-        if chosen.shape != image.shape:
-            raise InputError(
-                f"{path_of(rms)}: a map of {chosen.shape[1]} x {chosen.shape[0]} pixels; "
-                f"expected those of {image.path.name}, {image.shape[1]} x {image.shape[0]}"
-            )
-        rms_map = RmsMap(View(chosen, rebin), card.noise_rms)
-        return OpenPlane(view=seen, layout=layout, rms_map=rms_map, notes=notes)
-
-
-def _map_in_memory(mosaic: Mosaic, image: Image, rms: ImageArray) -> Image:
-    """Return the noise map of a plane: it has all axes of the mosaic, or serves all planes."""
-    factor = image.to_surface_brightness
-    if unit := value(rms.header, "BUNIT"):
-        factor = Unit.of(rms.path, unit).factor(image.beam, image.pixel_scale**2)
-    if rms.numbers.shape == mosaic.axes:
-        pixels, plane = ArrayPixels(rms, mosaic.celestial), image.plane
-    else:
-        pixels, plane = ArrayPixels(rms.plane(), (0, 1)), ()
-    shape = image.shape if plane else pixels.image.numbers.shape
-    return replace(
-        image,
-        path=rms.path,
-        shape=shape,
-        to_surface_brightness=factor,
-        plane=plane,
-        _pixels=pixels,
-    )
+        return OpenPlane(
+            view=seen,
+            layout=CellGrid(seen.shape, size, options.stride or size, margin),
+            rms_map=None if rms_map is None else RmsMap(View(rms_map, rebin), card.noise_rms),
+            notes=(*notes, *map_notes),
+        )
 
 
 def _name(image: Image) -> str:

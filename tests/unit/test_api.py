@@ -237,7 +237,9 @@ def test_a_noise_may_be_a_number_a_file_or_an_array(pixels, image, model, tmp_pa
     assert np.isnan(cd.classify(image, rms=holed, model=model).probability[:, 0]).all()
     for rms in (2 * NOISE, np.float32(2 * NOISE), np.array(2 * NOISE)):
         assert "scaled from a noise of" in cd.classify(image, rms=rms, model=model).notes[0]
-    with pytest.raises(cd.InputError, match="rms: a map of 7 x 5 pixels; expected those of field"):
+    with pytest.raises(
+        cd.InputError, match="rms, the map of the noise: of 7 x 5 pixels; expected those"
+    ):
         cd.classify(image, rms=np.ones((5, 7)), model=model)
 
 
