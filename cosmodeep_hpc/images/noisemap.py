@@ -118,11 +118,11 @@ class _Given:
             these = f", or the {mosaic.n_planes} of {mosaic.path.name}" * (mosaic.n_planes > 1)
             raise InputError(f"{self.path}: of {given.n_planes} planes; expected one plane{these}")
         if self.has_place and (apart := _pixels_apart(given, mosaic)) > APART:
-            where = f"{apart:.3g} pixels beside it" if np.isfinite(apart) else "elsewhere"
+            where = f"{apart:.3g} pixels beside" if np.isfinite(apart) else "elsewhere than"
             raise InputError(
-                f"{self.path}: it does not lie on the sky where {mosaic.path.name} does, but "
-                f"{where}; expected a map of that image: regrid it, or remove its sky coordinates "
-                "(CTYPE) if it lies on the image's pixels"
+                f"{self.path}: on the sky it lies {where} {mosaic.path.name}; expected a map of "
+                "that image: regrid it, or remove its sky coordinates (CTYPE) if it lies on the "
+                "image's pixels"
             )
 
     def plane(self, given: Mosaic, number: int, image: Image) -> Image:

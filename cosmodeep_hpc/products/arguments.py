@@ -25,6 +25,8 @@ from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.survey.plan import Source
 
 RULE = ("f_th", "n_pix")
+ARRAY = "array"
+"""The name of an array that is given none."""
 OPTIONS = tuple(field.name for field in dataclasses.fields(Classify))
 """Options of the configuration that `classify` takes as keywords."""
 
@@ -40,9 +42,11 @@ def image_of(
 
     Raises:
         TypeError: an array alone, or what does not belong to a path, or to an array.
-        InputError: not an array that can be an image.
+        InputError: not an array that can be an image, or a name that no file can have.
     """
     if isinstance(image, str | os.PathLike):
+        if name != ARRAY:
+            raise TypeError(f"name = {name!r}: {image} is called by its file; expected it alone")
         if about is not None or unit is not None:
             raise TypeError(f"{image}: a file has header and unit of its own; expected it alone")
         return Path(image)
@@ -58,6 +62,8 @@ def image_of(
         )
     if hdu is not None:
         raise TypeError(f"hdu = {hdu!r}: an array has none; expected it with a file alone")
+    if not isinstance(name, str) or not name.strip(". ") or name[0] == "." or {"/", "\0"} & {*name}:
+        raise InputError(f"name = {name!r}: expected what files can be called, such as 'field'")
     return ImageArray.of(image, about, unit, name)
 
 

@@ -21,6 +21,7 @@ from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.products import picture, provenance, writing
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.products.folder import ProductFolder
+from cosmodeep_hpc.products.names import record_of
 from cosmodeep_hpc.tiles.tiling import tile_wcs
 
 SHOWN = 20  # islands in a notebook's table, at most
@@ -38,12 +39,14 @@ class Classification:
     `planes` alone, in the order of the file.
     """
 
-    def __init__(self, findings: Findings, keeps: object = None) -> None:
+    def __init__(self, findings: Findings, keeps: object = None, *, of_array: bool = False) -> None:
         """Take what was found.
 
         Args:
             keeps: what must live as long as the result, such as the folder of unpacked pixels.
+            of_array: whether the image is no file, so that its name may be another's, too.
         """
+        self._of_array = of_array
         self._findings, self._keeps = findings, keeps
         self._swept = findings.swept
 
@@ -147,14 +150,15 @@ class Classification:
 
         Args:
             products: their names ("mask", "islands", ...); None: those of `classify.products`.
-            overwrite: whether files that no sweep has left are written over.
+            overwrite: whether files that no sweep has left are written over, and those of another
+                array of this name.
 
         Returns:
             the files written, by product.
 
         Raises:
-            InputError: no such product, files in the way, a folder that cannot be written, or the
-                image cannot be read again.
+            InputError: no such product, files in the way, products of another image of an array's
+                name, a folder that cannot be written, or the image cannot be read again.
         """
         found, config = self._findings, self._findings.config
         if isinstance(products, str):
@@ -167,9 +171,21 @@ class Classification:
         place.spare_images([self._swept.path])
         make_folder(place.path)
         with place.locked(self._swept.path):
+            if self._of_array and not overwrite:
+                self._spare_another(place.path)
             record = writing.write(found, config, place.path)
         written = writing.of_config(config, refine=found.refine)
         return {made.name: place.path / record["products"][made.name] for made in written}
+
+    def _spare_another(self, folder: Path) -> None:
+        """Raise an InputError where products of another image have an array's name."""
+        file = record_of(self._swept.path, folder)
+        record = writing.finished(file)
+        if record and record.get("image", {}).get("sha256") != self._swept.sha256:
+            raise InputError(
+                f"{file}: of another image called {self._swept.name}; give each array a name of "
+                "its own (classify(..., name=...)), or replace the products (overwrite=True)"
+            )
 
     def __repr__(self) -> str:
         tiles = self.record["tiles"]

@@ -18,6 +18,7 @@ from astropy.wcs import WCS
 from numpy.typing import ArrayLike
 
 from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.images.array import ImageArray
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.parallel.world import alone
@@ -45,7 +46,7 @@ def classify(
     threshold: float | None = None,
     refine: bool = False,
     config: Config | str | Path | Mapping[str, Any] | None = None,
-    name: str = "array",
+    name: str = arguments.ARRAY,
     **options: Any,
 ) -> Classification:
     """Find diffuse emission in an image; the result is that of the command, bit for bit.
@@ -69,7 +70,7 @@ def classify(
         threshold: probability from which a tile is signal; None: the model's.
         refine: whether islands are followed at the scale of the beam, too.
         config: a configuration, a TOML file of one, or its sections as plain values.
-        name: what messages and products call an array.
+        name: what messages and products call an array; `write` needs another for each.
         options: of the section `classify` (`cosmodeep config` lists them), such as `stride`,
             `noise`, `any_scale`, `point`, `min_coverage`, `products`; and `f_th`, `n_pix`: the rule
             that a model of many rules is read by.
@@ -117,7 +118,7 @@ def classified(plan: SweepPlan) -> Classification:
     except BaseException:
         memory.scratch.remove()
         raise
-    return Classification(found, memory.scratch)
+    return Classification(found, memory.scratch, of_array=isinstance(plan.images[0], ImageArray))
 
 
 class Scratch:

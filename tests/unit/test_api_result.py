@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
-from support.fields import NOISE, header, two_sources, write
+from support.fields import NOISE, contents, header, two_sources, write
 from support.models import model_in_file
 from support.sweeping import sweep_with
 
@@ -191,6 +191,40 @@ def test_an_array_is_called_by_its_name(model, tmp_path):
     other = cd.classify(pixels + 1e-9, header((80, 80)), model=model, name="Abell 1")
     assert other.record["image"]["sha256"] != record["image"]["sha256"]
     assert other.record["key"] != record["key"]
+
+
+def test_another_array_of_the_name_is_written_over_only_if_that_is_asked_for(model, tmp_path):
+    """The same array is, by whatever model or option, and a file that has changed."""
+    first, second = np.random.default_rng(1).normal(0, NOISE, (2, 80, 80))
+    of_first, of_second = (
+        cd.classify(pixels, header((80, 80)), model=model) for pixels in (first, second)
+    )
+    of_first.write(tmp_path, ["mask"])
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"array\.json: of another image called array; give each"):
+        of_second.write(tmp_path, ["tiles"])
+    assert contents(tmp_path) == before
+    strided = cd.classify(first, header((80, 80)), model=model, stride=20)
+    assert set(strided.write(tmp_path, ["tiles"])) == {"tiles"}
+    of_second.write(tmp_path, ["mask"], overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"array.mask.fits", "array.json"}
+    cd.classify(second, header((80, 80)), model=model, name="second").write(tmp_path, ["mask"])
+    for pixels in (first, second):
+        file = write(tmp_path / "field.fits", pixels)
+        cd.classify(file, model=model).write(tmp_path, ["mask"])
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", "..", ".a", "a/b", "a\0", 3, None])
+def test_a_name_that_no_file_can_have_is_refused(name):
+    pixels = np.ones((80, 80))
+    for function in (cd.classify, cd.open_image):
+        with pytest.raises(InputError, match="^name = .*expected what files can be called"):
+            function(pixels, header((80, 80)), name=name)
+
+
+def test_a_file_has_no_other_name(image):
+    with pytest.raises(TypeError, match=r"name = 'x': .*field.fits is called by its file"):
+        cd.classify(image, name="x")
 
 
 # --- pictures ---

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from astropy.io import fits
-from support.fields import NOISE, header, write
+from support.fields import NOISE, write
 from support.models import absolute_model
 from support.sweeping import noise, swept
 
@@ -19,18 +18,6 @@ BEAM = {"BMAJ": 20 / 3600, "BMIN": 20 / 3600, "BPA": 0.0}
 NO_SKY = {name: None for name in ("CTYPE1", "CTYPE2", "CRVAL1", "CRVAL2", "CDELT1", "CDELT2")}
 
 
-def fits_file(path, pixels, **cards):
-    """An image with the usual header, changed; cards of value None are left out."""
-    about = header(pixels.shape[-2:])
-    for name, card in cards.items():
-        if card is None:
-            about.remove(name, ignore_missing=True)
-        else:
-            about[name] = card
-    fits.PrimaryHDU(np.asarray(pixels, np.float32), about).writeto(path)
-    return path
-
-
 @pytest.fixture
 def image(tmp_path):
     pixels = noise(SHAPE)
@@ -39,7 +26,7 @@ def image(tmp_path):
 
 
 def refused(tmp_path, mosaic, pixels, **cards):
-    path = fits_file(tmp_path / "rms.fits", pixels, **cards)
+    path = write(tmp_path / "rms.fits", pixels, **cards)
     with pytest.raises(InputError) as error:
         NoiseMap.of(path, open_mosaic(mosaic))
     text = str(error.value)
@@ -54,23 +41,23 @@ def test_a_map_without_a_value_above_0_is_refused(tmp_path, image, value):
     )
     almost = np.full(SHAPE, value)
     almost[-1, -1] = NOISE
-    NoiseMap.of(fits_file(tmp_path / "almost.fits", almost), open_mosaic(image))
+    NoiseMap.of(write(tmp_path / "almost.fits", almost), open_mosaic(image))
 
 
 @pytest.mark.parametrize(
     "cards, apart",
     [
-        ({"CRVAL1": 200.0}, "elsewhere|pixels beside it"),
-        ({"CRVAL2": -34.9}, "pixels beside it"),
-        ({"CRPIX1": 61.5}, "1 pixels beside it"),
-        ({"CDELT1": 9.6 / 3600}, "pixels beside it"),
-        ({"PC1_2": 0.2, "PC2_1": -0.2}, "pixels beside it"),
+        ({"CRVAL1": 200.0}, "pixels beside a.fits"),
+        ({"CRVAL1": 330.0, "CRVAL2": 35.0}, "elsewhere than a.fits"),  # on the other side
+        ({"CRVAL2": -34.9}, "pixels beside a.fits"),
+        ({"CRPIX1": 61.5}, "lies 1 pixels beside a.fits"),
+        ({"CDELT1": 9.6 / 3600}, "pixels beside a.fits"),
+        ({"PC1_2": 0.2, "PC2_1": -0.2}, "pixels beside a.fits"),
     ],
 )
 def test_a_map_of_another_place_is_refused(tmp_path, image, cards, apart):
     text = refused(tmp_path, image, RMS, **cards)
-    assert "does not lie on the sky where a.fits does" in text
-    assert any(words in text for words in apart.split("|"))
+    assert apart in text
 
 
 @pytest.mark.parametrize(
@@ -82,7 +69,7 @@ def test_a_map_of_another_place_is_refused(tmp_path, image, cards, apart):
     ],
 )
 def test_a_map_of_the_same_place_is_taken(tmp_path, image, cards):
-    given = NoiseMap.of(fits_file(tmp_path / "rms.fits", RMS, **cards), open_mosaic(image))
+    given = NoiseMap.of(write(tmp_path / "rms.fits", RMS, **cards), open_mosaic(image))
     assert given.notes == ()
 
 
@@ -100,7 +87,7 @@ def test_a_map_of_the_same_place_is_taken(tmp_path, image, cards):
     ],
 )
 def test_what_a_map_does_not_say_is_taken_from_its_image(tmp_path, image, cards, notes):
-    path = fits_file(tmp_path / "rms.fits", RMS, **cards)
+    path = write(tmp_path / "rms.fits", RMS, **cards)
     plane = swept(image, absolute_model(10 * NOISE), SweepRequest(rms=path)).planes[0]
     np.testing.assert_allclose(plane.noise, 10 * NOISE, rtol=1e-5)
     assert np.argwhere(plane.signal(0.5)).tolist() == [[1, 1]]
@@ -109,7 +96,7 @@ def test_what_a_map_does_not_say_is_taken_from_its_image(tmp_path, image, cards,
 
 
 def test_a_map_in_a_unit_of_its_own_is_converted(tmp_path, image):
-    path = fits_file(tmp_path / "rms.fits", RMS * 1e6, BUNIT="uJy/arcsec2")
+    path = write(tmp_path / "rms.fits", RMS * 1e6, BUNIT="uJy/arcsec2")
     (plane,) = NoiseMap.of(path, open_mosaic(image)).planes
     np.testing.assert_allclose(plane.pixels(), RMS, rtol=1e-6)
 
@@ -118,9 +105,7 @@ def test_a_map_in_a_unit_of_its_own_is_converted(tmp_path, image):
 @pytest.mark.parametrize("first", [(), (1,), (1, 1)])
 def test_axes_of_length_1_of_a_map_do_not_count(tmp_path, image, first, kind):
     pixels = RMS.reshape(*first, *SHAPE)
-    given = (
-        fits_file(tmp_path / "rms.fits", pixels) if kind == "file" else ImageArray.of(pixels, None)
-    )
+    given = write(tmp_path / "rms.fits", pixels) if kind == "file" else ImageArray.of(pixels, None)
     (plane,) = NoiseMap.of(given, open_mosaic(image)).planes
     np.testing.assert_array_equal(plane.pixels(), RMS)
 
@@ -128,12 +113,12 @@ def test_axes_of_length_1_of_a_map_do_not_count(tmp_path, image, first, kind):
 @pytest.mark.parametrize("cards", [{}, NO_SKY])
 def test_a_cube_takes_one_plane_for_all_or_one_for_each(tmp_path, cards):
     rise = np.arange(1, 4)[:, None, None] * RMS
-    cube = fits_file(tmp_path / "cube.fits", rise, CTYPE3="FREQ", CRVAL3=1.4e9, CDELT3=1e6)
+    cube = write(tmp_path / "cube.fits", rise, CTYPE3="FREQ", CRVAL3=1.4e9, CDELT3=1e6)
     mosaic = open_mosaic(cube, planes=[0, 2])
-    of_one = NoiseMap.of(fits_file(tmp_path / "one.fits", RMS, **cards), mosaic).planes
+    of_one = NoiseMap.of(write(tmp_path / "one.fits", RMS, **cards), mosaic).planes
     for plane in of_one:
         np.testing.assert_array_equal(plane.pixels(), RMS)
-    of_each = NoiseMap.of(fits_file(tmp_path / "each.fits", rise, **cards), mosaic).planes
+    of_each = NoiseMap.of(write(tmp_path / "each.fits", rise, **cards), mosaic).planes
     for plane, number in zip(of_each, (0, 2), strict=True):
         np.testing.assert_array_equal(plane.pixels(), rise[number])
     assert "of 2 planes; expected one plane, or the 3 of cube.fits" in refused(
@@ -154,7 +139,7 @@ def test_other_maps_are_refused_by_name_as_what_they_are(tmp_path, image):
 
 def test_a_map_in_the_unit_of_its_image_needs_no_beam_of_its_own(tmp_path):
     """However the unit is spelled."""
-    mosaic = open_mosaic(fits_file(tmp_path / "a.fits", RMS, BUNIT="Jy/beam", **BEAM))
-    path = fits_file(tmp_path / "rms.fits", RMS, BUNIT="JY / BEAM")
+    mosaic = open_mosaic(write(tmp_path / "a.fits", RMS, BUNIT="Jy/beam", **BEAM))
+    path = write(tmp_path / "rms.fits", RMS, BUNIT="JY / BEAM")
     (plane,) = NoiseMap.of(path, mosaic).planes
     np.testing.assert_array_equal(plane.pixels(), mosaic.planes[0].pixels())
