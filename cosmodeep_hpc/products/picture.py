@@ -29,7 +29,8 @@ SAMPLE = 2**17  # values that the noise of a picture is measured on, about
 MOST_PLANES = 9  # of a mosaic drawn: those of a large cube are picked evenly
 RED, BLUE = "tab:red", "tab:blue"
 LARGE, SMALL, LEAST = 8.0, 5.0, 3.0  # longer side of one plane, of each of many, of any [inch]
-LEFT, RIGHT, BOTTOM, TOP = 1.3, 1.1, 0.7, 0.55  # of a plane, to the ends of its panel [inch]
+LEFT, RIGHT, BOTTOM, TOP = 1.3, 1.1, 0.9, 0.55  # of a plane, to the ends of its panel [inch]
+LEGEND = 0.6  # of a plane to its legend, which is below the names of the axes [inch]
 LETTERS, LINE = 14, 0.14  # letters an inch, and height of a line [inch], of what stands below
 SKY_AXES = {
     "RA": "Right ascension",
@@ -258,8 +259,19 @@ def figure(swept: MosaicResult) -> Any:
         for line in axes.lines:  # whole at the edge of the image, too
             line.set(clip_on=False, zorder=3)
         if axes.lines:
-            axes.legend(loc="upper right")
+            _legend(axes)
     return sheet.figure
+
+
+def _legend(axes: Any) -> None:
+    """Say below an image what its outlines are, where the legend hides nothing."""
+    from matplotlib.transforms import ScaledTranslation
+
+    down = ScaledTranslation(0, -LEGEND, axes.figure.dpi_scale_trans)
+    axes.legend(
+        loc="upper right", bbox_to_anchor=(1, 0), bbox_transform=axes.transAxes + down,
+        borderaxespad=0, ncols=2, fontsize=9, frameon=False,
+    )  # fmt: skip
 
 
 def outlines(axes: Any, swept: MosaicResult, plane: PlaneResult, transform: Any = None) -> None:

@@ -47,7 +47,7 @@ def test_the_plane_stands_upright_and_its_signal_is_outlined(field):
     """The first row is lowest; a cell's outline runs at equal distances around its middle."""
     pixels = seen(field)
     unknown, red = where(pixels, "blue"), where(pixels, "red")
-    red = red[red[:, 0] > len(pixels) / 2 - 20]  # above it lies the legend
+    red = red[red[:, 0] < len(pixels) - 60]  # below it lies the legend
     (top, left), (bottom, right) = red.min(axis=0), red.max(axis=0)
     cell = (right - left) / 40  # pixels of the picture for one of the image
     assert cell == pytest.approx((bottom - top) / 40, abs=0.1)
@@ -61,6 +61,28 @@ def test_axes_are_called_what_they_are(field):
     (axes,) = (a for a in picture.figure(field).axes if hasattr(a, "coords"))
     names = [coordinate.get_axislabel() for coordinate in axes.coords]
     assert names == ["Right ascension", "Declination"]
+
+
+@pytest.mark.parametrize("shape", [(120, 200), (40, 2000), (2000, 40)])
+@pytest.mark.parametrize("planes", [1, 4])
+def test_the_legend_hides_nothing(tmp_path, shape, planes):
+    """Neither pixels of a plane, whose islands may lie anywhere, nor names, title and notes."""
+    about = sky(shape, CTYPE3="FREQ", CRVAL3=1.4e9, CDELT3=1e6)
+    path = write_mosaic(tmp_path / "a.fits", np.ones((planes, *shape)), about)
+    cells = tuple(-(-side // 40) for side in shape)
+    blank = np.zeros(cells, bool)
+    blank[0, 0] = True
+    figure = picture.figure(swept(path, ~blank, blank=blank))
+    figure.draw_without_rendering()
+    drawn = [axes for axes in figure.axes if hasattr(axes, "coords")]
+    legends = [axes.get_legend().get_window_extent() for axes in drawn]
+    pen = figure.canvas.get_renderer()
+    others = [axes.get_tightbbox(pen, bbox_extra_artists=[]) for axes in figure.axes]
+    others += [text.get_window_extent() for text in figure.texts]
+    assert len(legends) == planes
+    for legend in legends:
+        assert not any(legend.overlaps(other) for other in others)
+        assert figure.bbox.containsx(legend.x0) and figure.bbox.containsy(legend.y0)
 
 
 def test_what_was_noted_stands_below(field):
