@@ -21,6 +21,8 @@ SPECTRAL = ("FREQ", "ENER", "WAVN", "VRAD", "WAVE", "VOPT", "ZOPT", "AWAV", "VEL
 # Cards that speak of one axis, and of a pair of axes.
 _OF_AXIS = re.compile(r"(?:CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA|CRDER|CSYER|CNAME)(\d+)[A-Z]?$")
 _OF_PAIR = re.compile(r"(?:PC|CD)0*(\d+)_0*(\d+)[A-Z]?$|(?:PC|CD)(\d{3})(\d{3})$|P[VS](\d+)_\d+$")
+_NUMBER_OF_AXIS = re.compile(r"(?:CRVAL|CRPIX|CDELT|CROTA)(\d+)")
+_OF_WCSLIB = re.compile(r"ERROR \d+ in \w+\(\) at line \d+ of file \S+:")
 _DISTORTION = re.compile(r"(CPDIS|CQDIS|D2IMDIS|DP|DQ)\d")
 
 
@@ -67,12 +69,13 @@ def celestial_wcs(
     cards = _cards_of(header, found)
     if any(_DISTORTION.match(card) for card in cards):
         raise _distorted(path)
+    _refuse_unusable(path, header, found)
     try:
         wcs = WCS(fits.Header.fromstring("".join(cards))).sub(list(found))
         wcs.wcs.set()
         scale = pixel_scale(wcs)
     except Exception as error:  # wcslib's errors share no useful base class
-        reason = " ".join(str(error).split())
+        reason = " ".join(_OF_WCSLIB.sub("", str(error)).split()).removesuffix(".")
         raise InputError(f"{path}: no usable sky coordinates ({reason})") from error
     if wcs.has_distortion:  # a tile grid cannot carry it
         raise _distorted(path)
@@ -81,10 +84,67 @@ def celestial_wcs(
             f"{path}: no usable sky coordinates (CTYPE {', '.join(wcs.wcs.ctype)}, pixels of "
             f"{scale:g} arcsec)"
         )
+    if _is_one_place(wcs, lengths[-found[0]], lengths[-found[1]]):
+        kinds = ", ".join(ctype(header, axis) for axis in found)
+        hint = "PV1_1 and PV2_1, or RA---TAN and DEC--TAN" if "TPV" in kinds else "other ones"
+        raise InputError(
+            f"{path}: its sky coordinates ({kinds}) put its pixels at one place or on one line; "
+            f"expected {hint}"
+        )
     notes = _settle_frame(path, header, wcs)
     y, x = len(lengths) - found[1], len(lengths) - found[0]
     wcs.pixel_shape = (lengths[x], lengths[y])
     return wcs, (y, x), notes
+
+
+def _refuse_unusable(path: Path, header: fits.Header, on_sky: tuple[int, int]) -> None:
+    """Raise an InputError for text where coordinates need a number, and for pixels of no size.
+
+    wcslib takes the default of what it cannot read, and mends some of the zeros.
+    """
+    matrix: dict[tuple[int, int], float] = {}
+    for name in header:
+        match = _NUMBER_OF_AXIS.fullmatch(name) or _OF_PAIR.match(name)
+        places = [int(axis) for axis in match.groups() if axis] if match else []
+        is_text = name.startswith("PS") or not name[-1:].isdigit()  # the latter: another system's
+        if not places or is_text or any(axis not in on_sky for axis in places):
+            continue
+        found = value(header, name)
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            text = "not to be read" if found is None else repr(found)
+            raise InputError(f"{path}: {name} is {text} in its header; expected a number")
+        if name.startswith("CD") and len(places) == 2:
+            matrix[places[0], places[1]] = float(found)
+    x, y = on_sky
+    latitude = f"CRVAL{x if _LATITUDE.match(ctype(header, x)) else y}"
+    if abs(degrees := _number(header, latitude, 0.0)) > 90:
+        raise InputError(f"{path}: {latitude} is {degrees:g}; expected one from -90 to 90 deg")
+    steps = [_number(header, f"CDELT{axis}", 1.0) for axis in on_sky]
+    if not matrix and 0 in steps:
+        name = f"CDELT{on_sky[steps.index(0)]}"
+        raise InputError(f"{path}: {name} is 0; expected the side of a pixel [deg]")
+    diagonal = matrix.get((x, x), 0.0) * matrix.get((y, y), 0.0)
+    if matrix and diagonal == matrix.get((x, y), 0.0) * matrix.get((y, x), 0.0):
+        raise InputError(
+            f"{path}: the matrix CD of axes {x} and {y} has no inverse; expected the sides of a "
+            "pixel [deg] in it"
+        )
+
+
+def _is_one_place(wcs: WCS, nx: int, ny: int) -> bool:
+    """Return whether neighbouring pixels amid an image have one place on the sky, or lie in line.
+
+    False where the middle of the image is no place on the sky.
+    """
+    x, y = (nx - 1) / 2 + np.array([0, 1, 0]), (ny - 1) / 2 + np.array([0, 0, 1])
+    lon, lat = np.deg2rad(wcs.wcs_pix2world(x, y, 0))
+    if wcs.wcs.lng > wcs.wcs.lat:
+        lon, lat = lat, lon
+    centre, right, up = np.stack(
+        [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], 1
+    )
+    area = np.linalg.norm(np.cross(right - centre, up - centre))
+    return bool(area < 1e-6 * np.deg2rad(pixel_scale(wcs) / 3600) ** 2)
 
 
 def renumbered(keyword: str, number: dict[int, int]) -> str:

@@ -276,7 +276,7 @@ for _card, _value, _says in (
     ("NAXIS1", "57", "NAXIS1 is '57'"),
     ("NAXIS2", b"NAXIS2  =   a b c", "NAXIS2 is"),
     ("NAXIS2", 0, "axes of 57 x 0 pixels"),
-    ("CDELT1", 0.0, "no usable sky coordinates"),
+    ("CDELT1", 0.0, "CDELT1 is 0; expected the side of a pixel"),
     ("CTYPE1", "RA", "axes 1 and 2 are of type RA, DEC--SIN"),
     ("CTYPE2", "RA---SIN", "expected sky coordinates"),
     ("CTYPE1", "RA---XYZ", "no usable sky coordinates"),

@@ -145,14 +145,54 @@ def test_faults_of_other_axes_do_not_matter(tmp_path, cards):
         ({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--TAN"}, "no usable sky coordinates"),
         ({"CTYPE1": "RA---SIN", "CTYPE2": "GLAT-SIN"}, "no usable sky coordinates"),
         ({"CPDIS1": "Lookup"}, "distortion"),
-        ({"CD1_1": 1.0, "CD1_2": 1.0, "CD2_1": 1.0, "CD2_2": 1.0}, "no usable sky coordinates"),
+        ({"CD1_1": 1.0, "CD1_2": 1.0, "CD2_1": 1.0, "CD2_2": 1.0}, "the matrix CD of axes 1 and 2"),
+        ({"CD1_1": 0.0, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 0.0}, "the matrix CD of axes 1 and 2"),
+        ({"PC1_1": 1.0, "PC1_2": 1.0, "PC2_1": 1.0, "PC2_2": 1.0}, "pixels of 0 arcsec"),
+        ({"CDELT1": 0.0}, "CDELT1 is 0; expected the side of a pixel [deg]"),
+        ({"CDELT2": 0}, "CDELT2 is 0; expected the side of a pixel [deg]"),
+        ({"CRVAL1": "x"}, "CRVAL1 is 'x' in its header; expected a number"),
+        ({"CRVAL2": "-35.0"}, "CRVAL2 is '-35.0' in its header; expected a number"),
+        ({"CRPIX1": True}, "CRPIX1 is True in its header; expected a number"),
+        ({"CDELT2": "x"}, "CDELT2 is 'x' in its header; expected a number"),
+        ({"PC1_2": "x"}, "PC1_2 is 'x' in its header; expected a number"),
+        ({"CROTA2": "x"}, "CROTA2 is 'x' in its header; expected a number"),
+        ({"PV2_1": "x"}, "PV2_1 is 'x' in its header; expected a number"),
+        ({"CRVAL2": 95.0}, "CRVAL2 is 95; expected one from -90 to 90 deg"),
+        (
+            {"projection": "TPV"},
+            "RA---TPV, DEC--TPV) put its pixels at one place or on one line; ex",
+        ),
+        ({"projection": "TPV", "PV1_1": 1.0}, "expected PV1_1 and PV2_1, or RA---TAN and DEC--TAN"),
+        ({"projection": "ZPN"}, "no usable sky coordinates (Invalid parameter"),
+        ({"CUNIT1": "m"}, "no usable sky coordinates (In CUNIT1"),
     ],
 )
 def test_no_place_on_the_sky(tmp_path, cards, line):
     path = write(tmp_path / "a.fits", **cards)
     with pytest.raises(InputError) as caught:
         open_image(path)
-    assert str(caught.value).startswith(f"{path}: ") and line in str(caught.value)
+    said = str(caught.value)
+    assert said.startswith(f"{path}: ") and line in said and "\n" not in said
+    assert "wcs" not in said and "ERROR" not in said  # the words of a library and its files
+
+
+@pytest.mark.parametrize("order", ["RA DEC", "DEC RA"])
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"projection": "TPV", "PV1_1": 1.0, "PV2_1": 1.0},
+        {"CRVAL1": 0.0, "CRVAL2": 90.0},  # a pole is in its middle
+        {"projection": "AIT", "CRPIX1": 1e5},  # beyond the edge of the sky
+        {"CDELT1": -1e-9, "CDELT2": 1e-9},
+        {"PS1_0": "text"},
+        {"CTYPE1A": "LINEAR", "CRVAL1A": "x"},  # of other coordinates, which are not used
+    ],
+)
+def test_unusual_places_are_places(tmp_path, order, cards):
+    if order == "DEC RA":
+        cards = {name.translate({49: "2", 50: "1"}): card for name, card in cards.items()}
+    image = open_image(write(tmp_path / "a.fits", order=order, **cards))
+    assert image.shape == SHAPE
 
 
 def test_cards_of_makes_what_the_tests_say():

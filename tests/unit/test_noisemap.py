@@ -131,7 +131,7 @@ def test_other_maps_are_refused_by_name_as_what_they_are(tmp_path, image):
         (RMS[:40], {}, "of 120 x 40 pixels; expected those of a.fits, 120 x 80"),
         (np.stack([RMS, RMS]), {}, "of 2 planes; expected one plane"),
         (RMS, {"BUNIT": "counts"}, "BUNIT is counts; expected Jy/beam or Jy/arcsec2"),
-        (RMS, {"CDELT1": 0.0}, "no usable sky coordinates"),
+        (RMS, {"CDELT1": 0.0}, "CDELT1 is 0; expected the side of a pixel"),
     )):  # fmt: skip
         (folder := tmp_path / str(number)).mkdir()
         assert said in refused(folder, image, pixels, **cards)
