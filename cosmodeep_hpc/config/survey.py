@@ -70,9 +70,8 @@ class Classify(Section):
     )
     products: tuple[ProductName, ...] = option(
         USUAL_PRODUCTS,
-        "what is written of a mosaic, beside the record: any of probability, tiles, mask, pixels "
-        "(with --refine alone), hdf5, islands (VOTable), islands_fits, islands_csv, regions (DS9), "
-        "regions_casa, moc, picture",
+        f"what is written of a mosaic, beside the record: any of {', '.join(ALL_PRODUCTS)} "
+        "(docs/sweep.md; pixels with --refine alone)",
     )
     compress_mask: bool = option(
         False, "write masks on the image's pixels tile-compressed, as .fits.fz"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from astropy.io import fits
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError, naming
-from cosmodeep_hpc.io.files import make_folder, replacing
+from cosmodeep_hpc.io.files import make_folder, read_json, replacing
 from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.parallel import locks
 from cosmodeep_hpc.parallel.world import World, rank_range
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 2
 """Raise it when the same configuration would give other images."""
+SECTIONS = ("sky", "instrument", "effects")
+"""Sections of the configuration that images depend on."""
 
 
 def run(
@@ -82,8 +85,8 @@ def run(
         make_folder(out)
         make_folder(folder)
         for path in islice(out.glob("sky-*.fits"), 1):  # all are from one configuration
-            _is_made(mark, path)
-        pairs = [i for i in own if not _is_whole(mark, out, i)]
+            _is_made(mark, path, config)
+        pairs = [i for i in own if not _is_whole(mark, out, i, config)]
         config.write(out / "config.json")
         if images:
             summary.ask(out, asked)
@@ -159,21 +162,22 @@ def _box_path(folder: Path, recipe: Recipe) -> Path:
 
 def config_digest(config: Config, recipes: Sequence[Recipe]) -> str:
     """Return a digest that identifies the images of this configuration and these boxes."""
-    sections = [asdict(config.sky), asdict(config.instrument), asdict(config.effects)]
+    sections = [asdict(getattr(config, section)) for section in SECTIONS]
     return box.digest([sections, [recipe.digest for recipe in recipes], FORMAT])
 
 
-def _is_whole(mark: str, out: Path, index: int) -> bool:
+def _is_whole(mark: str, out: Path, index: int, config: Config) -> bool:
     """Return whether the pair of an index and its halos exist, see `_is_made`."""
-    return sum([_is_made(mark, path) for path in paths(out, index)]) == 3
+    return sum([_is_made(mark, path, config) for path in paths(out, index)]) == 3
 
 
-def _is_made(mark: str, path: Path) -> bool:
+def _is_made(mark: str, path: Path, config: Config) -> bool:
     """Return whether a complete file exists.
 
     Args:
         mark: `config_digest` of the configuration that it must be from.
         path: of the file.
+        config: that configuration.
 
     Raises:
         InputError: it is from another configuration, or not from this program.
@@ -184,10 +188,30 @@ def _is_made(mark: str, path: Path) -> bool:
         found = fits.getheader(path, 0).get("CONFIG")
     if found != mark:
         raise InputError(
-            f"{path}: made by another configuration ({found or 'unknown'}, expected {mark}); "
-            f"choose another --out, or remove it"
+            f"{path}: made by another configuration: {_changes(path.parent, config)}; choose "
+            "another --out, or remove it"
         )
     return True
+
+
+def _changes(out: Path, config: Config) -> str:
+    """Return what differs from the configuration that a folder's `config.json` keeps."""
+    kept = out / "config.json"
+    earlier = read_json(kept) if kept.exists() else None
+    if not isinstance(earlier, dict):
+        return f"which one {kept} does not say"
+    options = []
+    for section in SECTIONS:
+        now = json.loads(json.dumps(asdict(getattr(config, section))))
+        before = earlier.get(section)
+        before = before if isinstance(before, dict) else {}
+        options += [
+            f"{section}.{name} {before.get(name, 'unknown')}, now {now.get(name, 'without')}"
+            for name in sorted(before.keys() | now.keys())
+            if before.get(name) != now.get(name)
+        ]
+    same = "the same options, but boxes of another --simulation, --test or version of the program"
+    return ", ".join(options) or same
 
 
 class _Maker:

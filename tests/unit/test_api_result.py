@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -73,8 +74,13 @@ def test_an_image_without_signal_has_a_table_without_rows(image, model):
 # --- products ---
 
 
-def test_the_table_of_products_is_what_the_configuration_lists():
-    assert tuple(product.name for product in PRODUCTS) == survey.ALL_PRODUCTS
+def test_every_product_has_a_name_in_the_configuration_and_a_line_in_the_documentation():
+    names = [product.name for product in PRODUCTS]
+    assert sorted(names) == sorted(survey.ALL_PRODUCTS)
+    documented = (Path(__file__).parents[2] / "docs/sweep.md").read_text()
+    for product in PRODUCTS:
+        assert f"`{product.name}`" in documented, product.name
+        assert f"| `.{product.ending}` |" in documented, product.ending
 
 
 @pytest.mark.parametrize("refine", [False, True])

@@ -1,7 +1,9 @@
 """The stage on a small box: files, headers, seeds, going on after a stop, and refusals."""
 
 import dataclasses
+import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -239,7 +241,7 @@ def test_skies_to_test_on_share_no_box_and_no_noise(made, tested):
 
 def test_a_sky_to_test_on_in_a_folder_to_train_on_is_refused(made, world):
     before = contents(made)
-    with pytest.raises(InputError, match="made by another configuration"):
+    with pytest.raises(InputError, match="made by another configuration: the same options, but"):
         mock.run(CONFIG, made, 1, world, first=7, test=True)
     assert contents(made) == before
 
@@ -259,10 +261,29 @@ def test_a_sky_to_test_on_in_a_folder_to_train_on_is_refused(made, world):
 def test_other_options_in_the_same_folder_are_refused(made, world, section, options, images, first):
     """Whichever images are asked for, and boxes alone: a folder is of one configuration."""
     before = contents(made)
-    message = r"sky-0000\d.fits: made by another configuration"
-    with pytest.raises(InputError, match=message):
+    ((name, value),) = options.items()
+    earlier = getattr(getattr(CONFIG, section), name)
+    message = rf"sky-0000\d.fits: made by another configuration: {section}.{name} {earlier}, now "
+    with pytest.raises(InputError, match=f"{message}{value}; choose another --out"):
         mock.run(changed(section, **options), made, images, world, first=first)
     assert contents(made) == before
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (None, "which one .*config.json does not say"),
+        ({"effects": {"haze": 1}}, "effects.haze 1, now without"),  # an option of another version
+        ([], "which one .*config.json does not say"),
+    ],
+)
+def test_a_refused_folder_says_what_is_known_of_its_options(made, tmp_path, world, content, said):
+    for path in made.glob("*-00000.fits"):
+        shutil.copy(path, tmp_path)
+    if content is not None:
+        (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=f"made by another configuration: .*{said}"):
+        mock.run(changed("sky", seed=2), tmp_path, 1, world)
 
 
 def test_an_effect_leaves_the_sky_as_it_is_and_names_itself(made, tmp_path, world):
