@@ -63,7 +63,6 @@ def run(
     """
     pairs = world.on_root(lambda: find_pairs(images))
     others = world.on_root(lambda: find_pairs(choose)) if choose is not None else []
-    world.on_root(lambda: make_folder(out))
     absent = world.on_root(lambda: finders.missing(config.compare.finders))
     if world.is_root:
         for line in absent.values():
@@ -77,6 +76,7 @@ def run(
     )
 
     world.on_root(lambda: _refuse(pairs, others, trained))
+    world.on_root(lambda: make_folder(out))
     work = [*pairs, *others]
 
     def score(number: int) -> ScoredTiles:

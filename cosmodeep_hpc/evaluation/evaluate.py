@@ -56,8 +56,8 @@ def run(
             on.
     """
     pairs = world.on_root(lambda: find_pairs(images))
-    world.on_root(lambda: make_folder(out))
     trained = modelfile.load_on_ranks(model, config.classify.point, config.rule, world=world)
+    world.on_root(lambda: make_folder(out))
 
     def work(number: int) -> Evaluated:
         one = evaluate_pair(trained, pairs[number], config.classify.batch)

@@ -7,9 +7,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.parallel.environment import (
     BEFORE_HOROVOD,
     BEFORE_JAX,
@@ -42,6 +44,25 @@ def start_jax(world: World, devices: Path = DEVICES) -> Any:
     if gpus:
         jax.config.update("jax_cuda_visible_devices", str(world.local_rank % gpus))
     return jax
+
+
+def require_tensorflow(world: World) -> None:
+    """Refuse to train where TensorFlow is not installed; a collective call.
+
+    A stage calls it before it makes anything: TensorFlow itself starts late, beside the data.
+
+    Raises:
+        InputError: a rank has none.
+    """
+    missing = next((name for name in ("tensorflow", "keras") if find_spec(name) is None), None)
+    world.agree(
+        None
+        if missing is None
+        else InputError(
+            f"training needs TensorFlow, and Python finds no module {missing}: "
+            "pip install 'cosmodeep_hpc[train]'"
+        )
+    )
 
 
 def start_tensorflow(world: World, *, deterministic: bool = False) -> Any:

@@ -311,6 +311,31 @@ def test_a_notebooks_way_of_drawing_is_not_the_commands(tmp_path):
     assert (tmp_path / "out" / "field.png").exists()
 
 
+@pytest.mark.parametrize("missing", ["tensorflow", "keras"])
+@pytest.mark.parametrize("stage", ["train", "tune", "bench"])
+def test_training_without_tensorflow_is_refused_before_anything_is_made(
+    tiles, tmp_path, refused, monkeypatch, stage, missing
+):
+    monkeypatch.setitem(sys.modules, missing, None)  # Python finds none
+    made = tmp_path / "new" / "made"
+    words = {"bench": ["--out", made]}.get(stage, ["--tiles", tiles, "--out", made])
+    line = refused(stage, *words)
+    assert line.endswith(f"no module {missing}: pip install 'cosmodeep_hpc[train]'")
+    assert not made.parent.exists()
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "compare", "report"])
+def test_an_engine_that_is_not_installed_is_refused_before_anything_is_made(
+    pairs, tmp_path, refused, monkeypatch, stage
+):
+    monkeypatch.setenv("COSMODEEP_ENGINE", "keras")
+    monkeypatch.setitem(sys.modules, "keras", None)
+    words = ("--model", "robust", "--images", pairs, "--out", tmp_path / "out")
+    extra = ("--compare.finders", "[]") if stage == "compare" else ()
+    assert "Python finds no module keras" in refused(stage, *words, *extra)
+    assert not (tmp_path / "out").exists()
+
+
 LIGHT = """
 import sys
 from cosmodeep_hpc.cli.main import main
