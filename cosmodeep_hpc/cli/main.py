@@ -16,6 +16,7 @@ from cosmodeep_hpc.cli.parser import build_parser, overrides
 from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io import messages
+from cosmodeep_hpc.parallel import streams
 from cosmodeep_hpc.parallel.launcher import launched
 from cosmodeep_hpc.parallel.world import World, is_collective, open_world
 
@@ -28,17 +29,31 @@ FIRST_WORD_SECONDS = 5.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a stage and return the exit status.
 
-    It is 0 done, 2 bad usage or input, 1 a fault, 75 stopped by USR1.
+    It is 0 done, 2 bad usage or input, 1 a fault, 75 stopped by USR1. Standard streams that are
+    closed, full or without a reader change nothing else.
+    """
+    streams.open_closed()
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except InputError as error:
+        streams.tell(f"cosmodeep: {error}\n")
+        return 2
+    finally:
+        streams.settle()
+
+
+def _run(words: list[str]) -> int:
+    """Run a stage and return the exit status.
+
+    Raises:
+        InputError: bad usage, or a full standard output where no stage is at work.
     """
     # a notebook hands its backend on to the commands it starts, where it may not be installed; ours
     # draw into files
     os.environ.pop("MPLBACKEND", None)
-    try:
-        changes, rest = overrides(sys.argv[1:] if argv is None else argv)
-        args = build_parser().parse_args(rest)
-    except InputError as error:
-        print(f"cosmodeep: {error}", file=sys.stderr)
-        return 2
+    changes, rest = overrides(words)
+    args = build_parser().parse_args(rest)
     if args.command == "doctor":  # it must run even if MPI does not start
         from cosmodeep_hpc.doctor.checks import run
 
@@ -46,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         world = open_world()
     except KeyboardInterrupt:
-        print("cosmodeep: interrupted", file=sys.stderr)
+        streams.tell("cosmodeep: interrupted\n")
         return 130
     except InputError as error:
         return stop_unjoined(str(error), 2)
@@ -89,7 +104,7 @@ def stop_unjoined(text: str, status: int) -> int:
     The others wait for it: some launchers end all ranks as soon as one has ended.
     """
     if launched(os.environ).task == 0:
-        print(f"cosmodeep: {' '.join(text.split())}", file=sys.stderr, flush=True)
+        streams.tell(f"cosmodeep: {' '.join(text.split())}\n")
     else:
         time.sleep(FIRST_WORD_SECONDS)
     return status

@@ -22,6 +22,7 @@ from cosmodeep_hpc.cli import (
     tune,
 )
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.io.messages import flush_results
 
 COMMANDS = {
     "mock": mock,
@@ -46,6 +47,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise an InputError instead of printing the usage."""
         raise InputError(f"{message}; see {self.prog} --help")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End after --help or --version, which standard output must have taken."""
+        flush_results()
+        super().exit(status, message)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,8 @@ def _hushed() -> Iterator[None]:
 
     TensorFlow obeys no log level before its logging is set up: it would write two lines a rank.
     """
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stderr.flush()
     with tempfile.TemporaryFile() as notes:
         real = os.dup(2)
         os.dup2(notes.fileno(), 2)
@@ -140,7 +141,8 @@ def _hushed() -> Iterator[None]:
             yield
         except BaseException:
             notes.seek(0)
-            os.write(real, notes.read())
+            with suppress(OSError):  # the error itself counts
+                os.write(real, notes.read())
             raise
         finally:
             os.dup2(real, 2)

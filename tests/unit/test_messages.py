@@ -134,3 +134,87 @@ def test_a_reader_that_has_left_is_no_fault():
         ["bash", "-c", words], env=unlaunched(), capture_output=True, text=True, timeout=60
     )
     assert (job.returncode, job.stderr) == (0, "")
+
+
+SPEAKING = """
+import logging, os
+from contextlib import suppress
+from pathlib import Path
+from cosmodeep_hpc.cli import config, output
+from cosmodeep_hpc.cli.main import main
+
+def stage(args, settings, world):
+    with Path("made").open("wb", buffering=0) as file:
+        logging.getLogger("cosmodeep_hpc.a.module").warning("a warning")
+        output.progress_of("things", args, world)(1, 1)
+        with suppress(OSError):
+            os.write(2, b"a library in C\\n")
+        file.write(b"whole")
+    output.say(world, "a result")
+    return 0
+
+config.run = stage
+raise SystemExit(main(["config"]))
+"""
+WARNED = "cosmodeep: a warning\nthings: 1/1, 0 s\na library in C\n"
+LOST = "cosmodeep: standard output: cannot write the results to it: No space left on device; "
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "streams, status, out, err",
+    [
+        ("2>&-", 0, "a result\n", ""),
+        ("2>/dev/full", 0, "a result\n", ""),
+        (">&-", 0, "", WARNED),
+        (">/dev/full", 2, "", WARNED + LOST + "files that were made are whole\n"),
+        ("<&- >&- 2>&-", 0, "", ""),
+        (">/dev/full 2>&-", 2, "", ""),
+    ],
+)
+def test_what_cannot_be_shown_ends_no_work(tmp_path, streams, status, out, err, unbuffered):
+    """Of a closed or full stream; only results that a disk does not take are an error."""
+    words = ["bash", "-c", f'exec "$@" {streams}', "bash", sys.executable, "-c", SPEAKING]
+    env = {**unlaunched(), "PYTHONUNBUFFERED": unbuffered}
+    job = subprocess.run(words, env=env, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert (job.returncode, job.stdout, job.stderr) == (status, out, err)
+    assert (tmp_path / "made").read_text() == "whole"  # what lacks a stream is not written into it
+
+
+@pytest.mark.parametrize("words", [["--help"], ["classify", "--help"], ["--version"], ["models"]])
+def test_results_that_a_full_disk_does_not_take_are_one_line(words):
+    job = subprocess.run(
+        [
+            "bash",
+            "-c",
+            'exec "$@" >/dev/full',
+            "bash",
+            sys.executable,
+            "-m",
+            "cosmodeep_hpc",
+            *words,
+        ],
+        env={**unlaunched(), "PYTHONUNBUFFERED": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (job.returncode, job.stderr) == (2, LOST + "files that were made are whole\n")
+
+
+@pytest.mark.parametrize("loudness", [[], ["--quiet"]])
+def test_a_log_on_a_full_disk_is_said_once_and_ends_no_work(talking, capfd, loudness):
+    assert main(["config", "--log", "/dev/full", *loudness]) == 0
+    out, err = capfd.readouterr()
+    assert out == "a result\n"
+    line = "cosmodeep: /dev/full: cannot write the log: No space left on device; messages are miss"
+    assert [said[: len(line)] for said in err.splitlines()].count(line) == 1
+    assert len(err.splitlines()) == (2 if loudness else 5)
+
+
+def test_a_log_takes_names_of_any_bytes(monkeypatch, capfd, tmp_path):
+    monkeypatch.setattr(config, "run", lambda *_: LOGGER.warning("f\xe9ld \udcff") or 0)
+    log = tmp_path / "job.log"
+    assert main(["config", "--log", str(log)]) == 0
+    assert "WARNING rank 0 cosmodeep_hpc.a.module: f\xe9ld \\udcff\n" in log.read_text("utf-8")
+    assert "Traceback" not in capfd.readouterr().err
