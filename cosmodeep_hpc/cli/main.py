@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -67,29 +68,43 @@ def _run(words: list[str]) -> int:
         return stop_unjoined(str(error), 2)
     except (ImportError, RuntimeError) as error:
         return stop_unjoined(f"MPI does not start ({error}); run `cosmodeep doctor`", 1)
+    begun = time.monotonic()
     quiet, verbose, debug = args.quiet, args.verbose, args.debug
     with messages.shown(world, quiet=quiet, verbose=verbose, debug=debug), ExitStack() as files:
-        try:
+
+        def stage() -> int:
             if args.log is not None:
                 files.enter_context(messages.kept(world, args.log))
             ranks = f"{world.size} rank{'s' * (world.size > 1)}"
-            logger.debug("version %s, %s on %s, %s", __version__, args.command, ranks, changes)
+            line = shlex.join(["cosmodeep", *words])
+            logger.debug("version %s, %s on %s: %s", __version__, args.command, ranks, line)
             settings = world.on_root(
                 lambda: configuration.load(args.config or written_in(args), changes)
             )
             return int(args.stage(args, settings, world))
-        except KeyboardInterrupt:
-            return stop(world, "interrupted", 130, everywhere=False)
-        except InputError as error:
-            return stop(world, str(error), 2, everywhere=is_collective(error))
-        except PermissionError as error:  # also raised for a folder that the user may not list
-            name = error.filename or "a file"
-            text = f"{name}: {error.strerror}; ask its owner, or choose another"
-            return stop(world, text, 2, everywhere=is_collective(error))
-        except Exception as error:
-            hint = "" if debug else " (add --debug for the traceback)"
-            text = f"fault: {type(error).__name__}: {error}{hint}"
-            return stop(world, text, 1, everywhere=is_collective(error))
+
+        status = _guarded(stage, world, debug=debug)
+        seconds = time.monotonic() - begun
+        logger.debug("%s ended with status %d after %.1f s", args.command, status, seconds)
+        return status
+
+
+def _guarded(stage: Callable[[], int], world: World, *, debug: bool) -> int:
+    """Run a stage and return the exit status; turn each error into a line and its status."""
+    try:
+        return stage()
+    except KeyboardInterrupt:
+        return stop(world, "interrupted", 130, everywhere=False)
+    except InputError as error:
+        return stop(world, str(error), 2, everywhere=is_collective(error))
+    except PermissionError as error:  # also raised for a folder that the user may not list
+        name = error.filename or "a file"
+        text = f"{name}: {error.strerror}; ask its owner, or choose another"
+        return stop(world, text, 2, everywhere=is_collective(error))
+    except Exception as error:
+        hint = "" if debug else " (add --debug for the traceback)"
+        text = f"fault: {type(error).__name__}: {error}{hint}"
+        return stop(world, text, 1, everywhere=is_collective(error))
 
 
 def written_in(args: argparse.Namespace) -> Path | None:

@@ -97,7 +97,7 @@ def run(
             )
         result = summary(request, scored, chosen_on, tuple(absent))
         for line in result["failures"]:
-            logger.warning("%s", line)
+            logger.error("%s", line)
         write_json(out / RESULT, result)
         figure.draw(result, out / FIGURE)
         config.write(out / "config.json")

@@ -154,9 +154,11 @@ def shown(
     handler.setFormatter(OnTerminal(debug=debug))
     if quiet or not world.is_root:
         handler.setLevel(logging.ERROR)
+    else:
+        handler.setLevel(logging.DEBUG if verbose else logging.INFO)
     package = logging.getLogger(PACKAGE)
     before = package.level, package.propagate
-    package.setLevel(logging.DEBUG if verbose else logging.INFO)
+    package.setLevel(handler.level)
     package.propagate = False  # TensorFlow's handler of the root logger would repeat each message
     try:
         with _handled(handler):
@@ -168,7 +170,7 @@ def shown(
 
 @contextmanager
 def kept(world: World, log: Path) -> Iterator[None]:
-    """Add messages to a file, which the ranks of a job share; faults with their traceback.
+    """Add messages to a file, which the ranks of a job share: details too, faults with traceback.
 
     Raises:
         InputError: the file cannot be written; all ranks raise it.
@@ -178,8 +180,14 @@ def kept(world: World, log: Path) -> Iterator[None]:
     handler.setFormatter(InFile(world.rank))
     if not world.is_root:
         handler.setLevel(logging.ERROR)
-    with _handled(handler):
-        yield
+    package = logging.getLogger(PACKAGE)
+    before = package.level
+    package.setLevel(logging.DEBUG)
+    try:
+        with _handled(handler):
+            yield
+    finally:
+        package.setLevel(before)
 
 
 @contextmanager

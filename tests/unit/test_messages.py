@@ -7,6 +7,7 @@ import sys
 import pytest
 from support.launch import unlaunched
 
+from cosmodeep_hpc import __version__
 from cosmodeep_hpc.cli import config, output
 from cosmodeep_hpc.cli.main import main
 
@@ -31,6 +32,7 @@ def talking(monkeypatch):
 
 
 NOTES = ["cosmodeep: a note", "cosmodeep: a warning of two lines"]
+OF_JOB = ("cosmodeep: cli.main: version ", "cosmodeep: cli.main: config ended ")
 ERROR, BAR = "cosmodeep: an error", "things: 1/1, 0 s"
 
 
@@ -46,16 +48,22 @@ def test_how_loud_the_command_is(talking, capfd, words, said):
     assert main(["config", *words]) == 0
     out, err = capfd.readouterr()
     assert out == "a result\n"
-    assert [line for line in err.splitlines() if "config on 1 rank" not in line] == said
+    assert [line for line in err.splitlines() if not line.startswith(OF_JOB)] == said
 
 
 def test_a_log_gathers_the_jobs_messages(talking, capfd, tmp_path):
-    """Jobs add to it, and it has what a quiet terminal does not show."""
-    log = tmp_path / "job.log"
+    """Jobs add to it, from their begin to their end, and it has what no terminal is shown."""
+    log = tmp_path / "my job.log"
     for _ in range(2):
         assert main(["config", "--quiet", "--log", str(log)]) == 0
-    lines = log.read_text().splitlines()
-    assert [line.split(" ", 2)[2] for line in lines if line.startswith("20")] == 2 * [
+    lines = [line.split(" ", 2)[2] for line in log.read_text().splitlines() if line[:2] == "20"]
+    begin = f"version {__version__}, config on 1 rank: cosmodeep config --quiet --log '{log}'"
+    assert lines[0] == f"DEBUG rank 0 cosmodeep_hpc.cli.main: {begin}"
+    assert lines[len(lines) // 2 - 1].startswith(
+        "DEBUG rank 0 cosmodeep_hpc.cli.main: config ended with status 0 after "
+    )
+    assert [line for line in lines if "cli.main" not in line] == 2 * [
+        "DEBUG rank 0 cosmodeep_hpc.a.module: a detail",
         "INFO rank 0 cosmodeep_hpc.a.module: a note",
         "WARNING rank 0 cosmodeep_hpc.a.module: a warning",
         "ERROR rank 0 cosmodeep_hpc.a.module: an error",
@@ -76,8 +84,9 @@ def test_bad_input_is_one_line_of_the_log(tmp_path):
     log = tmp_path / "job.log"
     words = ["train", "--tiles", str(tmp_path), "--out", str(tmp_path / "o"), "--log", str(log)]
     assert main(words) == 2
-    (line,) = log.read_text().splitlines()
+    _, line, end = log.read_text().splitlines()
     assert "index.json: no such file" in line
+    assert "train ended with status 2" in end
 
 
 def test_a_log_that_cannot_be_written_is_refused(talking, capfd, tmp_path):
