@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from cosmodeep_hpc import __version__
-from cosmodeep_hpc.cli.parser import build_parser, overrides
+from cosmodeep_hpc.cli.parser import overrides, parse
 from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io import messages
@@ -54,7 +54,7 @@ def _run(words: list[str]) -> int:
     # draw into files
     os.environ.pop("MPLBACKEND", None)
     changes, rest = overrides(words)
-    args = build_parser().parse_args(rest)
+    args = parse(rest)
     if args.command == "doctor":  # it must run even if MPI does not start
         from cosmodeep_hpc.doctor.checks import run
 

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     )
     done, kept, failed = (len(group) for group in (outcome.done, outcome.kept, outcome.failed))
     elsewhere = f", {len(outcome.elsewhere)} left to other jobs" if outcome.elsewhere else ""
-    counts = f"{done} runs done, {kept} there already, {failed} failed{elsewhere}"
+    counts = f"{words.counted(done, 'run')} done, {kept} there already, {failed} failed{elsewhere}"
     say(world, f"{counts}; results in {args.out}")
     if outcome.stopped:
         say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
