@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosmodeep_hpc.cli import startup, words
-from cosmodeep_hpc.cli.output import progress_of, say
+from cosmodeep_hpc.cli.output import progress_of, say, say_stopped
 from cosmodeep_hpc.cli.words import FILE, FOLDER
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.survey import DEFAULT_MODEL
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Sweep mosaics: masks, islands, regions and pictures of the signal in each."""
     with startup.importing():
-        from cosmodeep_hpc.parallel.signals import STOPPED, StopRequest
+        from cosmodeep_hpc.parallel.signals import StopRequest
         from cosmodeep_hpc.products import summary
         from cosmodeep_hpc.products.folder import ProductFolder, classify_into
         from cosmodeep_hpc.survey.imagelist import distinct, read_list
@@ -77,8 +77,7 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
         options = SweepOptions(strict=args.strict, is_stopped=lambda: stop.given, progress=progress)
         outcomes = classify_into(folder, images, request_of(args), world, options)
     if world.on_root(lambda: outcomes is None):
-        say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
-        return STOPPED
+        return say_stopped(world, args.out)
     say(world, summary.table(outcomes or []))
     return 2 if world.on_root(lambda: any(o.state == "failed" for o in outcomes or [])) else 0
 

@@ -132,8 +132,9 @@ def _hushed() -> Iterator[None]:
 
     TensorFlow obeys no log level before its logging is set up: it would write two lines a rank.
     """
-    with suppress(OSError):
-        sys.stderr.flush()
+    if sys.stderr is not None:  # a process without one may classify from Python
+        with suppress(OSError):
+            sys.stderr.flush()
     with tempfile.TemporaryFile() as notes:
         real = os.dup(2)
         os.dup2(notes.fileno(), 2)

@@ -211,6 +211,18 @@ def test_results_that_a_full_disk_does_not_take_are_one_line(words):
     assert (job.returncode, job.stderr) == (2, LOST + "files that were made are whole\n")
 
 
+def test_a_job_that_is_to_be_started_again_says_so_by_its_status_on_a_full_disk():
+    code = (
+        "from pathlib import Path\n"
+        "from cosmodeep_hpc.cli.output import say_stopped\n"
+        "from cosmodeep_hpc.parallel.world import alone\n"
+        "raise SystemExit(say_stopped(alone(), Path('out')))"
+    )
+    words = ["bash", "-c", 'exec "$@" >/dev/full', "bash", sys.executable, "-c", code]
+    job = subprocess.run(words, env=unlaunched(), capture_output=True, text=True, timeout=60)
+    assert (job.returncode, job.stderr) == (75, "")
+
+
 @pytest.mark.parametrize("loudness", [[], ["--quiet"]])
 def test_a_log_on_a_full_disk_is_said_once_and_ends_no_work(talking, capfd, loudness):
     assert main(["config", "--log", "/dev/full", *loudness]) == 0
