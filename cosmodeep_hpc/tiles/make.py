@@ -90,8 +90,9 @@ def _prepare(images: Path, out: Path, overwrite: bool) -> list[Pair]:
     with naming(out, "remove the earlier tiles in"):
         # the index first, because no reader accepts the rest without it
         (out / INDEX).unlink(missing_ok=True)
-        for old in (*out.glob("shard-*.h5"), *out.glob(".shard-*.part.h5")):
-            old.unlink()
+        for pattern in ("shard-*.h5", ".shard-*.part.h5", "shard-*.png"):  # the last: their sheets
+            for old in out.glob(pattern):
+                old.unlink()
     return pairs
 
 

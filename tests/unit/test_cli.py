@@ -285,6 +285,13 @@ def test_a_sheet_without_a_name_lies_beside_its_shard(tiles, tmp_path, capfd, mo
     ).exists()
 
 
+def test_a_sheet_goes_with_the_tiles_that_it_shows(tiles, pairs, tmp_path):
+    own = copied(tiles, tmp_path)
+    assert main(["tiles", "--show", str(own / "shard-00000.h5")]) == 0
+    assert main(["tiles", "--images", str(pairs), "--out", str(own), "--overwrite"]) == 0
+    assert not list(own.glob("*.png"))
+
+
 @pytest.mark.parametrize(
     "number, said", [(0, "0 shards"), (1, "1 shard"), (2, "2 shards"), (21, "21 shards")]
 )
