@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.errors import InputError, in_one_line
+from cosmodeep_hpc.io.files import path_of
 from cosmodeep_hpc.parallel.world import alone
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from cosmodeep_hpc.tiles.pairs import Pair
 
 
+@in_one_line
 def load_model(
     name: str | Path | None = None,
     *,
@@ -43,7 +47,7 @@ def load_model(
     from cosmodeep_hpc.config.survey import DEFAULT_MODEL
     from cosmodeep_hpc.learn import modelfile
 
-    path = modelfile.shipped(DEFAULT_MODEL) if name is None else name
+    path = modelfile.shipped(DEFAULT_MODEL) if name is None else path_of("name", name)
     return modelfile.load_on_ranks(path, point, (f_th, n_pix), world=alone())
 
 
@@ -55,6 +59,7 @@ def models() -> dict[str, Card]:
     return {name: modelfile.read_card(modelfile.shipped(name)) for name in names()}
 
 
+@in_one_line
 def open_image(
     image: str | Path | ArrayLike,
     about: fits.Header | WCS | None = None,
@@ -83,6 +88,7 @@ def open_image(
     return images.open_image(source, hdu=hdu, plane=plane, beam=beam_of(beam))
 
 
+@in_one_line
 def evaluate(
     model: str | Path | TrainedModel,
     images: str | Path,
@@ -110,20 +116,22 @@ def evaluate(
     from cosmodeep_hpc.products.arguments import config_of
 
     settings = config_of(config, {})
-    name = str(model.path if isinstance(model, TrainedModel) else model)
+    name = str(model.path if isinstance(model, TrainedModel) else path_of("model", model))
+    pairs = path_of("images", images)
     if out is not None:
-        return stage.run(settings, name, Path(images), Path(out), alone())
+        return stage.run(settings, name, pairs, path_of("out", out), alone())
     with tempfile.TemporaryDirectory(prefix="cosmodeep-") as folder:
-        return stage.run(settings, name, Path(images), Path(folder), alone())
+        return stage.run(settings, name, pairs, Path(folder), alone())
 
 
+@in_one_line
 def mock(
     out: str | Path,
     images: int = 1,
     *,
     first: int = 0,
     test: bool = False,
-    simulation: Sequence[str | Path] = (),
+    simulation: str | Path | Sequence[str | Path] = (),
     config: Config | str | Path | Mapping[str, Any] | None = None,
 ) -> list[Pair]:
     """Make pairs of Sky and Noise images; existing ones are kept.
@@ -133,7 +141,7 @@ def mock(
         images: number of pairs.
         first: number of the first.
         test: make a sky to test on, from other boxes and with other noise.
-        simulation: outputs of another simulation, in place of our boxes.
+        simulation: output or outputs of another simulation, in place of our boxes.
         config: see `classify`.
 
     Returns:
@@ -147,10 +155,14 @@ def mock(
     from cosmodeep_hpc.sky import mock as stage
     from cosmodeep_hpc.tiles.pairs import Pair
 
-    folder = Path(out)
+    folder = path_of("out", out)
+    for what, given in (("images", images), ("first", first)):
+        if isinstance(given, bool) or not isinstance(given, Integral):
+            raise InputError(f"mock: {what} = {given!r}: expected a whole number")
     if images < 1 or first < 0:
         raise InputError(f"mock: {images} pairs from number {first}; expected 1 or more, from 0 on")
-    outputs = [Path(path) for path in simulation]
+    several = [simulation] if isinstance(simulation, str | os.PathLike) else simulation
+    outputs = [path_of("simulation", path) for path in several]
     stage.run(config_of(config, {}), folder, images, alone(), first, test=test, simulation=outputs)
     made = (stage.paths(folder, number) for number in range(first, first + images))
     return [Pair(sky.stem.removeprefix("sky-"), sky, noise) for _, sky, noise in made]

@@ -56,8 +56,9 @@ def run(
         progress: called with (measurements done, measurements in all).
 
     Raises:
-        InputError: fewer tiles in a batch than ranks, or `out` cannot be written.
+        InputError: fewer tiles in a batch than ranks, `out` cannot be written, or no TensorFlow.
     """
+    runtime.require_tensorflow(world)
     batch = config.train.batch
     if batch < world.size:
         text = f"expected at least one tile for each of the {world.size} ranks"

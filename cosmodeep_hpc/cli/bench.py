@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from cosmodeep_hpc.cli import words
 from cosmodeep_hpc.cli.output import progress_of, say
@@ -15,7 +14,7 @@ HELP = "Time the training step on this job's ranks, and predict it on 1 to 4096.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file to write too")
+    parser.add_argument("--out", help="JSON file to write too", **words.FILE)
     parser.add_argument(
         "--steps", type=words.at_least(2), default=20, metavar="N", help="steps timed of each kind"
     )

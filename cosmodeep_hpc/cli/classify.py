@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosmodeep_hpc.cli import startup, words
-from cosmodeep_hpc.cli.output import progress_of, say
-from cosmodeep_hpc.cli.words import FOLDER
+from cosmodeep_hpc.cli.output import progress_of, say, say_stopped
+from cosmodeep_hpc.cli.words import FILE, FOLDER
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.survey import DEFAULT_MODEL
 from cosmodeep_hpc.parallel.world import World
@@ -22,12 +22,11 @@ HELP = "Sweep mosaics: masks, islands, regions and pictures of the signal in eac
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("image", type=Path, nargs="*", metavar="IMAGE", help="FITS mosaic")
-    parser.add_argument(
-        "--list", type=Path, metavar="FILE", help="a text file of images, one a line"
-    )
+    parser.add_argument("image", nargs="*", help="FITS mosaic", **FILE | {"metavar": "IMAGE"})
+    parser.add_argument("--list", help="a text file of images, one a line", **FILE)
     parser.add_argument(
         "--model",
+        type=words.text,
         help=f"run folder, .keras file or shipped name (default: {DEFAULT_MODEL} of the package)",
     )
     parser.add_argument("--out", required=True, help="folder of products", **FOLDER)
@@ -35,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold", type=float, metavar="P", help="probability of signal (default: the model's)"
     )
     parser.add_argument(
-        "--hdu", metavar="N", help="number or name of the HDU (default: the first image)"
-    )
+        "--hdu", type=words.text, metavar="N",
+        help="number or name of the HDU (default: the first image)",
+    )  # fmt: skip
     parser.add_argument(
         "--plane", type=words.at_least(0), action="append", metavar="K",
         help="a plane of a cube, from 0; may be given again (default: all)",
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="in place of the header's [arcsec, arcsec, deg]",
     )  # fmt: skip
     parser.add_argument(
-        "--rms", metavar="RMS",
+        "--rms", type=words.text, metavar="RMS",
         help="noise in the image's unit, or a FITS map of it (default: measured)",
     )  # fmt: skip
     parser.add_argument(
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Sweep mosaics: masks, islands, regions and pictures of the signal in each."""
     with startup.importing():
-        from cosmodeep_hpc.parallel.signals import STOPPED, StopRequest
+        from cosmodeep_hpc.parallel.signals import StopRequest
         from cosmodeep_hpc.products import summary
         from cosmodeep_hpc.products.folder import ProductFolder, classify_into
         from cosmodeep_hpc.survey.imagelist import distinct, read_list
@@ -77,8 +77,7 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
         options = SweepOptions(strict=args.strict, is_stopped=lambda: stop.given, progress=progress)
         outcomes = classify_into(folder, images, request_of(args), world, options)
     if world.on_root(lambda: outcomes is None):
-        say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
-        return STOPPED
+        return say_stopped(world, args.out)
     say(world, summary.table(outcomes or []))
     return 2 if world.on_root(lambda: any(o.state == "failed" for o in outcomes or [])) else 0
 

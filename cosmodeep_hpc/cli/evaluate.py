@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from cosmodeep_hpc.cli import words
 from cosmodeep_hpc.cli.output import progress_of, say
 from cosmodeep_hpc.cli.words import FOLDER
 from cosmodeep_hpc.config.configuration import Config
@@ -14,7 +15,9 @@ HELP = "Accuracy of a model on Sky/Noise pairs it was not trained on, with pictu
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--model", required=True, help="run folder, .keras file or shipped name")
+    parser.add_argument(
+        "--model", type=words.text, required=True, help="run folder, .keras file or shipped name"
+    )
     parser.add_argument(
         "--images", required=True, help="folder of pairs never trained on", **FOLDER
     )

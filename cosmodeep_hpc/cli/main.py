@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from cosmodeep_hpc import __version__
-from cosmodeep_hpc.cli.parser import build_parser, overrides
+from cosmodeep_hpc.cli.parser import overrides, parse
 from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io import messages
+from cosmodeep_hpc.parallel import streams
 from cosmodeep_hpc.parallel.launcher import launched
 from cosmodeep_hpc.parallel.world import World, is_collective, open_world
 
@@ -28,17 +30,31 @@ FIRST_WORD_SECONDS = 5.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a stage and return the exit status.
 
-    It is 0 done, 2 bad usage or input, 1 a fault, 75 stopped by USR1.
+    It is 0 done, 2 bad usage or input, 1 a fault, 75 stopped by USR1. Standard streams that are
+    closed, full or without a reader change nothing else.
+    """
+    streams.open_closed()
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except InputError as error:
+        streams.tell(f"cosmodeep: {error}\n")
+        return 2
+    finally:
+        streams.settle()
+
+
+def _run(words: list[str]) -> int:
+    """Run a stage and return the exit status.
+
+    Raises:
+        InputError: bad usage, or a full standard output where no stage is at work.
     """
     # a notebook hands its backend on to the commands it starts, where it may not be installed; ours
     # draw into files
     os.environ.pop("MPLBACKEND", None)
-    try:
-        changes, rest = overrides(sys.argv[1:] if argv is None else argv)
-        args = build_parser().parse_args(rest)
-    except InputError as error:
-        print(f"cosmodeep: {error}", file=sys.stderr)
-        return 2
+    changes, rest = overrides(words)
+    args = parse(rest)
     if args.command == "doctor":  # it must run even if MPI does not start
         from cosmodeep_hpc.doctor.checks import run
 
@@ -46,35 +62,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         world = open_world()
     except KeyboardInterrupt:
-        print("cosmodeep: interrupted", file=sys.stderr)
+        streams.tell("cosmodeep: interrupted\n")
         return 130
     except InputError as error:
         return stop_unjoined(str(error), 2)
     except (ImportError, RuntimeError) as error:
         return stop_unjoined(f"MPI does not start ({error}); run `cosmodeep doctor`", 1)
+    begun = time.monotonic()
     quiet, verbose, debug = args.quiet, args.verbose, args.debug
     with messages.shown(world, quiet=quiet, verbose=verbose, debug=debug), ExitStack() as files:
-        try:
+
+        def stage() -> int:
             if args.log is not None:
                 files.enter_context(messages.kept(world, args.log))
             ranks = f"{world.size} rank{'s' * (world.size > 1)}"
-            logger.debug("version %s, %s on %s, %s", __version__, args.command, ranks, changes)
+            line = shlex.join(["cosmodeep", *words])
+            logger.debug("version %s, %s on %s: %s", __version__, args.command, ranks, line)
             settings = world.on_root(
                 lambda: configuration.load(args.config or written_in(args), changes)
             )
             return int(args.stage(args, settings, world))
-        except KeyboardInterrupt:
-            return stop(world, "interrupted", 130, everywhere=False)
-        except InputError as error:
-            return stop(world, str(error), 2, everywhere=is_collective(error))
-        except PermissionError as error:  # also raised for a folder that the user may not list
-            name = error.filename or "a file"
-            text = f"{name}: {error.strerror}; ask its owner, or choose another"
-            return stop(world, text, 2, everywhere=is_collective(error))
-        except Exception as error:
-            hint = "" if debug else " (add --debug for the traceback)"
-            text = f"fault: {type(error).__name__}: {error}{hint}"
-            return stop(world, text, 1, everywhere=is_collective(error))
+
+        status = _guarded(stage, world, debug=debug)
+        seconds = time.monotonic() - begun
+        logger.debug("%s ended with status %d after %.1f s", args.command, status, seconds)
+        return status
+
+
+def _guarded(stage: Callable[[], int], world: World, *, debug: bool) -> int:
+    """Run a stage and return the exit status; turn each error into a line and its status."""
+    try:
+        return stage()
+    except KeyboardInterrupt:
+        return stop(world, "interrupted", 130, everywhere=False)
+    except InputError as error:
+        return stop(world, str(error), 2, everywhere=is_collective(error))
+    except PermissionError as error:  # also raised for a folder that the user may not list
+        name = error.filename or "a file"
+        text = f"{name}: {error.strerror}; ask its owner, or choose another"
+        return stop(world, text, 2, everywhere=is_collective(error))
+    except Exception as error:
+        hint = "" if debug else " (add --debug for the traceback)"
+        text = f"fault: {type(error).__name__}: {error}{hint}"
+        return stop(world, text, 1, everywhere=is_collective(error))
 
 
 def written_in(args: argparse.Namespace) -> Path | None:
@@ -89,7 +119,7 @@ def stop_unjoined(text: str, status: int) -> int:
     The others wait for it: some launchers end all ranks as soon as one has ended.
     """
     if launched(os.environ).task == 0:
-        print(f"cosmodeep: {' '.join(text.split())}", file=sys.stderr, flush=True)
+        streams.tell(f"cosmodeep: {' '.join(text.split())}\n")
     else:
         time.sleep(FIRST_WORD_SECONDS)
     return status

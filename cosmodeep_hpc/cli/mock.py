@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from cosmodeep_hpc.cli import words
 from cosmodeep_hpc.cli.output import progress_of, say
@@ -44,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fit efficiency, Mach cut and B to the paper's signal tiles on --images fields",
     )  # fmt: skip
     parser.add_argument(
-        "--simulation", type=Path, nargs="+", default=[], metavar="PATH",
+        "--simulation", type=words.named("file or folder"), nargs="+", default=[], metavar="PATH",
         help="outputs of a simulation: HDF5 cubes, Enzo dumps, what yt loads",
     )  # fmt: skip
 
@@ -80,7 +79,7 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
         simulation=args.simulation,
         part=args.part,
     )
-    made = f"{args.images} Sky/Noise pairs" if args.images else "boxes"
+    made = words.counted(args.images, "Sky/Noise pair") if args.images else "boxes"
     if args.part[1] > 1:
         made = f"part {args.part[0]}/{args.part[1]} of {made}"
     say(world, f"{made} in {args.out}")

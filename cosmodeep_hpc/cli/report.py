@@ -21,9 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", help="pairs that no --model was trained on: figures 3, 4, 7-9, 11", **FOLDER
     )
-    parser.add_argument("--image", metavar="NAME", help="the pair to draw (default: the first)")
     parser.add_argument(
-        "--model", action="append",
+        "--image", type=words.text, metavar="NAME", help="the pair to draw (default: the first)"
+    )
+    parser.add_argument(
+        "--model", type=words.text, action="append",
         help="run folder, .keras file or shipped name; may be given again, to compare models in "
         f"figures 8 and 9 ({PAPERS_MODEL})",
     )  # fmt: skip

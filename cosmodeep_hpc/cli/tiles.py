@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from cosmodeep_hpc.cli import words
 from cosmodeep_hpc.cli.output import progress_of, say
 from cosmodeep_hpc.cli.words import FOLDER
 from cosmodeep_hpc.config.configuration import Config
@@ -17,11 +17,12 @@ HELP = "Cut Sky/Noise pairs into labelled tiles in HDF5 shards, or draw a sheet 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--images", help="folder of sky-*.fits and noise-*.fits pairs", **FOLDER)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of shards to make")
+    parser.add_argument("--out", help="folder of shards to make; the picture of --show", **FOLDER)
     parser.add_argument("--overwrite", action="store_true", help="replace the tile set in --out")
     parser.add_argument(
-        "--show", type=Path, metavar="SHARD", help="draw a sheet of a shard's tiles"
-    )
+        "--show", type=words.named("file"), metavar="SHARD",
+        help="draw a sheet of a shard's tiles (--out FILE.png; default: beside the shard)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace, settings: Config, world: World) -> int:
@@ -29,9 +30,12 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     if args.show is not None:
         from cosmodeep_hpc.tiles import sheet
 
-        picture = args.out or Path(f"{args.show.stem}.png")
+        picture = args.out or args.show.with_suffix(".png")
         count, signal = world.on_root(lambda: sheet.draw(args.show, picture, settings.label))
-        say(world, f"{args.show}: {count} tiles, {signal} signal; drawn in {picture}")
+        say(
+            world,
+            f"{args.show}: {words.counted(count, 'tile')}, {signal} signal; drawn in {picture}",
+        )
         return 0
     if args.images is None or args.out is None:
         raise collective(InputError("tiles: expected --images DIR and --out DIR, or --show SHARD"))
@@ -44,7 +48,8 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     left_out = sum(image.left_out for image in made.images)
     say(
         world,
-        f"{made.n_rows} tiles of {len(made.images)} images in {len(made.shards)} shards in "
-        f"{args.out} ({left_out} partial or blank tiles left out)",
+        f"{words.counted(made.n_rows, 'tile')} of {words.counted(len(made.images), 'image')} in "
+        f"{words.counted(len(made.shards), 'shard')} in "
+        f"{args.out} ({words.counted(left_out, 'partial or blank tile')} left out)",
     )
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from cosmodeep_hpc.cli.output import progress_of, say
+from cosmodeep_hpc.cli.output import progress_of, say, say_stopped
 from cosmodeep_hpc.cli.words import FOLDER
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.parallel.world import World
@@ -27,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Train the network, data-parallel over ranks; a run folder with checkpoints is continued."""
     from cosmodeep_hpc.learn import trainer
-    from cosmodeep_hpc.parallel.signals import STOPPED
 
     progress = progress_of("steps", args, world)
     model = trainer.run(
@@ -40,7 +39,6 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
         progress=progress,
     )
     if model is None:
-        say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
-        return STOPPED
+        return say_stopped(world, args.out)
     say(world, f"model in {model}")
     return 0

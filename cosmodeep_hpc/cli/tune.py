@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from cosmodeep_hpc.cli import words
-from cosmodeep_hpc.cli.output import progress_of, say
+from cosmodeep_hpc.cli.output import progress_of, say, say_stopped
 from cosmodeep_hpc.cli.words import FOLDER
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError
@@ -38,7 +38,6 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     if args.tiles is None:
         raise collective(InputError("tune: expected --tiles DIR, or --summary"))
     from cosmodeep_hpc.learn.tune import grid, runs
-    from cosmodeep_hpc.parallel.signals import STOPPED
 
     first, step = args.task or (0, 1)
     numbers = [first] if step is None else range(first, grid.count(settings.tune), step)
@@ -52,10 +51,9 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     )
     done, kept, failed = (len(group) for group in (outcome.done, outcome.kept, outcome.failed))
     elsewhere = f", {len(outcome.elsewhere)} left to other jobs" if outcome.elsewhere else ""
-    counts = f"{done} runs done, {kept} there already, {failed} failed{elsewhere}"
+    counts = f"{words.counted(done, 'run')} done, {kept} there already, {failed} failed{elsewhere}"
     say(world, f"{counts}; results in {args.out}")
     if outcome.stopped:
-        say(world, f"stopped by USR1, all saved in {args.out}; the same command goes on from there")
-        return STOPPED
+        return say_stopped(world, args.out)
     say(world, f"ranking and figures: cosmodeep tune --summary --out {args.out}")
     return 1 if outcome.failed else 0

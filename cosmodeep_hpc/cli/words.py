@@ -1,4 +1,4 @@
-"""Checks of words on the command line: numbers, parts and folders."""
+"""Checks of words on the command line: numbers, parts, files and folders; and words of counts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,31 @@ from pathlib import Path
 from typing import Any
 
 
-def named(word: str) -> Path:
-    """Return the path of a word; refuse an empty one, which an unset shell variable gives."""
+def named(kind: str) -> Callable[[str], Path]:
+    """Return a check for the name of a file or folder.
+
+    It refuses an empty one, which an unset shell variable gives, and which would be the folder that
+    the user is in.
+    """
+
+    def convert(word: str) -> Path:
+        if not word:
+            raise argparse.ArgumentTypeError(f"an empty name; expected that of a {kind}")
+        return Path(word)
+
+    return convert
+
+
+def text(word: str) -> str:
+    """Return a word; refuse an empty one, which an unset shell variable gives."""
     if not word:
-        raise argparse.ArgumentTypeError("an empty name; expected that of a folder")
-    return Path(word)
+        raise argparse.ArgumentTypeError("an empty word; expected a name or a number")
+    return word
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, such as `1 shard` and `2 shards`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def at_least(low: int) -> Callable[[str], int]:
@@ -66,5 +86,7 @@ def task(word: str) -> tuple[int, int | None]:
     return int(word), None
 
 
-FOLDER: dict[str, Any] = {"type": named, "metavar": "DIR"}
+FILE: dict[str, Any] = {"type": named("file"), "metavar": "FILE"}
+"""Settings of an argument that names a file."""
+FOLDER: dict[str, Any] = {"type": named("folder"), "metavar": "DIR"}
 """Settings of an argument that names a folder."""

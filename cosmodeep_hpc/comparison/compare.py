@@ -19,6 +19,7 @@ from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.files import make_folder, sha256, write_json
 from cosmodeep_hpc.io.progress import Progress, silent
+from cosmodeep_hpc.io.results import ResultFiles
 from cosmodeep_hpc.learn import card, modelfile
 from cosmodeep_hpc.learn.card import Card, Point
 from cosmodeep_hpc.learn.modelfile import TrainedModel
@@ -31,7 +32,14 @@ FORMAT = 1
 
 logger = logging.getLogger(__name__)
 
-RESULT, FIGURE = "compare.json", "compare.png"
+FIGURE = "compare.png"
+FILES = ResultFiles(
+    stage="compare",
+    record="compare.json",
+    entries=("rules", "chosen_on"),
+    later=(FIGURE, "config.json"),
+    pictures=("closeup-*.png",),
+)
 
 
 def run(
@@ -50,7 +58,7 @@ def run(
         config: its sections `compare` and `classify`; labels and preprocessing are the model's.
         model: run folder, file or name.
         images: folder of pairs that the model has never seen.
-        out: folder of `compare.json`, `compare.png` and close-ups.
+        out: folder of `compare.json`, `compare.png` and close-ups; earlier ones are replaced.
         choose: folder of other pairs, on which settings and thresholds of all detectors except the
             model are chosen (the model has its operating point's); None: on `images`.
         progress: called with (images done, images in all).
@@ -59,11 +67,12 @@ def run(
         the content of `compare.json`.
 
     Raises:
-        InputError: bad input, an image that the model has seen, or one in both folders.
+        InputError: bad input, an image that the model has seen, one in both folders, or files in
+            `out` that are not those of a comparison.
     """
+    world.on_root(lambda: FILES.spare_others(out))
     pairs = world.on_root(lambda: find_pairs(images))
     others = world.on_root(lambda: find_pairs(choose)) if choose is not None else []
-    world.on_root(lambda: make_folder(out))
     absent = world.on_root(lambda: finders.missing(config.compare.finders))
     if world.is_root:
         for line in absent.values():
@@ -77,6 +86,7 @@ def run(
     )
 
     world.on_root(lambda: _refuse(pairs, others, trained))
+    world.on_root(lambda: FILES.renew(make_folder(out)))
     work = [*pairs, *others]
 
     def score(number: int) -> ScoredTiles:
@@ -97,8 +107,8 @@ def run(
             )
         result = summary(request, scored, chosen_on, tuple(absent))
         for line in result["failures"]:
-            logger.warning("%s", line)
-        write_json(out / RESULT, result)
+            logger.error("%s", line)
+        write_json(out / FILES.record, result)
         figure.draw(result, out / FIGURE)
         config.write(out / "config.json")
         return result

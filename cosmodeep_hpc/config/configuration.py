@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,8 +153,12 @@ def load(path: Path | None, overrides: Sequence[tuple[str, str]] = ()) -> Config
 
 
 def _value(word: str) -> Any:
-    """Return a word of the command line as TOML reads it; a bare word is text."""
-    try:
-        return tomllib.loads(f"value = {word}")["value"]
-    except tomllib.TOMLDecodeError:
-        return word
+    """Return a word of the command line as TOML reads it; a bare word is text.
+
+    Numbers may lack a digit before or after their point, also in lists: `.5`, `[1., .5]`.
+    """
+    whole = re.sub(r"(?<![\w.])\.(?=\d)", "0.", word)
+    for spelled in (word, re.sub(r"(?<=\d)\.(?!\d)", ".0", whole)):
+        with suppress(tomllib.TOMLDecodeError):
+            return tomllib.loads(f"value = {spelled}")["value"]
+    return word

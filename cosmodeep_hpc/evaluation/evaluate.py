@@ -16,6 +16,7 @@ from cosmodeep_hpc.evaluation.evaluated import Evaluated
 from cosmodeep_hpc.evaluation.reliability import Reliability
 from cosmodeep_hpc.io.files import make_folder, sha256, write_json
 from cosmodeep_hpc.io.progress import Progress, silent
+from cosmodeep_hpc.io.results import ResultFiles
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.card import Point
 from cosmodeep_hpc.learn.classifier import probabilities
@@ -30,6 +31,13 @@ FORMAT = 1
 """Raise it when an entry of the metrics changes its name or its meaning."""
 
 OVERLAYS = 4  # images drawn
+FILES = ResultFiles(
+    stage="evaluate",
+    record="metrics.json",
+    entries=("an_image", "total"),
+    later=("config.json",),
+    pictures=tuple(f"overlay-*-{kind}.png" for kind in overlay.SHOWN),
+)
 CURVE_POINTS = 200  # of the precision-recall curve in the JSON
 
 
@@ -48,34 +56,43 @@ def run(
     images: nothing is chosen here. The same tiles count as in training: whole ones, with data in
     every pixel.
 
+    Earlier results in `out` are replaced, all of them, once the images are classified.
+
     Returns:
         the content of `metrics.json`.
 
     Raises:
-        InputError: bad input, no whole tile, or an image that the model was trained or validated
-            on.
+        InputError: bad input, no whole tile, an image that the model was trained or validated on,
+            or files in `out` that are not those of an evaluation.
     """
+    world.on_root(lambda: FILES.spare_others(out))
     pairs = world.on_root(lambda: find_pairs(images))
-    world.on_root(lambda: make_folder(out))
     trained = modelfile.load_on_ranks(model, config.classify.point, config.rule, world=world)
+    world.on_root(lambda: make_folder(out))  # before the work: one that cannot be made is told
+    evaluated = world.map(
+        lambda number: evaluate_pair(trained, pairs[number], config.classify.batch),
+        len(pairs),
+        progress,
+    )
 
-    def work(number: int) -> Evaluated:
-        one = evaluate_pair(trained, pairs[number], config.classify.batch)
-        if number < OVERLAYS:
-            overlay.draw(pairs[number], one, trained, out)
-        return one
-
-    evaluated = world.map(work, len(pairs), progress)
-
-    def finish() -> dict[str, Any]:
+    def begin() -> None:
         if not any(len(image.row) for image in evaluated):
             size = trained.card.preprocessing.tile_size
             raise InputError(
                 f"{images}: no tile of {size} x {size} pixels that all have data; expected larger "
                 "images"
             )
+        FILES.renew(out)
+
+    world.on_root(begin)
+    world.map(
+        lambda number: overlay.draw(pairs[number], evaluated[number], trained, out),
+        min(OVERLAYS, len(pairs)),
+    )
+
+    def finish() -> dict[str, Any]:
         result = summary(trained, evaluated, config.classify.point)
-        write_json(out / "metrics.json", result)
+        write_json(out / FILES.record, result)
         config.write(out / "config.json")
         return result
 

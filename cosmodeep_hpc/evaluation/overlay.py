@@ -19,6 +19,9 @@ from cosmodeep_hpc.tiles.tiling import grid_shape
 KINDS = {"1C": "#0072B2", "1F": "#E69F00", "0F": "#B0004E"}
 """Colours of the kinds of tiles that are drawn; the colour-blind can tell them apart."""
 
+SHOWN = ("noise", "sky")
+"""The images of a pair that are drawn, as the names of the pictures say."""
+
 
 def draw(pair: Pair, image: Evaluated, model: TrainedModel, out: Path) -> None:
     """Draw `overlay-NAME-noise.png` and `overlay-NAME-sky.png`.
@@ -31,7 +34,7 @@ def draw(pair: Pair, image: Evaluated, model: TrainedModel, out: Path) -> None:
     sigma = model.card.preprocessing.measure(noise).sigma
     size = model.card.preprocessing.tile_size
     grid = grid_shape(noise.shape, size)
-    for kind, shown in (("noise", noise), ("sky", open_image(pair.sky))):
+    for kind, shown in zip(SHOWN, (noise, open_image(pair.sky)), strict=True):
         rule = f"N_pix {model.card.n_pix}, F_th {model.card.f_th:g} Jy/arcsec²"
         figure, axes = picture.canvas(shown, f"{shown.path.name}: {rule}", sigma)
         for name, colour in KINDS.items():

@@ -207,6 +207,20 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not a JSON file ({error})") from error
 
 
+def path_of(name: str, given: object) -> Path:
+    """Return the path that a caller from Python gives for an argument.
+
+    Raises:
+        TypeError: it is none.
+        InputError: it is empty, and would be the folder that the process is in.
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise TypeError(f"{name} = {given!r}: expected a path")
+    if given == "":
+        raise InputError(f"{name} = '': an empty name; expected a path")
+    return Path(given)
+
+
 def make_folder(path: Path) -> Path:
     """Create the output folder `path` and prove that it can be written.
 

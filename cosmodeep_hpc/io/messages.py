@@ -7,17 +7,67 @@ leaves that to the program. The handlers are set here, while the command runs.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from cosmodeep_hpc.errors import InputError, naming
+from cosmodeep_hpc.parallel import streams
 from cosmodeep_hpc.parallel.world import World
 
 PACKAGE = "cosmodeep_hpc"
+
+logger = logging.getLogger(__name__)
+
+
+class Console(logging.StreamHandler[TextIO]):
+    """Shows messages on standard error; loses those that it does not take, such as a full disk."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on after a message that could not be shown."""
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+
+class Log(logging.FileHandler):
+    """Adds messages to a file; says once that the file does not take them, and goes on trying."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file with the first message; write names of files of any bytes."""
+        super().__init__(path, encoding="utf-8", errors="backslashreplace", delay=True)
+        self.path, self.is_whole = path, True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message."""
+        try:
+            super().emit(record)
+        except OSError as error:  # the file could not be opened
+            self._lose(error)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on after a message that could not be written."""
+        error = sys.exception()
+        if isinstance(error, OSError):
+            self._lose(error)
+        else:
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close the file."""
+        try:
+            super().close()
+        except OSError as error:  # what was pending cannot be written
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        if self.is_whole:
+            self.is_whole = False  # said before it is logged, for that comes here again
+            reason = error.strerror or error
+            logger.error(
+                "%s: cannot write the log: %s; messages are missing in it", self.path, reason
+            )
 
 
 class InFile(logging.Formatter):
@@ -52,15 +102,41 @@ class OnTerminal(logging.Formatter):
 
 
 def print_result(text: str) -> None:
-    """Print on standard output; ignore a reader that has gone, such as `head`."""
+    """Print on standard output; ignore a reader that has gone, such as `head`.
+
+    Raises:
+        InputError: standard output is full.
+    """
     code = sys.stdout.encoding or "utf-8"
     # file names may have characters that it cannot print
     text = text.encode(code, "backslashreplace").decode(code)
-    try:
+    with _results_written():
         print(text, flush=True)
+
+
+def flush_results() -> None:
+    """Write what is pending on standard output.
+
+    Raises:
+        InputError: it is full.
+    """
+    with _results_written():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _results_written() -> Iterator[None]:
+    """Ignore a reader that has gone; turn a full disk into an `InputError`."""
+    try:
+        yield
     except BrokenPipeError:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        streams.lose(sys.stdout)
+    except OSError as error:
+        streams.lose(sys.stdout)
+        raise InputError(
+            f"standard output: cannot write the results to it: {error.strerror}; files that were "
+            "made are whole"
+        ) from error
 
 
 @contextmanager
@@ -74,46 +150,54 @@ def shown(
         verbose: show details too.
         debug: show errors with their traceback.
     """
-    handler = logging.StreamHandler()
+    handler = Console()
     handler.setFormatter(OnTerminal(debug=debug))
     if quiet or not world.is_root:
         handler.setLevel(logging.ERROR)
-    logger = logging.getLogger(PACKAGE)
-    before = logger.level, logger.propagate
-    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    logger.propagate = False  # TensorFlow's handler of the root logger would repeat each message
+    else:
+        handler.setLevel(logging.DEBUG if verbose else logging.INFO)
+    package = logging.getLogger(PACKAGE)
+    before = package.level, package.propagate
+    package.setLevel(handler.level)
+    package.propagate = False  # TensorFlow's handler of the root logger would repeat each message
     try:
         with _handled(handler):
             yield
     finally:
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
+        package.setLevel(before[0])
+        package.propagate = before[1]
 
 
 @contextmanager
 def kept(world: World, log: Path) -> Iterator[None]:
-    """Add messages to a file, which the ranks of a job share; faults with their traceback.
+    """Add messages to a file, which the ranks of a job share: details too, faults with traceback.
 
     Raises:
         InputError: the file cannot be written; all ranks raise it.
     """
     world.on_root(lambda: _try_to_write(log))
-    handler = logging.FileHandler(log, delay=True)
+    handler = Log(log)
     handler.setFormatter(InFile(world.rank))
     if not world.is_root:
         handler.setLevel(logging.ERROR)
-    with _handled(handler):
-        yield
+    package = logging.getLogger(PACKAGE)
+    before = package.level
+    package.setLevel(logging.DEBUG)
+    try:
+        with _handled(handler):
+            yield
+    finally:
+        package.setLevel(before)
 
 
 @contextmanager
 def _handled(handler: logging.Handler) -> Iterator[None]:
-    logger = logging.getLogger(PACKAGE)
-    logger.addHandler(handler)
+    package = logging.getLogger(PACKAGE)
+    package.addHandler(handler)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        package.removeHandler(handler)
         handler.close()
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from cosmodeep_hpc.parallel import streams
+
 LINE_SECONDS = 15.0  # between two lines in a batch log
 BAR_SECONDS = 0.2
 BAR_WIDTH = 30
@@ -54,7 +56,7 @@ class ProgressBar:
         if self._terminal:
             filled = round(BAR_WIDTH * share)
             bar = "#" * filled + "-" * (BAR_WIDTH - filled)
-            self._stream.write(f"\r\x1b[K[{bar}] {text}" + ("\n" if self._ended else ""))
+            text = f"\r\x1b[K[{bar}] {text}" + ("\n" if self._ended else "")
         else:
-            self._stream.write(text + "\n")
-        self._stream.flush()
+            text += "\n"
+        streams.tell(text, self._stream)

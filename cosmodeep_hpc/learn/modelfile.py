@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from cosmodeep_hpc.learn import card
 from cosmodeep_hpc.learn.card import AskedRule, Card, Point
 from cosmodeep_hpc.parallel import runtime
 from cosmodeep_hpc.parallel.world import World
+
+logger = logging.getLogger(__name__)
 
 MODEL = "model.keras"
 CARD = "cosmodeep.json"  # our member of the archive; Keras reads past it
@@ -150,6 +153,10 @@ def load_on_ranks(
         failure = error
     world.agree(failure)
     assert loaded is not None
+    if world.is_root:
+        about = loaded.card
+        of = f"N_pix {about.n_pix}, F_th {about.f_th:g} Jy/arcsec^2"
+        logger.debug("model %s: %s, threshold %.4g", loaded.path, of, about.threshold)
     return loaded
 
 

@@ -61,9 +61,10 @@ def run(
         the model file; None if USR1 stopped the run.
 
     Raises:
-        InputError: bad input; `out` holds a finished run, a run of another recipe, or a job at
-            work; the loss is not finite.
+        InputError: bad input; no TensorFlow; `out` holds a finished run, a run of another recipe,
+            or a job at work; the loss is not finite.
     """
+    runtime.require_tensorflow(world)
     tileset = world.on_root(lambda: read_tileset(tiles))
     config = world.on_root(lambda: runfolder.as_tiled(config, tileset))
     if config.train.batch < world.size:

@@ -105,9 +105,9 @@ def run(
         InputError: bad input, an image that a model was trained on, or a folder that cannot be
             written.
     """
-    world.on_root(lambda: make_folder(out))
     pairs, found = world.on_root(lambda: _inputs(request))
     models = _loaded(config, request.models, world)
+    world.on_root(lambda: make_folder(out))
     field = FieldData(pairs, classify_pairs(config, models, pairs, world, progress))
     jobs = [
         *_of_models(models, out),

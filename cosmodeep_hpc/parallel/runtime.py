@@ -6,10 +6,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.parallel.environment import (
     BEFORE_HOROVOD,
     BEFORE_JAX,
@@ -42,6 +44,25 @@ def start_jax(world: World, devices: Path = DEVICES) -> Any:
     if gpus:
         jax.config.update("jax_cuda_visible_devices", str(world.local_rank % gpus))
     return jax
+
+
+def require_tensorflow(world: World) -> None:
+    """Refuse to train where TensorFlow is not installed; a collective call.
+
+    A stage calls it before it makes anything: TensorFlow itself starts late, beside the data.
+
+    Raises:
+        InputError: a rank has none.
+    """
+    missing = next((name for name in ("tensorflow", "keras") if find_spec(name) is None), None)
+    world.agree(
+        None
+        if missing is None
+        else InputError(
+            f"training needs TensorFlow, and Python finds no module {missing}: "
+            "pip install 'cosmodeep_hpc[train]'"
+        )
+    )
 
 
 def start_tensorflow(world: World, *, deterministic: bool = False) -> Any:
@@ -111,7 +132,9 @@ def _hushed() -> Iterator[None]:
 
     TensorFlow obeys no log level before its logging is set up: it would write two lines a rank.
     """
-    sys.stderr.flush()
+    if sys.stderr is not None:  # a process without one may classify from Python
+        with suppress(OSError):
+            sys.stderr.flush()
     with tempfile.TemporaryFile() as notes:
         real = os.dup(2)
         os.dup2(notes.fileno(), 2)
@@ -119,7 +142,8 @@ def _hushed() -> Iterator[None]:
             yield
         except BaseException:
             notes.seek(0)
-            os.write(real, notes.read())
+            with suppress(OSError):  # the error itself counts
+                os.write(real, notes.read())
             raise
         finally:
             os.dup2(real, 2)

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.parallel import environment
+from cosmodeep_hpc.parallel import environment, streams
 from cosmodeep_hpc.parallel.launcher import launched
 
 if TYPE_CHECKING:
@@ -262,8 +262,7 @@ class World:
 
     def abort(self, status: int) -> None:
         """End every rank of the job now, with this exit status."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        streams.settle()
         self.comm.Abort(status)
 
 

@@ -21,12 +21,15 @@ from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.array import ImageArray
 from cosmodeep_hpc.images.beam import Beam
+from cosmodeep_hpc.io.files import path_of
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.survey.plan import Source
 
 RULE = ("f_th", "n_pix")
 ARRAY = "array"
 """The name of an array that is given none."""
+ABOUT = ("about", "header", "wcs")
+"""What the second argument of an array may be taken to be called; it has no name."""
 OPTIONS = tuple(field.name for field in dataclasses.fields(Classify))
 """Options of the configuration that `classify` takes as keywords."""
 
@@ -49,7 +52,7 @@ def image_of(
             raise TypeError(f"name = {name!r}: {image} is called by its file; expected it alone")
         if about is not None or unit is not None:
             raise TypeError(f"{image}: a file has header and unit of its own; expected it alone")
-        return Path(image)
+        return path_of("image", image)
     if about is None and not _is_array(image):
         raise TypeError(
             f"{type(image).__name__}: expected the path of a FITS file, or an array and its header "
@@ -110,7 +113,7 @@ def rms_of(rms: Any) -> float | Source | None:
     if rms is None:
         return None
     if isinstance(rms, str | Path):
-        return Path(rms)
+        return path_of("rms", rms)
     if np.ndim(rms) > 0:
         return ImageArray.of(rms, None, name="rms")
     if hasattr(rms, "unit"):
@@ -155,16 +158,16 @@ def flag_of(name: str, given: Any) -> bool:
     return bool(given)
 
 
-def model_of(model: Any) -> str | Path | TrainedModel | None:
+def model_of(model: Any) -> Path | TrainedModel | None:
     """Return what names a model, or is one.
 
     Raises:
         TypeError: it is neither.
     """
-    if model is None or isinstance(model, str | TrainedModel):
+    if model is None or isinstance(model, TrainedModel):
         return model
-    if isinstance(model, os.PathLike):
-        return Path(model)
+    if isinstance(model, str | os.PathLike):
+        return path_of("model", model)
     raise TypeError(
         f"model = {model!r}: expected a name, the path of a model, or what load_model() gave"
     )
@@ -219,9 +222,10 @@ def config_of(
 
 
 def refuse_unknown(function: str, options: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    """Raise a TypeError for a keyword that a function does not have, with the nearest it has."""
+    """Raise a TypeError for a keyword that a function does not have, with what may be meant."""
     for name in options:
         if name not in known:
-            raise TypeError(
-                f"{function}() got an unexpected keyword argument {name!r}{nearest(name, known)}"
-            )
+            meant = nearest(name, known)
+            if name in ABOUT:
+                meant = f"; expected it second, without a name: {function}(array, header)"
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{meant}")

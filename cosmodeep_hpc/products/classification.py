@@ -15,8 +15,8 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.io.files import make_folder
+from cosmodeep_hpc.errors import InputError, in_one_line
+from cosmodeep_hpc.io.files import make_folder, path_of
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.products import picture, provenance, writing
 from cosmodeep_hpc.products.findings import Findings
@@ -136,6 +136,7 @@ class Classification:
         picture.outlines(ax, self._swept, shown, on_sky)
         return ax
 
+    @in_one_line
     def write(
         self,
         folder: str | Path,
@@ -167,7 +168,7 @@ class Classification:
             writing.refuse_unknown(products, refine=found.refine)
             changes: dict[str, Any] = {"products": tuple(products)}
             config = replace(config, classify=replace(config.classify, **changes))
-        place = ProductFolder(Path(folder), config, found.refine, overwrite)
+        place = ProductFolder(path_of("folder", folder), config, found.refine, overwrite)
         place.spare_images([self._swept.path])
         make_folder(place.path)
         with place.locked(self._swept.path):

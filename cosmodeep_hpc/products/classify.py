@@ -18,6 +18,7 @@ from astropy.wcs import WCS
 from numpy.typing import ArrayLike
 
 from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.errors import in_one_line
 from cosmodeep_hpc.images.array import ImageArray
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.learn.modelfile import TrainedModel
@@ -32,6 +33,7 @@ from cosmodeep_hpc.survey.sweep import sweep
 from cosmodeep_hpc.survey.task import MosaicOutcome
 
 
+@in_one_line
 def classify(
     image: str | Path | ArrayLike,
     about: fits.Header | WCS | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -67,6 +68,7 @@ class MosaicState:
         self.journal: Journal | None = None
         self.outcome: MosaicOutcome | None = None
         self.open_until_done = ExitStack()
+        self.begun = time.monotonic()
 
     def progress(self) -> tuple[int, int]:
         """Return how many stripes are done, and how many there are."""
@@ -149,6 +151,7 @@ class Scheduler:
     def _begin(self, mosaic: MosaicState) -> None:
         """Lock a mosaic, and see whether it may be done already."""
         self._active.append(mosaic)
+        mosaic.begun = time.monotonic()
         try:
             mosaic.open_until_done.enter_context(self._destination.locked(mosaic.path))
         except InputError as error:
@@ -267,6 +270,7 @@ class Scheduler:
         """Leave a mosaic; the journal of one that is done goes."""
         self._active.remove(mosaic)
         self.outcomes[mosaic.number] = outcome
+        logger.debug("%s", outcome.line(time.monotonic() - mosaic.begun))
         if mosaic.journal is not None:
             if outcome.state == "failed" and any(p.classified for p in mosaic.planes):
                 mosaic.journal.close()
@@ -279,7 +283,7 @@ class Scheduler:
         """Give up a mosaic, or raise the error where the sweep is strict; return its outcome."""
         if self._options.strict:
             raise error
-        logger.warning("%s", error)
+        logger.error("%s", error)
         mosaic.ready.clear()
         mosaic.outcome = MosaicOutcome(path=mosaic.path, state="failed", notes=(str(error),))
         return mosaic.outcome

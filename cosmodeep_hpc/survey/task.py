@@ -99,3 +99,11 @@ class MosaicOutcome:
     islands: int = 0
     mask: Path | None = None
     notes: tuple[str, ...] = ()
+
+    def line(self, seconds: float) -> str:
+        """Return a line for a log: what became of it, after how many seconds, and its notes."""
+        found = f"cells {self.cells}, signal {self.signal}, no data {self.no_data}"
+        head = f"{self.path}: {self.state} after {seconds:.1f} s"
+        if self.state == "failed":  # the error was told, and names the file
+            return head
+        return "; ".join([f"{head}: {found}, islands {self.islands}", *self.notes])

@@ -90,8 +90,10 @@ def _prepare(images: Path, out: Path, overwrite: bool) -> list[Pair]:
     with naming(out, "remove the earlier tiles in"):
         # the index first, because no reader accepts the rest without it
         (out / INDEX).unlink(missing_ok=True)
-        for old in (*out.glob("shard-*.h5"), *out.glob(".shard-*.part.h5")):
-            old.unlink()
+        sheets = f"shard-{5 * '[0-9]'}.png"  # pictures of the shards, beside them
+        for pattern in ("shard-*.h5", ".shard-*.part.h5", sheets):
+            for old in out.glob(pattern):
+                old.unlink()
     return pairs
 
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from cosmodeep_hpc import __version__
-from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.io.files import read_json, write_json
+from cosmodeep_hpc.errors import InputError, in_one_line
+from cosmodeep_hpc.io.files import path_of, read_json, write_json
 from cosmodeep_hpc.tiles import labels
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
 
@@ -121,13 +121,14 @@ class TileSet:
             raise ValueError("no shard")
 
     @staticmethod
+    @in_one_line
     def read(folder: str | Path) -> TileSet:
         """Return the tile set of a folder.
 
         Raises:
             InputError: as `read_tileset` does.
         """
-        return read_tileset(Path(folder))
+        return read_tileset(path_of("folder", folder))
 
     @property
     def n_rows(self) -> int:

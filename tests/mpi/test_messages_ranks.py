@@ -21,7 +21,8 @@ sys.exit(cli.main(["config", *sys.argv[1:]]))
 def test_the_first_rank_speaks(tmp_path):
     job = mpirun(3, "-c", TALKING, "--log", tmp_path / "log")
     assert job.returncode == 0 and job.stdout == "cosmodeep: a warning\n"
-    (line,) = (tmp_path / "log").read_text().splitlines()
+    begin, line, end = (tmp_path / "log").read_text().splitlines()
+    assert "config on 3 ranks: cosmodeep config --log " in begin and "status 0" in end
     assert line.endswith("WARNING rank 0 cosmodeep_hpc.a.module: a warning")
 
 

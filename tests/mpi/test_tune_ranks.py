@@ -52,7 +52,7 @@ def test_a_run_uses_all_ranks_and_failures_stop_none(searched):
     assert "the loss is nan" in rows[3]["error"]
     assert [p["epochs"] for p in rows[2]["points"]] == [1, 2]
     assert job.stdout.count("run 0002: learning rate 0.0001, batch 20: As ") == 1
-    assert "1 runs done, 0 there already, 3 failed" in job.stdout
+    assert "1 run done, 0 there already, 3 failed" in job.stdout
 
 
 def test_the_tiles_are_read_once_for_all_runs(searched):

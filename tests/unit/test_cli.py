@@ -17,6 +17,7 @@ from support.simulations import cube
 
 from cosmodeep_hpc.cli import main as cli
 from cosmodeep_hpc.cli.main import main, overrides
+from cosmodeep_hpc.cli.words import counted
 from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 
@@ -180,7 +181,23 @@ def test_a_model_that_is_not_ours(tmp_path, pair, refused, tf, stage):
         (["train"], "the following arguments are required: --tiles, --out"),
         (["train", "--tiles", "x", "--out", ""], "argument --out: an empty name; expected that of"),
         (["tiles"], "expected --images DIR and --out DIR, or --show SHARD"),
-        (["config", "--epochs", "3"], "unrecognized arguments: --epochs 3"),
+        (
+            ["config", "--epochs", "3"],
+            "arguments: --epochs 3 (did you mean '--train.epochs'?); see cosmodeep config --help",
+        ),
+        (
+            ["classify", "a.fits", "--out", "o", "--min-coverage=.5"],
+            "(did you mean '--classify.min_coverage'?); see cosmodeep classify --help",
+        ),
+        (["tiles", "--seed", "2"], "--seed 2 (did you mean '--tiles.seed'?)"),
+        (["tiles", "--trane.seed2", "2"], "command line: no section 'trane' (did you mean 'train'"),
+        (["classify", "", "--out", "o"], "argument IMAGE: an empty name; expected that of a file"),
+        (["classify", "--list", "", "--out", "o"], "argument --list: an empty name"),
+        (["classify", "a.fits", "--out", "o", "--model", ""], "argument --model: an empty word"),
+        (["tiles", "--show", ""], "argument --show: an empty name; expected that of a file"),
+        (["tiles", "--images", "x", "--out", ""], "argument --out: an empty name"),
+        (["config", "--log", ""], "argument --log: an empty name"),
+        (["mock", "--out", "o", "--simulation", ""], "argument --simulation: an empty name"),
         (["config", "--train.epoch", "3"], "no option train.epoch (did you mean 'epochs'?)"),
         (["config", "--train.epochs"], "--train.epochs: expected a value after it"),
         (["config", "--train.epochs", "--debug"], "--train.epochs: expected a value after it"),
@@ -255,6 +272,33 @@ def test_config_prints_what_a_file_may_hold(tmp_path, capsys):
     assert configuration.load(path) == configuration.load(None, [("train.epochs", "7")])
 
 
+def test_a_sheet_without_a_name_lies_beside_its_shard(tiles, tmp_path, capfd, monkeypatch):
+    """Tile sets name their shards alike: none draws over the sheet of another."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        shutil.copytree(tiles, tmp_path / name)
+        assert main(["tiles", "--show", f"{name}/shard-00000.h5"]) == 0
+        assert capfd.readouterr().out.endswith(f"drawn in {name}/shard-00000.png\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "two"}
+    assert (tmp_path / "one/shard-00000.png").exists() and (
+        tmp_path / "two/shard-00000.png"
+    ).exists()
+
+
+def test_a_sheet_goes_with_the_tiles_that_it_shows(tiles, pairs, tmp_path):
+    own = copied(tiles, tmp_path)
+    assert main(["tiles", "--show", str(own / "shard-00000.h5")]) == 0
+    assert main(["tiles", "--images", str(pairs), "--out", str(own), "--overwrite"]) == 0
+    assert not list(own.glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    "number, said", [(0, "0 shards"), (1, "1 shard"), (2, "2 shards"), (21, "21 shards")]
+)
+def test_one_is_not_many(number, said):
+    assert counted(number, "shard") == said
+
+
 def test_a_sheet_of_tiles(tiles, tmp_path, capfd, refused):
     picture, shard = tmp_path / "sheet.png", tiles / "shard-00000.h5"
     assert main(["tiles", "--show", str(shard), "--out", str(picture)]) == 0
@@ -309,6 +353,31 @@ def test_a_notebooks_way_of_drawing_is_not_the_commands(tmp_path):
     )
     assert job.returncode == 0, job.stderr
     assert (tmp_path / "out" / "field.png").exists()
+
+
+@pytest.mark.parametrize("missing", ["tensorflow", "keras"])
+@pytest.mark.parametrize("stage", ["train", "tune", "bench"])
+def test_training_without_tensorflow_is_refused_before_anything_is_made(
+    tiles, tmp_path, refused, monkeypatch, stage, missing
+):
+    monkeypatch.setitem(sys.modules, missing, None)  # Python finds none
+    made = tmp_path / "new" / "made"
+    words = {"bench": ["--out", made]}.get(stage, ["--tiles", tiles, "--out", made])
+    line = refused(stage, *words)
+    assert line.endswith(f"no module {missing}: pip install 'cosmodeep_hpc[train]'")
+    assert not made.parent.exists()
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "compare", "report"])
+def test_an_engine_that_is_not_installed_is_refused_before_anything_is_made(
+    pairs, tmp_path, refused, monkeypatch, stage
+):
+    monkeypatch.setenv("COSMODEEP_ENGINE", "keras")
+    monkeypatch.setitem(sys.modules, "keras", None)
+    words = ("--model", "robust", "--images", pairs, "--out", tmp_path / "out")
+    extra = ("--compare.finders", "[]") if stage == "compare" else ()
+    assert "Python finds no module keras" in refused(stage, *words, *extra)
+    assert not (tmp_path / "out").exists()
 
 
 LIGHT = """

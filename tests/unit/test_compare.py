@@ -159,6 +159,28 @@ def test_images_without_a_whole_tile(tmp_path, model, pretended, world):
         run(model, tmp_path / "small", tmp_path / "out", world)
 
 
+def test_a_comparison_replaces_the_earlier_one_wholly(tmp_path, model, world):
+    images, out, changes = write_pairs(tmp_path / "images", 2, (80, 120)), tmp_path / "out", {}
+    for closeups, drawn in (("2", {"00000", "00001"}), ("1", {"00000"})):
+        changes = {"finders": "[]", "closeups": closeups}
+        result = run(model, images, out, world, changes=changes)
+        made = {"compare.json", "compare.png", "config.json"}
+        assert {path.name for path in out.iterdir()} == made | {f"closeup-{n}.png" for n in drawn}
+        assert json.loads((out / "compare.json").read_text()) == result
+
+
+@pytest.mark.parametrize("name", ["compare.json", "compare.png", "config.json"])
+def test_files_that_no_comparison_has_left_are_not_written_over(tmp_path, model, world, name):
+    images, out = write_pairs(tmp_path / "images", 1, (80, 120)), tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text('{"source": "mine"}')
+    with pytest.raises(InputError, match=rf"{name}: already exists and was not written by compare"):
+        run(model, images, out, world, changes={"finders": "[]"})
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [
+        (name, '{"source": "mine"}')
+    ]
+
+
 def test_noise_of_an_image(tmp_path):
     """Given in uJy/beam, said by the header, or measured."""
     pixels = np.random.default_rng(0).normal(0, NOISE, (200, 200)).astype(np.float32)

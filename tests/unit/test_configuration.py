@@ -50,6 +50,31 @@ def test_lists_on_the_command_line():
     assert (c.tiles.thresholds, c.label.f_th) == ((1e-7, 2e-7), 2e-7)
 
 
+@pytest.mark.parametrize(
+    "word, value",
+    [
+        (".5", 0.5),
+        ("+.5", 0.5),
+        ("1.", 1.0),
+        ("5.e-1", 0.5),
+        (".25e0", 0.25),
+        ("0.5", 0.5),
+        ("1", 1),
+    ],
+)
+def test_a_number_may_lack_a_digit_beside_its_point(word, value):
+    """As in Python, C and Fortran; TOML alone refuses it."""
+    assert load(None, [("classify.min_coverage", word)]).classify.min_coverage == value
+    several = load(None, [("sky.snapshots", f"[{word}, 2.]")]).sky.snapshots
+    assert several == (value, 2)
+
+
+@pytest.mark.parametrize("word", ["-.5", ".", "1..5", "1.5.", ".5x", "a.5"])
+def test_other_points_are_no_numbers_of_an_option(word):
+    with pytest.raises(InputError, match=r"classify\.min_coverage = .*: expected a"):
+        load(None, [("classify.min_coverage", word)])
+
+
 def test_resolved_configuration_reads_back(tmp_path):
     changes = {"train.epochs": "7", "tiles.thresholds": "[1e-7, 1e-9]", "sky.sides": "[40, 80.5]"}
     first = load(None, [*changes.items(), ("sky.test_seeds", "[5]"), ("sky.snapshots", "[0.1]")])

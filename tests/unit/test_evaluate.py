@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.fields import NOISE, write
+from support.fields import NOISE, write, write_pairs
 from support.models import brightest_pixel_model, write_untrained
 
 from cosmodeep_hpc.config.configuration import Config
@@ -14,7 +14,7 @@ from cosmodeep_hpc.evaluation import evaluate
 from cosmodeep_hpc.evaluation.overlay import on_grid
 from cosmodeep_hpc.images.image import open_image
 from cosmodeep_hpc.paper import evaluations
-from cosmodeep_hpc.parallel.world import open_world
+from cosmodeep_hpc.parallel.world import alone, open_world
 from cosmodeep_hpc.tiles.make import fingerprint_of
 from cosmodeep_hpc.tiles.pairs import find_pairs
 
@@ -91,8 +91,6 @@ def test_an_image_the_model_has_seen_is_refused(tmp_path):
 
 
 def test_images_without_a_whole_tile_are_named(tmp_path, world):
-    from support.fields import write_pairs
-
     write_pairs(tmp_path / "small", 1, (30, 30))
     model = write_untrained(tmp_path / "model.keras")
     with pytest.raises(InputError, match="small: no tile of 40 x 40"):
@@ -100,8 +98,6 @@ def test_images_without_a_whole_tile_are_named(tmp_path, world):
 
 
 def test_run_writes_metrics_and_overlays(tmp_path):
-    from support.fields import write_pairs
-
     write_pairs(tmp_path / "images", 2, (120, 160))
     model = write_untrained(tmp_path / "model.keras")
     result = evaluate.run(Config(), str(model), tmp_path / "images", tmp_path / "out", open_world())
@@ -114,8 +110,6 @@ def test_run_writes_metrics_and_overlays(tmp_path):
 
 @pytest.mark.parametrize("point, threshold", [("accuracy", 0.5), ("purity", 0.97)])
 def test_judged_at_the_operating_point_that_is_asked_for(tmp_path, point, threshold):
-    from support.fields import write_pairs
-
     write_pairs(tmp_path / "images", 1, (120, 160))
     model = write_untrained(tmp_path / "model.keras", purity=0.97)
     settings = replace(Config(), classify=replace(Config().classify, point=point))
@@ -123,3 +117,51 @@ def test_judged_at_the_operating_point_that_is_asked_for(tmp_path, point, thresh
     assert (result["threshold"], result["point"]) == (threshold, point)
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["point"] == point
     assert evaluations.read(tmp_path / "out" / "metrics.json").point == point
+
+
+def evaluation(folder, images, out):
+    model = folder / "model.keras"
+    model = model if model.exists() else write_untrained(model)
+    return evaluate.run(Config(), str(model), images, out, alone())
+
+
+def test_an_evaluation_replaces_the_earlier_one_wholly(tmp_path):
+    """No picture of other images stays, not even one that a killed job left."""
+    first = write_pairs(tmp_path / "first", 2, (80, 120))
+    second = tmp_path / "second"
+    write_pairs(second, 1, (80, 120), seed=9)
+    for path in list(second.iterdir()):
+        path.rename(second / path.name.replace("00000", "b"))
+    out = tmp_path / "out"
+    evaluation(tmp_path, first, out)
+    (out / "overlay-killed-sky.png").touch()
+    (out / "notes.txt").touch()
+    result = evaluation(tmp_path, second, out)
+    assert {path.name for path in out.iterdir()} == {
+        "metrics.json", "config.json", "overlay-b-sky.png", "overlay-b-noise.png", "notes.txt"
+    }  # fmt: skip
+    assert json.loads((out / "metrics.json").read_text()) == result
+
+
+def test_an_evaluation_that_is_refused_leaves_the_earlier_one(tmp_path):
+    out = tmp_path / "out"
+    evaluation(tmp_path, write_pairs(tmp_path / "images", 1, (80, 120)), out)
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(InputError, match="no tile of 40 x 40"):
+        evaluation(tmp_path, write_pairs(tmp_path / "small", 1, (30, 30)), out)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [("metrics.json", "[1]"), ("metrics.json", '{"total": 1}'), ("metrics.json", "no JSON"),
+     ("config.json", "{}")],
+)  # fmt: skip
+def test_files_that_no_evaluation_has_left_are_not_written_over(tmp_path, name, content):
+    """Such as the configuration of a training run."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text(content)
+    with pytest.raises(InputError, match=rf"{name}: already exists and was not written by eval"):
+        evaluation(tmp_path, write_pairs(tmp_path / "images", 1, (80, 120)), out)
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [(name, content)]

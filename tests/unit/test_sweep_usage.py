@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from support.models import brightest_pixel_model
 from support.sweeping import sweep_with
 
 from cosmodeep_hpc.cli.classify import request_of
+from cosmodeep_hpc.cli.main import main
 from cosmodeep_hpc.cli.parser import build_parser
 from cosmodeep_hpc.config.configuration import Config, from_dict
 from cosmodeep_hpc.errors import InputError
@@ -161,3 +163,35 @@ def test_pipes_and_devices_are_refused(image, tmp_path):
         assert outcome.notes[0].startswith(f"{path}: cannot read it: not a file, but a pipe")
     (outcome,) = sweep_with(model, [image], tmp_path / "out", SweepRequest(rms=odd[0]))
     assert "pipe.fits, the map of the noise: cannot read it: not a file, but" in outcome.notes[0]
+
+
+def test_an_image_that_failed_is_an_error_where_the_user_wants_it_quiet(image, tmp_path, capfd):
+    bad = write(tmp_path / "bad.fits", np.zeros((40, 40), np.float32), BUNIT=None)
+    words = ["classify", str(image), str(bad), "--model", "paper-npix40", "--quiet"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"cosmodeep: {bad}: no BUNIT")
+
+
+def test_a_log_says_what_became_of_each_image(tmp_path, capfd):
+    """With its islands, its seconds and its notes; the terminal is told no more than before."""
+    pixels = np.random.default_rng(0).normal(0, 9 * NOISE, (40, 40))
+    image = write(tmp_path / "a.fits", pixels.astype(np.float32))
+    bad = write(tmp_path / "bad.fits", np.zeros((40, 40), np.float32), BUNIT=None)
+    log, words = tmp_path / "log", ["--model", "paper-npix40", "--out", str(tmp_path / "out")]
+    notes = None
+    for more, state, status in (([], "done", 0), ([str(bad)], "kept", 2)):
+        log.unlink(missing_ok=True)
+        assert main(["classify", str(image), *more, *words, "--log", str(log)]) == status
+        lines = [line.partition(": ")[2] for line in log.read_text().splitlines()]
+        assert "model " in lines[1] and "paper-npix40.keras: N_pix 40, F_th 1e-07" in lines[1]
+        (told,) = [line for line in lines if line.startswith(f"{image}: ")]
+        expected = (
+            rf"{image}: {state} after \d+\.\d s: cells 1, signal 0, no data 0, islands 0(; .+)"
+        )
+        found = re.fullmatch(expected, told)
+        assert found and notes in (None, found[1])  # the same ones
+        notes = found[1]
+        assert lines[-1].startswith(f"classify ended with status {status} after ")
+    assert lines[3].startswith(f"{bad}: no BUNIT") and lines[4].startswith(f"{bad}: failed after ")
+    assert " after " not in capfd.readouterr().err

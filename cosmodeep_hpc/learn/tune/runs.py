@@ -23,7 +23,7 @@ from cosmodeep_hpc.learn.store import Store
 from cosmodeep_hpc.learn.tune import results
 from cosmodeep_hpc.learn.tune.grid import TuneRun, config_of, count, tune_run
 from cosmodeep_hpc.learn.tune.results import RESULTS, RUNS, Result, folder_of
-from cosmodeep_hpc.parallel import locks
+from cosmodeep_hpc.parallel import locks, runtime
 from cosmodeep_hpc.parallel.signals import StopRequest
 from cosmodeep_hpc.parallel.world import World, is_collective
 from cosmodeep_hpc.tiles.tileset import INDEX, read_tileset
@@ -81,8 +81,9 @@ def run(
 
     Raises:
         InputError: no such run, a tile set that is damaged or without validation images, a folder
-            that holds a search with other options or tiles.
+            that holds a search with other options or tiles; no TensorFlow.
     """
+    runtime.require_tensorflow(world)
     wanted = range(count(config.tune)) if numbers is None else numbers
     asked = world.on_root(lambda: [tune_run(config.tune, k) for k in wanted])
     world.on_root(lambda: _prepare(config, tiles, out))
