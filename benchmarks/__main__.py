@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.images import write_pair
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
 

@@ -33,7 +33,7 @@ from benchmarks.images import NOISE, write_pair
 from cosmodeep_hpc.config.configuration import load
 from cosmodeep_hpc.config.survey import USUAL_PRODUCTS
 from cosmodeep_hpc.engine.network import read
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.learn import modelfile, network
 from cosmodeep_hpc.learn.classifier import outputs, probabilities
 from cosmodeep_hpc.learn.modelfile import TrainedModel

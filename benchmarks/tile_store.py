@@ -118,7 +118,7 @@ def timed(action: Callable[[], object], world: World) -> tuple[float, float]:
     action()
     worked = time.process_time() - worked
     world.comm.Barrier()
-    return time.perf_counter() - start, float(world.comm.allreduce(worked))
+    return time.perf_counter() - start, float(sum(world.comm.allgather(worked)))
 
 
 def worker(folder: Path, out: Path, rounds: int) -> None:

@@ -81,11 +81,11 @@ def open_image(
         InputError: it is not a usable image of the sky.
         TypeError: an array without `about`.
     """
-    from cosmodeep_hpc.images import image as images
+    from cosmodeep_hpc.images import mosaic
     from cosmodeep_hpc.products.arguments import beam_of, image_of
 
     source = image_of(image, about, unit, hdu, name)
-    return images.open_image(source, hdu=hdu, plane=plane, beam=beam_of(beam))
+    return mosaic.open_image(source, hdu=hdu, plane=plane, beam=beam_of(beam))
 
 
 @in_one_line

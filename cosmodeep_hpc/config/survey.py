@@ -65,8 +65,20 @@ class Classify(Section):
         "scale intensities by the local noise to that of the training: where it differs, always "
         "(local) or never (as_is)",
     )
+    background: Literal["auto", "local", "none"] = option(
+        "auto",
+        "subtract the level that the image has without emission before the network sees it: where "
+        "it is above half of the noise, and without bowls (auto), always and all of it, or never",
+    )
+    view: Literal["scale", "beam"] = option(
+        "scale",
+        "what pixels are averaged to before the network sees them: pixels of the size that the "
+        "model was trained on (scale), or as wide as the beam",
+    )
     any_scale: bool = option(
-        False, "sweep images whose pixels are far coarser than those of the training, too"
+        False,
+        "with view scale: sweep images whose pixels are far coarser than those of the "
+        "training, too",
     )
     products: tuple[ProductName, ...] = option(
         USUAL_PRODUCTS,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.evaluation.evaluated import Evaluated
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.learn.metrics import is_found
 from cosmodeep_hpc.learn.modelfile import TrainedModel

@@ -171,3 +171,6 @@ class ArrayPixels:
         if self.image.missing is not None:
             out[self.image.missing[tuple(box)]] = np.nan
         return out
+
+    def zeros(self, plane: tuple[int, ...], rows: range, columns: range) -> None:
+        """Return that zeros are kept."""

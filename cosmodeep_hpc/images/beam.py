@@ -46,6 +46,15 @@ class Beam:
         """Solid angle, pi / (4 ln 2) major minor [arcsec^2]."""
         return float(np.pi / (4 * np.log(2)) * self.major * self.minor)
 
+    @property
+    def width(self) -> float:
+        """Geometric mean of both widths [arcsec]."""
+        return float(np.sqrt(self.major * self.minor))
+
+    def in_pixels(self, side: float) -> Beam:
+        """Return it in units of a pixel of this side [arcsec]."""
+        return Beam(self.major / side, self.minor / side, self.angle)
+
     def per_arcsec2(self, per_beam: ArrayLike) -> Any:
         """Convert Jy/beam to Jy/arcsec^2."""
         return np.asarray(per_beam) / self.area

@@ -20,10 +20,15 @@ from cosmodeep_hpc.images.file import Hdu, content_of, value, whole_number
 
 _NUMBER = r"\s*[=:]?\s*([-+]?[\d.]+(?:[EeDd][-+]?\d+)?)"
 # AIPS:   CLEAN BMAJ=  1.2500E-02 BMIN=  1.2500E-02 BPA=   0.00          [deg]
+# CONVL BMAJ= 10.0000 BMIN= 10.0000 BPA=   0.0/Output beam, or IMAGR's     [arcsec]
+_TASKS = re.compile(r"^\s*(CONVL|IMAGR)\b")
 _AIPS = re.compile(rf"BMAJ{_NUMBER}\s+BMIN{_NUMBER}(?:\s+BPA{_NUMBER})?")
 # Miriad: RESTOR: Beam =  6.500E+00 x  6.500E+00 arcsec, pa =  0.000E+00 degrees
 _MIRIAD = re.compile(rf"Beam{_NUMBER}\s*x{_NUMBER}\s*arcsec(?:,\s*pa{_NUMBER})?")
 _LARGEST_TABLE = 2**28  # bytes
+HALF_A_PIXEL = 0.5
+LARGEST = 30.0
+"""Pixels of a beam at most that is guessed: imagers use three to ten."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ class Beams:
             indices: index from 0 of the plane along its FITS axes.
         """
         if self.given is not None:
-            return BeamLookup(self.given, notes=(self._said_of_given(),))
+            return BeamLookup(self.given, notes=(self._said_of(self.given),))
         if self._table is None:
             return self._single
         table = self._table
@@ -111,16 +116,46 @@ class Beams:
         )
         return replace(seen, is_flagged=seen.beam is None)
 
-    def _said_of_given(self) -> str:
-        given = f"beam of {_said(self.given)} as given"
+    def _said_of(self, beam: Beam) -> str:
+        given = f"beam of {said(beam)} as given"
         own = self._single.beam
-        if own is not None and own != self.given:
-            return f"{given}, not the {_said(own)} of the header"
+        if own is not None and own != beam:
+            return f"{given}, not the {said(own)} of the header"
         return given
 
 
-def _said(beam: Beam | None) -> str:
-    assert beam is not None
+def check(path: Path, beam: Beam, pixel: float, shape: tuple[int, int]) -> None:
+    """Refuse a beam that cannot be that of an image.
+
+    Args:
+        path: of the image, in messages.
+        pixel: side of a pixel [arcsec].
+        shape: (ny, nx) of the image.
+
+    Raises:
+        InputError: the beam is larger than the image, or less than half a pixel.
+    """
+    side = pixel * max(shape)
+    if HALF_A_PIXEL * pixel <= beam.major <= side:
+        return
+    what = "larger than the image" if beam.major > side else "less than half a pixel"
+    guess = next(
+        (
+            f"its numbers seem to be in {unit}: "
+            for unit, factor in (("arcsec", 1 / 3600), ("degrees", 3600.0), ("arcmin", 60.0))
+            if pixel <= beam.major * factor <= min(LARGEST * pixel, side)
+        ),
+        "",
+    )
+    raise InputError(
+        f"{path}: a beam of {said(beam)} is {what} ({shape[1]} x {shape[0]} pixels of "
+        f"{pixel:.3g} arcsec); {guess}give the right one with --beam BMAJ BMIN BPA (arcsec, "
+        "arcsec, deg)"
+    )
+
+
+def said(beam: Beam) -> str:
+    """Return a beam in words."""
     return f"{beam.major:.4g} x {beam.minor:.4g} arcsec at {beam.angle:.4g} deg"
 
 
@@ -155,13 +190,14 @@ def _of_header(header: fits.Header) -> BeamLookup:
 
 
 def _of_history(header: fits.Header) -> BeamLookup:
-    """Find the last beam that AIPS or Miriad tell of in HISTORY."""
+    """Find the last beam that AIPS, one of its tasks, or Miriad tells of in HISTORY."""
     try:
         lines = [str(line) for line in header["HISTORY"]]
     except (KeyError, fits.VerifyError):
         return BeamLookup()
     for line in reversed(lines):
-        for pattern, arcsec in ((_AIPS, 3600.0), (_MIRIAD, 1.0)):
+        of_aips = 1.0 if _TASKS.match(line) else 3600.0
+        for pattern, arcsec in ((_AIPS, of_aips), (_MIRIAD, 1.0)):
             match = pattern.search(line)
             if match is None:
                 continue

@@ -20,6 +20,10 @@ from cosmodeep_hpc.images.quiet import quiet
 # Pixels of one row of compressed tiles, which have to be in memory together: 256 MiB of float32.
 LARGEST_BAND = 2**26
 TALL = 32  # rows of a compressed tile from which on it is kept for the next rows
+DITHERED = "SUBTRACTIVE_DITHER_1"
+"""The method of quantization that loses zeros; fpack's default for floating-point numbers."""
+HALF = 0.51
+"""Of a step: how large a 0 may become, and what float32 adds."""
 METHODS = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "PLIO_1", "HCOMPRESS_1", "NOCOMPRESS")
 
 
@@ -41,6 +45,7 @@ class CompressedPixels:
         self._lock = Lock()
         self._opened: Any = None
         self._band: tuple[tuple[int, ...], NDArray[Any]] | None = None
+        self._steps: NDArray[np.float64] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Be copied, and sent to another process, with nothing open."""
@@ -54,10 +59,7 @@ class CompressedPixels:
         if out.size == 0:
             return out
         with self._lock, quiet():
-            if self._opened is None:
-                hdus = _open(self.path, self.hdu)
-                weakref.finalize(self, hdus.close)
-                self._opened = hdus[self.hdu.number]
+            self._open()
             height = int(self._opened.tile_shape[self.celestial[0]])
             if height < TALL:
                 self.stored.convert(self._section(plane, rows, columns), factor, out)
@@ -69,6 +71,55 @@ class CompressedPixels:
                 part = raw[first - band * height : last - band * height]
                 self.stored.convert(part, factor, out[first - rows.start : last - rows.start])
         return out
+
+    def zeros(
+        self, plane: tuple[int, ...], rows: range, columns: range
+    ) -> NDArray[np.float32] | None:
+        """Return how large a 0 may be after quantization with dithering, as `Pixels` says.
+
+        A number becomes a whole multiple of its tile's ZSCALE at a random place within a step. The
+        second method of dithering keeps 0.
+
+        Source: FITS standard 4.0, section 10.2; White, Greenfield & Pence (2012).
+        """
+        if value(self.hdu.header, "ZQUANTIZ") != DITHERED:
+            return None
+        with self._lock, quiet():
+            if self._steps is None:
+                self._open()
+                shape = [-(-n // s) for n, s in zip(self.hdu.axes, self._sides, strict=True)]
+                self._steps = self._scales().reshape(shape)
+            box: list[Any] = [
+                number // side for number, side in zip(plane, self._others, strict=True)
+            ]
+            for axis, wanted in zip(self.celestial, (rows, columns), strict=True):
+                box.insert(axis, np.arange(wanted.start, wanted.stop) // self._sides[axis])
+            y, x = self.celestial
+            box[y] = box[y][:, None]
+            return np.asarray(HALF * self._steps[tuple(box)], np.float32)
+
+    def _open(self) -> None:
+        if self._opened is None:
+            hdus = _open(self.path, self.hdu)
+            weakref.finalize(self, hdus.close)
+            self._opened = hdus[self.hdu.number]
+
+    def _scales(self) -> NDArray[np.float64]:
+        """Return ZSCALE of all tiles, 0 where a tile is compressed without loss."""
+        table = self._opened.compressed_data
+        if "ZSCALE" in table.names:
+            return np.nan_to_num(np.abs(np.asarray(table["ZSCALE"], np.float64)))
+        return np.full(len(table), abs(float(value(self.hdu.header, "ZSCALE") or 0.0)))
+
+    @property
+    def _sides(self) -> tuple[int, ...]:
+        """Sides of a tile, in the order of `hdu.axes`."""
+        return tuple(map(int, self._opened.tile_shape))
+
+    @property
+    def _others(self) -> list[int]:
+        """Sides of a tile along the axes that are not on the sky."""
+        return [side for axis, side in enumerate(self._sides) if axis not in self.celestial]
 
     def _section(self, plane: tuple[int, ...], rows: range, columns: range) -> NDArray[Any]:
         """Read numbers as they were compressed."""

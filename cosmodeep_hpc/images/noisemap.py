@@ -15,8 +15,10 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images import axes
 from cosmodeep_hpc.images.array import ImageArray, header_of
 from cosmodeep_hpc.images.beam import Beam
+from cosmodeep_hpc.images.decimated import expanded, shape_of, step_of
 from cosmodeep_hpc.images.file import value
-from cosmodeep_hpc.images.image import Image, Mosaic, open_mosaic
+from cosmodeep_hpc.images.image import Image
+from cosmodeep_hpc.images.mosaic import Mosaic, open_mosaic
 from cosmodeep_hpc.images.quiet import quiet
 from cosmodeep_hpc.images.unit import Unit
 
@@ -104,8 +106,9 @@ class _Given:
 
     def refuse_elsewhere(self, given: Mosaic) -> None:
         """Raise an InputError where the map has other pixels or planes, or another place."""
-        mosaic, (ny, nx) = self.mosaic, given.shape
-        if given.shape != mosaic.shape:
+        mosaic, step = self.mosaic, step_of(given.path, given.header)
+        ny, nx = shape_of(given.path, given.header, given.shape)
+        if (ny, nx) != mosaic.shape:
             raise InputError(
                 f"{self.path}: of {nx} x {ny} pixels; expected those of {mosaic.path.name}, "
                 f"{mosaic.shape[1]} x {mosaic.shape[0]}"
@@ -117,7 +120,7 @@ class _Given:
         if of_map not in ((), of_image):
             these = f", or the {mosaic.n_planes} of {mosaic.path.name}" * (mosaic.n_planes > 1)
             raise InputError(f"{self.path}: of {given.n_planes} planes; expected one plane{these}")
-        if self.has_place and (apart := _pixels_apart(given, mosaic)) > APART:
+        if self.has_place and (apart := _pixels_apart(given, mosaic, step)) > APART:
             where = f"{apart:.3g} pixels beside" if np.isfinite(apart) else "elsewhere than"
             raise InputError(
                 f"{self.path}: on the sky it lies {where} {mosaic.path.name}; expected a map of "
@@ -127,7 +130,7 @@ class _Given:
 
     def plane(self, given: Mosaic, number: int, image: Image) -> Image:
         """Return the map's plane for one of the mosaic's, which has this number in its file."""
-        chosen = given.planes[number if given.n_planes > 1 else 0]
+        chosen = expanded(given.planes[number if given.n_planes > 1 else 0])
         if self.in_own_unit:
             return chosen
         return replace(chosen, to_surface_brightness=image.to_surface_brightness)
@@ -144,16 +147,22 @@ class _Given:
         return tuple(notes)
 
 
-def _pixels_apart(given: Mosaic, mosaic: Mosaic) -> float:
-    """Return how far pixels of a map lie from those of a mosaic [pixel]; inf: not to be told."""
+def _pixels_apart(given: Mosaic, mosaic: Mosaic, step: int) -> float:
+    """Return how far pixels of a map lie from those of a mosaic [pixel]; inf: not to be told.
+
+    Args:
+        step: pixels of the mosaic from one of the map to the next.
+    """
     ny, nx = mosaic.shape
     x, y = (v.ravel() for v in np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5)))
     with quiet():
-        there = np.all([np.isfinite(one.wcs.wcs_pix2world(x, y, 0)) for one in (given, mosaic)], 0)
-        there = there.all(axis=0)  # corners of an all-sky image are no place on the sky
+        seen = [
+            one.wcs.wcs_pix2world(x / by, y / by, 0) for one, by in ((given, step), (mosaic, 1))
+        ]
+        there = np.isfinite(seen).all(axis=(0, 1))  # corners of an all-sky image are not on the sky
         if not there.any():
             return np.inf
-        column, row = pixel_to_pixel(given.wcs, mosaic.wcs, x[there], y[there])
+        column, row = pixel_to_pixel(given.wcs, mosaic.wcs, x[there] / step, y[there] / step)
     apart = np.hypot(column - x[there], row - y[there])
     return float(np.where(np.isfinite(apart), apart, np.inf).max())
 

@@ -46,6 +46,15 @@ class PackedPixels:
         Raises:
             InputError: the file is damaged, or there is no room to unpack it.
         """
+        return self._content().read(plane, rows, columns, factor)
+
+    def zeros(
+        self, plane: tuple[int, ...], rows: range, columns: range
+    ) -> NDArray[np.float32] | None:
+        """Return what `Pixels` says of the unpacked file."""
+        return self._content().zeros(plane, rows, columns)
+
+    def _content(self) -> Pixels:
         with self._lock:
             if self._unpacked is None:
                 folder = tempfile.mkdtemp(prefix="cosmodeep-")
@@ -53,4 +62,4 @@ class PackedPixels:
                 content = Path(folder) / "unpacked"
                 unpack(self.path, content)
                 self._unpacked = self.inside(content)
-        return self._unpacked.read(plane, rows, columns, factor)
+            return self._unpacked

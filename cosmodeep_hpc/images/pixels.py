@@ -77,7 +77,7 @@ class StoredNumbers:
     def convert(self, raw: NDArray[Any], factor: float, out: NDArray[np.float32]) -> None:
         """Write pixels times `factor` of stored numbers into `out` (rows, columns).
 
-        In float64 and rounded once, but for plain float32. Infinite is NaN.
+        In float64 and rounded once, but for plain float32.
         """
         height = 1 + CHUNK // max(1, raw.shape[1])
         with np.errstate(over="ignore", invalid="ignore"):
@@ -88,7 +88,8 @@ class StoredNumbers:
     def _convert(self, raw: NDArray[Any], factor: float, out: NDArray[np.float32]) -> None:
         if self.is_plain and raw.dtype.kind == "f" and raw.dtype.itemsize == 4:
             out[...] = raw
-            _finish(out, factor)
+            if factor != 1.0:
+                out *= np.float32(factor)
             return
         zero = self.zero
         if zero == 2.0**63 and self.scale == 1.0 and raw.dtype.kind == "i" and raw.itemsize == 8:
@@ -105,16 +106,6 @@ class StoredNumbers:
             values[raw == self.blank] = np.nan
         values *= factor
         out[...] = values
-        _finish(out, 1.0)
-
-
-def _finish(pixels: NDArray[np.float32], factor: float) -> None:
-    """Multiply pixels in place and turn infinite ones into NaN."""
-    if factor != 1.0:
-        pixels *= np.float32(factor)
-    infinite = np.isinf(pixels)
-    if infinite.any():
-        pixels[infinite] = np.nan
 
 
 class Pixels(Protocol):
@@ -123,10 +114,20 @@ class Pixels(Protocol):
     def read(
         self, plane: tuple[int, ...], rows: range, columns: range, factor: float
     ) -> NDArray[np.float32]:
-        """Return pixels times `factor`, float32 (rows, columns); infinite is NaN.
+        """Return pixels times `factor`, float32 (rows, columns).
 
         Raises:
             EOFError, OSError and what decompressors raise: they cannot be read.
+        """
+        ...
+
+    def zeros(
+        self, plane: tuple[int, ...], rows: range, columns: range
+    ) -> NDArray[np.float32] | None:
+        """Return how large a pixel of 0 may be after compression, float32 (rows, columns).
+
+        Returns:
+            in the file's unit; None where zeros are kept.
         """
         ...
 
@@ -164,7 +165,9 @@ class PlainPixels:
                     part = found[start : start + CHUNK]
                     if not part.dtype.isnative:
                         part.byteswap(inplace=True)
-                    _finish(part.view(np.float32), factor)
+                    if factor != 1.0:
+                        pixels = part.view(np.float32)
+                        pixels *= np.float32(factor)
             return found.view(np.float32).reshape(len(rows), run)
         out = np.empty((len(rows), len(columns)), np.float32)
         at_once = max(1, 8 * PIECE // (run * abs(self.stored.bitpix)))
@@ -173,6 +176,9 @@ class PlainPixels:
             raw = self._box(plane, some, columns)
             self.stored.convert(raw, factor, out[start : start + at_once])
         return out
+
+    def zeros(self, plane: tuple[int, ...], rows: range, columns: range) -> None:
+        """Return that zeros are kept."""
 
     def _box(self, plane: tuple[int, ...], rows: range, columns: range) -> NDArray[Any]:
         """Read the numbers of a box as they are stored."""

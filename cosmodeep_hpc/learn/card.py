@@ -12,11 +12,11 @@ from cosmodeep_hpc.learn.calibration import Calibration
 from cosmodeep_hpc.learn.rules import SHARE, RuleCalibrations
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
-FORMAT = 3
+FORMAT = 4
 AGAIN = "copy the file again, or train the model again"
-READ = {1, 2, FORMAT}
+READ = {1, 2, 3, FORMAT}
 """Formats that can be read: a card of format 1 has neither calibration nor other operating points,
-one of format 2 no readings."""
+one of format 2 no readings, one of format 3 neither beams nor local noise."""
 Point = Literal["accuracy", "completeness", "purity"]
 """An operating point: the largest As, or a SHARE of completeness (Ws) or of purity."""
 AskedRule = tuple[float | None, int | None]
@@ -40,6 +40,10 @@ class Card:
         trained_on: fingerprints of the images it has seen, in training or validation.
         seed: of the run.
         readings: of a counts network, the calibrations of all rules that it can be asked for.
+        local_noise: median of the local noise of its training images [Jy/arcsec^2], which emission
+            does not raise; None: not known.
+        beams: widths of the beam, smallest and largest, that it was validated on, in pixels that
+            the network sees; None: not known.
     """
 
     preprocessing: Preprocessing
@@ -54,6 +58,13 @@ class Card:
     purity: float | None = None
     calibration: Calibration = field(default=Calibration(), repr=False)
     readings: RuleCalibrations | None = field(default=None, repr=False)
+    beams: tuple[float, float] | None = None
+    local_noise: float | None = None
+
+    @property
+    def quiet(self) -> float:
+        """Noise of the training [Jy/arcsec^2] that local noise is compared with."""
+        return self.noise_rms if self.local_noise is None else self.local_noise
 
 
 def at(card: Card, point: Point, source: Path) -> Card:
@@ -112,6 +123,9 @@ def from_dict(content: Any, source: Path) -> Card:
         content["calibration"] = Calibration(**content.get("calibration", {}))
         if content.get("readings") is not None:
             content["readings"] = RuleCalibrations.from_dict(content["readings"])
+        if content.get("beams") is not None:
+            smallest, largest = map(float, content["beams"])
+            content["beams"] = smallest, largest
         return Card(**{**content, "trained_on": tuple(content["trained_on"])})
     except (KeyError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())  # names of a file's own may hold line breaks

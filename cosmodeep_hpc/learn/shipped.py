@@ -71,6 +71,9 @@ def _card_text(card: Card, path: Path) -> str:
         "tile": f"{made.tile_size} x {made.tile_size} pixels of {card.pixel_scale:g} arcsec, "
         f"{made.margin} around it seen too",
         "scaling": made.scaling,
+        "beam": "not known"
+        if card.beams is None
+        else f"{card.beams[0]:.2g} to {card.beams[1]:.2g} of these pixels",
         "noise": f"{card.noise_rms:.3g} Jy/arcsec^2",
         "seed": str(card.seed),
         "images": f"{len(card.trained_on)} seen in training or validation",

@@ -317,4 +317,21 @@ def _card(
         trained_on=tuple(i.fingerprint for i in tileset.images),
         seed=config.train.seed,
         readings=readings,
+        beams=_beams(tileset),
+        local_noise=_local_noise(tileset),
     )
+
+
+def _local_noise(tileset: TileSet) -> float | None:
+    known = [image.local_noise for image in tileset.images if image.local_noise is not None]
+    return float(np.median(known)) if known else None
+
+
+AROUND = 1.5
+"""Times the smallest and the largest beam of the training images that a model is taken to know."""
+
+
+def _beams(tileset: TileSet) -> tuple[float, float] | None:
+    """Return the beams that a model knows [pixel]: those of its images, and a little around."""
+    known = [image.beam for image in tileset.images if image.beam is not None]
+    return (min(known) / AROUND, max(known) * AROUND) if known else None

@@ -300,7 +300,7 @@ def _sum(
         col, pixels = every[own], pixels[:, own]
         owner = labels[row, col // cell]
         y = np.arange(start, start + len(pixels), dtype=float)
-        finite = np.isfinite(pixels) & (pixels != 0)  # exactly 0 is padding
+        finite = np.isfinite(pixels)
         value = np.where(finite, pixels, 0).astype(np.float64)
         positive = np.maximum(value, 0)
         a_column = {
@@ -343,4 +343,4 @@ def _read(
         height = max(1, PIXELS_AT_ONCE // (columns.stop - columns.start))
         last = min((int(row) + 1) * cell, ny)
         for start in range(int(row) * cell, last, height):
-            yield int(row), start, columns, image.rows(start, min(start + height, last), columns)
+            yield int(row), start, columns, image.data(start, min(start + height, last), columns)

@@ -52,7 +52,7 @@ def thumbnail(image: Image, max_side: int = MAX_SIDE) -> tuple[NDArray[np.float3
     rows, block = image.shape[0], max(1, -(-max(image.shape) // max_side))
     step = max(1, 1024 // block) * block
     starts = range(0, rows, step)
-    strips = [averaged(image.rows(start, min(start + step, rows)), block) for start in starts]
+    strips = [averaged(image.data(start, min(start + step, rows)), block) for start in starts]
     return np.concatenate(strips), block
 
 

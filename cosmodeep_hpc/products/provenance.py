@@ -88,7 +88,7 @@ def record(
             "f_th": card.f_th,
             "n_pix": card.n_pix,
             "pixel_scale_arcsec": card.pixel_scale,
-            "noise_jy_per_arcsec2": card.noise_rms,
+            "noise_jy_per_arcsec2": card.quiet,
             "preprocessing": asdict(card.preprocessing),
         },
         "threshold": swept.threshold,

@@ -179,7 +179,7 @@ class Window:
 
     def read(self, image: Image) -> NDArray[np.float32]:
         """Read its pixels [Jy/arcsec^2]."""
-        return image.rows(self.rows.start, self.rows.stop, self.columns)
+        return image.data(self.rows.start, self.rows.stop, self.columns)
 
     def inner(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the inner part of values in the window."""

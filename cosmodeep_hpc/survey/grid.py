@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.survey.noise import MESH
+from cosmodeep_hpc.noise.mesh import MOST, is_small
 
 MAX_THUMBNAIL = 1500  # pixels of a side of the quick look: screens have no more
 
@@ -31,13 +31,14 @@ class CellGrid:
 
     A tile begins at every cell, as far as tiles are needed to cover the view; it is `overlap`
     cells wide. Where stride and size are equal, cells are tiles. The network sees `margin` pixels
-    around a tile, too.
+    around a tile, too. Noise is measured in a mesh of cells of its own, `mesh` tiles wide.
     """
 
     shape: tuple[int, int]
     size: int
     stride: int
     margin: int = 0
+    mesh: int = 1
 
     @property
     def overlap(self) -> int:
@@ -58,7 +59,12 @@ class CellGrid:
     @property
     def mesh_side(self) -> int:
         """Side of the cells that the noise is measured in [pixel]."""
-        return MESH * self.size
+        return self.mesh * self.size
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the view is so small that the noise takes all of its pixels."""
+        return is_small(self.shape, self.mesh_side)
 
     @property
     def block(self) -> int:
@@ -68,11 +74,11 @@ class CellGrid:
         return next(fitting, self.stride)
 
     def stripes(self, batch: int) -> list[Stripe]:
-        """Return stripes of about one batch of tiles, or of one row of the mesh where that is more.
+        """Return stripes of about one batch of tiles, or of MOST rows of tiles where that is more.
 
         A function of the layout and the batch alone: the same for any number of ranks.
         """
-        step = MESH * self.overlap
+        step = MOST * self.overlap
         rows, (tile_rows, tile_cols) = self.cells[0], self.tiles
         height = max(1, batch // (tile_cols * step)) * step
         starts = range(0, rows, height)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.card import Card
-from cosmodeep_hpc.survey import noise
-from cosmodeep_hpc.survey.noise import Mesh
+from cosmodeep_hpc.noise.background import background
+from cosmodeep_hpc.noise.cellstatistics import LEAST
+from cosmodeep_hpc.noise.localnoise import LocalNoise, is_as_trained
+from cosmodeep_hpc.noise.mesh import Mesh, interpolated
 from cosmodeep_hpc.survey.view import View
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
+
+FAINT = 0.5
+"""Background, in units of the noise, up to which it is left as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,28 +28,53 @@ class NoiseMatching:
 
     Attributes:
         target: noise of the training [Jy/arcsec^2].
-        sigma: the noise that becomes `target` [Jy/arcsec^2]: one for the plane, a smoothed mesh of
-            cells of `side` pixels, or None where intensities stay as they are.
+        sigma: the noise that becomes `target` [Jy/arcsec^2]: one for the plane, a mesh of cells of
+            `side` pixels, or None where intensities stay as they are.
         level: of the preprocessing, of pixels multiplied already.
+        background: what is subtracted before, a mesh as `sigma` may be; None: nothing.
+        first: row of the plane's mesh that the meshes begin with.
     """
 
     target: float
     sigma: float | NDArray[np.float32] | None
     side: int
     level: Level
+    background: NDArray[np.float32] | None = None
+    first: int = 0
 
     def match(self, pixels: NDArray[np.float32], first: int) -> None:
-        """Multiply rows of the view, from row `first` on, in place."""
-        if self.sigma is None:
-            return
-        if isinstance(self.sigma, float):
+        """Subtract the background of rows of the view and multiply them, in place.
+
+        Args:
+            first: row of the view that they begin with.
+        """
+        if isinstance(self.sigma, float) and self.background is None:
             pixels *= np.float32(self.target / self.sigma)
             return
-        rows = np.arange(first, first + len(pixels), dtype=np.float64)
+        if self.sigma is None and self.background is None:
+            return
+        rows = np.arange(first, first + len(pixels), dtype=np.float64) - self.first * self.side
         cols = np.arange(pixels.shape[1], dtype=np.float64)
         for start in range(0, len(rows), 64):  # in the cache, and no second array of this size
-            local = noise.interpolated(self.sigma, self.side, rows[start : start + 64], cols)
-            pixels[start : start + 64] *= np.float32(self.target) / local
+            some = slice(start, start + 64)
+            if self.background is not None:
+                pixels[some] -= interpolated(self.background, self.side, rows[some], cols)
+            if isinstance(self.sigma, float):
+                pixels[some] *= np.float32(self.target / self.sigma)
+            elif self.sigma is not None:
+                local = interpolated(self.sigma, self.side, rows[some], cols)
+                pixels[some] *= np.float32(self.target) / local
+
+    def part(self, rows: range) -> NoiseMatching:
+        """Return what rows of the view need of it: a mesh of all is much to send."""
+        first = max(rows.start // self.side - 1, 0)
+        some = slice(first, rows.stop // self.side + 2)
+        sigma, background = self.sigma, self.background
+        if isinstance(sigma, np.ndarray):
+            sigma = sigma[some]
+        if background is not None:
+            background = background[some]
+        return replace(self, sigma=sigma, background=background, first=first)
 
 
 @dataclass(frozen=True)
@@ -73,17 +104,20 @@ class KnownNoise:
         given: by the user, of the whole view [Jy/arcsec^2].
         mapped: whether the user gives a map of it.
         robust: of the whole view [Jy/arcsec^2], for preprocessing by asinh.
+        beam_area: of the view's beam [pixel]; None where it is not known.
     """
 
     given: float | None
     mapped: bool
     robust: float | None
+    beam_area: float | None
 
 
 def decide(
     mesh: Mesh | None,
+    measured: LocalNoise | None,
     card: Card,
-    mode: str,
+    options: Classify,
     known: KnownNoise,
     name: str,
 ) -> tuple[NoiseMatching, tuple[str, ...]]:
@@ -92,42 +126,81 @@ def decide(
     Args:
         mesh: what was measured of the view; of pixels matched already where a map gives the noise.
             None where neither the noise nor the preprocessing needs it.
+        measured: the noise by that mesh; None where it has none.
         card: of the model.
-        mode: `classify.noise`.
+        options: how noise and background are treated.
         name: of the image, in messages.
 
     Raises:
         InputError: there is no pixel with data, or no noise at all.
     """
-    target, given, mapped = card.noise_rms, known.given, known.mapped
-    side = mesh.side if mesh is not None else 1
+    target, given = card.quiet, known.given
+    is_given = given is not None or known.mapped
     matched: float | NDArray[np.float32] | None = given
-    notes: tuple[str, ...] = ()
+    below: NDArray[np.float32] | None = None
+    notes: list[str] = []
     if mesh is not None:
-        with_data = np.isfinite(mesh.high) & ((mesh.high != 0) | (mesh.low != 0))
-        if not with_data.any():
-            raise InputError(f"{name}: no pixel with data (all blank, NaN or 0)")
-        local = noise.smoothed(mesh.sigma)
-        if np.isnan(local).all():
-            raise InputError(f"{name}: no noise in it: expected an image of the sky with noise")
-        as_trained = mode == "auto" and noise.is_as_trained(local, target)
-        if not (given is not None or mapped or mode == "as_is" or as_trained):
-            matched = local
-            low, high = np.nanpercentile(local, [5, 95])
-            notes = (
+        if not (is_given and measured is None):
+            _check(mesh, measured, name)
+        if measured is not None and options.background != "none":
+            below = background(mesh, measured, known.beam_area)
+            if options.background == "auto":
+                below = _without_bowls(below, measured.view)
+            if below is not None:
+                low, high = np.percentile(below / measured.view, [1, 99])
+                notes.append(f"subtracted a background of {low:.2g} to {high:.2g} of the noise")
+        as_is = options.noise == "as_is" or (
+            options.noise == "auto"
+            and measured is not None
+            and is_as_trained(measured.view, card.noise_rms)
+        )
+        if measured is not None and not (is_given or as_is):
+            matched = measured.view
+            low, high = np.percentile(matched, [5, 95])
+            notes.append(
                 f"intensities scaled by the local noise ({low:.3g} to {high:.3g} Jy/arcsec2) to "
-                f"that of the training ({target:.3g})",
+                f"that of the training ({target:.3g})"
             )
     if given is not None:
-        notes = (f"intensities scaled from a noise of {given:.3g} to {target:.3g} Jy/arcsec2",)
-    if mapped:
-        notes = (f"intensities scaled by the map of the noise to {target:.3g} Jy/arcsec2",)
-    changed = matched is not None or mapped
-    seen = target if changed else known.robust
+        notes.append(f"intensities scaled from a noise of {given:.3g} to {target:.3g} Jy/arcsec2")
+    if known.mapped:
+        notes.append(f"intensities scaled by the map of the noise to {target:.3g} Jy/arcsec2")
+    seen = card.noise_rms if matched is not None or known.mapped else known.robust
     if seen is None:
-        seen = float(np.nanmedian(mesh.sigma)) if mesh is not None else target
-    level = _level(mesh, card.preprocessing, target, matched, seen)
-    return NoiseMatching(target=target, sigma=matched, side=side, level=level), notes
+        seen = card.noise_rms if measured is None else float(np.median(measured.view))
+    scaling = NoiseMatching(
+        target=target,
+        sigma=matched,
+        side=mesh.side if mesh is not None else 1,
+        level=_level(mesh, card.preprocessing, target, matched, below, seen),
+        background=below,
+    )
+    return scaling, tuple(notes)
+
+
+def _check(mesh: Mesh, measured: LocalNoise | None, name: str) -> None:
+    """Refuse a plane without data or without noise."""
+    if np.isnan(mesh.high).all():
+        raise InputError(f"{name}: no pixel with data (all blank, NaN or 0)")
+    if measured is not None:
+        return
+    if np.isnan(mesh.sigma).all():
+        raise InputError(
+            f"{name}: too few pixels with data to measure its noise on: expected {LEAST} of what "
+            "the network sees in some part of it; give a larger image, or its noise with --rms"
+        )
+    raise InputError(f"{name}: no noise in it: expected an image of the sky with noise")
+
+
+def _without_bowls(
+    below: NDArray[np.float32], sigma: NDArray[np.float32]
+) -> NDArray[np.float32] | None:
+    """Return the median of a background, and what rises above it; None where it is faint.
+
+    Bowls around bright emission stay: models are trained with them, and lose by what is added.
+    """
+    raised = np.maximum(below, np.median(below))
+    return raised if np.percentile(np.abs(raised) / sigma, 99) > FAINT else None
 
 
 def _level(
@@ -135,6 +208,7 @@ def _level(
     preprocessing: Preprocessing,
     target: float,
     matched: float | NDArray[np.float32] | None,
+    below: NDArray[np.float32] | None,
     sigma: float,
 ) -> Level:
     """Return the level of a plane, from the extremes of its mesh if these are needed."""
@@ -143,8 +217,9 @@ def _level(
         return Level(low=low, high=high, sigma=sigma)
     factor = np.float32(1.0) if matched is None else np.float32(target) / np.asarray(matched)
     floor = np.float32(preprocessing.floor)
-    low_32 = np.fmin.reduce(mesh.low * factor, axis=None)
-    high_32 = np.fmax.reduce(mesh.high * factor, axis=None)
+    zero = np.float32(0) if below is None else below
+    low_32 = np.fmin.reduce((mesh.low - zero) * factor, axis=None)
+    high_32 = np.fmax.reduce((mesh.high - zero) * factor, axis=None)
     return Level(
         low=float(np.log(np.fmax(low_32, floor))),
         high=float(np.log(np.fmax(high_32, floor))),
@@ -152,6 +227,8 @@ def _level(
     )
 
 
-def needs_mesh(preprocessing: Preprocessing, mode: str, *, given: bool) -> bool:
+def needs_mesh(preprocessing: Preprocessing, options: Classify, *, given: bool) -> bool:
     """Return whether a plane must be measured before it can be classified: it is read twice."""
-    return preprocessing.scaling == "minmax" or (mode != "as_is" and not given)
+    if preprocessing.scaling == "minmax" or options.background != "none":
+        return True
+    return options.noise != "as_is" and not given

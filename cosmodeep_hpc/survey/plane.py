@@ -20,6 +20,7 @@ class PlaneInfo:
         sigma: robust noise of the view [Jy/arcsec^2], where the preprocessing needs it.
         given_rms: noise of the image's own pixels [Jy/arcsec^2], where the user gives it.
         gain: noise of the view in units of the noise of the image's own pixels.
+        beam_area: of the view's beam [pixel of the view]; None where it is not known.
         notes: on how it is read and seen.
         failure: why it cannot be swept; empty where it can.
     """
@@ -30,6 +31,7 @@ class PlaneInfo:
     sigma: float | None
     given_rms: float | None
     gain: float
+    beam_area: float | None
     notes: tuple[str, ...]
     failure: str = ""
 

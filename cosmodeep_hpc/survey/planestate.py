@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.learn.card import Card
-from cosmodeep_hpc.survey import noise
+from cosmodeep_hpc.noise import mesh as meshes
+from cosmodeep_hpc.noise.localnoise import LocalNoise, local_noise
+from cosmodeep_hpc.noise.mesh import Mesh, interpolated
 from cosmodeep_hpc.survey.grid import averaged
 from cosmodeep_hpc.survey.matching import KnownNoise, NoiseMatching, decide, needs_mesh
-from cosmodeep_hpc.survey.noise import Mesh
 from cosmodeep_hpc.survey.plane import PlaneInfo
 from cosmodeep_hpc.survey.result import PlaneGrids
 from cosmodeep_hpc.survey.stripe import StripeResult
@@ -32,9 +33,8 @@ class PlaneState:
         self.notes: tuple[str, ...] = ()
         self.failure = ""
         self._config, self._card, self._mapped = config, card, mapped
-        mode = config.classify.noise
         given = info.given_rms is not None or mapped
-        self.is_measured = needs_mesh(card.preprocessing, mode, given=given)
+        self.is_measured = needs_mesh(card.preprocessing, config.classify, given=given)
         if info.failure:
             self.give_up(info.failure)
 
@@ -62,18 +62,28 @@ class PlaneState:
             self.is_measured and len(self.measured) < len(self.stripes)
         ):
             return self.scaling is not None
-        info, mode = self.info, self._config.classify.noise
-        known = KnownNoise(given=info.given_sigma, mapped=self._mapped, robust=info.sigma)
-        self.scaling, self.notes = decide(self._mesh(), self._card, mode, known, info.name)
+        info, options = self.info, self._config.classify
+        known = KnownNoise(
+            given=info.given_sigma,
+            mapped=self._mapped,
+            robust=info.sigma,
+            beam_area=info.beam_area,
+        )
+        mesh = self._mesh()
+        measured = None if mesh is None else self._measured(mesh)
+        self.scaling, self.notes = decide(mesh, measured, self._card, options, known, info.name)
         return True
 
     def _mesh(self) -> Mesh | None:
         """Return the noise of the plane, from the pass that has measured it."""
         numbers = range(len(self.stripes))
         if self.is_measured:
-            return noise.joined([self.measured[n] for n in numbers])
+            return meshes.joined([self.measured[n] for n in numbers])
         parts = [self.classified[n].mesh for n in numbers if n in self.classified]
-        return noise.joined([m for m in parts if m is not None]) if parts else None
+        return meshes.joined([m for m in parts if m is not None]) if parts else None
+
+    def _measured(self, mesh: Mesh) -> LocalNoise | None:
+        return local_noise(mesh, self.info.beam_area)
 
     def grids(self) -> PlaneGrids:
         """Join the classified stripes on the grid of cells."""
@@ -92,7 +102,7 @@ class PlaneState:
         level = self.scaling.level
         if not self.is_measured and (mesh := self._mesh()) is not None:
             level = replace(level, sigma=float(np.nanmedian(mesh.sigma)))
-        notes = self.notes
+        notes = self.notes + gap_notes(np.sum([part.gaps for part in ordered], axis=0))
         if np.isnan(probability).all():  # the map of the noise may have none
             notes += ("no data taken from it: too few pixels with data in every tile",)
         return PlaneGrids(
@@ -126,5 +136,19 @@ class PlaneState:
         if self.info.given_rms is not None:
             return np.full(layout.cells, self.info.given_rms, dtype=np.float32)
         assert mesh is not None
+        measured = self._measured(mesh)
+        if measured is None:
+            return np.full(layout.cells, np.nan, dtype=np.float32)
         rows, cols = ((np.arange(n) + 0.5) * layout.stride - 0.5 for n in layout.cells)
-        return noise.interpolated(noise.smoothed(mesh.quiet), mesh.side, rows, cols)
+        return interpolated(measured.image, measured.side, rows, cols)
+
+
+def gap_notes(counts: NDArray[np.float32]) -> tuple[str, ...]:
+    """Return notes on pixels that were taken for no data: absurd ones, and padding."""
+    absurd, padded = (f"{count:.0f}" for count in counts)
+    notes = []
+    if counts[0]:
+        notes.append(f"no data taken from {absurd} pixels of absurd or infinite values")
+    if counts[1]:
+        notes.append(f"no data taken from {padded} pixels of padding: values near 0, in patches")
+    return tuple(notes)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.progress import Progress, silent
+from cosmodeep_hpc.noise.mesh import mesh_of
 from cosmodeep_hpc.parallel.workpool import Idle
 from cosmodeep_hpc.survey.destination import Destination
 from cosmodeep_hpc.survey.journal import Entry, Journal, is_of
-from cosmodeep_hpc.survey.noise import mesh_of
 from cosmodeep_hpc.survey.plan import Source, SweepPlan, path_of, stamp
 from cosmodeep_hpc.survey.plane import MosaicInfo
 from cosmodeep_hpc.survey.planestate import PlaneState
@@ -249,7 +249,7 @@ class Scheduler:
                 plane=number,
                 number=place,
                 stripe=stripe,
-                scaling=plane.scaling,
+                scaling=plane.scaling.part(plane.info.layout.pixel_rows(stripe)[0]),
                 measured=plane.is_measured,
             )
             for place, stripe in enumerate(plane.stripes)

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.modelfile import TrainedModel
-from cosmodeep_hpc.survey import noise
+from cosmodeep_hpc.noise import mesh as meshes
+from cosmodeep_hpc.noise.mesh import Mesh
+from cosmodeep_hpc.survey.filling import fill
 from cosmodeep_hpc.survey.grid import CellGrid, Stripe, pixels_inside
-from cosmodeep_hpc.survey.noise import Mesh
 from cosmodeep_hpc.survey.plane import OpenPlane
 from cosmodeep_hpc.survey.task import ClassifyStripe
 from cosmodeep_hpc.survey.view import averaged
-from cosmodeep_hpc.tiles.noise import have_data
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
 TILES_AT_ONCE = 16384  # cut out of a stripe at a time: 100 MB
-GRIDS, MESH = ("probability", "coverage", "thumbnail", "rms"), "mesh"
+GRIDS, MESH = ("probability", "coverage", "thumbnail", "rms", "gaps"), "mesh"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ class StripeResult:
         coverage: of the stripe's own cells, of their pixels inside the view: float32.
         thumbnail: of its own rows: float32 [Jy/arcsec^2].
         rms: noise of its own cells by the user's map [Jy/arcsec^2]; without one, empty.
+        gaps: float32 (2,), pixels of the image without data: absurd ones, and padding.
         mesh: the noise, where no pass before has measured it.
     """
 
@@ -42,6 +43,7 @@ class StripeResult:
     coverage: NDArray[np.float32]
     thumbnail: NDArray[np.float32]
     rms: NDArray[np.float32]
+    gaps: NDArray[np.float32]
     mesh: Mesh | None
 
     def as_arrays(self) -> dict[str, NDArray[np.float32]]:
@@ -52,7 +54,7 @@ class StripeResult:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.float32]], side: int) -> StripeResult:
         """Return what `as_arrays` was made of; `side` is that of a cell of the mesh [pixel]."""
-        mesh = noise.mesh_of(arrays[MESH], side) if MESH in arrays else None
+        mesh = meshes.mesh_of(arrays[MESH], side) if MESH in arrays else None
         return cls(mesh=mesh, **{name: arrays[name] for name in GRIDS})
 
 
@@ -75,38 +77,42 @@ class PreparedStripe:
 def measure(plane: OpenPlane, stripe: Stripe) -> Mesh:
     """Measure noise and extremes of the rows that a stripe alone has."""
     *_, owned = plane.layout.pixel_rows(stripe)
-    pixels, unaveraged = plane.view.both(owned.start, owned.stop)
+    strip = plane.view.strip(owned.start, owned.stop, single=True)
+    pixels, unaveraged = strip.pixels, strip.single
     if plane.rms_map is not None:
         plane.rms_map.match(pixels, owned.start)
-    return noise.measure(pixels, plane.layout.mesh_side, unaveraged, plane.view.beam)
+    return _measured(plane, pixels, unaveraged)
+
+
+def _measured(
+    plane: OpenPlane, pixels: NDArray[np.float32], unaveraged: NDArray[np.float32] | None
+) -> Mesh:
+    layout = plane.layout
+    side, thorough = layout.mesh_side, layout.is_small
+    return meshes.measure(pixels, side, unaveraged, plane.view.beam, thorough=thorough)
 
 
 def prepare(
     plane: OpenPlane, task: ClassifyStripe, preprocessing: Preprocessing, min_coverage: float
 ) -> PreparedStripe:
-    """Read a stripe and make it what the network sees.
-
-    Pixels that are exactly 0 are padding: they are no data, and become what an empty sky becomes.
-    """
+    """Read a stripe and make it what the network sees."""
     view, layout, rms_map = plane.view, plane.layout, plane.rms_map
     stripe, scaling = task.stripe, task.scaling
     seen, rows, owned = layout.pixel_rows(stripe)
     below = rows.start - seen.start  # rows of the margin
     its_own = slice(below, below + len(owned))
-    if task.measured:
-        pixels, mesh = view.rows(seen.start, seen.stop), None
-    else:
-        pixels, unaveraged = view.both(seen.start, seen.stop)
-        single = unaveraged if unaveraged is None else unaveraged[its_own]
-        mesh = noise.measure(pixels[its_own], layout.mesh_side, single, view.beam)
+    strip = view.strip(seen.start, seen.stop, single=not task.measured)
+    pixels, mesh = strip.pixels, None
+    if not task.measured:
+        single = None if strip.single is None else strip.single[its_own]
+        mesh = _measured(plane, pixels[its_own], single)
     of_tiles = pixels[below : below + len(rows)]
     thumbnail = averaged(pixels[its_own], layout.block)
     rms = np.empty((0, 0), dtype=np.float32)
     if rms_map is not None:
         matched = rms_map.match(pixels, seen.start)
         rms = averaged(matched[its_own], layout.stride)
-    else:
-        scaling.match(pixels, seen.start)
+    scaling.match(pixels, seen.start)
     counts, whole = _counts(of_tiles, layout.stride), pixels_inside(of_tiles.shape, layout.stride)
     own_rows = stripe.stop - stripe.start
     coverage = (counts / whole)[:own_rows].astype(np.float32)
@@ -117,10 +123,16 @@ def prepare(
     side = layout.size + 2 * layout.margin
     needed = layout.stride * (shape[0] - 1) + side, layout.stride * (shape[1] - 1) + side
     filled = _filled(pixels, (max(needed[0], 0), needed[1]), layout.margin - below, layout.margin)
+    fill(filled, (rows.start - layout.margin, -layout.margin), scaling.level.sigma, view.beam)
     preprocessing.apply(filled, scaling.level)
     none = np.full(shape, np.nan, dtype=np.float32)
     result = StripeResult(
-        probability=none, coverage=coverage, thumbnail=thumbnail, rms=rms, mesh=mesh
+        probability=none,
+        coverage=coverage,
+        thumbnail=thumbnail,
+        rms=rms,
+        gaps=strip.gaps[its_own].sum(axis=0).astype(np.float32),
+        mesh=mesh,
     )
     return PreparedStripe(pixels=filled, with_data=enough, result=result)
 
@@ -150,11 +162,10 @@ def tiles_of(pixels: NDArray[np.float32], layout: CellGrid) -> NDArray[np.float3
 
 
 def _counts(pixels: NDArray[np.float32], side: int) -> NDArray[np.int64]:
-    """Count the pixels with data in each cell of `side` x `side`; exactly 0 is padding."""
-    if have_data(pixels.reshape(-1)):
-        return pixels_inside(pixels.shape, side)
+    """Count the pixels with data in each cell of `side` x `side`."""
     good = np.isfinite(pixels)
-    good &= pixels != 0
+    if good.all():
+        return pixels_inside(pixels.shape, side)
     down, right = (np.arange(0, length, side) for length in pixels.shape)
     return np.add.reduceat(np.add.reduceat(good, down, axis=0, dtype=np.int64), right, axis=1)
 

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.beam import Beam
+from cosmodeep_hpc.images.beams import check, said
 from cosmodeep_hpc.images.image import Image
-from cosmodeep_hpc.tiles.noise import have_data
+from cosmodeep_hpc.learn.card import Card
 
 # Pixels this much larger or smaller than those of the training, after rebinning, are worth a note.
 TOLERANCE = 1.25
 COARSEST = 1.6  # and this much larger are refused: there is no detail to make up
 ROWS_AT_ONCE = 64  # rows of blocks averaged at once
 CUT_AT_ONCE = 2**20  # pixels of blocks that are not whole, averaged at once
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Rows of a view.
+
+    Attributes:
+        pixels: float32 (rows, columns) [Jy/arcsec^2]; NaN: no data.
+        single: where pixels are averages, the first pixel of the image in each; None elsewhere,
+            or if it was not asked for.
+        gaps: int64 (rows, 2), pixels of the image without data: absurd ones, and padding that is
+            not exactly 0.
+    """
+
+    pixels: NDArray[np.float32]
+    single: NDArray[np.float32] | None
+    gaps: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -44,39 +62,42 @@ class View:
         Raises:
             InputError: the file cannot be read.
         """
-        if self.rebin == 1:
-            return self.image.rows(start, stop)
-        view = np.empty((stop - start, self.shape[1]), dtype=np.float32)
-        for rows, pixels in self._blocks(start, stop):
-            view[rows] = averaged(pixels, self.rebin)
-        return view
+        return self.strip(start, stop).pixels
 
-    def both(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Return `rows`, and the first pixel of each block; None where a block is a pixel."""
-        if self.rebin == 1:
-            return self.image.rows(start, stop), None
-        view = np.empty((stop - start, self.shape[1]), dtype=np.float32)
-        unaveraged = np.empty_like(view)
-        for rows, pixels in self._blocks(start, stop):
-            view[rows] = averaged(pixels, self.rebin)
-            unaveraged[rows] = pixels[:: self.rebin, :: self.rebin]
-        return view, unaveraged
+    def strip(self, start: int, stop: int, *, single: bool = False) -> Strip:
+        """Read rows `start` to `stop` of the view.
 
-    def _blocks(self, start: int, stop: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """Yield pixels of the image for some rows of the view at a time; NaN: no data."""
+        Args:
+            single: keep the first pixel of each block, too.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        if self.rebin == 1:
+            pixels, gaps = self.image.data_and_gaps(start, stop)
+            return Strip(pixels, None, gaps)
+        shape = stop - start, self.shape[1]
+        strip = Strip(
+            np.empty(shape, dtype=np.float32),
+            np.empty(shape, dtype=np.float32) if single else None,
+            np.zeros((shape[0], 2), dtype=np.int64),
+        )
         for first in range(start, stop, ROWS_AT_ONCE):
             last = min(first + ROWS_AT_ONCE, stop)
             below, above = first * self.rebin, min(last * self.rebin, self.image.shape[0])
-            pixels = self.image.rows(below, above)
-            if not have_data(pixels.reshape(-1)):
-                pixels[pixels == 0] = np.nan  # padding: no data, and not a part of a mean
-            yield slice(first - start, last - start), pixels
+            pixels, gaps = self.image.data_and_gaps(below, above)
+            rows = slice(first - start, last - start)
+            strip.pixels[rows] = averaged(pixels, self.rebin)
+            if strip.single is not None:
+                strip.single[rows] = pixels[:: self.rebin, :: self.rebin]
+            strip.gaps[rows] = np.add.reduceat(gaps, np.arange(0, len(gaps), self.rebin))
+        return strip
 
     @property
     def beam(self) -> Beam | None:
         """The image's beam, in units of a pixel of the view."""
-        beam, side = self.image.beam, self.image.pixel_scale * self.rebin
-        return beam and Beam(beam.major / side, beam.minor / side, beam.angle)
+        beam = self.image.beam
+        return None if beam is None else beam.in_pixels(self.image.pixel_scale * self.rebin)
 
     @property
     def gain(self) -> float:
@@ -134,30 +155,53 @@ def _average(pixels, block, factor, mean) -> None:  # type: ignore[no-untyped-de
             mean[row, col] = total * factor
 
 
-def rebinning(image: Image, pixel_scale: float, *, any_scale: bool) -> tuple[int, tuple[str, ...]]:
-    """Return how many pixels make the side of one of `pixel_scale` [arcsec], and notes on it.
+def rebinning(image: Image, card: Card, options: Classify) -> tuple[int, tuple[str, ...]]:
+    """Return how many pixels of the image make the side of one of its view, and notes on it.
 
-    Args:
-        any_scale: take pixels that are too coarse, too.
+    By `classify.view` a pixel of the view is about as wide as the beam, or as the pixels that the
+    model was trained on.
 
     Raises:
-        InputError: the image's pixels are far coarser.
+        InputError: the beam cannot be the image's, or the pixels are to be those of the training
+            and the image's are far coarser.
     """
+    beam, pixel = image.beam, image.pixel_scale
+    if beam is not None:
+        check(image.path, beam, pixel, image.shape)
+    if beam is None or options.view == "scale":
+        rebin, notes = _by_scale(image, card.pixel_scale, any_scale=options.any_scale)
+    else:
+        rebin, notes = max(1, round(beam.width / pixel)), []
+    seen = pixel * rebin
+    if beam is None:
+        return rebin, tuple([_said(rebin, pixel), *notes] if rebin > 1 else notes)
+    width = beam.width / seen
+    how = f"; {_said(rebin, pixel)}" if rebin > 1 else ""
+    notes.insert(0, f"beam of {said(beam)}, seen {width:.2g} pixels wide{how}")
+    if card.beams is not None and not card.beams[0] <= width <= card.beams[1]:
+        notes.append(
+            f"not validated for such a beam: the network sees it {width:.2g} pixels wide, and the "
+            f"model knows {card.beams[0]:.2g} to {card.beams[1]:.2g}"
+        )
+    return rebin, tuple(notes)
+
+
+def _said(rebin: int, pixel: float) -> str:
+    return f"averaged over {rebin} x {rebin} pixels to {pixel * rebin:.3g} arcsec"
+
+
+def _by_scale(image: Image, pixel_scale: float, *, any_scale: bool) -> tuple[int, list[str]]:
     finer = pixel_scale / image.pixel_scale
     rebin = max(1, round(finer))
     size = f"pixels of {image.pixel_scale:.3g} arcsec; the model was trained on {pixel_scale:.3g}"
     if finer * COARSEST < 1 and not any_scale:
         raise InputError(
             f"{image.path}: {size} arcsec, expected at most {pixel_scale * COARSEST:.3g}: use a "
-            "model trained for such images, or set classify.any_scale"
+            "model trained for such images, or set classify.view = beam or classify.any_scale"
         )
-    notes = []
-    if rebin > 1:
-        notes.append(f"averaged over {rebin} x {rebin} pixels: {size} arcsec")
-    if not 1 / TOLERANCE < finer / rebin < TOLERANCE:
-        seen = image.pixel_scale * rebin
-        notes.append(
-            f"seen in pixels of {seen:.3g} arcsec; the model was trained on {pixel_scale:.3g} "
-            "arcsec: its accuracy does not carry over"
-        )
-    return rebin, tuple(notes)
+    if 1 / TOLERANCE < finer / rebin < TOLERANCE:
+        return rebin, []
+    return rebin, [
+        f"seen in pixels of {image.pixel_scale * rebin:.3g} arcsec; the model was trained on "
+        f"{pixel_scale:.3g} arcsec: its accuracy does not carry over"
+    ]

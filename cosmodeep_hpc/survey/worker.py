@@ -8,15 +8,16 @@ from typing import Any
 
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.images.array import ImageArray
-from cosmodeep_hpc.images.image import Image, Mosaic, open_mosaic
+from cosmodeep_hpc.images.image import Image
+from cosmodeep_hpc.images.mosaic import Mosaic, open_mosaic
 from cosmodeep_hpc.images.noisemap import NoiseMap
 from cosmodeep_hpc.images.unpack import is_packed, unpack
 from cosmodeep_hpc.io.files import sha256
+from cosmodeep_hpc.noise.mesh import Mesh, tiles_of
 from cosmodeep_hpc.survey import stripe, view
 from cosmodeep_hpc.survey.destination import Destination
 from cosmodeep_hpc.survey.grid import CellGrid
 from cosmodeep_hpc.survey.matching import RmsMap
-from cosmodeep_hpc.survey.noise import Mesh
 from cosmodeep_hpc.survey.plan import SweepPlan
 from cosmodeep_hpc.survey.plane import MosaicInfo, OpenPlane, PlaneInfo
 from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
@@ -102,6 +103,7 @@ class Worker:
             sigma=sigma,
             given_rms=rms * image.to_surface_brightness if isinstance(rms, float) else None,
             gain=plane.view.gain,
+            beam_area=None if plane.view.beam is None else plane.view.beam.area,
             notes=(*image.notes, *plane.notes),
             failure=failure,
         )
@@ -170,13 +172,15 @@ class Worker:
     def _plane(self, image: Image, rms_map: Image | None, map_notes: tuple[str, ...]) -> OpenPlane:
         """Open a plane with its layout, and with the map of its noise if the user gives one."""
         card, options = self._plan.card, self._plan.config.classify
-        rebin, notes = view.rebinning(image, card.pixel_scale, any_scale=options.any_scale)
+        rebin, notes = view.rebinning(image, card, options)
         seen = View(image, rebin)
         size, margin = card.preprocessing.tile_size, card.preprocessing.margin
         return OpenPlane(
             view=seen,
-            layout=CellGrid(seen.shape, size, options.stride or size, margin),
-            rms_map=None if rms_map is None else RmsMap(View(rms_map, rebin), card.noise_rms),
+            layout=CellGrid(
+                seen.shape, size, options.stride or size, margin, tiles_of(size, seen.beam)
+            ),
+            rms_map=None if rms_map is None else RmsMap(View(rms_map, rebin), card.quiet),
             notes=(*notes, *map_notes),
         )
 

@@ -17,6 +17,7 @@ from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.io.files import make_folder
 from cosmodeep_hpc.io.progress import Progress, silent
+from cosmodeep_hpc.noise.localnoise import median_noise
 from cosmodeep_hpc.parallel.world import World, collective
 from cosmodeep_hpc.tiles.labels import count_bright
 from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
@@ -142,6 +143,8 @@ def make_shard(
                 tiles=len(tiled.tiles),
                 left_out=tiled.left_out,
                 split="validation" if index in validation else "train",
+                beam=None if noise.beam is None else noise.beam.width / noise.pixel_scale,
+                local_noise=tiled.local_noise,
             )
         )
     attributes = {
@@ -175,6 +178,7 @@ class TiledPair:
         fingerprint: hash of the Noise pixels.
         level: what the scaling was made with.
         left_out: number of tiles that are partial, or have pixels without data.
+        local_noise: median of the local noise [Jy/arcsec^2]; None where there is none.
     """
 
     tiles: NDArray[np.float32]
@@ -185,6 +189,7 @@ class TiledPair:
     fingerprint: str
     level: Level
     left_out: int
+    local_noise: float | None
 
 
 def tile_pair(
@@ -201,6 +206,8 @@ def tile_pair(
     pixels = noise.pixels()
     fingerprint = fingerprint_of(pixels)
     level = preprocessing.measure(noise, pixels)
+    beam = None if noise.beam is None else noise.beam.in_pixels(noise.pixel_scale)
+    local_noise = median_noise(np.where(pixels == 0, np.float32(np.nan), pixels), size, beam)
     noise_tiles = cut(pixels, size, margin)
     sky_tiles = cut(sky.pixels(), size)
     own = noise_tiles[..., margin : margin + size, margin : margin + size]
@@ -214,6 +221,7 @@ def tile_pair(
         col=col.astype(np.int32),
         sky=sky_kept,
         fingerprint=fingerprint,
+        local_noise=local_noise,
         level=level,
         left_out=int(np.prod(grid_shape(noise.shape, size))) - len(row),
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.image import Image, open_image
+from cosmodeep_hpc.images.image import Image
+from cosmodeep_hpc.images.mosaic import open_image
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ class TiledImage:
         tiles: number of its tiles: whole ones with data in every pixel.
         left_out: tiles left out: partial ones at the edges, and ones with pixels without data.
         split: whether the network is trained or validated with it.
+        beam: full width at half maximum, of both axes the geometric mean [pixel]; None where it is
+            not known, as in indices of earlier versions.
+        local_noise: median of its local noise [Jy/arcsec^2]; None as above.
     """
 
     name: str
@@ -44,6 +47,8 @@ class TiledImage:
     tiles: int
     left_out: int
     split: Literal["train", "validation"]
+    beam: float | None = None
+    local_noise: float | None = None
 
     def __post_init__(self) -> None:
         if self.split not in ("train", "validation"):

@@ -9,7 +9,7 @@ from astropy.io import fits
 
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.survey import ALL_PRODUCTS, Classify
-from cosmodeep_hpc.images.image import open_mosaic
+from cosmodeep_hpc.images.mosaic import open_mosaic
 from cosmodeep_hpc.products import writing
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult

@@ -236,7 +236,8 @@ def test_a_noise_may_be_a_number_a_file_or_an_array(pixels, image, model, tmp_pa
                               + np.zeros(SHAPE), 0)  # fmt: skip
     assert np.isnan(cd.classify(image, rms=holed, model=model).probability[:, 0]).all()
     for rms in (2 * NOISE, np.float32(2 * NOISE), np.array(2 * NOISE)):
-        assert "scaled from a noise of" in cd.classify(image, rms=rms, model=model).notes[0]
+        notes = " ".join(cd.classify(image, rms=rms, model=model).notes)
+        assert "scaled from a noise of" in notes
     with pytest.raises(
         cd.InputError, match="rms, the map of the noise: of 7 x 5 pixels; expected those"
     ):

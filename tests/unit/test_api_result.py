@@ -246,7 +246,8 @@ def test_a_notebook_shows_picture_notes_and_table(found, image, model, tmp_path)
     shown = found._repr_html_()
     coded = re.search(r'src="data:image/png;base64,([^"]+)"', shown)[1]
     assert base64.b64decode(coded) == drawn
-    assert shown.count("<tr>") == 2 + 3 and "mJy" in shown and "<li>" not in shown
+    assert shown.count("<tr>") == 2 + 3 and "mJy" in shown
+    assert re.findall("<li>(.*?)</li>", shown) == list(found.notes)
     odd = tmp_path / "a <b> & c.fits"
     odd.write_bytes(image.read_bytes())
     escaped = cd.classify(odd, model=model, rms=2 * NOISE)._repr_html_()

@@ -16,7 +16,7 @@ from cosmodeep_hpc.comparison.scoring import sigma_of
 from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.evaluation import evaluate
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.tiles.make import fingerprint_of
 

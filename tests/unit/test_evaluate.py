@@ -12,7 +12,7 @@ from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.evaluation import evaluate
 from cosmodeep_hpc.evaluation.overlay import on_grid
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.paper import evaluations
 from cosmodeep_hpc.parallel.world import alone, open_world
 from cosmodeep_hpc.tiles.make import fingerprint_of

@@ -15,7 +15,7 @@ from cosmodeep_hpc.cli.main import main
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.evaluation import evaluate
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.paper import figures
 from cosmodeep_hpc.paper.figures import FigureRequest
 from cosmodeep_hpc.tiles.make import fingerprint_of

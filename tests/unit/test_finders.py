@@ -14,7 +14,7 @@ from support.waiting import until
 from cosmodeep_hpc.comparison import finders
 from cosmodeep_hpc.comparison.finders import FinderError, FinderTask
 from cosmodeep_hpc.images.beam import Beam
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.sky import instrument
 
 BEAM = Beam(10.0, 10.0)

@@ -13,7 +13,7 @@ from support.pictures import has_colour, look
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.evaluation.evaluated import Evaluated
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.paper import fluxdistribution
 from cosmodeep_hpc.paper.classifiedimage import Classified
 from cosmodeep_hpc.paper.clustermask import HaloCircles, catalogue_of, inside, read

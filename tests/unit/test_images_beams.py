@@ -8,7 +8,7 @@ from support.mosaics import LENGTHS, change, ramp, with_history, with_table, wri
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.beam import Beam
-from cosmodeep_hpc.images.image import open_image, open_mosaic
+from cosmodeep_hpc.images.mosaic import open_image, open_mosaic
 
 HEADER = {"BMAJ": 12 / 3600, "BMIN": 8 / 3600, "BPA": 30.0}
 AIPS = "AIPS   CLEAN BMAJ=  4.1667E-03 BMIN=  3.3333E-03 BPA=  12.50"

@@ -11,7 +11,7 @@ from astropy.io import fits
 from support.mosaics import compress, cube_of, pack, ramp, with_table, write
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.image import open_image, open_mosaic
+from cosmodeep_hpc.images.mosaic import open_image, open_mosaic
 
 CUBE = "RA DEC FREQ"
 

@@ -12,7 +12,7 @@ from support.memory import peak_memory
 from support.mosaics import PACKERS, compress, cube_of, lzw, pack, ramp, write
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.image import open_image, open_mosaic
+from cosmodeep_hpc.images.mosaic import open_image, open_mosaic
 from cosmodeep_hpc.images.unpack import is_packed, unpack
 
 CUBE = "RA DEC FREQ"

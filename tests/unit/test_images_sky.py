@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 from support.mosaics import SHAPE, cards_of, write
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.images.mosaic import open_image
 
 CORNERS = np.array([[0, 0], [56, 0], [0, 45], [56, 45], [28, 22.5], [13.25, 30.75]]).T
 

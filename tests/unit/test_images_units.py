@@ -7,7 +7,7 @@ import pytest
 from support.mosaics import ramp, write
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.image import open_image, open_mosaic
+from cosmodeep_hpc.images.mosaic import open_image, open_mosaic
 
 ARCSEC2_PER_SR = (180 / math.pi * 3600) ** 2
 PER_BEAM = 4 * math.log(2) / (math.pi * 96)  # of a Gaussian beam of 12 x 8 arcsec

@@ -14,7 +14,7 @@ from support.mosaics import SHAPE, cards_of, compress, cube_of, pack, ramp, writ
 from support.zoo import BAD, GOOD
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.image import open_image, open_mosaic
+from cosmodeep_hpc.images.mosaic import open_image, open_mosaic
 
 
 def check(found, expected, plane, exact=0.0):

@@ -1,100 +1,100 @@
-"""Noise measured on a mesh: closed forms, and what must not disturb it."""
+"""Local noise against its truth: what must not disturb it, and what it must follow."""
 
 import numpy as np
 import pytest
-import scipy.ndimage
 
-from cosmodeep_hpc.images.beam import FWHM, Beam
-from cosmodeep_hpc.survey import noise
-from cosmodeep_hpc.survey.noise import interpolated, is_as_trained, measure, smoothed
+from benchmarks.noise import errors
+from benchmarks.skies import FIELDS
+from cosmodeep_hpc.images.beam import Beam
+from cosmodeep_hpc.noise import mesh as meshes
+from cosmodeep_hpc.noise.cellstatistics import LEAST
+from cosmodeep_hpc.noise.localnoise import is_as_trained, local_noise
+from cosmodeep_hpc.noise.mesh import interpolated, measure, tiles_of
 
 
 def gaussian(shape, sigma=1.0, seed=3):
     return np.random.default_rng(seed).normal(0, sigma, shape).astype(np.float32)
 
 
+@pytest.mark.parametrize("name", FIELDS)
+def test_noise_is_that_which_was_put_in(name):
+    """Median error 10 %, 95 % of places within 25 %; across a step it lies between both sides."""
+    found = errors(FIELDS[name], seed=6)
+    assert found.median < 0.1 and found.within >= 0.95
+
+
 @pytest.mark.parametrize("sigma", [1e-8, 1.0, 3e4])
-def test_the_noise_and_extremes_of_each_cell(sigma):
-    pixels = gaussian((400, 500), sigma)
-    pixels[:200] *= 3
-    mesh = measure(pixels, 200)
+def test_noise_and_extremes_of_each_cell(sigma):
+    pixels = gaussian((80, 120), sigma)
+    pixels[:40] *= 3
+    mesh = measure(pixels, 40)
     assert mesh.sigma.shape == mesh.low.shape == mesh.high.shape == (2, 3)
-    np.testing.assert_allclose(mesh.sigma, sigma * np.array([[3, 3, 3], [1, 1, 1]]), rtol=0.05)
-    assert mesh.high[1, 2] == pixels[200:, 400:].max()
-    assert mesh.low[0, 1] == pixels[:200, 200:400].min()
+    expected = sigma * np.array([[3, 3, 3], [1, 1, 1]])
+    np.testing.assert_allclose(mesh.sigma, expected, rtol=0.2)
+    np.testing.assert_allclose(mesh.level / expected, 0, atol=0.15)
+    assert mesh.high[1, 2] == pixels[40:, 80:].max() and mesh.low[0, 1] == pixels[:40, 40:80].min()
 
 
-@pytest.mark.parametrize("what", ["zeros", "NaN", "sources", "an offset"])
-def test_what_does_not_disturb_it(what):
-    pixels = gaussian((200, 200))
-    if what == "zeros":
-        pixels[:, :150] = 0
-    elif what == "NaN":
-        pixels[:150] = np.nan
-    elif what == "sources":
-        pixels[::9, ::9] = 1e4
-    else:
-        pixels += 30
-    assert measure(pixels, 200).sigma[0, 0] == pytest.approx(1, rel=0.08)
+def test_parts_make_the_mesh_of_the_whole():
+    """To the last bit: a cell is measured by its own pixels alone."""
+    pixels, beam = gaussian((400, 130)), Beam(2.0, 1.5, 30.0)
+    pixels[70:90, 20:50] = np.nan
+    whole = measure(pixels, 40, pixels, beam)
+    parts = [
+        measure(pixels[a:b], 40, pixels[a:b], beam) for a, b in ((0, 80), (80, 240), (240, 400))
+    ]
+    np.testing.assert_array_equal(meshes.joined(parts).grids, whole.grids)
 
 
-@pytest.mark.parametrize("apart, step", [(1.5, 3), (0.4, 3), (0.1, 3), (1.5, 1)])
-@pytest.mark.parametrize("minor", [6.0, 12.0])
-@pytest.mark.parametrize("gaps", [False, True])
-def test_noise_in_differences_is_that_of_the_pixels(apart, step, minor, gaps):
-    """White noise through a beam on a steep slope: also where the pixels compared correlate."""
-    seen = scipy.ndimage.gaussian_filter(gaussian((600, 600)), (12 / FWHM, minor / FWHM))
-    sigma = 1 / (2 * np.sqrt(np.pi) * np.sqrt(12 * minor) / FWHM)
-    pixels = seen + np.float32(sigma) * np.arange(600, dtype=np.float32)[:, None]
-    if gaps:
-        pixels[100:140], pixels[300:330], pixels[:, ::30] = np.nan, np.inf, 0
-    beam = Beam(12.0, minor, 0.0)
-    mesh = measure(pixels, 600, beam=beam, sample=(600 / step) ** 2, apart=apart)
-    assert mesh.sigma[0, 0] > 100 * sigma
-    assert mesh.quiet[0, 0] == pytest.approx(sigma, rel=0.08)
+@pytest.mark.parametrize("apart, angle", [(0.3, 0), (1.0, 0), (3.0, 40.0)])
+def test_noise_in_differences_is_that_of_the_pixels(apart, angle):
+    """White noise through a beam, on a steep slope: also where the pixels compared correlate."""
+    beam = Beam(6.0, 4.0, angle)
+    away = np.fft.fftfreq(800, 1 / 800)
+    response = np.fft.fft2(beam.profile(away, away[:, None])).real
+    seen = np.fft.ifft2(
+        np.fft.fft2(np.random.default_rng(1).normal(size=(800, 800))) * response
+    ).real
+    pixels = (seen / seen.std() + np.arange(800)[:, None]).astype(np.float32)
+    mesh = measure(pixels, 160, None, beam, apart=apart)
+    assert mesh.sigma.min() > 10
+    assert np.median(mesh.rough) == pytest.approx(1, rel=0.06)
 
 
-def test_noise_without_structure_is_left_as_it_is():
-    """To the last bit; and where no beam, or one as large as a cell, says what structure is."""
-    pixels = gaussian((400, 500))
-    pixels[:200] *= 3
-    mesh = measure(pixels, 200, beam=Beam(2.0, 2.0))
-    np.testing.assert_array_equal(mesh.quiet, mesh.sigma)
-    pixels += 10 * np.sin(np.arange(500, dtype=np.float32) / 30)
-    for beam in (None, Beam(80.0, 2.0)):
-        mesh = measure(pixels, 200, beam=beam)
-        np.testing.assert_array_equal(mesh.quiet, mesh.sigma)
-
-
-def test_the_noise_of_averaged_pixels_is_that_of_the_single_ones():
+def test_noise_of_averaged_pixels_and_of_single_ones():
     single = gaussian((200, 300))
-    mesh = measure(single / 4, 200, single)
-    np.testing.assert_allclose(mesh.quiet, 4 * mesh.sigma, rtol=1e-6)
+    averages = gaussian((200, 300), 0.25, seed=4)
+    found = local_noise(measure(averages, 40, single), None)
+    np.testing.assert_allclose(found.image, 4 * found.view, rtol=0.03)
 
 
-@pytest.mark.parametrize("with_data, measured", [(noise.LEAST, True), (noise.LEAST - 1, False)])
-def test_too_few_pixels_tell_nothing(with_data, measured):
+@pytest.mark.parametrize("with_data, known", [(LEAST, True), (LEAST - 1, False)])
+def test_too_few_pixels_tell_nothing(with_data, known):
     pixels = np.full((8, 16), np.nan, dtype=np.float32)
     pixels.reshape(-1)[:with_data] = gaussian(with_data)
-    assert np.isfinite(measure(pixels, 16).sigma[0, 0]) == measured
+    assert np.isfinite(measure(pixels, 16, thorough=True).sigma[0, 0]) == known
 
 
 def test_a_constant_but_for_rounding_has_no_noise():
     """Padding that was regridded: taken for noise, it would be blown up to that of the training."""
-    pixels = gaussian((200, 400), 1e-6)
-    pixels[:, :200] = np.float32(3.2e-7) * (1 + np.float32(1e-7) * gaussian((200, 200)))
-    mesh = measure(pixels, 200)
-    assert mesh.sigma[0, 0] == mesh.quiet[0, 0] == 0
-    assert smoothed(mesh.sigma)[0, 0] == smoothed(mesh.sigma)[0, 1] == mesh.sigma[0, 1]
+    pixels = gaussian((40, 80), 1e-6)
+    pixels[:, :40] = np.float32(3.2e-7) * (1 + np.float32(1e-7) * gaussian((40, 40)))
+    mesh = measure(pixels, 40)
+    assert mesh.sigma[0, 0] == 0
+    found = local_noise(mesh, None)
+    assert found.view[0, 0] == found.view[0, 1] == pytest.approx(1e-6, rel=0.1)
 
 
-def test_one_loud_cell_is_smoothed_away_and_gaps_take_their_neighbours():
-    sigma = np.ones((5, 6), dtype=np.float32)
-    sigma[2, 2] = 40  # a source fills the cell
-    sigma[:, 4] = np.nan
-    sigma[:, 5] = 0  # no noise: not measured
-    np.testing.assert_array_equal(smoothed(sigma), 1)
-    assert np.isnan(smoothed(np.full((2, 2), np.nan, dtype=np.float32))).all()
+def test_no_noise_anywhere_is_none():
+    assert local_noise(measure(np.ones((80, 80), np.float32), 40), None) is None
+    assert local_noise(measure(np.full((80, 80), np.nan, np.float32), 40), None) is None
+
+
+@pytest.mark.parametrize(
+    "beam, tiles", [(None, 1), (1.0, 1), (4.0, 1), (4.1, 2), (9.0, 4), (50, 4)]
+)
+def test_cells_are_ten_beams_wide(beam, tiles):
+    assert tiles_of(40, None if beam is None else Beam(beam, beam)) == tiles
 
 
 def test_interpolation_is_exact_for_a_plane_and_constant_outside():

@@ -8,7 +8,7 @@ from support.sweeping import noise, swept
 
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.array import ImageArray
-from cosmodeep_hpc.images.image import open_mosaic
+from cosmodeep_hpc.images.mosaic import open_mosaic
 from cosmodeep_hpc.images.noisemap import NoiseMap
 from cosmodeep_hpc.survey.plan import SweepRequest
 

@@ -9,7 +9,7 @@ from support.fields import NOISE, blobs, write
 
 from cosmodeep_hpc.engine.logarithm import logarithm
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing, robust_noise
 
 

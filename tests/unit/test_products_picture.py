@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from support.findings import sky, swept, write_mosaic
 
 from cosmodeep_hpc.config.survey import ALL_PRODUCTS
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.products import picture
 
 INK = {"red": "tab:red", "blue": "#e2ecf6", "black": "black"}

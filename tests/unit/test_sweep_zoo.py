@@ -13,7 +13,7 @@ from support.sweeping import sweep_with
 from support.zoo import BAD, GOOD
 
 from cosmodeep_hpc.config.survey import ALL_PRODUCTS
-from cosmodeep_hpc.images.image import open_mosaic
+from cosmodeep_hpc.images.mosaic import open_mosaic
 from cosmodeep_hpc.survey.plan import SweepRequest
 
 # By what the products must follow: axes and their order, HDU, packing, the sky.

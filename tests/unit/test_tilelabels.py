@@ -7,7 +7,7 @@ from support.pictures import has_colour, look
 
 from cosmodeep_hpc.config.tiles import Label
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.paper import skypanel, tilelabels
 from cosmodeep_hpc.paper.skypanel import ImagePart, PanelSheet
 from cosmodeep_hpc.paper.tilelabels import Labelled

@@ -1,10 +1,15 @@
 """Averages over blocks of pixels: surface brightness kept, gaps and edges by what is there."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.fields import write
+from support.models import CARD
 
-from cosmodeep_hpc.images.image import open_image
+from cosmodeep_hpc.config.survey import Classify
+from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.survey.view import View, averaged, rebinning
 
 
@@ -53,10 +58,18 @@ def test_rows_of_a_view_do_not_depend_on_how_they_are_asked_for(tmp_path, rebin)
     for start in range(0, view.shape[0], 11):
         stop = min(start + 11, view.shape[0])
         np.testing.assert_array_equal(view.rows(start, stop), whole[start:stop])
-        averages, single = view.both(start, stop)
-        np.testing.assert_array_equal(averages, whole[start:stop])
+        strip = view.strip(start, stop, single=True)
+        np.testing.assert_array_equal(strip.pixels, whole[start:stop])
         if rebin > 1:  # the first pixel of each block
-            np.testing.assert_array_equal(single, pixels[::rebin, ::rebin][start:stop])
+            np.testing.assert_array_equal(strip.single, pixels[::rebin, ::rebin][start:stop])
+
+
+def opened(path, pixel, beam, side=64):
+    """An image of pixels and a beam [arcsec]; a beam of None: it is not known."""
+    cards = {"CDELT1": -pixel / 3600, "CDELT2": pixel / 3600, "BMAJ": None, "BMIN": None}
+    if beam is not None:
+        cards |= {"BMAJ": beam / 3600, "BMIN": beam / 3600}
+    return open_image(write(path / "a.fits", np.ones((side, side), np.float32), **cards))
 
 
 @pytest.mark.parametrize(
@@ -64,9 +77,48 @@ def test_rows_of_a_view_do_not_depend_on_how_they_are_asked_for(tmp_path, rebin)
     [(9.6, 1, None), (11.9, 1, None), (14.0, 1, "does not carry over"), (6.5, 1, "carry over"),
      (4.8, 2, "averaged over 2 x 2"), (2.0, 5, "averaged over 5 x 5"), (0.96, 10, "10 x 10")],
 )  # fmt: skip
-def test_which_pixels_are_averaged(tmp_path, pixel, rebin, told):
-    cards = {"CDELT1": -pixel / 3600, "CDELT2": pixel / 3600}
-    image = open_image(write(tmp_path / "a.fits", np.ones((4, 4), np.float32), **cards))
-    found, notes = rebinning(image, 9.6, any_scale=False)
+def test_pixels_are_averaged_to_those_of_the_training(tmp_path, pixel, rebin, told):
+    found, notes = rebinning(opened(tmp_path, pixel, None), CARD, Classify())
     assert found == rebin
     assert (told in " ".join(notes)) if told else notes == ()
+
+
+@pytest.mark.parametrize(
+    "pixel, beam, rebin",
+    [
+        (4.0, 13.2, 3),
+        (1.1, 7.0, 6),
+        (20.0, 60.0, 3),
+        (9.6, 10.0, 1),
+        (9.6, 6.0, 1),
+        (60.0, 45.0, 1),
+    ],
+)
+def test_or_to_the_width_of_the_beam(tmp_path, pixel, beam, rebin):
+    found, notes = rebinning(opened(tmp_path, pixel, beam), CARD, Classify(view="beam"))
+    assert found == rebin
+    assert f"beam of {beam:.4g} x {beam:.4g} arcsec at 0 deg" in notes[0]
+
+
+@pytest.mark.parametrize("beam, trusted", [(5.0, False), (6.0, True), (23.5, True), (25.0, False)])
+def test_a_beam_that_the_model_was_not_validated_on_is_said(tmp_path, beam, trusted):
+    card = replace(CARD, beams=(0.6, 2.5))
+    _, notes = rebinning(opened(tmp_path, 9.6, beam), card, Classify())
+    assert any("not validated for such a beam" in note for note in notes) != trusted
+
+
+@pytest.mark.parametrize(
+    "pixel, beam, said",
+    [
+        (9.6, 90_000.0, "larger than the image (64 x 64 pixels of 9.6 arcsec); its numbers seem"),
+        (9.6, 90_000.0, "to be in arcsec"),  # and degrees were read
+        (2.0, 0.0021, "less than half a pixel (64 x 64 pixels of 2 arcsec); its numbers seem"),
+        (2.0, 0.0021, "to be in degrees"),  # of a table without units
+        (9.6, 4.0, "less than half a pixel"),
+        (9.6, 615.0, "larger than the image"),
+    ],
+)
+def test_a_beam_that_cannot_be_the_images_is_refused(tmp_path, pixel, beam, said):
+    with pytest.raises(InputError, match=r"--beam BMAJ BMIN BPA") as caught:
+        rebinning(opened(tmp_path, pixel, beam), CARD, Classify())
+    assert said in str(caught.value)

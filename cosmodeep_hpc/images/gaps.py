@@ -1,0 +1,119 @@
+"""Gaps of an image: what its pixels hold where there is no data.
+
+NaN and exactly 0 are common. Others are zeros that a mosaic program, or compression, made into tiny
+numbers, and single pixels of absurd values. What is tiny is told by the image's own pixels. A
+pixel of noise may be as small by chance, so tiny pixels count as padding only in patches, and only
+where an image has far more of them than noise would have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmodeep_hpc.engine.jit import jit
+
+if TYPE_CHECKING:
+    from cosmodeep_hpc.images.image import Image
+
+LINES = 64
+"""Rows of an image that its gaps are told by, evenly over it."""
+USUAL = 95
+"""Percentage of the pixels with data that are at most as bright as what is called usual."""
+NOTHING = 1e-9
+"""Times the usual brightness: what is less is no data, wherever it lies."""
+TINY = 1e-4
+"""Times the usual brightness: what is less is padding, in patches."""
+MANY = 0.01
+"""Share of tiny pixels from which on an image has padding: noise has a hundredth of it."""
+ABSURD = 1e15
+"""Times the usual brightness: what is more is no data. No source is nearly so bright."""
+PATCH = 5
+"""Side of a patch of padding, at least [pixel]; three beams, where noise correlates so far."""
+BEAMS = 3.0
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """How the pixels without data of an image are told.
+
+    Attributes:
+        nothing: brightness up to which a pixel is no data, in any place [Jy/arcsec^2].
+        tiny: brightness up to which pixels are padding in patches [Jy/arcsec^2]; 0: there is none.
+        absurd: brightness above which a pixel is no data [Jy/arcsec^2].
+        patch: side of a patch [pixel].
+    """
+
+    nothing: float
+    tiny: float
+    absurd: float
+    patch: int
+
+    @classmethod
+    def of(cls, image: Image) -> Gaps:
+        """Return how the gaps of an image are told, by LINES of its rows.
+
+        Raises:
+            InputError: the image cannot be read.
+        """
+        ny = image.shape[0]
+        chosen = sorted({int((n + 0.5) * ny / LINES) for n in range(LINES)})
+        lines = np.concatenate([image.rows(row, row + 1) for row in chosen], axis=None)
+        size = np.abs(lines[np.isfinite(lines) & (lines != 0)]).astype(np.float64)
+        beam = 0.0 if image.beam is None else image.beam.major / image.pixel_scale
+        patch = max(PATCH, 2 * int(BEAMS * beam / 2) + 1)
+        if size.size == 0:
+            return cls(0.0, 0.0, float(np.finfo(np.float32).max), patch)
+        usual = float(np.percentile(size, USUAL))
+        tiny = TINY * usual if np.mean(size <= TINY * usual) > MANY else 0.0
+        largest = min(ABSURD * usual, float(np.finfo(np.float32).max))
+        return cls(NOTHING * usual, tiny, largest, patch)
+
+    def blank(self, pixels: NDArray[np.float32]) -> NDArray[np.int64] | int:
+        """Make pixels that are no data wherever they lie NaN, in place.
+
+        Returns:
+            how many of each row were absurd or infinite: int64 (rows,), or 0.
+        """
+        low, high = np.float32(self.nothing), np.float32(self.absurd)
+        if lie_between(pixels.reshape(-1), low, high):
+            return 0
+        size = np.abs(pixels)
+        absurd = size > high
+        pixels[absurd | ~(size > low)] = np.nan
+        return np.asarray(absurd.sum(axis=1))
+
+    def padding(
+        self, pixels: NDArray[np.float32], zeros: NDArray[np.float32] | None
+    ) -> NDArray[np.bool_] | None:
+        """Return which pixels lie in patches of padding; None: there is no such patch.
+
+        Args:
+            pixels: with a patch's side more than is wanted around them, as far as the image goes.
+            zeros: what a 0 may have become by compression: as large as the pixels [Jy/arcsec^2].
+        """
+        if self.tiny == 0 and zeros is None:
+            return None
+        from scipy.ndimage import maximum_filter, minimum_filter
+
+        size = np.abs(pixels)
+        small = ~(size > self.tiny)  # NaN is no data in any case
+        if zeros is not None:
+            small |= ~(size > zeros)
+        if not small.any():
+            return None
+        inner = minimum_filter(small, self.patch, mode="constant", cval=True)
+        return np.asarray(maximum_filter(inner, self.patch, mode="constant", cval=False))
+
+
+@jit
+def lie_between(pixels, low, high):  # type: ignore[no-untyped-def]
+    """Return whether the absolute value of all pixels (n,) is above `low` and at most `high`."""
+    good = True
+    for i in range(len(pixels)):
+        size = abs(pixels[i])
+        good &= (size > low) & (size <= high)
+    return good

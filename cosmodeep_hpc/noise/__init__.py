@@ -1,0 +1,1 @@
+"""Local noise and background of an image, measured in square cells."""

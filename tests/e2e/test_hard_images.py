@@ -1,0 +1,117 @@
+"""Images as instruments and programs make them, swept by the model that ships."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from support.fields import header
+
+import cosmodeep_hpc as cd
+from benchmarks.skies import noise, primary, radius
+
+SIDE = 800
+RMS = 1e-5  # [Jy/beam]
+
+
+def about(shape, pixel=9.6, beam=10.0):
+    head = header(shape, pixel, beam)
+    head["BUNIT"] = "Jy/beam"
+    return head
+
+
+def blob(shape, row, col, peak, width):
+    return peak * np.exp(-((radius(shape, row / shape[0], col / shape[1]) / width) ** 2) / 2)
+
+
+def swept(image, head=None, **options):
+    image = (RMS * image).astype(np.float32)
+    return cd.classify(image, about(image.shape) if head is None else head, **options)
+
+
+@pytest.fixture(scope="module")
+def grain():
+    return noise((SIDE, SIDE), 10 / 9.6, np.random.default_rng(1))
+
+
+@pytest.fixture(scope="module")
+def flat(grain):
+    """A halo in the middle of a pointing, before the division by its primary beam."""
+    return grain + blob(grain.shape, 385, 385, 15, 7)
+
+
+@pytest.mark.parametrize("cut", [0.1, 0.3, 0.5])
+def test_a_primary_beam_hides_no_halo(flat, cut):
+    beam = 1 / primary(flat.shape)
+    found = swept(np.where(beam < cut, np.nan, flat / beam))
+    assert found.probability[9, 9] > 0.9
+    assert (found.probability >= found.record["threshold"]).sum() == 1
+
+
+@pytest.mark.parametrize("level", [-10.0, -3.0, 0.0, 1.0, 3.0, 10.0])
+def test_a_constant_hides_nothing(flat, level):
+    """And is no emission itself."""
+    found = swept(flat + level)
+    signal = found.probability >= found.record["threshold"]
+    assert np.argwhere(signal).tolist() == [[9, 9]]
+    assert any("subtracted a background" in note for note in found.notes) == (level != 0)
+
+
+@pytest.mark.parametrize(
+    "shape, pixel, beam",
+    [((180, 180), 1.0, 2.5), ((320, 320), 0.33, 2.2), ((20, 20), 9.6, 10.0), ((12, 90), 9.6, 10.0)],
+)
+def test_small_images_are_swept(shape, pixel, beam):
+    image = noise(shape, beam / pixel, np.random.default_rng(1))
+    found = swept(image, about(shape, pixel, beam))
+    assert np.isfinite(found.probability).all()
+    assert not (found.probability >= found.record["threshold"]).any()
+
+
+def test_an_image_too_small_for_its_noise_is_refused_by_its_size():
+    image = noise((7, 9), 1.04, np.random.default_rng(1))
+    with pytest.raises(cd.InputError, match="too few pixels with data to measure its noise on"):
+        swept(image)
+    assert np.isfinite(swept(image, rms=RMS).probability).all()
+
+
+def test_compressed_padding_is_no_data(flat, tmp_path):
+    """As in the same image plain: fpack's default turns zeros into noise of a tenth."""
+    image = np.where(radius(flat.shape) > 300, 0, RMS * flat).astype(np.float32)
+    plain, packed = tmp_path / "a.fits", tmp_path / "b.fits.fz"
+    fits.writeto(plain, image, about(flat.shape))
+    hdu = fits.CompImageHDU(
+        image, about(flat.shape), compression_type="RICE_1", quantize_level=4.0,
+        quantize_method=1, dither_seed=1,
+    )  # fmt: skip
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(packed)
+    one, other = cd.classify(plain), cd.classify(packed)
+    np.testing.assert_array_equal(np.isnan(one.probability), np.isnan(other.probability))
+    assert np.isnan(one.probability).mean() > 0.3
+    assert any("pixels of padding" in note for note in other.notes)
+
+
+@pytest.mark.parametrize("task", ["CONVL", "IMAGR"])
+def test_beams_of_aips_tasks_are_in_arcsec(flat, task):
+    head = about(flat.shape)
+    for name in ("BMAJ", "BMIN", "BPA"):
+        del head[name]
+    head.add_history(f"{task} BMAJ= 10.0000 BMIN= 10.0000 BPA=   0.0/Output beam")
+    found = swept(flat, head)
+    expected = swept(flat)
+    flux = [one.islands["flux_int"][0].to_value("mJy") for one in (found, expected)]
+    assert flux[0] == pytest.approx(flux[1], rel=1e-5)
+
+
+def test_a_beam_in_arcsec_where_degrees_are_read_is_refused(flat):
+    head = about(flat.shape)
+    head["BMAJ"] = head["BMIN"] = 25.0
+    with pytest.raises(cd.InputError, match="larger than the image.*seem to be in arcsec.*--beam"):
+        swept(flat, head)
+
+
+def test_how_much_is_swept_at_once_does_not_matter(flat):
+    """To the last bit, of an image with rising noise, a background, gaps and cut tiles."""
+    image = (3 + flat / np.geomspace(1, 6, SIDE))[:, :790]
+    image[200:300, 100:180] = np.nan
+    one, *others = (swept(image, batch=batch).probability for batch in (10_000, 300, 90))
+    for other in others:
+        np.testing.assert_array_equal(one, other)
