@@ -68,7 +68,7 @@ class Classify(Section):
     background: Literal["auto", "local", "none"] = option(
         "auto",
         "subtract the level that the image has without emission before the network sees it: where "
-        "it is above half of the noise, and without bowls (auto), always and all of it, or never",
+        "it reaches three quarters of the noise (auto), always (local), or never (none)",
     )
     view: Literal["scale", "beam"] = option(
         "scale",

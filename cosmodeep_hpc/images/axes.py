@@ -97,6 +97,10 @@ def celestial_wcs(
     return wcs, (y, x), notes
 
 
+ROUNDED = 1e-6
+"""Degrees beyond the pole that a rounded latitude may lie."""
+
+
 def _refuse_unusable(path: Path, header: fits.Header, on_sky: tuple[int, int]) -> None:
     """Raise an InputError for text where coordinates need a number, and for pixels of no size.
 
@@ -116,9 +120,12 @@ def _refuse_unusable(path: Path, header: fits.Header, on_sky: tuple[int, int]) -
         if name.startswith("CD") and len(places) == 2:
             matrix[places[0], places[1]] = float(found)
     x, y = on_sky
-    latitude = f"CRVAL{x if _LATITUDE.match(ctype(header, x)) else y}"
-    if abs(degrees := _number(header, latitude, 0.0)) > 90:
-        raise InputError(f"{path}: {latitude} is {degrees:g}; expected one from -90 to 90 deg")
+    latitude = x if _LATITUDE.match(ctype(header, x)) else y
+    unit = u.Unit(str(value(header, f"CUNIT{latitude}") or "deg").strip(), parse_strict="silent")
+    per_degree = unit.to(u.deg) if unit.is_equivalent(u.deg) else 1.0
+    found = _number(header, f"CRVAL{latitude}", 0.0)
+    if abs(found * per_degree) > 90 + ROUNDED:
+        raise InputError(f"{path}: CRVAL{latitude} is {found:g}; expected one from -90 to 90 deg")
     steps = [_number(header, f"CDELT{axis}", 1.0) for axis in on_sky]
     if not matrix and 0 in steps:
         name = f"CDELT{on_sky[steps.index(0)]}"

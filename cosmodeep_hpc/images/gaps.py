@@ -1,9 +1,9 @@
 """Gaps of an image: what its pixels hold where there is no data.
 
 NaN and exactly 0 are common. Others are zeros that a mosaic program, or compression, made into tiny
-numbers, and single pixels of absurd values. What is tiny is told by the image's own pixels. A
-pixel of noise may be as small by chance, so tiny pixels count as padding only in patches, and only
-where an image has far more of them than noise would have.
+numbers, any other constant, and single pixels of absurd values. What is tiny is told by the image's
+own pixels. A pixel of noise may be as small by chance, so tiny pixels count as padding only in
+patches, and only where an image has far more of them than noise would have.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ MANY = 0.01
 """Share of tiny pixels from which on an image has padding: noise has a hundredth of it."""
 ABSURD = 1e15
 """Times the usual brightness: what is more is no data. No source is nearly so bright."""
+RUN = 4
+"""Sides of a patch that a run of equal pixels is as long as, at least, where it is padding."""
 PATCH = 5
 """Side of a patch of padding, at least [pixel]; three beams, where noise correlates so far."""
 BEAMS = 3.0
@@ -45,12 +47,19 @@ class Gaps:
         tiny: brightness up to which pixels are padding in patches [Jy/arcsec^2]; 0: there is none.
         absurd: brightness above which a pixel is no data [Jy/arcsec^2].
         patch: side of a patch [pixel].
+        constants: brightness of padding that is the same everywhere [Jy/arcsec^2].
     """
 
     nothing: float
     tiny: float
     absurd: float
     patch: int
+    constants: tuple[float, ...] = ()
+
+    @property
+    def are_patches(self) -> bool:
+        """Whether there may be patches of padding that single pixels do not tell."""
+        return self.tiny > 0 or bool(self.constants)
 
     @classmethod
     def of(cls, image: Image) -> Gaps:
@@ -61,16 +70,21 @@ class Gaps:
         """
         ny = image.shape[0]
         chosen = sorted({int((n + 0.5) * ny / LINES) for n in range(LINES)})
-        lines = np.concatenate([image.rows(row, row + 1) for row in chosen], axis=None)
-        size = np.abs(lines[np.isfinite(lines) & (lines != 0)]).astype(np.float64)
+        rows = np.concatenate([image.rows(row, row + 1) for row in chosen])
+        lines = rows.reshape(-1)
         beam = 0.0 if image.beam is None else image.beam.major / image.pixel_scale
         patch = max(PATCH, 2 * int(BEAMS * beam / 2) + 1)
+        constants = _constants(rows, RUN * patch)
+        has_data = (
+            np.isfinite(lines) & (lines != 0) & ~np.isin(lines, np.array(constants, np.float32))
+        )
+        size = np.abs(lines[has_data]).astype(np.float64)
         if size.size == 0:
-            return cls(0.0, 0.0, float(np.finfo(np.float32).max), patch)
+            return cls(0.0, 0.0, float(np.finfo(np.float32).max), patch, constants)
         usual = float(np.percentile(size, USUAL))
         tiny = TINY * usual if np.mean(size <= TINY * usual) > MANY else 0.0
         largest = min(ABSURD * usual, float(np.finfo(np.float32).max))
-        return cls(NOTHING * usual, tiny, largest, patch)
+        return cls(NOTHING * usual, tiny, largest, patch, constants)
 
     def blank(self, pixels: NDArray[np.float32]) -> NDArray[np.int64] | int:
         """Make pixels that are no data wherever they lie NaN, in place.
@@ -95,7 +109,7 @@ class Gaps:
             pixels: with a patch's side more than is wanted around them, as far as the image goes.
             zeros: what a 0 may have become by compression: as large as the pixels [Jy/arcsec^2].
         """
-        if self.tiny == 0 and zeros is None:
+        if not self.are_patches and zeros is None:
             return None
         from scipy.ndimage import maximum_filter, minimum_filter
 
@@ -103,10 +117,28 @@ class Gaps:
         small = ~(size > self.tiny)  # NaN is no data in any case
         if zeros is not None:
             small |= ~(size > zeros)
+        for constant in self.constants:
+            small |= pixels == np.float32(constant)
         if not small.any():
             return None
         inner = minimum_filter(small, self.patch, mode="constant", cval=True)
         return np.asarray(maximum_filter(inner, self.patch, mode="constant", cval=False))
+
+
+def _constants(rows: NDArray[np.float32], run: int) -> tuple[float, ...]:
+    """Return the numbers other than 0 that rows (n, nx) have in runs of at least `run` pixels.
+
+    Those that make up a share of MANY of all pixels.
+    """
+    if rows.shape[1] <= run:
+        return ()
+    same = (rows[:, 1:] == rows[:, :-1]) & (rows[:, 1:] != 0)
+    if same.mean() < MANY:
+        return ()
+    ends = np.cumsum(np.pad(same, ((0, 0), (1, 0))), axis=1)
+    found = rows[:, run:][ends[:, run:] - ends[:, :-run] == run]
+    values, counts = np.unique(found, return_counts=True)
+    return tuple(float(v) for v in values[counts > MANY * rows.size])
 
 
 @jit

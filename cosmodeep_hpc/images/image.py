@@ -91,7 +91,7 @@ class Image:
         rows, wanted = self._box(start, stop, columns)
         counts = np.zeros((len(rows), 2), dtype=np.int64)
         zeros = self._zeros(rows, wanted)
-        if self.gaps.tiny == 0 and zeros is None:
+        if not self.gaps.are_patches and zeros is None:
             pixels = self._read(rows, wanted)
             counts[:, 0] = self.gaps.blank(pixels)
             return pixels, counts

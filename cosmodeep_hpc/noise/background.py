@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter, percentile_filter
 
 from cosmodeep_hpc.noise.localnoise import LocalNoise
 from cosmodeep_hpc.noise.mesh import Mesh
@@ -24,6 +24,12 @@ ABOVE = 2.0
 """Errors above the fit at which a cell has half of its weight."""
 ERROR = 2.0
 """Of a level, in standard deviations of the mean of all pixels of its cell."""
+REACH = 1.5
+"""Times SCALE: how far from a cell the levels are looked at that tell whether it is a hole."""
+HOLES = 20
+"""Percentage of them that may lie lower."""
+BELOW = 3.0
+"""Errors below these up to which a level is taken as it is."""
 LARGEST = 128
 """Cells along a side that the fit is made of, at most: blocks of them where there are more."""
 
@@ -39,7 +45,8 @@ def background(mesh: Mesh, noise: LocalNoise, beam_area: float | None) -> NDArra
     sigma = _blocks(noise.view.astype(np.float64), block)
     level = _blocks(np.where(known, mesh.level, np.nan), block)
     error = ERROR * np.sqrt(max(1.0, 2 * (beam_area or 0.0))) / (mesh.side * block) * sigma
-    found = _fit(level, error, SCALE / (mesh.side * block))
+    scale = SCALE / (mesh.side * block)
+    found = _fit(_without_holes(level, error, scale), error, scale)
     rows, cols = mesh.level.shape
     spread = np.repeat(np.repeat(found, block, axis=0), block, axis=1)[:rows, :cols]
     return spread.astype(np.float32)
@@ -54,6 +61,30 @@ def _blocks(values: NDArray[np.float64], block: int) -> NDArray[np.float64]:
     total = np.add.reduceat(np.add.reduceat(np.where(known, values, 0.0), rows, 0), cols, 1)
     count = np.add.reduceat(np.add.reduceat(known.astype(np.int64), rows, 0), cols, 1)
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+
+
+def _without_holes(
+    level: NDArray[np.float64], error: NDArray[np.float64], scale: float
+) -> NDArray[np.float64]:
+    """Raise what lies far below nearly all levels around it: bowls are not the background.
+
+    Beyond the edges the levels go on as they fall or rise there.
+    """
+    reach = max(1, round(REACH * scale))
+    rows, cols = level.shape
+    nearest = distance_transform_edt(np.isnan(level), return_distances=False, return_indices=True)
+    filled = level[tuple(nearest)]
+    widths = [min(reach, side - 1) for side in (rows, cols)]
+    around = (
+        np.pad(filled, [(w, w) for w in widths], mode="reflect", reflect_type="odd")
+        if min(widths) > 0
+        else np.pad(filled, [(w, w) for w in widths], mode="edge")
+    )
+    every = np.zeros((2 * reach + 1, 2 * reach + 1), bool)
+    every[reach % 2 :: 2, reach % 2 :: 2] = True  # every second cell tells as much
+    usual = percentile_filter(around, HOLES, footprint=every, mode="nearest")
+    usual = usual[widths[0] : widths[0] + rows, widths[1] : widths[1] + cols]
+    return np.asarray(np.maximum(level, usual - BELOW * error))
 
 
 def _fit(

@@ -30,6 +30,13 @@ ROUNDS = 8
 FIRST = 100
 """Values of a cell that the first guess is made of."""
 BINS = 256
+SOME = 400
+"""Numbers that a step between them is sought in."""
+EVEN = 0.02
+"""Of the quartiles' distance: numbers whose nearest two are farther apart have a step. Of 400
+numbers of noise the nearest two are a thousandth of that apart."""
+GOLDEN = 0.6180339887498949
+"""Multiples of it, without their whole part, are spread evenly."""
 REACH = 8.0
 """Standard deviations of the first guess that the bins reach to, on both sides."""
 FINE = 16
@@ -49,7 +56,7 @@ def fill_cells(pixels, side, step, apart, gains, grids) -> None:  # type: ignore
         apart: distance of the pixels of a second difference; 0: none is taken [pixel].
         gains: float32 (2,), noise of a difference along columns, and along rows, over that of a
             pixel.
-        grids: float32 (6, rows, cols), NaN: level, sigma, rough, (left alone), low, high.
+        grids: float32 (7, rows, cols), NaN: level, sigma, rough, (left alone), low, high, count.
     """
     ny, nx = pixels.shape
     lowest, highest = np.empty(nx, np.float32), np.empty(nx, np.float32)
@@ -60,6 +67,7 @@ def fill_cells(pixels, side, step, apart, gains, grids) -> None:  # type: ignore
         first, top = row * side, min((row + 1) * side, ny)
         extremes(pixels[first:top], lowest, highest)
         level, sigma = np.float32(0), np.float32(0)  # of the cell to the left: a first guess
+        grain = step_of(pixels[first:top], values)
         for col in range(grids.shape[2]):
             left, right = col * side, min((col + 1) * side, nx)
             low, high = lowest[left:right].min(), highest[left:right].max()
@@ -71,16 +79,58 @@ def fill_cells(pixels, side, step, apart, gains, grids) -> None:  # type: ignore
                 for x in range(left, right):
                     values[count] = pixels[y, x]
                     count += np.isfinite(pixels[y, x])
+            blur(values[:count], grain)
             if count < LEAST:
                 continue
             level, sigma = lower_side(values[:count], level, sigma, work, counts)
+            grids[6, row, col] = count
             grids[0, row, col] = level
             grids[1, row, col] = sigma
             if apart > 0:
                 box = (first, top, left, right)
                 count = differences(pixels, box, 2 * step, apart, gains, values)
+                blur(values[:count], grain / gains[0])
                 if count >= LEAST:
                     grids[2, row, col] = spread(values[:count], sigma, counts)
+
+
+@jit
+def step_of(rows, values):  # type: ignore[no-untyped-def]
+    """Return the step between the numbers of rows (n, nx), as integers have it; 0: there is none.
+
+    Of so many numbers of noise two are far nearer to each other than EVEN of their spread.
+
+    Args:
+        values: float32, room for at least SOME of them.
+    """
+    count, room = 0, min(len(values), SOME)
+    for y in range(len(rows)):
+        for x in range(rows.shape[1]):
+            values[count] = rows[y, x]
+            count += np.isfinite(rows[y, x])
+            if count == room:
+                break
+        if count == room:
+            break
+    if count < LEAST:
+        return np.float32(0)
+    found = np.sort(values[:count])
+    spread = found[count * 3 // 4] - found[count // 4]
+    step = np.float32(np.inf)
+    for i in range(1, count):
+        gap = found[i] - found[i - 1]
+        if gap > 0 and gap < step:
+            step = gap
+    return step if step > np.float32(EVEN) * spread and step < np.float32(np.inf) else np.float32(0)
+
+
+@jit
+def blur(values, step) -> None:  # type: ignore[no-untyped-def]
+    """Spread values (n,) that have steps evenly within theirs, in place."""
+    if step > 0:
+        for i in range(len(values)):
+            share = i * GOLDEN
+            values[i] += np.float32(step * (share - math.floor(share) - 0.5))
 
 
 @jit

@@ -32,6 +32,8 @@ PADDED = 1e-3
 KNOWN = (0.9, 1.7)
 """What the noise in differences may be of that which the beam lets expect: real noise is not white
 noise through the beam."""
+WHOLE = 0.5
+"""Share of the most pixels of a cell from which on a cell tells the ratio of both."""
 UNLIKE = 0.2
 """Cells whose ratio of both is less than this below the largest have no emission."""
 
@@ -112,8 +114,9 @@ def _calm(
     known = np.isfinite(ratio) & (ratio > 0)
     if not known.any():
         return np.full(own.shape, np.nan)
-    largest = np.percentile(ratio[known], 90)
-    usual = float(np.median(ratio[known & (ratio >= (1 - unlike) * largest)]))
+    whole = known & (mesh.count >= WHOLE * np.nanmax(mesh.count))
+    largest = np.percentile(ratio[whole], 90)
+    usual = float(np.median(ratio[whole & (ratio >= (1 - unlike) * largest)]))
     if beam_area is not None:
         usual = min(max(usual, KNOWN[0]), KNOWN[1])
     return np.where(known, mesh.rough / usual, np.nan)

@@ -24,7 +24,7 @@ EVERY = 3
 """Rows of a cell from one that counts for level and noise to the next."""
 FEW = 9
 """Cells of a view below which all their rows count."""
-GRIDS = ("level", "sigma", "rough", "single", "low", "high")
+GRIDS = ("level", "sigma", "rough", "single", "low", "high", "count")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,7 @@ class Mesh:
             [Jy/arcsec^2]; NaN: the cell is too small for the beam.
         single: as `sigma`, of the image's own pixels: the first of each block that was averaged.
         low, high: the extremes [Jy/arcsec^2]; NaN: no data.
+        count: pixels that level and noise come of; NaN: too few.
         side: of a cell [pixel of the view].
     """
 
@@ -48,16 +49,17 @@ class Mesh:
     single: NDArray[np.float32]
     low: NDArray[np.float32]
     high: NDArray[np.float32]
+    count: NDArray[np.float32]
     side: int
 
     @property
     def grids(self) -> NDArray[np.float32]:
-        """All grids stacked: float32 (6, rows, cols)."""
+        """All grids stacked: float32 (7, rows, cols)."""
         return np.stack([getattr(self, name) for name in GRIDS])
 
 
 def mesh_of(grids: NDArray[np.float32], side: int) -> Mesh:
-    """Return a mesh from its grids stacked: float32 (6, rows, cols)."""
+    """Return a mesh from its grids stacked: float32 (7, rows, cols)."""
     return Mesh(side=side, **dict(zip(GRIDS, grids, strict=True)))
 
 
@@ -73,7 +75,7 @@ def tiles_of(tile: int, beam: Beam | None) -> int:
         tile: side of a tile [pixel of the view].
         beam: in units of a pixel of the view.
     """
-    wanted = 0.0 if beam is None else BEAMS * beam.major
+    wanted = 0.0 if beam is None else BEAMS * beam.major * (1 - 1e-9)  # as headers round it
     return next((n for n in (1, 2) if n * tile >= wanted), MOST)
 
 

@@ -18,7 +18,9 @@ from cosmodeep_hpc.noise.mesh import Mesh, interpolated
 from cosmodeep_hpc.survey.view import View
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
 
-FAINT = 0.5
+MOST = 1.1
+"""Noise of a whole image over what the training lets expect of its local noise, at most."""
+FAINT = 0.75
 """Background, in units of the noise, up to which it is left as it is."""
 
 
@@ -144,10 +146,10 @@ def decide(
             _check(mesh, measured, name)
         if measured is not None and options.background != "none":
             below = background(mesh, measured, known.beam_area)
-            if options.background == "auto":
-                below = _without_bowls(below, measured.view)
-            if below is not None:
-                low, high = np.percentile(below / measured.view, [1, 99])
+            low, high = np.percentile(below / measured.view, [1, 99])
+            if options.background == "auto" and max(abs(low), abs(high)) < FAINT:
+                below = None
+            else:
                 notes.append(f"subtracted a background of {low:.2g} to {high:.2g} of the noise")
         as_is = options.noise == "as_is" or (
             options.noise == "auto"
@@ -166,8 +168,13 @@ def decide(
     if known.mapped:
         notes.append(f"intensities scaled by the map of the noise to {target:.3g} Jy/arcsec2")
     seen = card.noise_rms if matched is not None or known.mapped else known.robust
+    if measured is not None and not (matched is not None or known.mapped):
+        # of the whole image, with what emission adds, as in training; a slope is none of that
+        local = float(np.median(measured.view))
+        most = MOST * local * card.noise_rms / card.quiet
+        seen = local if seen is None else min(max(seen, local), most)
     if seen is None:
-        seen = card.noise_rms if measured is None else float(np.median(measured.view))
+        seen = card.noise_rms
     scaling = NoiseMatching(
         target=target,
         sigma=matched,
@@ -190,17 +197,6 @@ def _check(mesh: Mesh, measured: LocalNoise | None, name: str) -> None:
             "the network sees in some part of it; give a larger image, or its noise with --rms"
         )
     raise InputError(f"{name}: no noise in it: expected an image of the sky with noise")
-
-
-def _without_bowls(
-    below: NDArray[np.float32], sigma: NDArray[np.float32]
-) -> NDArray[np.float32] | None:
-    """Return the median of a background, and what rises above it; None where it is faint.
-
-    Bowls around bright emission stay: models are trained with them, and lose by what is added.
-    """
-    raised = np.maximum(below, np.median(below))
-    return raised if np.percentile(np.abs(raised) / sigma, 99) > FAINT else None
 
 
 def _level(

@@ -148,7 +148,7 @@ def gap_notes(counts: NDArray[np.float32]) -> tuple[str, ...]:
     absurd, padded = (f"{count:.0f}" for count in counts)
     notes = []
     if counts[0]:
-        notes.append(f"no data taken from {absurd} pixels of absurd or infinite values")
+        notes.append(f"absurd or infinite values are no data: pixels {absurd}")
     if counts[1]:
-        notes.append(f"no data taken from {padded} pixels of padding: values near 0, in patches")
+        notes.append(f"padding that is not 0 is no data: pixels {padded}")
     return tuple(notes)

@@ -93,7 +93,7 @@ class Worker:
         rms, sigma, failure = self._plan.request.rms, None, ""
         try:
             if self._plan.card.preprocessing.scaling == "asinh":
-                sigma = robust_noise(image) * plane.view.gain
+                sigma = robust_noise(image, gaps=True) * plane.view.gain
         except InputError as error:
             failure = _name(image) + str(error).removeprefix(str(image.path))
         return PlaneInfo(

@@ -125,12 +125,19 @@ class Preprocessing:
 
 
 def robust_noise(
-    image: Image, pixels: NDArray[np.float32] | None = None, *, at_most: int = NOISE_SAMPLE
+    image: Image,
+    pixels: NDArray[np.float32] | None = None,
+    *,
+    at_most: int = NOISE_SAMPLE,
+    gaps: bool = False,
 ) -> float:
     """Return the rms noise [Jy/arcsec^2]: 1.4826 times the median absolute deviation.
 
     Pixels without data and pixels exactly 0 (blanked borders) do not count. Images of more pixels
     than `at_most` are sampled by whole rows evenly over the image, a function of its shape alone.
+
+    Args:
+        gaps: leave out padding of any kind (see `Gaps`).
 
     Raises:
         InputError: no pixel with data, or no noise at all.
@@ -140,10 +147,10 @@ def robust_noise(
     chosen = [int(r) for r in (np.arange(count, dtype=np.int64) * ny) // count]
     if pixels is not None:
         sample = pixels[chosen]
-    elif count == ny:
-        sample = image.pixels()
     else:
-        sample = np.concatenate([image.rows(row, row + 1) for row in chosen])
+        read = image.data if gaps else image.rows
+        whole = count == ny
+        sample = read(0, ny) if whole else np.concatenate([read(r, r + 1) for r in chosen])
     sample = sample.reshape(-1)
     if not have_data(sample):
         sample = sample[np.isfinite(sample) & (sample != 0)]

@@ -23,6 +23,9 @@ PADDING = {
     "tiny": lambda grain: np.full_like(grain, 1e-15 * NOISE),
     "tiny noise": lambda grain: 1e-9 * grain,
     "faint noise": lambda grain: 2e-5 * grain,
+    "a constant": lambda grain: np.full_like(grain, 1e-3),
+    "minus one": lambda grain: np.full_like(grain, -1.0),
+    "a constant like the noise": lambda grain: np.full_like(grain, 3 * NOISE),
 }
 
 

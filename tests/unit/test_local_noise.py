@@ -8,7 +8,7 @@ from benchmarks.skies import FIELDS
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.noise import mesh as meshes
 from cosmodeep_hpc.noise.cellstatistics import LEAST
-from cosmodeep_hpc.noise.localnoise import is_as_trained, local_noise
+from cosmodeep_hpc.noise.localnoise import is_as_trained, local_noise, median_noise
 from cosmodeep_hpc.noise.mesh import interpolated, measure, tiles_of
 
 
@@ -116,3 +116,26 @@ def test_interpolation_is_exact_for_a_plane_and_constant_outside():
 )  # fmt: skip
 def test_whether_it_is_the_noise_of_the_training(values, answer):
     assert is_as_trained(np.array(values, dtype=np.float32), 1.0) is answer
+
+
+@pytest.mark.parametrize("step", [0.05, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("level", [0.0, 0.3])
+def test_noise_in_steps_is_that_noise(step, level):
+    """As of whole numbers: with half a step on both sides, variance rises by step^2 / 6 at most."""
+    image, _ = FIELDS["flat"].made(seed=3)
+    stepped = (np.round(image / step - level) + level) * step
+    assert median_noise(stepped.astype(np.float32), 40, Beam(1.04, 1.04)) == pytest.approx(
+        np.sqrt(1 + step**2 / 6), rel=0.06
+    )
+
+
+@pytest.mark.parametrize("side", [121, 128, 133, 247])
+def test_narrow_cells_at_the_edges_spoil_nothing(side):
+    found = [
+        median_noise(gaussian((side, side), seed=seed), 40, Beam(1e-3, 1e-3)) for seed in range(6)
+    ]
+    np.testing.assert_allclose(found, 1, rtol=0.08)
+
+
+def test_beams_as_headers_round_them_have_the_cells_of_whole_ones():
+    assert tiles_of(40, Beam(8.000000000000005, 8.0)) == tiles_of(40, Beam(8.0, 8.0)) == 2
