@@ -85,8 +85,8 @@ def shape_of(path: Path, header: fits.Header, shape: tuple[int, int]) -> tuple[i
     most = [side // step + 2 for side in (ny, nx)]  # the last row and column repeat those before
     if any(n > m or n * step < side for n, m, side in zip(shape, most, (ny, nx), strict=True)):
         raise InputError(
-            f"{path}: {shape[1]} x {shape[0]} pixels, every {step}. of {nx} x {ny}; expected every "
-            "such pixel: make the map again"
+            f"{path}: {shape[1]} x {shape[0]} pixels for every {step}th of {nx} x {ny}; expected "
+            "all of these: make the map again"
         )
     return ny, nx
 
