@@ -33,6 +33,8 @@ ABSURD = 1e15
 """Times the usual brightness: what is more is no data. No source is nearly so bright."""
 RUN = 4
 """Sides of a patch that a run of equal pixels is as long as, at least, where it is padding."""
+LEFT = 0.05
+"""Share of the pixels with data that padding of a constant must leave."""
 PATCH = 5
 """Side of a patch of padding, at least [pixel]; three beams, where noise correlates so far."""
 BEAMS = 3.0
@@ -75,10 +77,11 @@ class Gaps:
         beam = 0.0 if image.beam is None else image.beam.major / image.pixel_scale
         patch = max(PATCH, 2 * int(BEAMS * beam / 2) + 1)
         constants = _constants(rows, RUN * patch)
-        has_data = (
-            np.isfinite(lines) & (lines != 0) & ~np.isin(lines, np.array(constants, np.float32))
-        )
-        size = np.abs(lines[has_data]).astype(np.float64)
+        has_data = np.isfinite(lines) & (lines != 0)
+        others = has_data & ~np.isin(lines, np.array(constants, np.float32))
+        if others.sum() < LEFT * has_data.sum():  # the image itself is a constant
+            constants, others = (), has_data
+        size = np.abs(lines[others]).astype(np.float64)
         if size.size == 0:
             return cls(0.0, 0.0, float(np.finfo(np.float32).max), patch, constants)
         usual = float(np.percentile(size, USUAL))

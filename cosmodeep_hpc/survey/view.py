@@ -45,10 +45,14 @@ class View:
 
     Surface brightness is kept, so the flux of a block is. A block holds the mean of its pixels
     with data; one that reaches beyond the edge of the image of those inside.
+
+    Attributes:
+        has_gaps: whether pixels are judged by `Gaps`; maps of noise are taken as they are.
     """
 
     image: Image
     rebin: int
+    has_gaps: bool = True
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,7 +78,7 @@ class View:
             InputError: the file cannot be read.
         """
         if self.rebin == 1:
-            pixels, gaps = self.image.data_and_gaps(start, stop)
+            pixels, gaps = self._read(start, stop)
             return Strip(pixels, None, gaps)
         shape = stop - start, self.shape[1]
         strip = Strip(
@@ -85,13 +89,20 @@ class View:
         for first in range(start, stop, ROWS_AT_ONCE):
             last = min(first + ROWS_AT_ONCE, stop)
             below, above = first * self.rebin, min(last * self.rebin, self.image.shape[0])
-            pixels, gaps = self.image.data_and_gaps(below, above)
+            pixels, gaps = self._read(below, above)
             rows = slice(first - start, last - start)
             strip.pixels[rows] = averaged(pixels, self.rebin)
             if strip.single is not None:
                 strip.single[rows] = pixels[:: self.rebin, :: self.rebin]
             strip.gaps[rows] = np.add.reduceat(gaps, np.arange(0, len(gaps), self.rebin))
         return strip
+
+    def _read(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        if self.has_gaps:
+            return self.image.data_and_gaps(start, stop)
+        pixels = self.image.rows(start, stop)
+        pixels[pixels == 0] = np.nan
+        return pixels, np.zeros((len(pixels), 2), dtype=np.int64)
 
     @property
     def beam(self) -> Beam | None:

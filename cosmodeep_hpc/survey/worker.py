@@ -180,7 +180,9 @@ class Worker:
             layout=CellGrid(
                 seen.shape, size, options.stride or size, margin, tiles_of(size, seen.beam)
             ),
-            rms_map=None if rms_map is None else RmsMap(View(rms_map, rebin), card.quiet),
+            rms_map=None
+            if rms_map is None
+            else RmsMap(View(rms_map, rebin, has_gaps=False), card.quiet),
             notes=(*notes, *map_notes),
         )
 
