@@ -1,4 +1,4 @@
-"""The level that a view's pixels would have without emission: offsets, slopes and bowls.
+"""The level that a view's pixels would have without emission: offsets and slopes, not bowls.
 
 A plane is fitted to the levels of the cells around each cell, weighted by their distance. Cells
 above the fit have emission and lose their weight, and the fit is made again. So the background

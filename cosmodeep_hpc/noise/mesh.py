@@ -93,7 +93,7 @@ def measure(
     thorough: bool = False,
     apart: float = APART,
 ) -> Mesh:
-    """Measure pixels (ny, nx) in cells of `side` x `side`, each by its own pixels alone.
+    """Measure pixels (ny, nx) in cells of `side` x `side`, each row of cells by itself.
 
     Args:
         unaveraged: where pixels are averages, one pixel of the image from each: (ny, nx).

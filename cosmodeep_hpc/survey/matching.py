@@ -167,14 +167,14 @@ def decide(
         notes.append(f"intensities scaled from a noise of {given:.3g} to {target:.3g} Jy/arcsec2")
     if known.mapped:
         notes.append(f"intensities scaled by the map of the noise to {target:.3g} Jy/arcsec2")
-    seen = card.noise_rms if matched is not None or known.mapped else known.robust
-    if measured is not None and not (matched is not None or known.mapped):
+    seen = card.noise_rms if known.robust is None else known.robust
+    if matched is not None or known.mapped:
+        seen = card.noise_rms
+    elif measured is not None:
         # of the whole image, with what emission adds, as in training; a slope is none of that
         local = float(np.median(measured.view))
         most = MOST * local * card.noise_rms / card.quiet
-        seen = local if seen is None else min(max(seen, local), most)
-    if seen is None:
-        seen = card.noise_rms
+        seen = local if known.robust is None else min(max(seen, local), most)
     scaling = NoiseMatching(
         target=target,
         sigma=matched,

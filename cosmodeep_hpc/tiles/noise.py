@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.engine.jit import jit
+from cosmodeep_hpc.noise.cellstatistics import TO_SIGMA
 
-MAD_TO_SIGMA = 1.482602218505602
+MAD_TO_SIGMA = TO_SIGMA
 """Standard deviation of a Gaussian over its median absolute deviation."""
 ZERO = np.float32(0)
 

@@ -36,7 +36,7 @@ def test_noise_and_extremes_of_each_cell(sigma):
 
 
 def test_parts_make_the_mesh_of_the_whole():
-    """To the last bit: a cell is measured by its own pixels alone."""
+    """To the last bit: a row of cells is measured by itself."""
     pixels, beam = gaussian((400, 130)), Beam(2.0, 1.5, 30.0)
     pixels[70:90, 20:50] = np.nan
     whole = measure(pixels, 40, pixels, beam)
