@@ -31,6 +31,9 @@ MANY = 0.01
 """Share of tiny pixels from which on an image has padding: noise has a hundredth of it."""
 ABSURD = 1e15
 """Times the usual brightness: what is more is no data. No source is nearly so bright."""
+BRIGHTEST = 1e10
+"""What no pixel is brighter than [Jy/arcsec^2]: 1e12 K, where synchrotron emission ends, is 7e5 at
+1 GHz and 7e9 at 100 GHz. Pixels above it do not count for what is usual."""
 RUN = 4
 """Sides of a patch that a run of equal pixels is as long as, at least, where it is padding."""
 LEFT = 0.05
@@ -77,16 +80,16 @@ class Gaps:
         beam = 0.0 if image.beam is None else image.beam.major / image.pixel_scale
         patch = max(PATCH, 2 * int(BEAMS * beam / 2) + 1)
         constants = _constants(rows, RUN * patch)
-        has_data = np.isfinite(lines) & (lines != 0)
+        has_data = (np.abs(lines) <= BRIGHTEST) & (lines != 0)
         others = has_data & ~np.isin(lines, np.array(constants, np.float32))
         if others.sum() < LEFT * has_data.sum():  # the image itself is a constant
             constants, others = (), has_data
         size = np.abs(lines[others]).astype(np.float64)
         if size.size == 0:
-            return cls(0.0, 0.0, float(np.finfo(np.float32).max), patch, constants)
+            return cls(0.0, 0.0, BRIGHTEST, patch, constants)
         usual = float(np.percentile(size, USUAL))
         tiny = TINY * usual if np.mean(size <= TINY * usual) > MANY else 0.0
-        largest = min(ABSURD * usual, float(np.finfo(np.float32).max))
+        largest = min(ABSURD * usual, BRIGHTEST)
         return cls(NOTHING * usual, tiny, largest, patch, constants)
 
     def blank(self, pixels: NDArray[np.float32]) -> NDArray[np.int64] | int:
@@ -141,7 +144,8 @@ def _constants(rows: NDArray[np.float32], run: int) -> tuple[float, ...]:
     ends = np.cumsum(np.pad(same, ((0, 0), (1, 0))), axis=1)
     found = rows[:, run:][ends[:, run:] - ends[:, :-run] == run]
     values, counts = np.unique(found, return_counts=True)
-    return tuple(float(v) for v in values[counts > MANY * rows.size])
+    many = (counts > MANY * rows.size) & (np.abs(values) <= BRIGHTEST)
+    return tuple(float(v) for v in values[many])
 
 
 @jit

@@ -80,10 +80,10 @@ def fill_cells(pixels, side, step, apart, gains, grids) -> None:  # type: ignore
                     values[count] = pixels[y, x]
                     count += np.isfinite(pixels[y, x])
             blur(values[:count], grain)
+            grids[6, row, col] = count
             if count < LEAST:
                 continue
             level, sigma = lower_side(values[:count], level, sigma, work, counts)
-            grids[6, row, col] = count
             grids[0, row, col] = level
             grids[1, row, col] = sigma
             if apart > 0:

@@ -39,7 +39,7 @@ class Mesh:
             [Jy/arcsec^2]; NaN: the cell is too small for the beam.
         single: as `sigma`, of the image's own pixels: the first of each block that was averaged.
         low, high: the extremes [Jy/arcsec^2]; NaN: no data.
-        count: pixels that level and noise come of; NaN: too few.
+        count: pixels with data that level and noise come of, or would if there were LEAST.
         side: of a cell [pixel of the view].
     """
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.images.gaps import BRIGHTEST
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.noise.background import background
 from cosmodeep_hpc.noise.cellstatistics import LEAST
@@ -188,13 +189,16 @@ def decide(
 def _check(mesh: Mesh, measured: LocalNoise | None, name: str) -> None:
     """Refuse a plane without data or without noise."""
     if np.isnan(mesh.high).all():
-        raise InputError(f"{name}: no pixel with data (all blank, NaN or 0)")
+        raise InputError(
+            f"{name}: no pixel with data (all blank, NaN, 0, or above {BRIGHTEST:g} Jy/arcsec2)"
+        )
     if measured is not None:
         return
     if np.isnan(mesh.sigma).all():
         raise InputError(
-            f"{name}: too few pixels with data to measure its noise on: expected {LEAST} of what "
-            "the network sees in some part of it; give a larger image, or its noise with --rms"
+            f"{name}: too few pixels with data to measure its noise on: at most "
+            f"{np.nanmax(mesh.count):.0f} of those looked at in a square of {mesh.side} pixels of "
+            f"what the network sees, expected {LEAST}; give a larger image, or its noise with --rms"
         )
     raise InputError(f"{name}: no noise in it: expected an image of the sky with noise")
 

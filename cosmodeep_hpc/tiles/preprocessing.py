@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.config.tiles import Tiles
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.images.gaps import BRIGHTEST
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.tiles.noise import MAD_TO_SIGMA, have_data, median_deviation
 from cosmodeep_hpc.tiles.stretch import scale_asinh, scale_log
@@ -155,8 +156,12 @@ def robust_noise(
     if not have_data(sample):
         sample = sample[np.isfinite(sample) & (sample != 0)]
     if sample.size == 0:
-        raise InputError(f"{image.path}: no pixel with data (all blank, NaN or 0)")
+        absurd = f"NaN, 0, or above {BRIGHTEST:g} Jy/arcsec2" if gaps else "NaN or 0"
+        raise InputError(f"{image.path}: no pixel with data (all blank, {absurd})")
     sigma = float(MAD_TO_SIGMA * median_deviation(sample))
     if sigma <= 0:
-        raise InputError(f"{image.path}: no noise in it (median absolute deviation 0)")
+        raise InputError(
+            f"{image.path}: no noise in it (median absolute deviation 0 of {sample.size} pixels "
+            "with data)"
+        )
     return sigma

@@ -82,6 +82,29 @@ def test_an_image_may_be_mostly_padding(flat, padding):
     assert np.isnan(found.probability[:, 12:]).all()
 
 
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_an_image_may_have_many_absurd_pixels(flat, share):
+    absurd = np.random.default_rng(1).random(flat.shape) < share
+    found = swept(np.where(absurd, 1e30 / RMS, flat))
+    signal = found.probability >= found.record["threshold"]
+    assert np.argwhere(signal).tolist() == [[9, 9]]
+    assert f"absurd or infinite values are no data: pixels {absurd.sum()}" in found.notes
+
+
+@pytest.mark.parametrize(
+    "every, said",
+    [  # pixels with data, one in so many
+        (40, r"at most 14 of those looked at in a square of 40 pixels .*, expected 64"),
+        (10**7, r"no pixel with data \(all blank, NaN, 0, or above 1e\+10 Jy/arcsec2\)"),
+    ],
+)
+def test_an_image_of_absurd_pixels_is_refused_by_their_share(flat, every, said):
+    absurd = 1e30 / RMS * np.arange(1, flat.size + 1)
+    absurd[every // 2 :: every] = flat.reshape(-1)[every // 2 :: every]
+    with pytest.raises(cd.InputError, match=said):
+        swept(absurd.reshape(flat.shape))
+
+
 @pytest.mark.parametrize(
     "shape, pixel, beam",
     [((180, 180), 1.0, 2.5), ((320, 320), 0.33, 2.2), ((20, 20), 9.6, 10.0), ((12, 90), 9.6, 10.0)],

@@ -60,6 +60,17 @@ def test_absurd_values_are_no_data_and_counted(tmp_path, pixels, value):
     assert counts[:, 0].nonzero()[0].tolist() == [200] and not counts[:, 1].any()
 
 
+@pytest.mark.parametrize("share", [0.04, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("value", [1e12, 1e30, -1e30])
+def test_many_absurd_values_are_no_data_as_well(tmp_path, pixels, value, share):
+    """In random places, so many that they are what is usual: not a pixel of the noise goes."""
+    absurd = np.random.default_rng(2).random(SHAPE) < share
+    opened = open_image(write(tmp_path / "a.fits", np.where(absurd, value, pixels)))
+    found, counts = opened.data_and_gaps(0, SHAPE[0])
+    np.testing.assert_array_equal(np.isnan(found), absurd)
+    np.testing.assert_array_equal(counts[:, 0], absurd.sum(axis=1))
+
+
 def test_what_is_asked_for_does_not_matter(tmp_path, pixels):
     """To the last bit: rows and columns of an image with padding."""
     image = np.where(radius(SHAPE, 0.4, 0.6) > 90, 1e-6 * pixels, pixels)
