@@ -29,6 +29,14 @@ _LARGEST_TABLE = 2**28  # bytes
 HALF_A_PIXEL = 0.5
 LARGEST = 30.0
 """Pixels of a beam at most that is guessed: imagers use three to ten."""
+UNITS = (
+    ("arcsec", 1 / 3600),
+    ("arcmin", 1 / 60),
+    ("degrees", 3600.0),
+    ("arcmin", 60.0),
+)
+"""Units that a beam may be in by mistake, and what makes them right: a header has degrees, and
+--beam arcsec."""
 
 
 @dataclass(frozen=True)
@@ -139,18 +147,27 @@ def check(path: Path, beam: Beam, pixel: float, shape: tuple[int, int]) -> None:
     if HALF_A_PIXEL * pixel <= beam.major <= side:
         return
     what = "larger than the image" if beam.major > side else "less than half a pixel"
-    guess = next(
-        (
-            f"its numbers seem to be in {unit}: "
-            for unit, factor in (("arcsec", 1 / 3600), ("degrees", 3600.0), ("arcmin", 60.0))
-            if pixel <= beam.major * factor <= min(LARGEST * pixel, side)
-        ),
-        "",
-    )
     raise InputError(
         f"{path}: a beam of {said(beam)} is {what} ({shape[1]} x {shape[0]} pixels of "
-        f"{pixel:.3g} arcsec); {guess}give the right one with --beam BMAJ BMIN BPA (arcsec, "
-        "arcsec, deg)"
+        f"{pixel:.3g} arcsec); {guess(beam, pixel, shape)}give the right one with --beam BMAJ BMIN "
+        "BPA (arcsec, arcsec, deg)"
+    )
+
+
+def guess(beam: Beam, pixel: float, shape: tuple[int, int]) -> str:
+    """Return a guess of the unit of a beam that is wrong, as the begin of a sentence, or nothing.
+
+    Args:
+        pixel, shape: see `check`.
+    """
+    most = min(LARGEST * pixel, pixel * max(shape))
+    return next(
+        (
+            f"its numbers seem to be in {unit}: "
+            for unit, factor in UNITS
+            if pixel <= beam.major * factor <= most
+        ),
+        "",
     )
 
 

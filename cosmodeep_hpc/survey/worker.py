@@ -13,6 +13,7 @@ from cosmodeep_hpc.images.mosaic import Mosaic, open_mosaic
 from cosmodeep_hpc.images.noisemap import NoiseMap
 from cosmodeep_hpc.images.unpack import is_packed, unpack
 from cosmodeep_hpc.io.files import sha256
+from cosmodeep_hpc.noise.correlation import beam_notes
 from cosmodeep_hpc.noise.mesh import Mesh, tiles_of
 from cosmodeep_hpc.survey import stripe, view
 from cosmodeep_hpc.survey.destination import Destination
@@ -91,7 +92,9 @@ class Worker:
 
     def _plane_info(self, image: Image, plane: OpenPlane) -> PlaneInfo:
         rms, sigma, failure = self._plan.request.rms, None, ""
+        notes: tuple[str, ...] = ()
         try:
+            notes = beam_notes(image)
             if self._plan.card.preprocessing.scaling == "asinh":
                 sigma = robust_noise(image, gaps=True) * plane.view.gain
         except InputError as error:
@@ -104,7 +107,7 @@ class Worker:
             given_rms=rms * image.to_surface_brightness if isinstance(rms, float) else None,
             gain=plane.view.gain,
             beam_area=None if plane.view.beam is None else plane.view.beam.area,
-            notes=(*image.notes, *plane.notes),
+            notes=(*image.notes, *plane.notes, *notes),
             failure=failure,
         )
 

@@ -165,3 +165,13 @@ def test_how_much_is_swept_at_once_does_not_matter(flat):
     one, *others = (swept(image, batch=batch).probability for batch in (10_000, 300, 90))
     for other in others:
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("beam, told", [(10.0, False), (30.0, False), (600.0, True)])
+def test_a_beam_in_arcmin_is_said_in_the_record(grain, beam, told):
+    """The image has one of 10 arcsec, or of 30; it is swept all the same."""
+    image = noise(grain.shape, 30.0 / 9.6, np.random.default_rng(1)) if beam == 30 else grain
+    found = swept(image, about(image.shape, beam=beam))
+    said = [note for note in found.record["notes"] if "in arcmin" in note]
+    assert bool(said) == told and all("the noise does not correlate as" in note for note in said)
+    assert np.isfinite(found.probability).all()
