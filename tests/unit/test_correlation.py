@@ -80,5 +80,5 @@ def test_an_image_without_data_says_nothing(tmp_path, fill):
 
 def test_an_image_narrower_than_its_beam_says_nothing(tmp_path):
     """Of the whole length of its columns."""
-    strip = np.ascontiguousarray(seen(100)[:, :60])
+    strip = np.ascontiguousarray(seen(100)[:, :100])
     assert notes_of(tmp_path, strip, 390) == ()
