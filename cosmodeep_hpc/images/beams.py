@@ -29,6 +29,8 @@ _LARGEST_TABLE = 2**28  # bytes
 HALF_A_PIXEL = 0.5
 LARGEST = 30.0
 """Pixels of a beam at most that is guessed: imagers use three to ten."""
+ROUNDED = 1.001
+"""BMIN over BMAJ that rounding makes of a round beam, at most."""
 UNITS = (
     ("arcsec", 1 / 3600),
     ("arcmin", 1 / 60),
@@ -105,7 +107,7 @@ class Beams:
             indices: index from 0 of the plane along its FITS axes.
         """
         if self.given is not None:
-            return BeamLookup(self.given, notes=(self._said_of(self.given),))
+            return _ordered(self.given, self._said_of(self.given))
         if self._table is None:
             return self._single
         table = self._table
@@ -182,7 +184,15 @@ def _checked(major: float, minor: float, angle: float, *notes: str) -> BeamLooku
         return BeamLookup(None, f"its beam is {major:g} x {minor:g} arcsec")
     if not np.isfinite(angle):
         angle, notes = 0.0, (*notes, "BPA is no number: 0 taken")
-    return BeamLookup(Beam(major, minor, angle), "", notes)
+    return _ordered(Beam(major, minor, angle), *notes)
+
+
+def _ordered(beam: Beam, *notes: str) -> BeamLookup:
+    """Take a beam whose long axis is the major one, as BPA means it."""
+    if beam.minor <= ROUNDED * beam.major:
+        return BeamLookup(beam, "", notes)
+    swapped = Beam(beam.minor, beam.major, beam.angle)
+    return BeamLookup(swapped, "", (*notes, "BMAJ is less than BMIN: swapped, and BPA kept"))
 
 
 def _of_header(header: fits.Header) -> BeamLookup:
@@ -202,7 +212,7 @@ def _of_header(header: fits.Header) -> BeamLookup:
         angle = float(found["BPA"])
     except (TypeError, ValueError):
         note = "BPA missing: 0 taken" if found["BPA"] is None else "BPA is no number: 0 taken"
-        return BeamLookup(Beam(major * 3600.0, minor * 3600.0), "", (note,))
+        return _ordered(Beam(major * 3600.0, minor * 3600.0), note)
     return _checked(major * 3600.0, minor * 3600.0, angle)
 
 

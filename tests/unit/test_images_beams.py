@@ -35,6 +35,41 @@ def test_without_an_angle(tmp_path, angle, note):
     assert mosaic.notes == (note,)
 
 
+SWAPPED = "BMAJ is less than BMIN: swapped, and BPA kept"
+
+
+@pytest.mark.parametrize(
+    "cards, beam, notes",
+    [
+        ({"BMAJ": 8 / 3600, "BMIN": 12 / 3600}, (12, 8, 30), (SWAPPED,)),
+        (
+            {"BMAJ": 8 / 3600, "BMIN": 12 / 3600, "BPA": None},
+            (12, 8, 0),
+            ("BPA missing: 0 taken", SWAPPED),
+        ),
+        ({"BMAJ": 11.9999 / 3600, "BMIN": 12 / 3600}, (11.9999, 12, 30), ()),  # rounding
+    ],
+)
+def test_the_long_axis_is_the_major_one(tmp_path, cards, beam, notes):
+    """In the header, or as given."""
+    image = open_image(write(tmp_path / "a.fits", **HEADER | cards))
+    assert sides(image.beam) == pytest.approx(beam) and image.notes == notes
+    given = open_image(image.path, beam=Beam(5.0, 7.0, 20.0))
+    assert sides(given.beam) == (7.0, 5.0, 20.0) and SWAPPED in given.notes
+
+
+def test_the_long_axis_in_a_table_and_in_history(tmp_path):
+    path = with_table(tmp_path / "a.fits", BMAJ=np.array([40.0, 20.0, 40.0]))
+    assert [sides(plane.beam)[:2] for plane in open_mosaic(path).planes] == [
+        pytest.approx(pair, rel=1e-6) for pair in ((40, 24), (25, 20), (40, 26))
+    ]
+    assert open_mosaic(path).notes.count(SWAPPED) == 1
+    line = "RESTOR: Beam =  6.000E+00 x  6.500E+00 arcsec, pa =  3.0E+01 degrees"
+    image = open_image(with_history(tmp_path / "b.fits", line))
+    assert sides(image.beam) == (6.5, 6, 30)
+    assert image.notes == ("beam from HISTORY", SWAPPED)
+
+
 @pytest.mark.parametrize(
     "cards, why",
     [
