@@ -18,6 +18,10 @@ from cosmodeep_hpc.learn.card import Card
 # Pixels this much larger or smaller than those of the training, after rebinning, are worth a note.
 TOLERANCE = 1.25
 COARSEST = 1.6  # and this much larger are refused: there is no detail to make up
+NO_BEAM = (
+    "no beam known: gaps and edges are filled with noise of neighbours that do not correlate, and "
+    "whether the model is validated for the beam is not known; give it with --beam BMAJ BMIN BPA"
+)
 ROWS_AT_ONCE = 64  # rows of blocks averaged at once
 CUT_AT_ONCE = 2**20  # pixels of blocks that are not whole, averaged at once
 
@@ -185,7 +189,7 @@ def rebinning(image: Image, card: Card, options: Classify) -> tuple[int, tuple[s
         rebin, notes = max(1, round(beam.width / pixel)), []
     seen = pixel * rebin
     if beam is None:
-        return rebin, tuple([_said(rebin, pixel), *notes] if rebin > 1 else notes)
+        return rebin, (*([_said(rebin, pixel)] if rebin > 1 else []), *notes, NO_BEAM)
     width = beam.width / seen
     how = f"; {_said(rebin, pixel)}" if rebin > 1 else ""
     notes.insert(0, f"beam of {said(beam)}, seen {width:.2g} pixels wide{how}")

@@ -10,7 +10,7 @@ from support.models import CARD
 from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.mosaic import open_image
-from cosmodeep_hpc.survey.view import View, averaged, rebinning
+from cosmodeep_hpc.survey.view import NO_BEAM, View, averaged, rebinning
 
 
 def test_blocks_are_means_of_what_has_data():
@@ -80,7 +80,7 @@ def opened(path, pixel, beam, side=64):
 def test_pixels_are_averaged_to_those_of_the_training(tmp_path, pixel, rebin, told):
     found, notes = rebinning(opened(tmp_path, pixel, None), CARD, Classify())
     assert found == rebin
-    assert (told in " ".join(notes)) if told else notes == ()
+    assert (told in " ".join(notes)) if told else notes == (NO_BEAM,)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,14 @@ def test_a_beam_that_the_model_was_not_validated_on_is_said(tmp_path, beam, trus
     card = replace(CARD, beams=(0.6, 2.5))
     _, notes = rebinning(opened(tmp_path, 9.6, beam), card, Classify())
     assert any("not validated for such a beam" in note for note in notes) != trusted
+
+
+@pytest.mark.parametrize("unit", ["Jy/pixel", "Jy/arcsec2"])
+def test_that_no_beam_is_known_is_said(tmp_path, unit):
+    """Units that need none are converted all the same."""
+    path = write(tmp_path / "a.fits", np.zeros((64, 64), "f4"), BUNIT=unit, BMAJ=None, BMIN=None)
+    rebin, notes = rebinning(open_image(path), replace(CARD, beams=(0.6, 2.5)), Classify())
+    assert rebin == 1 and [note.partition(":")[0] for note in notes] == ["no beam known"]
 
 
 @pytest.mark.parametrize(
