@@ -3,7 +3,8 @@
 NaN and exactly 0 are common. Others are zeros that a mosaic program, or compression, made into tiny
 numbers, any other constant, and single pixels of absurd values. What is tiny is told by the image's
 own pixels. A pixel of noise may be as small by chance, so tiny pixels count as padding only in
-patches, and only where an image has far more of them than noise would have.
+patches, and only where an image has far more of them than noise would have. Where an image has
+steps, as whole numbers have, noise may be 0, and zeros are no data in patches alone.
 """
 
 from __future__ import annotations
@@ -38,6 +39,12 @@ RUN = 4
 """Sides of a patch that a run of equal pixels is as long as, at least, where it is padding."""
 LEFT = 0.05
 """Share of the pixels with data that padding of a constant must leave."""
+STEPS = 50
+"""Pixels one step above 0, and below, from which on an image has steps."""
+OFTEN = 1.2
+"""Times the zeros that noise has: where there are more, there are gaps."""
+COARSE = 0.5
+"""Share of zeros in noise from which on patches of them are no gaps."""
 PATCH = 5
 """Side of a patch of padding, at least [pixel]; three beams, where noise correlates so far."""
 BEAMS = 3.0
@@ -48,11 +55,13 @@ class Gaps:
     """How the pixels without data of an image are told.
 
     Attributes:
-        nothing: brightness up to which a pixel is no data, in any place [Jy/arcsec^2].
+        nothing: brightness up to which a pixel is no data, in any place [Jy/arcsec^2]; below 0: 0
+            is data.
         tiny: brightness up to which pixels are padding in patches [Jy/arcsec^2]; 0: there is none.
         absurd: brightness above which a pixel is no data [Jy/arcsec^2].
         patch: side of a patch [pixel].
         constants: brightness of padding that is the same everywhere [Jy/arcsec^2].
+        has_steps: whether noise may be exactly 0, as in whole numbers.
     """
 
     nothing: float
@@ -60,6 +69,7 @@ class Gaps:
     absurd: float
     patch: int
     constants: tuple[float, ...] = ()
+    has_steps: bool = False
 
     @property
     def are_patches(self) -> bool:
@@ -90,21 +100,29 @@ class Gaps:
         usual = float(np.percentile(size, USUAL))
         tiny = TINY * usual if np.mean(size <= TINY * usual) > MANY else 0.0
         largest = min(ABSURD * usual, BRIGHTEST)
-        return cls(NOTHING * usual, tiny, largest, patch, constants)
+        zeros, nothing = int((lines == 0).sum()), NOTHING * usual
+        expected = _zeros_of_noise(lines) if zeros else 0.0
+        if expected and zeros <= OFTEN * expected:
+            nothing = -1.0
+        elif expected and expected < COARSE * (expected + has_data.sum()):
+            nothing, constants = -1.0, (*constants, 0.0)
+        return cls(nothing, tiny, largest, patch, constants, expected > 0)
 
-    def blank(self, pixels: NDArray[np.float32]) -> NDArray[np.int64] | int:
+    def blank(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.int64] | int, ...]:
         """Make pixels that are no data wherever they lie NaN, in place.
 
         Returns:
-            how many of each row were absurd or infinite: int64 (rows,), or 0.
+            how many of each row were absurd or infinite, and how many were 0 in an image with
+            steps: int64 (rows,), or 0.
         """
         low, high = np.float32(self.nothing), np.float32(self.absurd)
         if lie_between(pixels.reshape(-1), low, high):
-            return 0
+            return 0, 0
         size = np.abs(pixels)
         absurd = size > high
+        zeros = (pixels == 0).sum(axis=1) if self.has_steps and low >= 0 else 0
         pixels[absurd | ~(size > low)] = np.nan
-        return np.asarray(absurd.sum(axis=1))
+        return np.asarray(absurd.sum(axis=1)), zeros
 
     def padding(
         self, pixels: NDArray[np.float32], zeros: NDArray[np.float32] | None
@@ -129,6 +147,20 @@ class Gaps:
             return None
         inner = minimum_filter(small, self.patch, mode="constant", cval=True)
         return np.asarray(maximum_filter(inner, self.patch, mode="constant", cval=False))
+
+
+def _zeros_of_noise(pixels: NDArray[np.float32]) -> float:
+    """Return how many of the pixels (n,) noise makes 0; 0: they have no steps.
+
+    In a Gaussian the logarithm falls by a from 0 to one step, and by 3 a from there to the next.
+    """
+    least = np.min(np.abs(pixels), initial=np.inf, where=pixels != 0)
+    one, two = (
+        [int((pixels == sign * steps * least).sum()) for sign in (1, -1)] for steps in (1, 2)
+    )
+    if min(one) < STEPS:
+        return 0.0
+    return float(max(one) * (sum(one) / max(sum(two), 1)) ** (1 / 3))
 
 
 def _constants(rows: NDArray[np.float32], run: int) -> tuple[float, ...]:

@@ -83,34 +83,40 @@ class Image:
         """Read as `data` does, and count what became NaN.
 
         Returns:
-            pixels, and int64 (rows, 2): absurd or infinite ones, and those in patches of padding.
+            pixels, and int64 (rows, 3): absurd or infinite ones, those in patches of padding that
+            are not 0, and zeros where noise may be 0.
 
         Raises:
             InputError: as `rows`.
         """
         rows, wanted = self._box(start, stop, columns)
-        counts = np.zeros((len(rows), 2), dtype=np.int64)
-        zeros = self._zeros(rows, wanted)
-        if not self.gaps.are_patches and zeros is None:
-            pixels = self._read(rows, wanted)
-            counts[:, 0] = self.gaps.blank(pixels)
-            return pixels, counts
+        counts = np.zeros((len(rows), 3), dtype=np.int64)
         wide = [
             range(max(part.start - self.gaps.patch, 0), min(part.stop + self.gaps.patch, length))
             for part, length in zip((rows, wanted), self.shape, strict=True)
         ]
+        zeros = self._zeros(wide[0], wide[1])
+        if not self.gaps.are_patches and zeros is None:
+            pixels = self._read(rows, wanted)
+            counts[:, 0], counts[:, 2] = self.gaps.blank(pixels)
+            return pixels, counts
         around = self._read(wide[0], wide[1])
-        padding = self.gaps.padding(around, self._zeros(wide[0], wide[1]))
+        padding = self.gaps.padding(around, zeros)
         inside = tuple(
             slice(part.start - outer.start, part.stop - outer.start)
             for part, outer in zip((rows, wanted), wide, strict=True)
         )
         pixels = np.ascontiguousarray(around[inside])
         if padding is not None:
-            padding = padding[inside] & (pixels != 0)
-            counts[:, 1] = padding.sum(axis=1)
+            padding = padding[inside]
+            zeros = padding & (pixels == 0)
+            counts[:, 1] = padding.sum(axis=1) - zeros.sum(axis=1)
+            if self.gaps.has_steps:
+                counts[:, 2] = zeros.sum(axis=1)
             pixels[padding] = np.nan
-        counts[:, 0] = self.gaps.blank(pixels)
+        absurd, others = self.gaps.blank(pixels)
+        counts[:, 0] = absurd
+        counts[:, 2] += others
         return pixels, counts
 
     def _box(self, start: int, stop: int, columns: slice) -> tuple[range, range]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import naming
 from cosmodeep_hpc.io.checksum import crc32
 
-FORMAT = 3
+FORMAT = 4
 """Raise it when entries hold other arrays: an earlier journal is not read."""
 Entry = tuple[str, int, int]
 """What was done (`measure`, `classify`), of which plane, and which stripe of it."""

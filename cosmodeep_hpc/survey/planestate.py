@@ -143,12 +143,15 @@ class PlaneState:
         return interpolated(measured.image, measured.side, rows, cols)
 
 
+NO_DATA = (
+    "absurd or infinite values are no data: pixels",
+    "padding that is not 0 is no data: pixels",
+    "zeros of whole numbers are no data: pixels",
+    "the map of the noise has no value, so no data: pixels that the network sees",
+)
+"""What is said of pixels without data, as `StripeResult.gaps` has them."""
+
+
 def gap_notes(counts: NDArray[np.float32]) -> tuple[str, ...]:
-    """Return notes on pixels that were taken for no data: absurd ones, and padding."""
-    absurd, padded = (f"{count:.0f}" for count in counts)
-    notes = []
-    if counts[0]:
-        notes.append(f"absurd or infinite values are no data: pixels {absurd}")
-    if counts[1]:
-        notes.append(f"padding that is not 0 is no data: pixels {padded}")
-    return tuple(notes)
+    """Return notes on pixels that were taken for no data, with how many there are: (4,)."""
+    return tuple(f"{why} {n:.0f}" for why, n in zip(NO_DATA, counts, strict=True) if n)

@@ -35,7 +35,8 @@ class StripeResult:
         coverage: of the stripe's own cells, of their pixels inside the view: float32.
         thumbnail: of its own rows: float32 [Jy/arcsec^2].
         rms: noise of its own cells by the user's map [Jy/arcsec^2]; without one, empty.
-        gaps: float32 (2,), pixels of the image without data: absurd ones, and padding.
+        gaps: float32 (4,), pixels without data: those of the image as in `Strip`, and those of the
+            view where the user's map has no noise.
         mesh: the noise, where no pass before has measured it.
     """
 
@@ -108,10 +109,12 @@ def prepare(
         mesh = _measured(plane, pixels[its_own], single)
     of_tiles = pixels[below : below + len(rows)]
     thumbnail = averaged(pixels[its_own], layout.block)
-    rms = np.empty((0, 0), dtype=np.float32)
+    rms, unmapped = np.empty((0, 0), dtype=np.float32), 0
     if rms_map is not None:
+        had = np.isfinite(pixels[its_own]).sum()
         matched = rms_map.match(pixels, seen.start)
         rms = averaged(matched[its_own], layout.stride)
+        unmapped = had - np.isfinite(pixels[its_own]).sum()
     scaling.match(pixels, seen.start)
     counts, whole = _counts(of_tiles, layout.stride), pixels_inside(of_tiles.shape, layout.stride)
     own_rows = stripe.stop - stripe.start
@@ -131,7 +134,7 @@ def prepare(
         coverage=coverage,
         thumbnail=thumbnail,
         rms=rms,
-        gaps=strip.gaps[its_own].sum(axis=0).astype(np.float32),
+        gaps=np.array([*strip.gaps[its_own].sum(axis=0), unmapped], np.float32),
         mesh=mesh,
     )
     return PreparedStripe(pixels=filled, with_data=enough, result=result)

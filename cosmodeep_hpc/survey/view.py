@@ -34,8 +34,8 @@ class Strip:
         pixels: float32 (rows, columns) [Jy/arcsec^2]; NaN: no data.
         single: where pixels are averages, the first pixel of the image in each; None elsewhere,
             or if it was not asked for.
-        gaps: int64 (rows, 2), pixels of the image without data: absurd ones, and padding that is
-            not exactly 0.
+        gaps: int64 (rows, 3), pixels of the image without data: absurd ones, padding that is not
+            exactly 0, and zeros where noise may be 0.
     """
 
     pixels: NDArray[np.float32]
@@ -88,7 +88,7 @@ class View:
         strip = Strip(
             np.empty(shape, dtype=np.float32),
             np.empty(shape, dtype=np.float32) if single else None,
-            np.zeros((shape[0], 2), dtype=np.int64),
+            np.zeros((shape[0], 3), dtype=np.int64),
         )
         for first in range(start, stop, ROWS_AT_ONCE):
             last = min(first + ROWS_AT_ONCE, stop)
@@ -106,7 +106,7 @@ class View:
             return self.image.data_and_gaps(start, stop)
         pixels = self.image.rows(start, stop)
         pixels[pixels == 0] = np.nan
-        return pixels, np.zeros((len(pixels), 2), dtype=np.int64)
+        return pixels, np.zeros((len(pixels), 3), dtype=np.int64)
 
     @property
     def beam(self) -> Beam | None:

@@ -134,7 +134,8 @@ def robust_noise(
 ) -> float:
     """Return the rms noise [Jy/arcsec^2]: 1.4826 times the median absolute deviation.
 
-    Pixels without data and pixels exactly 0 (blanked borders) do not count. Images of more pixels
+    Pixels without data and pixels exactly 0 (blanked borders) do not count; with `gaps`, those do
+    that are noise. Images of more pixels
     than `at_most` are sampled by whole rows evenly over the image, a function of its shape alone.
 
     Args:
@@ -154,14 +155,14 @@ def robust_noise(
         sample = read(0, ny) if whole else np.concatenate([read(r, r + 1) for r in chosen])
     sample = sample.reshape(-1)
     if not have_data(sample):
-        sample = sample[np.isfinite(sample) & (sample != 0)]
+        sample = sample[np.isfinite(sample) & (gaps | (sample != 0))]
     if sample.size == 0:
         absurd = f"NaN, 0, or above {BRIGHTEST:g} Jy/arcsec2" if gaps else "NaN or 0"
         raise InputError(f"{image.path}: no pixel with data (all blank, {absurd})")
     sigma = float(MAD_TO_SIGMA * median_deviation(sample))
     if sigma <= 0:
         raise InputError(
-            f"{image.path}: no noise in it (median absolute deviation 0 of {sample.size} pixels "
-            "with data)"
+            f"{image.path}: no noise in it (median absolute deviation 0: half of {sample.size} "
+            "pixels with data or more have one value)"
         )
     return sigma

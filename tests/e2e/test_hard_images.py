@@ -71,6 +71,21 @@ def test_a_slope_hides_nothing(flat, rise):
     assert np.argwhere(signal).tolist() == [[9, 9]]
 
 
+@pytest.mark.parametrize("step", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("inside", [10_000, 300])
+def test_whole_numbers_are_swept_as_the_floats_they_were(flat, step, inside):
+    """Also where zeros are around them: those of the noise count for it."""
+    steps = np.where(radius(flat.shape) > inside, 0, np.round(flat / step)).astype(np.int16)
+    head = about(flat.shape)
+    head["BUNIT"] = f"{step * RMS} Jy/beam"
+    found = cd.classify(steps, head)
+    signal = found.probability >= found.record["threshold"]
+    assert np.argwhere(signal).tolist() == [[9, 9]]
+    (plane,) = found.record["planes"]
+    (other,) = swept(flat).record["planes"]
+    assert plane["noise_jy_per_arcsec2"] == pytest.approx(other["noise_jy_per_arcsec2"], rel=0.1)
+
+
 @pytest.mark.parametrize("padding", [1e-20, 1e-12, 1e-3, -1.0])
 def test_an_image_may_be_mostly_padding(flat, padding):
     """Also where the median pixel is."""

@@ -71,6 +71,34 @@ def test_many_absurd_values_are_no_data_as_well(tmp_path, pixels, value, share):
     np.testing.assert_array_equal(counts[:, 0], absurd.sum(axis=1))
 
 
+@pytest.mark.parametrize("step", [0.1, 0.5, 1.5, 2.5])  # of the noise
+@pytest.mark.parametrize("dtype", ["i2", "f4"])
+def test_noise_that_is_0_in_whole_numbers_is_data(tmp_path, pixels, step, dtype):
+    numbers = np.round(pixels / (step * NOISE)).astype(dtype)
+    found, counts = open_image(write(tmp_path / "a.fits", numbers)).data_and_gaps(0, SHAPE[0])
+    assert (numbers == 0).mean() > 0.03 and np.isfinite(found).all() and not counts.any()
+
+
+@pytest.mark.parametrize("step", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("inside", [110, 60])
+def test_zeros_of_whole_numbers_are_no_data_in_patches(tmp_path, pixels, step, inside):
+    """They are counted, and those of the noise stay."""
+    outside = radius(SHAPE) > inside
+    numbers = np.where(outside, 0, np.round(pixels / (step * NOISE))).astype("i2")
+    found, counts = open_image(write(tmp_path / "a.fits", numbers)).data_and_gaps(0, SHAPE[0])
+    assert np.isnan(found)[radius(SHAPE) > inside + 8].all()
+    assert np.isfinite(found)[radius(SHAPE) < inside - 5].all()
+    assert counts.sum(axis=0).tolist() == [0, 0, np.isnan(found).sum()]
+
+
+def test_zeros_of_coarse_numbers_are_no_data(tmp_path, pixels):
+    """Where patches of them are noise as often as gaps."""
+    numbers = np.where(radius(SHAPE) > 80, 0, np.round(pixels / (2 * NOISE))).astype("i2")
+    found, counts = open_image(write(tmp_path / "a.fits", numbers)).data_and_gaps(0, SHAPE[0])
+    np.testing.assert_array_equal(np.isnan(found), numbers == 0)
+    assert counts.sum(axis=0).tolist() == [0, 0, (numbers == 0).sum()]
+
+
 def test_what_is_asked_for_does_not_matter(tmp_path, pixels):
     """To the last bit: rows and columns of an image with padding."""
     image = np.where(radius(SHAPE, 0.4, 0.6) > 90, 1e-6 * pixels, pixels)

@@ -92,6 +92,8 @@ def test_a_given_noise_is_used_in_the_images_unit(tmp_path, as_map):
     assert np.argwhere(plane.signal(0.5)).tolist() == [[1, 1]]
     np.testing.assert_allclose(plane.noise[:, :2], 10 * NOISE, rtol=1e-5)
     assert np.isnan(plane.probability[0, 2]) == as_map
+    blanked = "the map of the noise has no value, so no data: pixels that the network sees 1600"
+    assert (blanked in plane.notes) == as_map
 
 
 @pytest.mark.parametrize("as_map", [False, True])
