@@ -32,6 +32,7 @@ class Image:
         plane: its index on the file's other axes, slowest first, from 0; () where it has two axes.
         unit: the file's unit as understood.
         notes: what was assumed of it.
+        failure: why no pixel has data, where that is known without reading one; empty elsewhere.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Image:
     unit: str
     notes: tuple[str, ...]
     _pixels: Pixels = field(repr=False)
+    failure: str = ""
 
     @property
     def pixel_scale(self) -> float:

@@ -106,7 +106,7 @@ class Mosaic:
             }
             seen = self._beams.of_plane(number, fits_axes)
             notes = [*self._assumed, *seen.notes]
-            frequency = None
+            frequency, failure = None, ""
             if unit.is_temperature:
                 known = axes.frequency(self.header, fits_axes, len(self.axes))
                 if known is not None:
@@ -119,7 +119,7 @@ class Mosaic:
                 if not seen.is_flagged:
                     raise
                 refused, factor = error, np.nan
-                notes.append(f"plane {number}: no data: no beam ({seen.why})")
+                failure = f"no beam ({seen.why}), which {unit.text} needs"
             planes.append(
                 Image(
                     path=self.path,
@@ -132,6 +132,7 @@ class Mosaic:
                     unit=unit.spelling,
                     notes=tuple(dict.fromkeys(notes)),
                     _pixels=self._pixels,
+                    failure=failure,
                 )
             )
         if refused is not None and all(np.isnan(image.to_surface_brightness) for image in planes):

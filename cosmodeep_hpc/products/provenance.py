@@ -41,8 +41,29 @@ def cards(swept: MosaicResult) -> fits.Header:
 
 
 def notes(swept: MosaicResult) -> list[str]:
-    """Return the notes of all planes, each once."""
-    return list(dict.fromkeys(note for plane in swept.planes for note in plane.notes))
+    """Return the notes of all planes, each once; those of some planes with the numbers of these."""
+    if len(swept.planes) == 1:
+        return list(dict.fromkeys(swept.planes[0].notes))
+    said: dict[str, list[int]] = {}
+    for number, plane in zip(PlaneBox.of(swept).numbers, swept.planes, strict=True):
+        for note in dict.fromkeys(plane.notes):
+            said.setdefault(note, []).append(number)
+    return [
+        note if len(numbers) == len(swept.planes) else f"{_planes(numbers)}: {note}"
+        for note, numbers in said.items()
+    ]
+
+
+def _planes(numbers: list[int]) -> str:
+    """Return numbers of planes, increasing, in words: `planes 0, 2 to 5`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    texts = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"plane{'s' * (len(numbers) > 1)} {', '.join(texts)}"
 
 
 def record(

@@ -43,7 +43,7 @@ class PlaneState:
         self.failure, self.stripes = failure, []
         self.measured.clear()
         self.classified.clear()
-        self.notes = (f"no data taken from it: {failure}",)
+        self.notes = (f"no data taken from it: {failure.removeprefix(f'{self.info.name}: ')}",)
 
     @property
     def is_done(self) -> bool:

@@ -170,11 +170,16 @@ def _average(pixels, block, factor, mean) -> None:  # type: ignore[no-untyped-de
             mean[row, col] = total * factor
 
 
-def rebinning(image: Image, card: Card, options: Classify) -> tuple[int, tuple[str, ...]]:
+def rebinning(
+    image: Image, card: Card, options: Classify, width: float | None = None
+) -> tuple[int, tuple[str, ...]]:
     """Return how many pixels of the image make the side of one of its view, and notes on it.
 
     By `classify.view` a pixel of the view is about as wide as the beam, or as the pixels that the
     model was trained on.
+
+    Args:
+        width: of the beam of a cube, whose planes are seen alike [arcsec]; None: of the image's.
 
     Raises:
         InputError: the beam cannot be the image's, or the pixels are to be those of the training
@@ -183,10 +188,12 @@ def rebinning(image: Image, card: Card, options: Classify) -> tuple[int, tuple[s
     beam, pixel = image.beam, image.pixel_scale
     if beam is not None:
         check(image.path, beam, pixel, image.shape)
-    if beam is None or options.view == "scale":
+    if width is None and beam is not None:
+        width = beam.width
+    if width is None or options.view == "scale":
         rebin, notes = _by_scale(image, card.pixel_scale, any_scale=options.any_scale)
     else:
-        rebin, notes = max(1, round(beam.width / pixel)), []
+        rebin, notes = max(1, round(width / pixel)), []
     seen = pixel * rebin
     if beam is None:
         return rebin, (*([_said(rebin, pixel)] if rebin > 1 else []), *notes, NO_BEAM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
 from cosmodeep_hpc.errors import InputError, naming
@@ -94,6 +95,8 @@ class Worker:
         rms, sigma, failure = self._plan.request.rms, None, ""
         notes: tuple[str, ...] = ()
         try:
+            if image.failure:
+                raise InputError(f"{image.path}: {image.failure}")
             notes = beam_notes(image)
             if self._plan.card.preprocessing.scaling == "asinh":
                 sigma = robust_noise(image, gaps=True) * plane.view.gain
@@ -107,7 +110,7 @@ class Worker:
             given_rms=rms * image.to_surface_brightness if isinstance(rms, float) else None,
             gain=plane.view.gain,
             beam_area=None if plane.view.beam is None else plane.view.beam.area,
-            notes=(*image.notes, *plane.notes, *notes),
+            notes=image.notes if image.failure else (*image.notes, *plane.notes, *notes),
             failure=failure,
         )
 
@@ -163,8 +166,10 @@ class Worker:
         rms = request.rms
         given = NoiseMap.of(rms, mosaic) if isinstance(rms, Path | ImageArray) else None
         maps = given.planes if given else [None] * len(mosaic.planes)
+        widths = [image.beam.width for image in mosaic.planes if image.beam is not None]
+        width = median_low(widths) if widths else None  # beams of channels differ somewhat
         planes = [
-            self._plane(image, rms_map, given.notes if given else ())
+            self._plane(image, width, rms_map, given.notes if given else ())
             for image, rms_map in zip(mosaic.planes, maps, strict=True)
         ]
         self._open[number] = mosaic, planes
@@ -172,10 +177,16 @@ class Worker:
             self._open.popitem(last=False)
         return mosaic, planes
 
-    def _plane(self, image: Image, rms_map: Image | None, map_notes: tuple[str, ...]) -> OpenPlane:
-        """Open a plane with its layout, and with the map of its noise if the user gives one."""
+    def _plane(
+        self, image: Image, width: float | None, rms_map: Image | None, map_notes: tuple[str, ...]
+    ) -> OpenPlane:
+        """Open a plane with its layout, and with the map of its noise if the user gives one.
+
+        Args:
+            width: of the beam of all planes [arcsec].
+        """
         card, options = self._plan.card, self._plan.config.classify
-        rebin, notes = view.rebinning(image, card, options)
+        rebin, notes = view.rebinning(image, card, options, width)
         seen = View(image, rebin)
         size, margin = card.preprocessing.tile_size, card.preprocessing.margin
         return OpenPlane(

@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from support.findings import sky, swept, write_mosaic, written
 
-from cosmodeep_hpc.products import masks
+from cosmodeep_hpc.products import masks, provenance
 from cosmodeep_hpc.products.cube import PlaneBox, painter
 from cosmodeep_hpc.survey.result import NO_DATA
 from cosmodeep_hpc.tiles.preprocessing import Level
@@ -220,3 +220,27 @@ def test_regions_and_catalogue_name_the_same_plane(tmp_path):
     for kind in ("regions", "regions_casa"):
         text = files[kind].read_text()
         assert [f"plane {n}" in text for n in (0, 1, 2)] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "noted, told",
+    [
+        ([0, 1, 2, 3, 4, 5], "too bright"),
+        ([4], "plane 4: too bright"),
+        ([0, 1, 3], "planes 0, 1, 3: too bright"),
+        ([0, 2, 3, 4, 5], "planes 0, 2 to 5: too bright"),
+    ],
+)
+def test_notes_of_some_planes_name_them(tmp_path, noted, told):
+    made, cube = swept_cube(tmp_path, "sfyx")
+    planes = [
+        replace(plane, notes=("of all", *["too bright"] * (number in noted)))
+        for number, plane in zip(cube.numbers, made.planes, strict=True)
+    ]
+    assert provenance.notes(replace(made, planes=tuple(planes))) == ["of all", told]
+
+
+def test_notes_name_planes_by_their_numbers_in_the_file(tmp_path):
+    made, _ = swept_cube(tmp_path, "fyx", planes=[0, 2])
+    planes = made.planes[0], replace(made.planes[1], notes=("too bright",))
+    assert provenance.notes(replace(made, planes=planes))[-1] == "plane 2: too bright"

@@ -179,6 +179,42 @@ def test_a_cube_is_swept_plane_by_plane(tmp_path):
     assert np.argwhere(one.planes[0].signal(0.5)).tolist() == [[1, 2]]
 
 
+def beams_of(path, widths, **cards):
+    """A cube of noise with a table of round beams [arcsec]."""
+    pixels = np.stack([noise((160, 240), seed) for seed in range(len(widths))])
+    cards |= {"BUNIT": "Jy/beam", "BMAJ": None, "BMIN": None, "BPA": None, "CASAMBM": True}
+    cards |= {"CTYPE3": "FREQ", "CRVAL3": 1e9, "CDELT3": 1e6, "CRPIX3": 1.0}
+    write(path, pixels, **cards)
+    columns = {"BMAJ": widths, "BMIN": widths, "BPA": [0.0] * len(widths)}
+    columns |= {"CHAN": range(len(widths)), "POL": [0] * len(widths)}
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column(name, "E", array=np.array(v, "f4")) for name, v in columns.items()],
+        name="BEAMS",
+    )
+    fits.append(path, table.data, table.header)
+    return path
+
+
+@pytest.mark.parametrize("view, seen", [("beam", 2), ("scale", 1)])
+def test_planes_of_different_beams_have_one_grid(tmp_path, view, seen):
+    """The beam in the middle tells it; pixels of 9.6 arcsec."""
+    path = beams_of(tmp_path / "a.fits", [10.0, 20.0, 40.0])
+    found = swept(path, brightest_pixel_model(), view=view)
+    shape = {"beam": (2, 3), "scale": (4, 6)}[view]
+    assert [plane.probability.shape for plane in found.planes] == [shape] * 3
+    assert found.rebin == seen
+
+
+def test_a_plane_without_a_beam_says_that_alone(tmp_path):
+    """As CASA writes that of a flagged channel: the unit needs one."""
+    path = beams_of(tmp_path / "a.fits", [10.0, 0.0, 11.0])
+    planes = swept(path, brightest_pixel_model()).planes
+    assert np.isnan(planes[1].probability).all() and np.isfinite(planes[2].probability).all()
+    assert planes[1].notes == (
+        "no data taken from it: no beam (its beam is 0 x 0 arcsec), which Jy/beam needs",
+    )
+
+
 def test_memory_does_not_grow_with_the_mosaic(tmp_path):
     """Four times as many rows: the same stripes, one after the other."""
     peaks = []
@@ -240,7 +276,7 @@ def test_a_plane_without_data_does_not_stop_the_others(tmp_path, scaling, pixel,
     assert found.planes[2].signal(0.5)[90 // cell, 110 // cell]
     assert np.isnan(found.planes[1].probability).all() and (found.planes[1].coverage == 0).all()
     assert found.planes[1].thumbnail.shape == found.planes[0].thumbnail.shape
-    assert any("plane 1: no " in note for note in found.planes[1].notes)
+    assert any("no data taken from it: no " in note for note in found.planes[1].notes)
     assert not np.isnan(found.planes[0].probability).any()
     (outcome,) = sweep_with(model, [path], tmp_path / "out")
     assert outcome.state == "done" and outcome.no_data == found.planes[1].probability.size
