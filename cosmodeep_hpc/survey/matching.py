@@ -151,7 +151,7 @@ def decide(
             if options.background == "auto" and max(abs(low), abs(high)) < FAINT:
                 below = None
             else:
-                notes.append(f"subtracted a background of {low:.2g} to {high:.2g} of the noise")
+                notes.append(f"subtracted a background of {low:.3g} to {high:.3g} of the noise")
         as_is = options.noise == "as_is" or (
             options.noise == "auto"
             and measured is not None
@@ -160,9 +160,10 @@ def decide(
         if measured is not None and not (is_given or as_is):
             matched = measured.view
             low, high = np.percentile(matched, [5, 95])
+            compared = f"; not all within a quarter of {card.noise_rms:.3g}, that of its images"
             notes.append(
                 f"intensities scaled by the local noise ({low:.3g} to {high:.3g} Jy/arcsec2) to "
-                f"that of the training ({target:.3g})"
+                f"that of the training ({target:.3g}{compared if options.noise == 'auto' else ''})"
             )
     if given is not None:
         notes.append(f"intensities scaled from a noise of {given:.3g} to {target:.3g} Jy/arcsec2")

@@ -32,6 +32,7 @@ class PlaneState:
         self.scaling: NoiseMatching | None = None
         self.notes: tuple[str, ...] = ()
         self.failure = ""
+        self._local: LocalNoise | None = None
         self._config, self._card, self._mapped = config, card, mapped
         given = info.given_rms is not None or mapped
         self.is_measured = needs_mesh(card.preprocessing, config.classify, given=given)
@@ -70,8 +71,8 @@ class PlaneState:
             beam_area=info.beam_area,
         )
         mesh = self._mesh()
-        measured = None if mesh is None else self._measured(mesh)
-        self.scaling, self.notes = decide(mesh, measured, self._card, options, known, info.name)
+        self._local = None if mesh is None else local_noise(mesh, info.beam_area)
+        self.scaling, self.notes = decide(mesh, self._local, self._card, options, known, info.name)
         return True
 
     def _mesh(self) -> Mesh | None:
@@ -81,9 +82,6 @@ class PlaneState:
             return meshes.joined([self.measured[n] for n in numbers])
         parts = [self.classified[n].mesh for n in numbers if n in self.classified]
         return meshes.joined([m for m in parts if m is not None]) if parts else None
-
-    def _measured(self, mesh: Mesh) -> LocalNoise | None:
-        return local_noise(mesh, self.info.beam_area)
 
     def grids(self) -> PlaneGrids:
         """Join the classified stripes on the grid of cells."""
@@ -132,11 +130,13 @@ class PlaneState:
 
     def _noise(self) -> NDArray[np.float32]:
         """Return the noise of the image's own pixels at the centre of each cell."""
-        layout, mesh = self.info.layout, self._mesh()
+        layout, measured = self.info.layout, self._local
         if self.info.given_rms is not None:
             return np.full(layout.cells, self.info.given_rms, dtype=np.float32)
-        assert mesh is not None
-        measured = self._measured(mesh)
+        if not self.is_measured:
+            mesh = self._mesh()
+            assert mesh is not None
+            measured = local_noise(mesh, self.info.beam_area)
         if measured is None:
             return np.full(layout.cells, np.nan, dtype=np.float32)
         rows, cols = ((np.arange(n) + 0.5) * layout.stride - 0.5 for n in layout.cells)

@@ -199,13 +199,18 @@ def rebinning(
         return rebin, (*([_said(rebin, pixel)] if rebin > 1 else []), *notes, NO_BEAM)
     width = beam.width / seen
     how = f"; {_said(rebin, pixel)}" if rebin > 1 else ""
-    notes.insert(0, f"beam of {said(beam)}, seen {width:.2g} pixels wide{how}")
+    notes.insert(0, f"beam of {said(beam)}, seen {_short(width)} pixels wide{how}")
     if card.beams is not None and not card.beams[0] <= width <= card.beams[1]:
         notes.append(
-            f"not validated for such a beam: the network sees it {width:.2g} pixels wide, and the "
-            f"model knows {card.beams[0]:.2g} to {card.beams[1]:.2g}"
+            f"not validated for such a beam: the network sees it {_short(width)} pixels wide, and "
+            f"the model knows {_short(card.beams[0])} to {_short(card.beams[1])}"
         )
     return rebin, tuple(notes)
+
+
+def _short(number: float) -> str:
+    """Return a number with two digits, and those before the point: 0.67, 3.1, 187."""
+    return f"{number:.2g}" if number < 99.5 else f"{number:.0f}"
 
 
 def _said(rebin: int, pixel: float) -> str:

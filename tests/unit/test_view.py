@@ -107,6 +107,13 @@ def test_a_beam_that_the_model_was_not_validated_on_is_said(tmp_path, beam, trus
     assert any("not validated for such a beam" in note for note in notes) != trusted
 
 
+@pytest.mark.parametrize("beam, wide", [(6.2, "0.65"), (30.0, "3.1"), (96.0, "10"), (960.0, "100")])
+def test_how_wide_the_network_sees_the_beam_is_a_plain_number(tmp_path, beam, wide):
+    card = replace(CARD, beams=(0.6, 2.5))
+    _, notes = rebinning(opened(tmp_path, 9.6, beam, side=128), card, Classify())
+    assert f"seen {wide} pixels wide" in notes[0] and "e+" not in " ".join(notes)
+
+
 @pytest.mark.parametrize("unit", ["Jy/pixel", "Jy/arcsec2"])
 def test_that_no_beam_is_known_is_said(tmp_path, unit):
     """Units that need none are converted all the same."""
