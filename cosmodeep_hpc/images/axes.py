@@ -23,6 +23,8 @@ _OF_AXIS = re.compile(r"(?:CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA|CRDER|CSYER|CNAME
 _OF_PAIR = re.compile(r"(?:PC|CD)0*(\d+)_0*(\d+)[A-Z]?$|(?:PC|CD)(\d{3})(\d{3})$|P[VS](\d+)_\d+$")
 _NUMBER_OF_AXIS = re.compile(r"(?:CRVAL|CRPIX|CDELT|CROTA)(\d+)")
 _OF_WCSLIB = re.compile(r"ERROR \d+ in \w+\(\) at line \d+ of file \S+:")
+_EQUINOX = re.compile(r"([BJ]?)(\d{4}(?:\.\d*)?)")
+_SIP = re.compile(r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)")
 _DISTORTION = re.compile(r"(CPDIS|CQDIS|D2IMDIS|DP|DQ)\d")
 
 
@@ -70,8 +72,9 @@ def celestial_wcs(
     if any(_DISTORTION.match(card) for card in cards):
         raise _distorted(path)
     _refuse_unusable(path, header, found)
+    spelled, spelling = _spelled(path, fits.Header.fromstring("".join(cards)), found)
     try:
-        wcs = WCS(fits.Header.fromstring("".join(cards))).sub(list(found))
+        wcs = WCS(spelled).sub(list(found))
         wcs.wcs.set()
         scale = pixel_scale(wcs)
     except Exception as error:  # wcslib's errors share no useful base class
@@ -91,7 +94,7 @@ def celestial_wcs(
             f"{path}: its sky coordinates ({kinds}) put its pixels at one place or on one line; "
             f"expected {hint}"
         )
-    notes = _settle_frame(path, header, wcs)
+    notes = spelling + _settle_frame(path, spelled, wcs)
     y, x = len(lengths) - found[1], len(lengths) - found[0]
     wcs.pixel_shape = (lengths[x], lengths[y])
     return wcs, (y, x), notes
@@ -237,6 +240,47 @@ def _cards_of(header: fits.Header, axes: tuple[int, int]) -> list[str]:
             continue
         kept.append(card)
     return kept
+
+
+def _spelled(
+    path: Path, header: fits.Header, on_sky: tuple[int, int]
+) -> tuple[fits.Header, tuple[str, ...]]:
+    """Return a header as wcslib reads it: types, frame and equinox in any spelling; and notes.
+
+    Terms of SIP count where CTYPE ends in -SIP alone.
+
+    Raises:
+        InputError: the equinox is text that is none.
+    """
+    notes: list[str] = []
+    for axis in on_sky:
+        header[f"CTYPE{axis}"] = ctype(header, axis)
+    names = [name for name in ("RADESYS", "RADECSYS") if isinstance(value(header, name), str)]
+    for name in names:
+        if (frame := value(header, name).strip().upper()) != value(header, name):
+            header[name] = frame
+    for name in ("EQUINOX", "EPOCH"):
+        found = value(header, name)
+        if not isinstance(found, str) or (name == "EPOCH" and "EQUINOX" in header):
+            continue
+        match = _EQUINOX.fullmatch(found.strip().upper())
+        if match is None and found.strip():
+            raise InputError(
+                f"{path}: {name} is {found!r} in its header; expected a year, such as 2000.0"
+            )
+        if match is None:
+            del header[name]
+            continue
+        header[name] = float(match[2])
+        if match[1] and not names:
+            header["RADESYS"] = "FK4" if match[1] == "B" else "FK5"
+            notes.append(f"no RADESYS: {header['RADESYS']} taken for equinox {found.strip()}")
+    left = [name for name in header if _SIP.fullmatch(name)]
+    if left and not any(ctype(header, axis).endswith("-SIP") for axis in on_sky):
+        for name in left:
+            del header[name]
+        notes.append("terms of distortion (SIP) that CTYPE does not name are left out")
+    return header, tuple(notes)
 
 
 def _settle_frame(path: Path, header: fits.Header, wcs: WCS) -> tuple[str, ...]:

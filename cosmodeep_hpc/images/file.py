@@ -22,6 +22,7 @@ BLOCK, CARD = 2880, 80  # bytes
 MOST_CARDS = 180_000  # of a header; a file without END is not read further
 DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _EXPECTED = "expected a FITS image"
+_MICRO = {b"\xc2\xb5": b" u", b"\xce\xbc": b" u", b"\xb5": b"u"}  # of the same length
 # some writers leave letters of other alphabets in comments
 _PRINTABLE = bytes(c if 32 <= c < 127 else ord("?") for c in range(256))
 
@@ -147,7 +148,10 @@ def _header_text(path: Path, stream: Any, start: int, is_first: bool) -> str | N
         for at in range(0, len(block) - CARD + 1, CARD):
             cards.append(block[at : at + CARD])
             if cards[-1][:8].rstrip() == b"END":
-                return b"".join(cards).translate(_PRINTABLE).decode("ascii")
+                text = b"".join(cards)
+                for letter, plain in _MICRO.items():
+                    text = text.replace(letter, plain)
+                return text.translate(_PRINTABLE).decode("ascii")
         if len(block) < BLOCK:
             raise InputError(
                 f"{path}: not a FITS file, or not a whole one (its header ends early); {_EXPECTED}"

@@ -40,6 +40,8 @@ _WORDS = {
     "sqdeg": "deg2",
 }
 _PREFIXES = {"milli": "m", "micro": "u", "nano": "n", "m": "m", "u": "u", "n": "n", "U": "u"}
+_BRIGHTNESS = re.compile(r"(?i)(?<=K)[ _]*\(?(T_?M?B|RJ)\)?$")
+"""What is said behind a K of brightness temperature."""
 _WORD = re.compile(r"[A-Za-z]+")
 
 
@@ -48,10 +50,11 @@ def unit_of(text: str) -> u.UnitBase | None:
 
     A prefix keeps its case, and `MJY` is refused: it may mean mega or milli.
     """
-    spaced = re.sub(r"\bper\b", "/", text.strip())
+    text = _BRIGHTNESS.sub("", text.strip())
+    spaced = re.sub(r"\bper\b", "/", text)
     spaced = re.sub(r"(?i)\bsq(uare)?[ ._]*(?=a(rc)?sec|deg)", "sq", spaced)
     folded = _WORD.sub(lambda match: _folded(match[0]), spaced)
-    for spelling in (text.strip(), folded):
+    for spelling in (text, folded):
         with quiet(u.UnitsWarning):  # of several slashes
             unit = u.Unit(spelling, parse_strict="silent")
         if isinstance(unit, u.UnitBase) and not isinstance(unit, u.UnrecognizedUnit):

@@ -102,6 +102,28 @@ def test_slant_orthographic_is_ncp(tmp_path):
             "no EQUINOX: 2000 taken for FK5",
         ),
         ({"RADECSYS": "FK5", "EQUINOX": 2000.0}, SkyCoord(150, -35, unit="deg", frame="fk5"), ""),
+        ({"RADESYS": "icrs  "}, SkyCoord(150, -35, unit="deg"), ""),
+        ({"RADESYS": "fk5", "EQUINOX": "J2000"}, SkyCoord(150, -35, unit="deg", frame="fk5"), ""),
+        (
+            {"EQUINOX": "B1950"},
+            SkyCoord(150, -35, unit="deg", frame="fk4", equinox="B1950"),
+            "no RADESYS: FK4 taken for equinox B1950",
+        ),
+        (
+            {"EPOCH": "J2000.0"},
+            SkyCoord(150, -35, unit="deg", frame="fk5"),
+            "no RADESYS: FK5 taken for equinox J2000.0",
+        ),
+        (
+            {"EQUINOX": "1950"},
+            SkyCoord(150, -35, unit="deg", frame="fk4", equinox="B1950"),
+            "no RADESYS: FK4 taken for equinox 1950",
+        ),
+        (
+            {"EQUINOX": " "},
+            SkyCoord(150, -35, unit="deg"),
+            "no RADESYS and no EQUINOX: ICRS taken",
+        ),
     ],
 )
 def test_frame_of_incomplete_headers(tmp_path, cards, frame, note):
@@ -112,6 +134,25 @@ def test_frame_of_incomplete_headers(tmp_path, cards, frame, note):
     # FK4 has terms of aberration, which is a position's difference of up to 0.3 arcsec
     assert found.icrs.separation(frame.icrs) < 1e-6 * u.arcsec
     assert [n for n in image.notes if "taken" in n] == ([note] if note else [])
+
+
+def test_types_of_axes_in_any_case(tmp_path):
+    lower = open_image(write(tmp_path / "a.fits", CTYPE1="ra---sin", CTYPE2="dec--sin"))
+    upper = open_image(write(tmp_path / "b.fits"))
+    there, here = (image.wcs.pixel_to_world(*CORNERS) for image in (upper, lower))
+    assert here.separation(there).max() < 1e-9 * u.deg and lower.notes == upper.notes
+
+
+def test_terms_of_distortion_that_no_axis_names_are_left_out(tmp_path):
+    """They stay where an image was resampled; astropy would use them."""
+    terms = {"A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-4, "B_0_2": 1e-4}
+    image, plain = open_image(write(tmp_path / "a.fits", **terms)), write(tmp_path / "b.fits")
+    there, here = (one.wcs.pixel_to_world(*CORNERS) for one in (open_image(plain), image))
+    assert here.separation(there).max() < 1e-9 * u.deg
+    assert "terms of distortion (SIP) that CTYPE does not name are left out" in image.notes
+    named = {"CTYPE1": "RA---SIN-SIP", "CTYPE2": "DEC--SIN-SIP"}
+    with pytest.raises(InputError, match="distortion terms"):
+        open_image(write(tmp_path / "c.fits", **terms, **named))
 
 
 def test_galactic_coordinates_need_no_equinox(tmp_path):
@@ -164,6 +205,8 @@ def test_faults_of_other_axes_do_not_matter(tmp_path, cards):
         ),
         ({"projection": "TPV", "PV1_1": 1.0}, "expected PV1_1 and PV2_1, or RA---TAN and DEC--TAN"),
         ({"projection": "ZPN"}, "no usable sky coordinates (Invalid parameter"),
+        ({"EQUINOX": "of date"}, "EQUINOX is 'of date' in its header; expected a year, such as"),
+        ({"RADESYS": "GAPPT"}, "in RADESYS GAPPT; expected ICRS, FK5, FK4 or galactic"),
         ({"CUNIT1": "m"}, "no usable sky coordinates (In CUNIT1"),
     ],
 )

@@ -44,6 +44,17 @@ def test_units(tmp_path, unit, factor, understood):
     np.testing.assert_allclose(image.rows(1, 3), ramp()[1:3] * factor, rtol=3e-7)
 
 
+@pytest.mark.parametrize("micro", ["\u00b5".encode(), "\u03bc".encode(), b"\xb5"])
+def test_a_letter_mu_is_micro(tmp_path, micro):
+    """In UTF-8 or Latin-1, which FITS does not allow."""
+    path = write(tmp_path / "a.fits", BUNIT="####Jy/beam", **BEAM)
+    path.write_bytes(path.read_bytes().replace(b"####", micro.rjust(4)))
+    image = open_image(path)
+    assert (
+        image.to_surface_brightness == pytest.approx(PER_BEAM * 1e-6) and image.unit == "uJy/beam"
+    )
+
+
 def test_paper_noise():
     """10 uJy/beam in a beam of 10 arcsec is 0.88e-7 Jy/arcsec^2."""
     area = math.pi / (4 * math.log(2)) * 100
@@ -90,6 +101,13 @@ def test_brightness_temperature(tmp_path, cards, hertz, origin):
     assert f"K converted by Rayleigh-Jeans at {hertz / 1e9:.6g} GHz ({origin})" in image.notes
 
 
+@pytest.mark.parametrize("unit", ["K (Tb)", "K(TB)", "K Tb", "K_RJ", "K (Tmb)", "mK (T_b)"])
+def test_temperatures_that_say_what_they_are(tmp_path, unit):
+    image = open_image(write(tmp_path / "a.fits", BUNIT=unit, RESTFRQ=1.4e9))
+    factor = 1e-3 if unit.startswith("m") else 1
+    assert image.to_surface_brightness == pytest.approx(factor * rayleigh_jeans(1.4e9), rel=1e-6)
+
+
 def test_brightness_temperature_of_a_cube(tmp_path):
     """Each plane at its own frequency."""
     path = write(tmp_path / "a.fits", order="FREQ RA DEC", BUNIT="mK")
@@ -108,6 +126,8 @@ def test_brightness_temperature_of_a_cube(tmp_path):
         ("Jy", "BUNIT is Jy; expected"),
         ("furlong", "BUNIT is furlong; expected"),
         ("MJY/BEAM", "BUNIT is MJY/BEAM; expected"),  # mega or milli
+        ("K (Ta)", "BUNIT is K (Ta); expected"),  # of an antenna
+        ("K_CMB", "BUNIT is K_CMB; expected"),
         ("dex(K)", "BUNIT is dex(K); expected"),
         ("mag", "BUNIT is mag; expected"),
         ("Jy/beam/s", "BUNIT is Jy/beam/s; expected"),
