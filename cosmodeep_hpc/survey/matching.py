@@ -16,13 +16,15 @@ from cosmodeep_hpc.noise.background import background
 from cosmodeep_hpc.noise.cellstatistics import LEAST
 from cosmodeep_hpc.noise.localnoise import LocalNoise, is_as_trained
 from cosmodeep_hpc.noise.mesh import Mesh, interpolated
-from cosmodeep_hpc.survey.view import View
+from cosmodeep_hpc.survey.view import View, plain
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
 
 MOST = 1.1
 """Noise of a whole image over what the training lets expect of its local noise, at most."""
 FAINT = 0.75
 """Background, in units of the noise, up to which it is left as it is."""
+FAR = 2.0
+"""Ratio of the noise that a user gives to that which is measured from which on a note says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +153,8 @@ def decide(
             if options.background == "auto" and max(abs(low), abs(high)) < FAINT:
                 below = None
             else:
-                notes.append(f"subtracted a background of {low:.3g} to {high:.3g} of the noise")
+                reach = f"{plain(low, 3)} to {plain(high, 3)}"
+                notes.append(f"subtracted a background of {reach} of the noise")
         as_is = options.noise == "as_is" or (
             options.noise == "auto"
             and measured is not None
@@ -169,6 +172,14 @@ def decide(
         notes.append(f"intensities scaled from a noise of {given:.3g} to {target:.3g} Jy/arcsec2")
     if known.mapped:
         notes.append(f"intensities scaled by the map of the noise to {target:.3g} Jy/arcsec2")
+    if is_given and measured is not None:
+        by_mesh = float(np.median(measured.view))
+        ratio = (target if given is None else given) / by_mesh
+        if not 1 / FAR < ratio < FAR:
+            notes.append(
+                f"the noise that is given is {plain(ratio, 3)} times that which is measured: check "
+                "its unit"
+            )
     seen = card.noise_rms if known.robust is None else known.robust
     if matched is not None or known.mapped:
         seen = card.noise_rms

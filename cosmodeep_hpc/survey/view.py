@@ -12,6 +12,7 @@ from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.images.beams import check, said
+from cosmodeep_hpc.images.gaps import BRIGHTEST
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.learn.card import Card
 
@@ -51,7 +52,8 @@ class View:
     with data; one that reaches beyond the edge of the image of those inside.
 
     Attributes:
-        has_gaps: whether pixels are judged by `Gaps`; maps of noise are taken as they are.
+        has_gaps: whether pixels are judged by `Gaps`; maps of noise are taken as they are, but for
+            0 and what is brighter than any image.
     """
 
     image: Image
@@ -105,7 +107,7 @@ class View:
         if self.has_gaps:
             return self.image.data_and_gaps(start, stop)
         pixels = self.image.rows(start, stop)
-        pixels[pixels == 0] = np.nan
+        pixels[(pixels == 0) | (pixels > BRIGHTEST)] = np.nan
         return pixels, np.zeros((len(pixels), 3), dtype=np.int64)
 
     @property
@@ -199,18 +201,18 @@ def rebinning(
         return rebin, (*([_said(rebin, pixel)] if rebin > 1 else []), *notes, NO_BEAM)
     width = beam.width / seen
     how = f"; {_said(rebin, pixel)}" if rebin > 1 else ""
-    notes.insert(0, f"beam of {said(beam)}, seen {_short(width)} pixels wide{how}")
+    notes.insert(0, f"beam of {said(beam)}, seen {plain(width)} pixels wide{how}")
     if card.beams is not None and not card.beams[0] <= width <= card.beams[1]:
         notes.append(
-            f"not validated for such a beam: the network sees it {_short(width)} pixels wide, and "
-            f"the model knows {_short(card.beams[0])} to {_short(card.beams[1])}"
+            f"not validated for such a beam: the network sees it {plain(width)} pixels wide, and "
+            f"the model knows {plain(card.beams[0])} to {plain(card.beams[1])}"
         )
     return rebin, tuple(notes)
 
 
-def _short(number: float) -> str:
-    """Return a number with two digits, and those before the point: 0.67, 3.1, 187."""
-    return f"{number:.2g}" if number < 99.5 else f"{number:.0f}"
+def plain(number: float, digits: int = 2) -> str:
+    """Return a number with so many digits, and all before the point: 0.67, 3.1, 187."""
+    return f"{number:.0f}" if abs(number) >= 10**digits - 0.5 else f"{number:.{digits}g}"
 
 
 def _said(rebin: int, pixel: float) -> str:

@@ -98,6 +98,29 @@ def test_a_given_noise_is_used_in_the_images_unit(tmp_path, as_map):
 
 
 @pytest.mark.parametrize("as_map", [False, True])
+@pytest.mark.parametrize("times, told", [(1e-3, "0.001"), (0.4, "0.4"), (1, ""), (1000, "10")])
+def test_a_given_noise_far_from_the_measured_one_is_said(tmp_path, times, told, as_map):
+    """As where it is in another unit."""
+    path = write(tmp_path / "a.fits", noise((120, 120)))
+    rms = times * NOISE
+    if as_map:
+        rms = write(tmp_path / "rms.fits", np.full((120, 120), rms, np.float32))
+    notes = " ".join(swept(path, absolute_model(10 * NOISE), SweepRequest(rms=rms)).planes[0].notes)
+    assert ("check its unit" in notes) == bool(told)
+    assert f"the noise that is given is {told}" in notes or not told
+
+
+@pytest.mark.parametrize("value", [0, -1, np.nan, np.inf, 1e30])
+def test_where_a_map_of_the_noise_has_no_sound_value_there_is_no_data(tmp_path, value):
+    full = np.full((80, 120), NOISE, np.float32)
+    full[:40, 80:] = value
+    path, rms = write(tmp_path / "a.fits", noise((80, 120))), write(tmp_path / "rms.fits", full)
+    plane = swept(path, absolute_model(10 * NOISE), SweepRequest(rms=rms)).planes[0]
+    assert np.argwhere(np.isnan(plane.probability)).tolist() == [[0, 2]]
+    assert "so no data: pixels that the network sees 1600" in " ".join(plane.notes)
+
+
+@pytest.mark.parametrize("as_map", [False, True])
 def test_a_given_noise_is_of_the_images_own_pixels(tmp_path, as_map):
     """Four pixels averaged, of a beam of two: what the network sees has the training's noise."""
     white = np.random.default_rng(1).normal(0, 1, (800, 800))
