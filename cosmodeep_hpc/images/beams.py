@@ -175,7 +175,13 @@ def guess(beam: Beam, pixel: float, shape: tuple[int, int]) -> str:
 
 def said(beam: Beam) -> str:
     """Return a beam in words."""
-    return f"{beam.major:.4g} x {beam.minor:.4g} arcsec at {beam.angle:.4g} deg"
+    major, minor, angle = (plain(n, 4) for n in (beam.major, beam.minor, beam.angle))
+    return f"{major} x {minor} arcsec at {angle} deg"
+
+
+def plain(number: float, digits: int = 2) -> str:
+    """Return a number with so many digits, and all before the point: 0.67, 3.1, 187."""
+    return f"{number:.0f}" if abs(number) >= 10**digits - 0.5 else f"{number:.{digits}g}"
 
 
 def _checked(major: float, minor: float, angle: float, *notes: str) -> BeamLookup:

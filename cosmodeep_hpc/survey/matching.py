@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.images.beams import plain
 from cosmodeep_hpc.images.gaps import BRIGHTEST
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.noise.background import background
 from cosmodeep_hpc.noise.cellstatistics import LEAST
 from cosmodeep_hpc.noise.localnoise import LocalNoise, is_as_trained
 from cosmodeep_hpc.noise.mesh import Mesh, interpolated
-from cosmodeep_hpc.survey.view import View, plain
+from cosmodeep_hpc.survey.view import View
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
 
 MOST = 1.1

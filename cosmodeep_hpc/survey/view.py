@@ -11,7 +11,7 @@ from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.beam import Beam
-from cosmodeep_hpc.images.beams import check, said
+from cosmodeep_hpc.images.beams import check, plain, said
 from cosmodeep_hpc.images.gaps import BRIGHTEST
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.learn.card import Card
@@ -208,11 +208,6 @@ def rebinning(
             f"the model knows {plain(card.beams[0])} to {plain(card.beams[1])}"
         )
     return rebin, tuple(notes)
-
-
-def plain(number: float, digits: int = 2) -> str:
-    """Return a number with so many digits, and all before the point: 0.67, 3.1, 187."""
-    return f"{number:.0f}" if abs(number) >= 10**digits - 0.5 else f"{number:.{digits}g}"
 
 
 def _said(rebin: int, pixel: float) -> str:

@@ -126,6 +126,7 @@ def test_that_no_beam_is_known_is_said(tmp_path, unit):
     "pixel, beam, said",
     [
         (9.6, 90_000.0, "larger than the image (64 x 64 pixels of 9.6 arcsec); its numbers seem"),
+        (9.6, 90_000.0, "a beam of 90000 x 90000 arcsec"),
         (9.6, 90_000.0, "to be in arcsec"),  # and degrees were read
         (2.0, 0.0021, "less than half a pixel (64 x 64 pixels of 2 arcsec); its numbers seem"),
         (2.0, 0.0021, "to be in degrees"),  # of a table without units
