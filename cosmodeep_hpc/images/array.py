@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.images import distortion
 from cosmodeep_hpc.images.file import value
 from cosmodeep_hpc.images.pixels import StoredNumbers
 
@@ -110,15 +111,17 @@ def header_of(wcs: WCS, name: str) -> fits.Header:
     """Make a FITS header of world coordinates.
 
     Raises:
-        InputError: they have distortions, or are none of FITS.
+        InputError: they have a distortion other than SIP and TPV, or are none of FITS.
     """
-    if not isinstance(wcs, WCS) or wcs.has_distortion:
+    if not isinstance(wcs, WCS) or distortion.has_others(wcs):
         raise InputError(
-            f"{name}: its world coordinates are not a plain FITS projection; expected an astropy "
-            "WCS without distortion terms, or a FITS header"
+            f"{name}: its world coordinates are none that a FITS header holds, or have a "
+            "distortion by tables; expected an astropy WCS with SIP, TPV or a plain projection, or "
+            "a FITS header"
         )
-    own = wcs.deepcopy()  # to_header settles units in place
-    header = own.to_header(relax=True)
+    own = wcs.deepcopy()
+    own.wcs.set()  # settles units in place
+    header = distortion.header_of(own)
     exact = {"CRPIX": own.wcs.crpix, "CRVAL": own.wcs.crval, "CDELT": own.wcs.get_cdelt()}
     for card, numbers in exact.items():  # to_header rounds them
         for axis, number in enumerate(numbers, 1):

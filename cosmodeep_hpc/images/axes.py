@@ -12,7 +12,15 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images.file import value
+from cosmodeep_hpc.images.distortion import (
+    MOST,
+    has_others,
+    is_tpv,
+    pixel_areas,
+    plain_scale,
+    size_notes,
+)
+from cosmodeep_hpc.images.file import value, whole_number
 
 _LONGITUDE = re.compile(r"(RA--|[A-Z]LON|[A-Z]{2}LN)-")
 _LATITUDE = re.compile(r"(DEC-|[A-Z]LAT|[A-Z]{2}LT)-")
@@ -73,30 +81,32 @@ def celestial_wcs(
         raise _distorted(path)
     _refuse_unusable(path, header, found)
     spelled, spelling = _spelled(path, fits.Header.fromstring("".join(cards)), found)
+    _refuse_polynomials(path, spelled, found)
+    y, x = len(lengths) - found[1], len(lengths) - found[0]
     try:
         wcs = WCS(spelled).sub(list(found))
         wcs.wcs.set()
-        scale = pixel_scale(wcs)
+        wcs.pixel_shape = (lengths[x], lengths[y])
+        scale, is_other = plain_scale(wcs), has_others(wcs)
     except Exception as error:  # wcslib's errors share no useful base class
         reason = " ".join(_OF_WCSLIB.sub("", str(error)).split()).removesuffix(".")
         raise InputError(f"{path}: no usable sky coordinates ({reason})") from error
-    if wcs.has_distortion:  # a tile grid cannot carry it
+    if is_other:
         raise _distorted(path)
     if not wcs.has_celestial or not 0 < scale < np.inf:
         raise InputError(
             f"{path}: no usable sky coordinates (CTYPE {', '.join(wcs.wcs.ctype)}, pixels of "
             f"{scale:g} arcsec)"
         )
-    if _is_one_place(wcs, lengths[-found[0]], lengths[-found[1]]):
+    if _is_one_place(wcs):
         kinds = ", ".join(ctype(header, axis) for axis in found)
         hint = "PV1_1 and PV2_1, or RA---TAN and DEC--TAN" if "TPV" in kinds else "other ones"
         raise InputError(
             f"{path}: its sky coordinates ({kinds}) put its pixels at one place or on one line; "
             f"expected {hint}"
         )
-    notes = spelling + _settle_frame(path, spelled, wcs)
-    y, x = len(lengths) - found[1], len(lengths) - found[0]
-    wcs.pixel_shape = (lengths[x], lengths[y])
+    _refuse_steps(path, spelled, wcs)
+    notes = spelling + _settle_frame(path, spelled, wcs) + size_notes(wcs)
     return wcs, (y, x), notes
 
 
@@ -141,20 +151,14 @@ def _refuse_unusable(path: Path, header: fits.Header, on_sky: tuple[int, int]) -
         )
 
 
-def _is_one_place(wcs: WCS, nx: int, ny: int) -> bool:
+def _is_one_place(wcs: WCS) -> bool:
     """Return whether neighbouring pixels amid an image have one place on the sky, or lie in line.
 
     False where the middle of the image is no place on the sky.
     """
-    x, y = (nx - 1) / 2 + np.array([0, 1, 0]), (ny - 1) / 2 + np.array([0, 0, 1])
-    lon, lat = np.deg2rad(wcs.wcs_pix2world(x, y, 0))
-    if wcs.wcs.lng > wcs.wcs.lat:
-        lon, lat = lat, lon
-    centre, right, up = np.stack(
-        [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], 1
-    )
-    area = np.linalg.norm(np.cross(right - centre, up - centre))
-    return bool(area < 1e-6 * np.deg2rad(pixel_scale(wcs) / 3600) ** 2)
+    nx, ny = wcs.pixel_shape
+    area = pixel_areas(wcs, [(nx - 1) / 2], [(ny - 1) / 2])[0]
+    return bool(area < 1e-6 * plain_scale(wcs) ** 2)
 
 
 def renumbered(keyword: str, number: dict[int, int]) -> str:
@@ -187,11 +191,6 @@ def placed(header: fits.Header, sky: fits.Header, on_sky: tuple[int, int]) -> fi
         if card.keyword != "WCSAXES":
             found[renumbered(card.keyword, dict(enumerate(on_sky, 1)))] = card.value
     return found
-
-
-def pixel_scale(wcs: WCS) -> float:
-    """Return the side of a pixel [arcsec], the geometric mean of its two sides."""
-    return float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600.0)
 
 
 def frequency(header: fits.Header, indices: dict[int, int], count: int) -> tuple[float, str] | None:
@@ -233,7 +232,7 @@ def _cards_of(header: fits.Header, axes: tuple[int, int]) -> list[str]:
     for at in range(0, len(text), 80):
         card = text[at : at + 80]
         name = card[:8].rstrip()
-        if name in ("HISTORY", "COMMENT", "", "CONTINUE", "WCSAXES"):
+        if name in ("HISTORY", "COMMENT", "", "CONTINUE", "WCSAXES") or name.startswith("NAXIS"):
             continue
         match = _OF_AXIS.match(name) or _OF_PAIR.match(name)
         if match and any(int(axis) not in axes for axis in match.groups() if axis):
@@ -275,12 +274,51 @@ def _spelled(
         if match[1] and not names:
             header["RADESYS"] = "FK4" if match[1] == "B" else "FK5"
             notes.append(f"no RADESYS: {header['RADESYS']} taken for equinox {found.strip()}")
-    left = [name for name in header if _SIP.fullmatch(name)]
-    if left and not any(ctype(header, axis).endswith("-SIP") for axis in on_sky):
-        for name in left:
+    terms = [name for name in header if _SIP.fullmatch(name)]
+    named = any(ctype(header, axis).endswith("-SIP") for axis in on_sky)
+    if terms and not named:
+        for name in terms:
             del header[name]
         notes.append("terms of distortion (SIP) that CTYPE does not name are left out")
+    for axis in on_sky if named else ():
+        header[f"CTYPE{axis}"] = ctype(header, axis).removesuffix("-SIP") + "-SIP"
     return header, tuple(notes)
+
+
+def _refuse_polynomials(path: Path, header: fits.Header, on_sky: tuple[int, int]) -> None:
+    """Raise an InputError where terms of SIP or TPV are of axes that they cannot be of."""
+    orders = [name for name in ("A_ORDER", "B_ORDER", "AP_ORDER", "BP_ORDER") if name in header]
+    for name in orders:
+        whole_number(path, header, name, 0, MOST)
+    kinds = ctype(header, on_sky[0]), ctype(header, on_sky[1])
+    is_tpv = kinds[1].endswith("-TPV")
+    if (orders or is_tpv) and on_sky != (1, 2):
+        raise InputError(
+            f"{path}: axes {on_sky[0]} and {on_sky[1]} are on the sky and distorted "
+            f"({', '.join(kinds)}); expected axes 1 and 2: move the others behind them"
+        )
+    if is_tpv and _LATITUDE.match(kinds[0]):
+        raise InputError(
+            f"{path}: axes 1 and 2 are of type {', '.join(kinds)}; expected TPV with the longitude "
+            "first: swap the axes, or resample the image"
+        )
+
+
+def _refuse_steps(path: Path, header: fits.Header, wcs: WCS) -> None:
+    """Raise an InputError where terms of TPV are of a unit that programs do not agree on.
+
+    The convention knows the matrix CD alone. Beside CDELT, wcslib (and so astropy) takes the terms
+    for those of pixels, other programs for those of degrees.
+    """
+    if not is_tpv(wcs) or (wcs.wcs.get_cdelt() == 1).all():
+        return
+    for name in header:
+        is_own = name in ("PV1_1", "PV2_1")  # which commutes with the steps
+        if re.fullmatch(r"PV[12]_\d+", name) and not is_own and value(header, name) != 0:
+            raise InputError(
+                f"{path}: terms of distortion (TPV, {name}) beside CDELT, which some programs take "
+                "for terms of pixels, others of degrees; expected the matrix CD in place of CDELT"
+            )
 
 
 def _settle_frame(path: Path, header: fits.Header, wcs: WCS) -> tuple[str, ...]:
@@ -315,6 +353,6 @@ def _settle_frame(path: Path, header: fits.Header, wcs: WCS) -> tuple[str, ...]:
 
 def _distorted(path: Path) -> InputError:
     return InputError(
-        f"{path}: its sky coordinates have distortion terms (SIP or tables); expected a plain "
-        "projection: resample the image"
+        f"{path}: its sky coordinates have a distortion by tables, or by polynomials other than "
+        "SIP and TPV; expected SIP, TPV, or a plain projection: resample the image"
     )

@@ -12,8 +12,8 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.images import axes
 from cosmodeep_hpc.images.beam import Beam
+from cosmodeep_hpc.images.distortion import pixel_scale
 from cosmodeep_hpc.images.gaps import Gaps
 from cosmodeep_hpc.images.pixels import Pixels
 
@@ -47,10 +47,13 @@ class Image:
     _pixels: Pixels = field(repr=False)
     failure: str = ""
 
-    @property
+    @cached_property
     def pixel_scale(self) -> float:
-        """Side of a pixel [arcsec], the geometric mean of its two sides."""
-        return axes.pixel_scale(self.wcs)
+        """Side of a pixel [arcsec], the geometric mean of its two sides.
+
+        Of distorted ones, that in the middle.
+        """
+        return pixel_scale(self.wcs)
 
     def rows(self, start: int, stop: int, columns: slice = slice(None)) -> NDArray[np.float32]:
         """Read rows `start` to `stop` of the plane in Jy/arcsec^2; infinite pixels become NaN.

@@ -18,6 +18,7 @@ from cosmodeep_hpc.images.array import ArrayPixels, ImageArray
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.images.beams import Beams
 from cosmodeep_hpc.images.compressed import CompressedPixels, image_header
+from cosmodeep_hpc.images.distortion import pixel_scale
 from cosmodeep_hpc.images.file import Hdu, scan, value
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.images.packed import PackedPixels
@@ -94,7 +95,7 @@ class Mosaic:
         numbers = tuple(numbers)
         lengths = [self.axes[axis] for axis in self.others]
         unit = Unit.of(self.path, str(value(self.header, "BUNIT") or ""))
-        area = axes.pixel_scale(self.wcs) ** 2
+        area = pixel_scale(self.wcs) ** 2
         planes: list[Image] = []
         refused: InputError | None = None
         for number in numbers:

@@ -157,7 +157,7 @@ def _pixels_apart(given: Mosaic, mosaic: Mosaic, step: int) -> float:
     x, y = (v.ravel() for v in np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5)))
     with quiet():
         seen = [
-            one.wcs.wcs_pix2world(x / by, y / by, 0) for one, by in ((given, step), (mosaic, 1))
+            one.wcs.all_pix2world(x / by, y / by, 0) for one, by in ((given, step), (mosaic, 1))
         ]
         there = np.isfinite(seen).all(axis=(0, 1))  # corners of an all-sky image are not on the sky
         if not there.any():

@@ -13,6 +13,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.images import axes as fits_axes
+from cosmodeep_hpc.images.distortion import header_of
 from cosmodeep_hpc.images.file import value
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult
@@ -89,7 +90,7 @@ class PlaneBox:
         header["WCSAXES"] = len(self.axes)
         grid = tile_wcs(self.image.wcs, cell)
         number = {1: len(self.axes) - self.x, 2: len(self.axes) - self.y}
-        for card in grid.to_header(relax=True).cards:
+        for card in header_of(grid).cards:
             name = fits_axes.renumbered(card.keyword, number)
             if name != "WCSAXES":
                 header[name] = (card.value, card.comment)

@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import ArrayLike, NDArray
 
+from cosmodeep_hpc.images import distortion
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.images.unit import unit_of
 from cosmodeep_hpc.survey.grid import pixels_inside
@@ -21,7 +22,6 @@ from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
 
 EIGHT = np.ones((3, 3), dtype=np.int8)  # cells that touch at a corner are connected
 PIXELS_AT_ONCE = 2**23  # read at most: 32 MiB
-ARCSEC2_PER_SR = float(u.sr.to(u.arcsec**2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,19 +232,10 @@ def pixel_areas(image: Image, where: NDArray[np.bool_], cell: int) -> NDArray[np
     row, col = np.nonzero(where)
     y = np.minimum((row + 0.5) * cell, (row * cell + image.shape[0]) / 2) - 0.5
     x = np.minimum((col + 0.5) * cell, (col * cell + image.shape[1]) / 2) - 0.5
-    across = _direction(image.wcs, x + 0.5, y) - _direction(image.wcs, x - 0.5, y)
-    along = _direction(image.wcs, x, y + 0.5) - _direction(image.wcs, x, y - 0.5)
-    area = np.linalg.norm(np.cross(across, along), axis=-1) * ARCSEC2_PER_SR
+    area = distortion.pixel_areas(image.wcs, x, y)
     areas = np.zeros(where.shape)
     areas[row, col] = np.where(np.isfinite(area), area, image.pixel_scale**2)
     return areas
-
-
-def _direction(wcs: WCS, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return unit vectors of pixels, (n, 3)."""
-    world = wcs.wcs_pix2world(np.stack([x, y], axis=-1), 0) if len(x) else np.zeros((0, 2))
-    lon, lat = np.deg2rad(world[:, wcs.wcs.lng]), np.deg2rad(world[:, wcs.wcs.lat])
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
 def flux_areas(image: Image, areas: NDArray[np.float64]) -> NDArray[np.float64]:

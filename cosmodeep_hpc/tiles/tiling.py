@@ -9,6 +9,8 @@ from astropy.wcs import WCS
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.images.distortion import is_tpv, of_blocks
+
 
 def grid_shape(shape: tuple[int, int], size: int) -> tuple[int, int]:
     """Return the tiles along y and x; the last row and column may be partial tiles."""
@@ -62,8 +64,12 @@ def tile_wcs(wcs: WCS, size: int) -> WCS:
     grid.wcs.crpix = (wcs.wcs.crpix - 0.5) / size + 0.5  # FITS counts pixel edges from 0.5
     if wcs.wcs.has_cd():
         grid.wcs.cd = wcs.wcs.cd * size
+    elif wcs.wcs.has_pc() and is_tpv(wcs):  # terms act on what PC makes, before CDELT, and stay
+        grid.wcs.pc = wcs.wcs.get_pc() * size
     else:
         grid.wcs.cdelt = wcs.wcs.cdelt * size
+    if wcs.sip is not None:
+        grid.sip = of_blocks(wcs.sip, size)
     if wcs.pixel_shape is not None:
         grid.pixel_shape = tuple(-(-side // size) for side in wcs.pixel_shape)
     return grid

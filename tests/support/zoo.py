@@ -72,6 +72,11 @@ class Case:
 GOOD: dict[str, Case] = {}
 BAD: dict[str, Case] = {}
 
+SIP = {
+    **{"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP"},
+    **{"A_ORDER": 2, "A_2_0": 1e-4, "B_ORDER": 2, "B_0_2": 1e-4},
+}
+
 
 def good(name: str, write: Callable[[Path], Any], **attributes: Any) -> None:
     GOOD[name] = Case(write, name=name, **attributes)
@@ -133,6 +138,7 @@ for _order in (
         )
 
 
+good("sip", lambda p: write(p, **SIP))
 good("nan-border", lambda p: write(p, framed(np.nan)(0)), expected=framed(np.nan))
 good("zero-border", lambda p: write(p, framed(0)(0)), expected=framed(0))
 good("infinite-border", lambda p: write(p, framed(np.inf)(0)), expected=framed(np.nan))
@@ -298,12 +304,7 @@ for _name, _cards, _says in (
     ("no-sky", {"CTYPE1": None, "CTYPE2": None}, "axes 1 and 2 are of type none, none"),
     ("bscale-0", {"BSCALE": 0.0}, "BSCALE is 0"),
     ("bscale-word", {"BSCALE": "one"}, "BSCALE is 'one'"),
-    (
-        "distorted",
-        {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2, "B_ORDER": 2}
-        | {"A_2_0": 1e-4, "B_0_2": 1e-4},
-        "distortion",
-    ),
+    ("distorted-by-tables", {"CPDIS1": "LOOKUP", "CPDIS2": "LOOKUP"}, "a distortion by tables"),
 ):
     bad(_name, _says, lambda p, cards=_cards: write_raw(p, ramp().astype("f4"), **cards))
 bad(

@@ -150,9 +150,6 @@ def test_terms_of_distortion_that_no_axis_names_are_left_out(tmp_path):
     there, here = (one.wcs.pixel_to_world(*CORNERS) for one in (open_image(plain), image))
     assert here.separation(there).max() < 1e-9 * u.deg
     assert "terms of distortion (SIP) that CTYPE does not name are left out" in image.notes
-    named = {"CTYPE1": "RA---SIN-SIP", "CTYPE2": "DEC--SIN-SIP"}
-    with pytest.raises(InputError, match="distortion terms"):
-        open_image(write(tmp_path / "c.fits", **terms, **named))
 
 
 def test_galactic_coordinates_need_no_equinox(tmp_path):
@@ -185,7 +182,7 @@ def test_faults_of_other_axes_do_not_matter(tmp_path, cards):
         ({"CTYPE1": "XLON-TAN", "CTYPE2": "XLAT-TAN"}, "expected ICRS, FK5, FK4 or galactic"),
         ({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--TAN"}, "no usable sky coordinates"),
         ({"CTYPE1": "RA---SIN", "CTYPE2": "GLAT-SIN"}, "no usable sky coordinates"),
-        ({"CPDIS1": "Lookup"}, "distortion"),
+        ({"CPDIS1": "Lookup"}, "a distortion by tables, or by polynomials other than SIP and TPV"),
         ({"CD1_1": 1.0, "CD1_2": 1.0, "CD2_1": 1.0, "CD2_2": 1.0}, "the matrix CD of axes 1 and 2"),
         ({"CD1_1": 0.0, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 0.0}, "the matrix CD of axes 1 and 2"),
         ({"PC1_1": 1.0, "PC1_2": 1.0, "PC2_1": 1.0, "PC2_2": 1.0}, "pixels of 0 arcsec"),
@@ -223,7 +220,6 @@ def test_no_place_on_the_sky(tmp_path, cards, line):
 @pytest.mark.parametrize(
     "cards",
     [
-        {"projection": "TPV", "PV1_1": 1.0, "PV2_1": 1.0},
         {"CRVAL1": 0.0, "CRVAL2": 90.0},  # a pole is in its middle
         {"projection": "AIT", "CRPIX1": 1e5},  # beyond the edge of the sky
         {"CDELT1": -1e-9, "CDELT2": 1e-9},
