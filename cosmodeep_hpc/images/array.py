@@ -113,7 +113,14 @@ def header_of(wcs: WCS, name: str) -> fits.Header:
     Raises:
         InputError: they have a distortion other than SIP and TPV, or are none of FITS.
     """
-    if not isinstance(wcs, WCS) or distortion.has_others(wcs):
+    try:
+        is_held = isinstance(wcs, WCS) and not distortion.has_others(wcs)
+    except RuntimeError as error:  # wcslib cannot copy TPV of more than two axes
+        raise InputError(
+            f"{name}: its world coordinates cannot be used ({error}); expected a FITS header, or "
+            "those of two axes: WCS(header, naxis=2)"
+        ) from error
+    if not is_held:
         raise InputError(
             f"{name}: its world coordinates are none that a FITS header holds, or have a "
             "distortion by tables; expected an astropy WCS with SIP, TPV or a plain projection, or "

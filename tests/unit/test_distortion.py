@@ -283,6 +283,16 @@ def test_an_array_with_coordinates_is_the_file(tmp_path, kind):
         assert arcsec(found, WCS(head).pixel_to_world(X, Y)).max() < 1e-6
 
 
+def test_coordinates_of_a_cube_that_astropy_cannot_copy_are_refused_by_name():
+    head = distorted("TPV")
+    head.update({"CTYPE3": "FREQ", "CRVAL3": 1.4e9, "CD3_3": 1e7, "CRPIX3": 1.0, "CUNIT3": "Hz"})
+    with pytest.raises(InputError, match="expected a FITS header, or those of two axes: WCS.head"):
+        ImageArray.of(PIXELS[None], WCS(head), unit="Jy/arcsec2")
+    array = ImageArray.of(PIXELS[None], WCS(head, naxis=2), unit="Jy/arcsec2")
+    found = open_image(array).wcs.pixel_to_world(X, Y)
+    assert arcsec(found, WCS(distorted("TPV")).pixel_to_world(X, Y)).max() < 1e-6
+
+
 @every_kind
 @pytest.mark.parametrize(
     "cards, refused",
