@@ -19,8 +19,8 @@ from benchmarks.skies import FIELDS, Field, NoisyField, halo, radius
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.noise.background import background
 from cosmodeep_hpc.noise.localnoise import LocalNoise, local_noise
-from cosmodeep_hpc.noise.mesh import Mesh, interpolated, measure, tiles_of
-from cosmodeep_hpc.survey.grid import CellGrid
+from cosmodeep_hpc.noise.mesh import Mesh, interpolated, measure
+from cosmodeep_hpc.survey.scales import Scale
 
 TILE = 40
 SEED = 5
@@ -49,7 +49,7 @@ def measured(image: NDArray[np.float32], beam: float) -> tuple[Mesh, LocalNoise,
         mesh, noise, and area of the beam [pixel].
     """
     known = Beam(beam, beam) if beam else None
-    grid = CellGrid(image.shape, TILE, TILE, mesh=tiles_of(TILE, known))
+    grid = Scale(1, image.shape, TILE, known)
     image = np.where(np.abs(image) < 1e20, image, np.nan).astype(np.float32)  # as gaps leave it
     mesh = measure(image, grid.mesh_side, None, known, thorough=grid.is_small)
     area = None if known is None else known.area

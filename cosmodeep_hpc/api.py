@@ -105,8 +105,9 @@ def evaluate(
         config: see `classify`.
 
     Returns:
-        the content of `metrics.json`: `total`, `mean`, `an_image`, `curve`, `reliability`, and the
-        model, rule and images that they belong to.
+        the content of `metrics.json`: `total`, `mean`, `an_image`, `curve` and `reliability` of
+        tiles, `pixels` and `objects` (None for a model that knows tiles alone), and the model, rule
+        and images that they belong to.
 
     Raises:
         InputError: bad input, or an image that the model was trained or validated on.

@@ -24,7 +24,7 @@ STARTED=$SECONDS
 step() {
     local number=$1 title=$2 script=$3 began=$SECONDS
     shift 3
-    printf '\n[%s/6] %s\n' "$number" "$title"
+    printf '\n[%s/7] %s\n' "$number" "$title"
     printf '      bash slurm/%s %s\n' "$script" "$*"
     bash "slurm/$script" "$@"
     printf '      %s s\n' $((SECONDS - began))
@@ -52,6 +52,7 @@ for image in A2744_JVLA.image.fits ScorpioExtendedSourceField.fits; do
     if [ -e "$REAL_IMAGES/$image" ]; then mosaics+=("$REAL_IMAGES/$image"); fi
 done
 step 6 "sweep (15 s)" classify.sh --model "$DEMO/run" --out "$DEMO/products" "${mosaics[@]}"
+step 7 "the same by a model that ships, as a map of pixels (20 s)" classify.sh --model counts --out "$DEMO/map" "${mosaics[@]}"
 
 cat <<TEXT
 
@@ -60,5 +61,6 @@ done in $((SECONDS - STARTED)) s. Look at
   $DEMO/accuracy/metrics.json             As, Ws, Wv, the counts and the precision-recall curve
   $DEMO/products/noise-00100.png          the swept mosaic with its signal tiles outlined
   $DEMO/products/noise-00100.mask.fits    its mask, on the mosaic's own pixels and WCS
+  $DEMO/map/noise-00100.png               the mosaic with the pixels that the model counts finds, and zooms
   $DEMO/run/model.keras                   the model: cosmodeep classify --model $DEMO/run IMAGE...
 TEXT

@@ -10,7 +10,7 @@ from cosmodeep_hpc.cli.words import FOLDER
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.parallel.world import World
 
-HELP = "A model beside PyBDSF, Aegean, plain detectors and the ideal limit, tile by tile."
+HELP = "A model beside PyBDSF, Aegean, ContinUNet, plain detectors and the ideal limit."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,10 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         **FOLDER,
     )
     parser.add_argument("--out", required=True, help="folder of results", **FOLDER)
+    parser.add_argument(
+        "--beside",
+        help="results of an earlier comparison, on other images, whose objects are drawn beside",
+        **FOLDER,
+    )
 
 
 def run(args: argparse.Namespace, settings: Config, world: World) -> int:
-    """Compare a model with PyBDSF, Aegean, plain detectors and the ideal limit, by tiles."""
+    """Compare a model with source finders: by tiles, pixels and objects."""
     from cosmodeep_hpc.comparison import compare as stage
     from cosmodeep_hpc.comparison import table
 
@@ -42,6 +47,7 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
         args.out,
         world,
         choose=args.choose,
+        beside=args.beside,
         progress=progress_of("images", args, world),
     )
     say(world, table.text(result))

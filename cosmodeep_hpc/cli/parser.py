@@ -10,6 +10,7 @@ from typing import NoReturn
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.cli import (
     bench,
+    calibrate,
     classify,
     compare,
     config,
@@ -32,6 +33,7 @@ COMMANDS = {
     "tiles": tiles,
     "train": train,
     "tune": tune,
+    "calibrate": calibrate,
     "evaluate": evaluate,
     "compare": compare,
     "classify": classify,

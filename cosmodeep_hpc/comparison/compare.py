@@ -1,20 +1,29 @@
-"""The stage `compare`: the network beside PyBDSF, Aegean, plain detectors and the ideal limit."""
+"""The stage `compare`: the network beside source finders, plain detectors and the ideal limit."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cosmodeep_hpc import __version__
-from cosmodeep_hpc.comparison import accuracies, closeup, figure, finders
+from cosmodeep_hpc.comparison import (
+    accuracies,
+    closeup,
+    figure,
+    finders,
+    maskaccuracies,
+    objectfigure,
+)
+from cosmodeep_hpc.comparison.scoredmasks import MAPS, ScoredMasks
 from cosmodeep_hpc.comparison.scoredtiles import FAMILIES, PAPERS_RULES, LabelRule, ScoredTiles
-from cosmodeep_hpc.comparison.scoring import ScoringRequest, score_image
+from cosmodeep_hpc.comparison.scoring import ScoredImage, ScoringRequest, score_image
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.files import make_folder, sha256, write_json
@@ -27,17 +36,17 @@ from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.tiles.make import fingerprint_of
 from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when an entry of the comparison changes its name or its meaning."""
 
 logger = logging.getLogger(__name__)
 
-FIGURE = "compare.png"
+FIGURE, OBJECTS = "compare.png", "compare-objects.png"
 FILES = ResultFiles(
     stage="compare",
     record="compare.json",
     entries=("rules", "chosen_on"),
-    later=(FIGURE, "config.json"),
+    later=(FIGURE, OBJECTS, "config.json"),
     pictures=("closeup-*.png",),
 )
 
@@ -50,9 +59,10 @@ def run(
     world: World,
     *,
     choose: Path | None = None,
+    beside: Path | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Score every detector on the tiles of every pair; a collective call.
+    """Score every detector on the tiles, pixels and objects of every pair; a collective call.
 
     Args:
         config: its sections `compare` and `classify`; labels and preprocessing are the model's.
@@ -61,6 +71,8 @@ def run(
         out: folder of `compare.json`, `compare.png` and close-ups; earlier ones are replaced.
         choose: folder of other pairs, on which settings and thresholds of all detectors except the
             model are chosen (the model has its operating point's); None: on `images`.
+        beside: folder of an earlier comparison, on other images, whose objects are drawn beside
+            these; None: these alone.
         progress: called with (images done, images in all).
 
     Returns:
@@ -71,6 +83,7 @@ def run(
             `out` that are not those of a comparison.
     """
     world.on_root(lambda: FILES.spare_others(out))
+    earlier = world.on_root(lambda: [] if beside is None else [objectfigure.read(beside)])
     pairs = world.on_root(lambda: find_pairs(images))
     others = world.on_root(lambda: find_pairs(choose)) if choose is not None else []
     absent = world.on_root(lambda: finders.missing(config.compare.finders))
@@ -89,27 +102,43 @@ def run(
     world.on_root(lambda: FILES.renew(make_folder(out)))
     work = [*pairs, *others]
 
-    def score(number: int) -> ScoredTiles:
-        one, islands = score_image(request, work[number])
+    def score(number: int) -> ScoredImage:
+        one = score_image(request, work[number])
         if number < min(config.compare.closeups, len(pairs)):
-            closeup.draw(request, work[number], one, islands, out)
-        return one
+            closeup.draw(request, work[number], one.tiles, one.islands, out)
+        return replace(one, islands=None)  # no other rank needs them
 
     ordered = world.map(score, len(work), progress)
 
     def finish() -> dict[str, Any]:
         scored, chosen_on = ordered[: len(pairs)], ordered[len(pairs) :]
-        if not any(len(one.row) for one in scored):
+        if not any(len(one.tiles.row) for one in scored):
             size = trained.card.preprocessing.tile_size
             raise InputError(
                 f"{images}: no tile of {size} x {size} pixels that all have data; expected larger "
                 "images"
             )
-        result = summary(request, scored, chosen_on, tuple(absent))
+        result = {
+            **summary(
+                request,
+                [one.tiles for one in scored],
+                [one.tiles for one in chosen_on],
+                tuple(absent),
+            ),
+            "maps": maps(
+                images,
+                request,
+                [one.masks for one in scored],
+                [one.masks for one in chosen_on],
+                {**_reasons(one.tiles for one in scored), **absent},
+            ),
+        }
         for line in result["failures"]:
             logger.error("%s", line)
         write_json(out / FILES.record, result)
         figure.draw(result, out / FIGURE)
+        mine = objectfigure.ComparedObjects.of(result)
+        objectfigure.draw([mine, *earlier], out / OBJECTS)
         config.write(out / "config.json")
         return result
 
@@ -152,7 +181,7 @@ def summary(
     others: Sequence[ScoredTiles],
     absent: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the content of `compare.json`.
+    """Return the content of `compare.json` on tiles.
 
     Args:
         images: scored by the detectors and used for all numbers.
@@ -196,10 +225,38 @@ def summary(
         "islands": accuracies.island_rows(images, rule),
         "seconds_an_image": {
             name: float(np.mean([i.seconds[name] for i in images if name in i.seconds]))
-            for name in FAMILIES
+            for name in {**FAMILIES, **MAPS}
             if any(name in image.seconds for image in images)
         },
     }
+
+
+def maps(
+    folder: Path,
+    request: ScoringRequest,
+    images: Sequence[ScoredMasks],
+    others: Sequence[ScoredMasks],
+    left_out: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the content of `compare.json` on pixels and objects.
+
+    Args:
+        folder: of the images.
+        others: images to choose thresholds on; empty: `images`.
+        left_out: finders without a score, and why.
+    """
+    chosen = maskaccuracies.choose(others or images, images)
+    return {
+        "folder": folder.resolve().name,
+        "f_th": request.rules[0].f_th,
+        "detectors": maskaccuracies.detector_rows(images, chosen),
+        "left_out": {name: line for name, line in left_out.items() if name not in chosen},
+    }
+
+
+def _reasons(images: Iterable[ScoredTiles]) -> dict[str, str]:
+    """Return why finders failed, each by one of its reasons."""
+    return {name: line for image in images for name, line in image.failures.items()}
 
 
 def _merged(parts: Sequence[dict[str, str]]) -> dict[str, str]:

@@ -26,7 +26,12 @@ from cosmodeep_hpc.images.quiet import quiet
 
 IMAGE, TASK, MASKS, DONE, LOG = "image.fits", "task.json", "masks", "done.json", "log"
 """Files of the folder in which a finder works."""
-PACKAGES = {"pybdsf": ("bdsf", "bdsf"), "aegean": ("AegeanTools", "AegeanTools")}
+PACKAGES = {
+    "pybdsf": ("bdsf", "bdsf"),
+    "wavelets": ("bdsf", "bdsf"),
+    "aegean": ("AegeanTools", "AegeanTools"),
+    "continunet": ("continunet", "continunet"),
+}
 """The module that each finder needs, and its name for `pip install`."""
 LAUNCHERS = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_LOCAL", "HYDRA_", "I_MPI_", "HOROVOD_")
 """Variables by which a child process would take itself for its parent's rank; it gets none of them.
@@ -43,6 +48,7 @@ class FinderTask:
         rms: constant noise of the image [Jy/beam].
         min_pixels: least pixels of an island, if the finder has such an option.
         flood: where islands end, over `thresholds`, if the finder has such an option.
+        peak: threshold on an island's peak in units of the noise, if the finder has such an option.
         seconds: time limit for all thresholds together.
     """
 
@@ -50,6 +56,7 @@ class FinderTask:
     rms: float
     min_pixels: int = 1
     flood: float = 1.0
+    peak: float = 0.0
     seconds: float = 900.0
 
 
@@ -83,7 +90,7 @@ class FinderError(Exception):
 def missing(names: Sequence[str]) -> dict[str, str]:
     """Return the finders that are not installed, each with a line that says so."""
     return {
-        name: f"{name}: not installed, its columns are left out; `pip install {package}` brings it"
+        name: f"{name}: not installed, it is left out; `pip install {package}` brings it"
         for name, (module, package) in PACKAGES.items()
         if name in names and find_spec(module) is None
     }

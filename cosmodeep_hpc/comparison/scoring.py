@@ -1,31 +1,44 @@
-"""Scores one image: finds the truth of its tiles, and runs every detector on them."""
+"""Scores one image: finds the truth of its tiles and cells, and runs every detector on them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.comparison import detectors, finders, islandtiles, limits
+from cosmodeep_hpc.comparison import detectors, finders, islandtiles, limits, maskscoring
 from cosmodeep_hpc.comparison.finders import FinderError, FinderTask, Found, beam_of
-from cosmodeep_hpc.comparison.scoredtiles import MODEL, IslandCount, LabelRule, ScoredTiles, Scoring
+from cosmodeep_hpc.comparison.maskscoring import FinderMask
+from cosmodeep_hpc.comparison.scoredmasks import MaskWay, ScoredMasks
+from cosmodeep_hpc.comparison.scoredtiles import (
+    FAMILIES,
+    MODEL,
+    IslandCount,
+    LabelRule,
+    ScoredTiles,
+    Scoring,
+)
 from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.evaluation.fieldtruth import FieldTruth, noise_of
+from cosmodeep_hpc.evaluation.mappedfield import MappedField
+from cosmodeep_hpc.evaluation.mapscore import MapScore
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.classifier import outputs, read
-from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.learn.modelfile import TrainedModel, map_threshold
 from cosmodeep_hpc.sky.occupancy import PAPER, tile_levels
 from cosmodeep_hpc.tiles.pairs import Pair
-from cosmodeep_hpc.tiles.preprocessing import robust_noise
 from cosmodeep_hpc.tiles.tiling import coverage, cut
 
 MICRO = 1e-6
 FAINTEST = min(f_th for _, f_th in PAPER)
 """An island is false if no Sky pixel in it is brighter than this [Jy/arcsec^2]."""
+OWN = "continunet"
+"""The finder that finds a threshold of its own."""
 BESIDE, INSIDE = "tile and around", "tile alone"
 """The two ideal limits, by what the observer sees."""
 
@@ -66,17 +79,20 @@ def sigma_of(image: Image, pixels: NDArray[np.float32], rms: float) -> float:
     """
     if rms > 0:
         return float(beam_of(image).per_arcsec2(rms * MICRO))
-    stored = image.header.get("NOISERMS")
-    if isinstance(stored, int | float) and stored > 0:
-        return float(stored)
-    return robust_noise(image, pixels)
+    return noise_of(image, pixels)
 
 
-def score_image(request: ScoringRequest, pair: Pair) -> tuple[ScoredTiles, Found | None]:
-    """Score the tiles of a pair that have data in every pixel, by every detector.
+@dataclass(frozen=True)
+class ScoredImage:
+    """What is known of an image: its tiles, the masks of its cells, and PyBDSF's islands."""
 
-    Returns:
-        the tiles with their scores, and PyBDSF's islands.
+    tiles: ScoredTiles
+    masks: ScoredMasks
+    islands: Found | None
+
+
+def score_image(request: ScoringRequest, pair: Pair) -> ScoredImage:
+    """Score the tiles of a pair that have data in every pixel, and its cells, by every detector.
 
     Raises:
         InputError: a bad pair.
@@ -92,8 +108,15 @@ def score_image(request: ScoringRequest, pair: Pair) -> tuple[ScoredTiles, Found
     seconds: dict[str, float] = {}
     scores: dict[Scoring, NDArray[np.float32]] = {}
 
-    with _timed(seconds, MODEL):
-        scores |= _probabilities(request, image, pixels, whole)
+    fields: dict[LabelRule, MappedField] = {}
+    if request.model.blocks is None:
+        with _timed(seconds, MODEL):
+            scores |= _probabilities(request, image, pixels, whole)
+    else:
+        for rule in request.cards:
+            with _timed(seconds, MODEL):  # of one rule, as a user would run it
+                fields[rule] = _mapped(request, rule, pair)
+            scores[Scoring.of_model(rule)] = fields[rule].tiles[whole]
 
     beam, scale, n_pix = image.beam, image.pixel_scale, request.n_pix
     filled = np.nan_to_num(pixels)
@@ -131,7 +154,41 @@ def score_image(request: ScoringRequest, pair: Pair) -> tuple[ScoredTiles, Found
         seconds=seconds,
         versions=islands.versions,
     )
-    return scored, islands.found.get("pybdsf")
+    masks = ScoredMasks(pair.name, _masks(request, pair, sigma, fields, islands))
+    return ScoredImage(scored, masks, islands.found.get("pybdsf"))
+
+
+def _mapped(request: ScoringRequest, rule: LabelRule, pair: Pair) -> MappedField:
+    """Return what the model gives for the image by one of the rules that it serves."""
+    model = replace(request.model, card=request.cards[rule])
+    return MappedField.of(request.config, model, pair)
+
+
+def _masks(
+    request: ScoringRequest,
+    pair: Pair,
+    sigma: float,
+    fields: Mapping[LabelRule, MappedField],
+    islands: _FinderIslands,
+) -> dict[MaskWay, MapScore]:
+    """Score all masks of the cells, by the F_th of the model's own rule."""
+    settings, rule = request.config.compare, request.rules[0]
+    field = fields.get(rule)
+    side = maskscoring.SIDE if field is None else field.side
+    truth = FieldTruth.of(*pair.open(), rule.f_th, side, sigma)
+    scores: dict[MaskWay, MapScore] = {}
+    if field is not None:
+        threshold = map_threshold(request.model, request.config.classify.point)
+        scores |= maskscoring.of_network(truth, field, threshold)
+    scores |= maskscoring.of_smoothed(
+        truth,
+        side,
+        rule.f_th,
+        kernels=settings.kernels,
+        levels=settings.levels,
+        min_beams=request.config.classify.min_beams,
+    )
+    return scores | maskscoring.of_finders(truth, side, islands.masks())
 
 
 def _probabilities(
@@ -187,12 +244,19 @@ class _FinderIslands:
     def run(self, seconds: dict[str, float]) -> None:
         """Run each finder; a finder that fails on the image has no score for it."""
         settings = self._request.config.compare
+        thresholds = {
+            "pybdsf": settings.islands,
+            "wavelets": settings.wavelets,
+            "aegean": settings.seeds,
+            OWN: (0.0,),
+        }
         for name in self._request.finders:
             task = FinderTask(
-                thresholds=settings.islands if name == "pybdsf" else settings.seeds,
+                thresholds=thresholds[name],
                 rms=self._rms,
                 min_pixels=settings.min_pixels,
                 flood=settings.flood,
+                peak=settings.peak,
                 seconds=settings.seconds,
             )
             try:
@@ -203,18 +267,35 @@ class _FinderIslands:
             self.found[name], self.versions[name] = found, found.version
             # the time of one threshold, as a user would run it
             seconds[name] = float(np.mean(found.seconds))
-            self._score(name, found, 0.0)
+            if name in FAMILIES:
+                self._score(name, found, 0.0)
             if name == "pybdsf":
                 self._score("pybdsf peak", found, settings.peak)
+
+    def masks(self) -> Iterator[FinderMask]:
+        """Yield the islands of each detector at each threshold."""
+        peak = self._request.config.compare.peak
+        for name, found in self.found.items():
+            for threshold in found.thresholds:
+                mask = found.mask(threshold)
+                yield name, None if name == OWN else threshold, mask
+                if name == "pybdsf":
+                    yield "pybdsf peak", threshold, self._with_peak(mask, threshold, peak)
+
+    def _with_peak(
+        self, islands: NDArray[np.bool_], threshold: float, peak: float
+    ) -> NDArray[np.bool_]:
+        """Return the islands of a threshold whose peak exceeds another."""
+        if peak <= threshold:
+            return islands
+        return islandtiles.with_peak(islands, self._significance, peak)
 
     def _score(self, family: str, found: Found, peak: float) -> None:
         size, n_pix = self._request.model.card.preprocessing.tile_size, self._request.n_pix
         counts: dict[float, IslandCount] = {}
 
         def mask(threshold: float) -> NDArray[np.bool_]:
-            islands = found.mask(threshold)
-            if peak > threshold:
-                islands = islandtiles.with_peak(islands, self._significance, peak)
+            islands = self._with_peak(found.mask(threshold), threshold, peak)
             counts[threshold] = islandtiles.counted(islands, self._truth)
             return islands
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cosmodeep_hpc.comparison import masktable
 from cosmodeep_hpc.comparison.scoredtiles import FAMILIES
 
 WIDTH = 30  # of a row's title
@@ -25,6 +26,7 @@ def text(result: dict[str, Any]) -> str:
     if result["at_equal_purity"]:
         lines += ["", *_equal_purity(result)]
     lines += ["", *_flux(result["by_flux"])]
+    lines += ["", masktable.text(result["maps"], result["chosen_on"])]
     seconds = [f"{name} {value:.2f}" for name, value in result["seconds_an_image"].items()]
     lines += ["", f"seconds an image (source finders: of one threshold): {', '.join(seconds)}"]
     return "\n".join(lines)

@@ -13,8 +13,10 @@ from cosmodeep_hpc.errors import InputError
 class Compare(Section):
     """The comparison with PyBDSF, Aegean and plain detectors (paper, section 5 and figure 10)."""
 
-    finders: tuple[Literal["pybdsf", "aegean"], ...] = option(
-        ("pybdsf", "aegean"), "source finders to run, if they are installed"
+    finders: tuple[Literal["pybdsf", "aegean", "wavelets", "continunet"], ...] = option(
+        ("pybdsf", "aegean", "continunet"),
+        "source finders to run, if they are installed; wavelets is PyBDSF with wavelet planes, "
+        "which takes minutes to hours an image",
     )
     islands: tuple[float, ...] = option(
         (0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0),
@@ -37,6 +39,18 @@ class Compare(Section):
         above=0,
     )
     flood: float = option(0.8, "Aegean's flood threshold over its seed threshold", above=0, high=1)
+    wavelets: tuple[float, ...] = option(
+        (3.0,),
+        "thresholds of PyBDSF's islands with wavelets, whose peaks exceed `peak` too",
+        unit="sigma",
+        above=0,
+    )
+    levels: tuple[float, ...] = option(
+        (0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0),
+        "brightness from which pixels of a smoothed map are signal; the best one is chosen",
+        unit="F_th",
+        above=0,
+    )
     seconds: float = option(
         900.0, "time that a source finder may take for an image", unit="s", above=0
     )
@@ -80,7 +94,8 @@ class Compare(Section):
     def __post_init__(self) -> None:
         """Check each option, then those that depend on each other."""
         super().__post_init__()
-        for name in ("finders", "islands", "seeds", "kernels", "scales", "drawn"):
+        distinct = ("finders", "islands", "seeds", "wavelets", "levels", "kernels", "scales")
+        for name in (*distinct, "drawn"):
             values = getattr(self, name)
             if len(set(values)) < len(values) or not (values or name in {"finders", "drawn"}):
                 raise InputError(f"compare.{name} = {list(values)}: expected distinct values")

@@ -15,6 +15,7 @@ PAPERS_MODEL = "paper-npix40"
 ProductName = Literal[
     "probability",
     "tiles",
+    "tile_probability",
     "mask",
     "pixels",
     "hdf5",
@@ -87,6 +88,13 @@ class Classify(Section):
     )
     compress_mask: bool = option(
         False, "write masks on the image's pixels tile-compressed, as .fits.fz"
+    )
+    min_beams: float = option(2.0, "area from which islands of pixels are kept", unit="beam", low=0)
+    high_threshold: float = option(
+        0.7,
+        "probability that an island of pixels reaches somewhere if it is kept (hysteresis)",
+        low=0,
+        high=1,
     )
     refine_sigma: float = option(
         3.0,

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from cosmodeep_hpc.engine.backend import BACKENDS, chosen_backend
-from cosmodeep_hpc.engine.graph import Array, Shape
+from cosmodeep_hpc.engine.blocksbykeras import BlocksByKeras
+from cosmodeep_hpc.engine.graph import Array, Graph, Shape
 from cosmodeep_hpc.errors import InputError
 
 
@@ -53,11 +54,9 @@ class ByKeras:
             given = network(tiles[..., None], training=False)
             return given[0] if isinstance(given, list | tuple) else given
 
-        # float32 throughout: a GPU's shorter TF32 would give a mask that differs from a CPU's
         if backend == "tensorflow":
             import tensorflow as tf
 
-            tf.config.experimental.enable_tensor_float_32_execution(False)
             self._first: Callable[[Any], Any] = tf.function(first)
         else:
             import jax
@@ -75,6 +74,26 @@ def load(path: Path) -> ByKeras:
     Raises:
         InputError: there is no backend, or Keras cannot load the file.
     """
+    keras = _keras()
+    try:
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises what its parts raise: ValueError, KeyError, OSError
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InputError(f"{path}: Keras cannot load the model in it ({reason})") from error
+    return ByKeras(network, keras.backend.backend())
+
+
+def load_blocks(graph: Graph) -> BlocksByKeras:
+    """Return a network over blocks of an image, on Keras' backend.
+
+    Raises:
+        InputError: there is no backend.
+    """
+    return BlocksByKeras(graph, _keras())
+
+
+def _keras() -> Any:
+    """Return Keras on the backend that the environment asks for."""
     backend = chosen_backend()
     os.environ.setdefault("KERAS_BACKEND", backend)  # Keras reads it as it is imported
     import keras
@@ -84,13 +103,13 @@ def load(path: Path) -> ByKeras:
             f"Keras runs on {running} in this process; expected tensorflow or jax: set "
             "KERAS_BACKEND before Keras is imported, or unset COSMODEEP_ENGINE"
         )
+    if running == "tensorflow":
+        import tensorflow as tf
+
+        # float32 throughout: a GPU's shorter TF32 would give a mask that differs from a CPU's
+        tf.config.experimental.enable_tensor_float_32_execution(False)
     as_described(keras)
-    try:
-        network = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises what its parts raise: ValueError, KeyError, OSError
-        reason = str(error).strip().split("\n", 1)[0]
-        raise InputError(f"{path}: Keras cannot load the model in it ({reason})") from error
-    return ByKeras(network, keras.backend.backend())
+    return keras
 
 
 def as_described(keras: Any) -> None:

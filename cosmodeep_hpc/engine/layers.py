@@ -15,6 +15,9 @@ from cosmodeep_hpc.engine.elementwise import logistic
 from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.engine.simd import LANES, Code, Index, Pointer, Vector, operation
 from cosmodeep_hpc.engine.step import (  # fmt: skip
+    CELL,
+    CELL_MEAN,
+    CELL_PEAK,
     COLUMN,
     CONV1,
     CONV3,
@@ -118,19 +121,22 @@ def _peak_of_line(
 
 @jit
 def take_tiles(step, arena, tiles, first, count) -> None:  # type: ignore[no-untyped-def]
-    """Copy tiles (n, h, w) from `first` on between zeros; a non-finite pixel makes its tile NaN."""
+    """Copy tiles (n, h, w) from `first` on between zeros; a non-finite pixel makes its tile NaN.
+
+    The rows begin with FROM_Y.
+    """
     height, width, maps = step[HEIGHT], step[WIDTH], step[TO_MAPS]
     # a sum for each column, so that vectors add several at once
     faults = np.empty(width, dtype=np.float32)
     for tile in range(count):
         faults[:] = 0
         for y in range(height):
-            line = tiles[first + tile, y]
+            line = tiles[first + tile, y + step[FROM_Y]]
             for x in range(width):
                 faults[x] += line[x] * np.float32(0)
         fault = faults.sum()
         for y in range(height):
-            line = tiles[first + tile, y]
+            line = tiles[first + tile, y + step[FROM_Y]]
             target = step[TO] + tile * step[TO_TILE] + y * step[TO_LINE]
             for x in range(width):
                 arena[target + x * maps] = line[x] + fault
@@ -230,6 +236,55 @@ def whole(step, arena, sums, first, count) -> None:  # type: ignore[no-untyped-d
 
 
 @jit
+def cells(step, arena, sums) -> None:  # type: ignore[no-untyped-def]
+    """Add rows of maps to the mean, or the maximum, of each map in the cells that they lie in.
+
+    A cell's first row begins its numbers, its last one ends them; rows come in their order.
+
+    Args:
+        step: FROM_Y is the first row, counted from the first row of cells.
+        sums: float32 (cells * COUNT), row by row of cells.
+    """
+    maps, peak, side = step[FROM_MAPS], step[KIND] == CELL_PEAK, step[CELL]
+    across = step[WIDTH] // side
+    for y in range(step[HEIGHT]):
+        row, line = (y + step[FROM_Y]) // side, (y + step[FROM_Y]) % side
+        source = step[FROM] + y * step[FROM_LINE]
+        for col in range(across):
+            target = (row * across + col) * step[COUNT] + step[COLUMN]
+            here = source + col * side * maps
+            if line == 0:
+                sums[target : target + maps] = -np.inf if peak else 0.0
+            for f in range(0, maps, LANES):
+                if peak:
+                    _peak_of_line(arena, here + f, maps, side, sums, target + f)
+                else:
+                    _add_line(arena, here + f, maps, side, sums, target + f)
+            if line == side - 1 and not peak:
+                sums[target : target + maps] /= np.float32(side * side)
+
+
+@jit
+def shift(moves, arena) -> None:  # type: ignore[no-untyped-def]
+    """Move numbers of the arena towards its beginning.
+
+    Args:
+        moves: int64 (n, 3): from where, to where, and how many, at most as many as lie between.
+    """
+    for n in range(len(moves)):
+        source, target, count = moves[n]
+        arena[target : target + count] = arena[source : source + count]
+
+
+@jit
+def clear(rows, arena) -> None:  # type: ignore[no-untyped-def]
+    """Write zeros: `rows` int64 (n, 2) says where they begin, and how many."""
+    for n in range(len(rows)):
+        start, count = rows[n]
+        arena[start : start + count] = 0
+
+
+@jit
 def give_out(step, arena, maps, first, count) -> None:  # type: ignore[no-untyped-def]
     """Copy the first COUNT maps of each pixel into `maps` (n, numbers of a tile)."""
     for tile in range(count):
@@ -276,5 +331,7 @@ def run(  # type: ignore[no-untyped-def]
             sigmoid(step, arena, count)
         elif kind == OUT:
             give_out(step, arena, maps, first, count)
+        elif kind in (CELL_MEAN, CELL_PEAK):
+            cells(step, arena, sums)
         else:
             whole(step, arena, sums, first, count)

@@ -14,6 +14,7 @@ import numpy as np
 
 from cosmodeep_hpc.engine import archive, bykeras, paper
 from cosmodeep_hpc.engine.backend import ENGINE, chosen_engine
+from cosmodeep_hpc.engine.blocks import BlockNetwork, BlocksOnCores
 from cosmodeep_hpc.engine.dense import Head
 from cosmodeep_hpc.engine.graph import Array, Graph, Shape, UnknownLayer
 from cosmodeep_hpc.errors import InputError
@@ -63,6 +64,19 @@ def load(path: Path, threads: int) -> Network:
         )
     with _naming(path):
         return OnCores(archive.read(path), threads)
+
+
+def load_blocks(path: Path, threads: int) -> BlockNetwork:
+    """Load the network of a `.keras` file to go over blocks of an image.
+
+    Raises:
+        InputError: as `load` does.
+    """
+    with _naming(path):
+        graph = archive.read(path)
+        if chosen_engine() == "keras":
+            return bykeras.load_blocks(graph)
+        return BlocksOnCores(graph, threads)
 
 
 def read(path: Path) -> Graph:

@@ -22,6 +22,8 @@ class StepKind(IntEnum):
     WHOLE_MEAN = 8
     WHOLE_PEAK = 9
     OUT = 10
+    CELL_MEAN = 11
+    CELL_PEAK = 12
 
 
 class StepField(IntEnum):
@@ -35,7 +37,8 @@ class StepField(IntEnum):
 
     WEIGHTS, BIAS: where they begin among the weights. REACH: pixels that a convolution reads before
     its own pixel. RELU: whether negative numbers become 0. COLUMN: where a tile's numbers go in the
-    output; COUNT: how many maps of them.
+    output; COUNT: how many maps of them. CELL: side of the squares that CELL_MEAN and CELL_PEAK
+    reduce to numbers.
     """
 
     KIND = 0
@@ -64,13 +67,15 @@ class StepField(IntEnum):
     RELU = 23
     COLUMN = 24
     COUNT = 25
+    CELL = 26
 
 
-TILES, FIRST, CONV3, CONV1, MEAN, SUM, PRODUCT, SIGMOID, WHOLE_MEAN, WHOLE_PEAK, OUT = map(
-    int, StepKind
-)
+(
+    TILES, FIRST, CONV3, CONV1, MEAN, SUM, PRODUCT, SIGMOID, WHOLE_MEAN, WHOLE_PEAK, OUT,
+    CELL_MEAN, CELL_PEAK,
+) = map(int, StepKind)  # fmt: skip
 (
     KIND, FROM, FROM_TILE, FROM_LINE, FROM_MAPS, FROM_HALVED, FROM_Y, FROM_X,
     OTHER, OTHER_TILE, OTHER_LINE, OTHER_HALVED, OTHER_Y, OTHER_X, TO, TO_TILE, TO_LINE, TO_MAPS,
-    HEIGHT, WIDTH, WEIGHTS, BIAS, REACH, RELU, COLUMN, COUNT,
+    HEIGHT, WIDTH, WEIGHTS, BIAS, REACH, RELU, COLUMN, COUNT, CELL,
 ) = map(int, StepField)  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,12 @@ import numpy as np
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.evaluation import overlay
+from cosmodeep_hpc.evaluation import mapscore, maptable, overlay
 from cosmodeep_hpc.evaluation.evaluated import Evaluated
+from cosmodeep_hpc.evaluation.fieldspread import mean_and_error
+from cosmodeep_hpc.evaluation.fieldtruth import FieldTruth, noise_of
+from cosmodeep_hpc.evaluation.mappedfield import MappedField
+from cosmodeep_hpc.evaluation.mapscore import MapScore, precision_of
 from cosmodeep_hpc.evaluation.reliability import Reliability
 from cosmodeep_hpc.io.files import make_folder, sha256, write_json
 from cosmodeep_hpc.io.progress import Progress, silent
@@ -21,13 +25,13 @@ from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.card import Point
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.metrics import Accuracy, accuracy, curve, is_found
-from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.learn.modelfile import TrainedModel, map_threshold
 from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.tiles.labels import is_signal
 from cosmodeep_hpc.tiles.make import tile_pair
 from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when an entry of the metrics changes its name or its meaning."""
 
 OVERLAYS = 4  # images drawn
@@ -52,6 +56,8 @@ def run(
 ) -> dict[str, Any]:
     """Classify the tiles of every pair and compare with their labels; a collective call.
 
+    Models that know pixels are judged by pixels and by objects, too.
+
     The threshold is that of the model's operating point `classify.point`, chosen on validation
     images: nothing is chosen here. The same tiles count as in training: whole ones, with data in
     every pixel.
@@ -70,7 +76,7 @@ def run(
     trained = modelfile.load_on_ranks(model, config.classify.point, config.rule, world=world)
     world.on_root(lambda: make_folder(out))  # before the work: one that cannot be made is told
     evaluated = world.map(
-        lambda number: evaluate_pair(trained, pairs[number], config.classify.batch),
+        lambda number: evaluate_pair(trained, pairs[number], config),
         len(pairs),
         progress,
     )
@@ -99,14 +105,14 @@ def run(
     return world.on_root(finish)
 
 
-def evaluate_pair(model: TrainedModel, pair: Pair, batch: int) -> Evaluated:
+def evaluate_pair(model: TrainedModel, pair: Pair, config: Config) -> Evaluated:
     """Label the tiles of one pair by the rule of a model, and classify them.
 
-    Args:
-        batch: tiles given to the network at once.
+    A model that knows pixels sees the image as `classify` shows it, in one pass for tiles and map,
+    and is judged by pixels and objects too.
 
     Raises:
-        InputError: the model has seen the image in training or validation.
+        InputError: the model has seen the image in training or validation, or it cannot be swept.
     """
     card = model.card
     sky, noise = pair.open()
@@ -115,12 +121,21 @@ def evaluate_pair(model: TrainedModel, pair: Pair, batch: int) -> Evaluated:
         raise InputError(
             f"{pair.noise}: the model was trained on this image; expected images it has never seen"
         )
+    score = None
+    if model.blocks is None:
+        probability = probabilities(model, tiled.tiles, config.classify.batch)
+    else:
+        field = MappedField.of(config, model, pair)
+        probability = field.tiles[tiled.row, tiled.col]
+        truth = FieldTruth.of(sky, noise, card.f_th, field.side, noise_of(noise))
+        score = MapScore.of(truth, field.islands, precision_of(truth, field.probability))
     return Evaluated(
         name=pair.name,
         row=tiled.row,
         col=tiled.col,
         signal=is_signal(tiled.counts[:, 0], card.n_pix),
-        probability=probabilities(model, tiled.tiles, batch),
+        probability=probability,
+        score=score,
     )
 
 
@@ -129,7 +144,8 @@ def summary(
 ) -> dict[str, Any]:
     """Return the content of `metrics.json`: totals, mean and error, images, curve, reliability.
 
-    The precision-recall curve shows what other thresholds would have given; none is chosen on it.
+    The scores by pixels and objects are None for a model that knows tiles alone. The
+    precision-recall curve shows what other thresholds would have given; none is chosen on it.
 
     Args:
         point: the operating point that the card's threshold belongs to.
@@ -141,6 +157,7 @@ def summary(
     total = sum(each, Accuracy(Nsc=0, Nsw=0, Nvc=0, Nvw=0))
     whole = curve(signal, probability)
     points = np.unique(np.linspace(0, len(whole.threshold) - 1, CURVE_POINTS).astype(int))
+    scores = {image.name: image.score for image in images if image.score is not None}
     return {
         "format": FORMAT,
         "cosmodeep_hpc": __version__,
@@ -156,7 +173,10 @@ def summary(
         "point": point,
         "images": len(images),
         "total": total.as_dict(),
-        "mean": {name: _mean(each, name) for name in ("As", "Ws", "Wv")},
+        "mean": {
+            name: mean_and_error([getattr(one, name) for one in each])
+            for name in ("As", "Ws", "Wv")
+        },
         "an_image": {i.name: a.as_dict() for i, a in zip(images, each, strict=True)},
         "curve": {
             "threshold": whole.threshold[points].tolist(),
@@ -164,21 +184,18 @@ def summary(
             "recall": whole.recall[points].tolist(),
         },
         "reliability": Reliability.of(signal, probability).as_dict(),
+        "pixels": by_pixels(model, scores, point) if scores else None,
+        "objects": mapscore.by_objects(scores) if scores else None,
     }
 
 
-def _mean(each: Sequence[Accuracy], name: str) -> dict[str, float | None]:
-    """Return mean and standard error over the images whose ratio is defined."""
-    values = np.array([getattr(a, name) for a in each])
-    values = values[np.isfinite(values)]
-    if len(values) == 0:
-        return {"mean": None, "standard_error": None}
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
-    return {"mean": float(values.mean()), "standard_error": error}
+def by_pixels(model: TrainedModel, scores: Mapping[str, MapScore], point: Point) -> dict[str, Any]:
+    """Return the accuracy by pixels, with the threshold of the map that it belongs to."""
+    return {"threshold": map_threshold(model, point), **mapscore.by_pixels(scores)}
 
 
 def table(result: dict[str, Any]) -> str:
-    """Return the accuracy as a text table."""
+    """Return the accuracy as text tables."""
     names = ["As", "Ws", "Wv", "Ns", "Nv", "Nsc", "Nsw", "Nvc", "Nvw"]
 
     def line(title: str, values: dict[str, Any]) -> str:
@@ -191,4 +208,5 @@ def table(result: dict[str, Any]) -> str:
         f"signal: more than {result['n_pix']} Sky pixels above {result['f_th']:g} Jy/arcsec^2; "
         f"found: probability >= {result['threshold']:.3f}, chosen on validation images"
     )
-    return "\n".join([rule, head, *lines, line("total", result["total"])])
+    tiles = [rule, head, *lines, line("total", result["total"])]
+    return "\n".join([*tiles, "", maptable.text(result)])

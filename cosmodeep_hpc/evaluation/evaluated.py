@@ -1,4 +1,4 @@
-"""What is known of the tiles of one image once a model has classified them."""
+"""What is known of one image once a model has classified it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cosmodeep_hpc.evaluation.mapscore import MapScore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +17,7 @@ class Evaluated:
     Attributes:
         row, col: int32 (n,), places of its tiles.
         signal: bool (n,), by the Sky image. probability: float32 (n,).
+        score: of its map of pixels and its islands; None: the model knows tiles alone.
     """
 
     name: str
@@ -22,3 +25,4 @@ class Evaluated:
     col: NDArray[np.int32]
     signal: NDArray[np.bool_]
     probability: NDArray[np.float32]
+    score: MapScore | None = None

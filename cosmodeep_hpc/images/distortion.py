@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,8 @@ def has_others(wcs: WCS) -> bool:
 
 def _cards(wcs: WCS) -> list[str]:
     """Return the cards that wcslib makes, without SIP, which it does not know."""
-    text = wcs.deepcopy().wcs.to_header(relax=True)  # it settles units in place
+    # a copy, since units are settled in place; of wcslib's part: astropy's sets warning filters
+    text = deepcopy(wcs.wcs).to_header(relax=True)
     return [text[at : at + CARD] for at in range(0, len(text), CARD)]
 
 

@@ -9,14 +9,16 @@ from typing import Any, Literal
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.calibration import Calibration
+from cosmodeep_hpc.learn.pixelmap import PixelMap
 from cosmodeep_hpc.learn.rules import SHARE, RuleCalibrations
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
-FORMAT = 4
+FORMAT = 5
 AGAIN = "copy the file again, or train the model again"
-READ = {1, 2, 3, FORMAT}
+READ = {1, 2, 3, 4, FORMAT}
 """Formats that can be read: a card of format 1 has neither calibration nor other operating points,
-one of format 2 no readings, one of format 3 neither beams nor local noise."""
+one of format 2 no readings, one of format 3 neither beams nor local noise, one of format 4 no map.
+"""
 Point = Literal["accuracy", "completeness", "purity"]
 """An operating point: the largest As, or a SHARE of completeness (Ws) or of purity."""
 AskedRule = tuple[float | None, int | None]
@@ -44,6 +46,8 @@ class Card:
             does not raise; None: not known.
         beams: widths of the beam, smallest and largest, that it was validated on, in pixels that
             the network sees; None: not known.
+        pixels: of a counts network, how its map of pixels is made; None: from the finest scale
+            alone, without calibration.
     """
 
     preprocessing: Preprocessing
@@ -60,6 +64,18 @@ class Card:
     readings: RuleCalibrations | None = field(default=None, repr=False)
     beams: tuple[float, float] | None = None
     local_noise: float | None = None
+    pixels: PixelMap | None = field(default=None, repr=False)
+
+    @property
+    def has_map(self) -> bool:
+        """Whether the network gives a map of pixels: one of counts that sees beyond its tiles."""
+        return self.readings is not None and self.preprocessing.margin > 0
+
+    @property
+    def pixel_map(self) -> PixelMap:
+        """How the map of pixels of a counts network is made and read."""
+        assert self.readings is not None
+        return self.pixels or PixelMap.plain(self.readings.thresholds)
 
     @property
     def quiet(self) -> float:
@@ -123,6 +139,11 @@ def from_dict(content: Any, source: Path) -> Card:
         content["calibration"] = Calibration(**content.get("calibration", {}))
         if content.get("readings") is not None:
             content["readings"] = RuleCalibrations.from_dict(content["readings"])
+        if content.get("pixels") is not None:
+            content["pixels"] = PixelMap.from_dict(content["pixels"])
+            known = content["readings"].thresholds if content.get("readings") else ()
+            if content["pixels"].thresholds != known:
+                raise ValueError("its map has other thresholds than its rules")
         if content.get("beams") is not None:
             smallest, largest = map(float, content["beams"])
             content["beams"] = smallest, largest

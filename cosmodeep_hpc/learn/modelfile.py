@@ -12,11 +12,13 @@ from typing import Any
 
 from cosmodeep_hpc.engine import backend, network
 from cosmodeep_hpc.engine.archive import DAMAGES, member, reason
+from cosmodeep_hpc.engine.blocks import BlockNetwork
 from cosmodeep_hpc.engine.network import Network
-from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.io.files import replacing
 from cosmodeep_hpc.learn import card
 from cosmodeep_hpc.learn.card import AskedRule, Card, Point
+from cosmodeep_hpc.learn.pixelmap import SHARE
 from cosmodeep_hpc.parallel import runtime
 from cosmodeep_hpc.parallel.world import World
 
@@ -63,11 +65,14 @@ class TrainedModel:
 
     Attributes:
         network: computes for tiles the output that the card describes.
+        blocks: the same network over blocks of an image, with its map of pixels; None: it knows
+            tiles alone.
     """
 
     path: Path
     card: Card
     network: Network = field(repr=False)
+    blocks: BlockNetwork | None = field(default=None, repr=False)
 
 
 def save(path: Path, net: Any, about: Card) -> None:
@@ -79,6 +84,25 @@ def save(path: Path, net: Any, about: Card) -> None:
         with zipfile.ZipFile(temporary) as written:
             if damaged := written.testzip():
                 raise InputError(f"{path}: {damaged} in it was not written whole; check the disk")
+
+
+def save_with_card(source: Path, about: Card, path: Path) -> None:
+    """Write a model file again with another card, complete or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    with (
+        naming(path, "write"),
+        replacing(path) as temporary,
+        zipfile.ZipFile(source) as old,
+        zipfile.ZipFile(temporary, "w") as new,
+    ):
+        for entry in old.infolist():
+            if entry.filename != CARD:
+                new.writestr(entry, old.read(entry))
+        # without a date: the same card makes the same file
+        new.writestr(zipfile.ZipInfo(CARD), json.dumps(card.as_dict(about), indent=2))
 
 
 def shipped(name: str) -> Path:
@@ -130,7 +154,8 @@ def load(
     _refuse_foreign_parts(path)
     loaded = network.load(path, threads)
     _check(path, about, loaded)
-    return TrainedModel(path, about, loaded)
+    blocks = network.load_blocks(path, threads) if about.has_map else None
+    return TrainedModel(path, about, loaded, blocks)
 
 
 def load_on_ranks(
@@ -158,6 +183,25 @@ def load_on_ranks(
         of = f"N_pix {about.n_pix}, F_th {about.f_th:g} Jy/arcsec^2"
         logger.debug("model %s: %s, threshold %.4g", loaded.path, of, about.threshold)
     return loaded
+
+
+def map_threshold(model: TrainedModel, point: Point) -> float:
+    """Return the probability from which a pixel of a model's map is signal.
+
+    Raises:
+        InputError: the model does not know the operating point.
+    """
+    points = model.card.pixel_map.at(model.card.f_th)
+    if point == "accuracy":
+        return points.threshold
+    threshold: float | None = getattr(points, point)
+    if threshold is None:
+        raise InputError(
+            f"{model.path}: no threshold for a {point} of {SHARE} of pixels; expected a map that "
+            "was calibrated and reaches it (cosmodeep calibrate); leave classify.point out, or "
+            "give --threshold"
+        )
+    return threshold
 
 
 def _check(path: Path, about: Card, loaded: Network) -> None:

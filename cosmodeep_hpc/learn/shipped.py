@@ -8,6 +8,7 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.files import sha256
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.card import Card
+from cosmodeep_hpc.learn.pixelmap import SHARE as MAP_SHARE
 from cosmodeep_hpc.learn.rules import SHARE, RuleCalibrations
 
 
@@ -82,4 +83,20 @@ def _card_text(card: Card, path: Path) -> str:
             for name, p in points.items()
         },
     }
+    rows |= _map_rows(card)
     return "\n".join(f"{name:28} {value}" for name, value in rows.items())
+
+
+def _map_rows(card: Card) -> dict[str, str]:
+    """Return the entries of a card on its map of pixels."""
+    if card.pixels is None:
+        return {}
+
+    def said(threshold: float | None) -> str:
+        return "not known" if threshold is None else f"{threshold:.4f}"
+
+    return {
+        f"map, F_th {f_th:g}": f"threshold {said(points.threshold)}; completeness of {MAP_SHARE} "
+        f"from {said(points.completeness)}, purity from {said(points.purity)}"
+        for f_th, points in zip(card.pixels.thresholds, card.pixels.points, strict=True)
+    }

@@ -179,7 +179,7 @@ def classify_pairs(
 
     def work(number: int) -> Evaluated:
         model, pair = divmod(number, len(pairs))
-        return evaluate_pair(models[model], pairs[pair], config.classify.batch)
+        return evaluate_pair(models[model], pairs[pair], config)
 
     every = world.map(
         work,

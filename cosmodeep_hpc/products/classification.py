@@ -52,7 +52,10 @@ class Classification:
 
     @property
     def probability(self) -> NDArray[np.float32]:
-        """The calibrated probability of signal on the grid of tiles: float32; NaN: no data."""
+        """The calibrated probability of signal: float32; NaN: no data.
+
+        On the map of pixels, where the model gives one; else on the grid of tiles.
+        """
         return self._stacked([plane.probability for plane in self._swept.planes])
 
     @cached_property
@@ -60,10 +63,26 @@ class Classification:
         """World coordinates of `probability`: celestial, a pixel of it is a cell of the grid."""
         return tile_wcs(self.wcs, self._swept.cell)
 
+    @property
+    def tile_probability(self) -> NDArray[np.float32]:
+        """The calibrated probability of signal on the grid of tiles: float32; NaN: no data."""
+        return self._stacked([plane.tiles.probability for plane in self._swept.planes])
+
+    @property
+    def tiles(self) -> NDArray[np.uint8]:
+        """The mask on the grid of tiles: uint8, 1 signal, 0 noise, 255 no data."""
+        threshold = self._swept.tile_threshold
+        return self._stacked([plane.tiles.mask(threshold) for plane in self._swept.planes])
+
+    @cached_property
+    def tile_wcs(self) -> WCS:
+        """World coordinates of `tiles`: celestial, a pixel of it is a cell of the grid."""
+        return tile_wcs(self.wcs, self._swept.tile_cell)
+
     @cached_property
     def mask(self) -> NDArray[np.uint8]:
         """The mask on the image's own pixels: uint8, 1 signal, 0 noise, 255 no data."""
-        rows, paint = self._swept.planes[0].image.shape[0], self._findings.of_tiles
+        rows, paint = self._swept.planes[0].image.shape[0], self._findings.of_cells
         return self._stacked([paint(number, 0, rows) for number in range(len(self._swept.planes))])
 
     @property
@@ -81,7 +100,7 @@ class Classification:
 
     @property
     def threshold(self) -> float:
-        """The probability from which a tile is signal."""
+        """The probability from which a cell is signal."""
         return self._swept.threshold
 
     @cached_property
@@ -130,10 +149,11 @@ class Classification:
             ax = figure.add_subplot(projection=self.wcs)
         if image:
             picture.draw(ax, shown.image, shown.thumbnail, shown.block)
-            ax.set_title(picture.title(self._swept, shown), fontsize=11, parse_math=False)
+            title = picture.title(self._findings, plane)
+            ax.set_title(title, fontsize=11, parse_math=False)
         is_own = not hasattr(ax, "coords") or ax.wcs is self.wcs
         on_sky = None if is_own else ax.get_transform(self.wcs)
-        picture.outlines(ax, self._swept, shown, on_sky)
+        picture.outlines(ax, self._findings, plane, on_sky)
         return ax
 
     @in_one_line
@@ -200,7 +220,7 @@ class Classification:
 
     def _repr_png_(self) -> bytes:
         """Return the picture as PNG, for a notebook."""
-        return picture.drawn(self._swept)
+        return picture.drawn(self._findings)
 
     def _repr_html_(self) -> str:
         """Return picture, notes and table of islands, for a notebook."""

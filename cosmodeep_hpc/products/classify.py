@@ -7,7 +7,6 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from cosmodeep_hpc.parallel.world import alone
 from cosmodeep_hpc.products import arguments
 from cosmodeep_hpc.products.classification import Classification
 from cosmodeep_hpc.products.findings import Findings
+from cosmodeep_hpc.survey.destination import Nowhere
 from cosmodeep_hpc.survey.plan import SweepPlan, SweepRequest
 from cosmodeep_hpc.survey.result import MosaicResult
 from cosmodeep_hpc.survey.scheduler import SweepOptions
@@ -151,30 +151,13 @@ class Scratch:
             self._end()
 
 
-class Memory:
+class Memory(Nowhere):
     """Keeps a swept mosaic: the `Destination` of one image, with nothing left on disk."""
 
     def __init__(self) -> None:
         """Keep nothing yet."""
         self.swept: MosaicResult | None = None
         self.scratch = Scratch()
-
-    def locked(self, image: Path) -> AbstractContextManager[None]:
-        """Ask nobody else."""
-        return nullcontext()
-
-    def may_be_kept(self, image: Path) -> bool:
-        """Keep nothing."""
-        return False
-
-    def kept(self, image: Path, key: str) -> None:
-        """Keep nothing."""
-
-    def journal(self, image: Path) -> None:
-        """Keep no journal."""
-
-    def clear(self, image: Path) -> None:
-        """Leave all as it is: there is nothing of another sweep."""
 
     def unpacked(self, image: Path) -> Path:
         """Return a temporary file: a packed one can only be read from its beginning."""
@@ -183,7 +166,4 @@ class Memory:
     def take(self, swept: MosaicResult) -> MosaicOutcome:
         """Keep it."""
         self.swept = swept
-        return MosaicOutcome(path=swept.path, state="done")
-
-    def leave(self, image: Path) -> None:
-        """Leave what was unpacked: the result needs it."""
+        return super().take(swept)

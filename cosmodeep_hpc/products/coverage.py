@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.io.files import fits_content
+from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.products.islands import icrs
-from cosmodeep_hpc.survey.result import MosaicResult
 
 if TYPE_CHECKING:
     from mocpy import MOC
@@ -24,6 +24,7 @@ FINER = 8  # sides of the MOC's pixels in that of a cell, at least
 ALONG_SIDE = 4  # corners along a side of a cell: on the sky its sides may be curved
 MAX_ORDER = 29
 CELLS_AT_ONCE = 1024
+MASKED_AT_ONCE = 2**22  # cells
 
 
 def order(image: Image, cell: int) -> int:
@@ -32,19 +33,19 @@ def order(image: Image, cell: int) -> int:
     return min(MAX_ORDER, max(0, math.ceil(math.log2(HEALPIX_SIDE / wanted))))
 
 
-def moc(swept: MosaicResult) -> MOC:
-    """Return the MOC of the signal cells of all planes; empty where there are none.
+def moc(found: Findings) -> MOC:
+    """Return the MOC of the islands' cells of all planes; empty where there are none.
 
     All of its pixels that a cell overlaps are in it: it reaches beyond the outlines by less than
     one of them. Cells that reach beyond the edge of the projection are left out.
     """
     from mocpy import MOC
 
+    swept = found.swept
     image = swept.planes[0].image
     depth = order(image, swept.cell)
     whole = MOC.new_empty(depth)
-    signal = np.any([plane.signal(swept.threshold) for plane in swept.planes], axis=0)
-    row, col = np.nonzero(signal)
+    row, col = _cells(found)
     ny, nx = image.shape
     x_side, y_side = _perimeter()
     for start in range(0, len(row), CELLS_AT_ONCE):
@@ -61,6 +62,19 @@ def moc(swept: MosaicResult) -> MOC:
     return whole
 
 
+def _cells(found: Findings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows and columns of all cells in islands of any plane."""
+    swept, rows, cols = found.swept, [], []
+    height = max(1, MASKED_AT_ONCE // swept.planes[0].shape[1])
+    for start in range(0, swept.planes[0].shape[0], height):
+        stop = min(start + height, swept.planes[0].shape[0])
+        masks = [found.mask(number, start, stop) == 1 for number in range(len(swept.planes))]
+        row, col = np.nonzero(np.any(masks, axis=0))
+        rows.append(row + start)
+        cols.append(col)
+    return np.concatenate(rows), np.concatenate(cols)
+
+
 def _perimeter() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return points along the sides of a cell of side 1, once around: x and y."""
     there = np.arange(ALONG_SIDE) / ALONG_SIDE
@@ -71,10 +85,10 @@ def _perimeter() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     )
 
 
-def write(swept: MosaicResult, path: Path) -> None:
+def write(found: Findings, path: Path) -> None:
     """Write the MOC as FITS.
 
     mocpy makes the bytes and does not write them: where a disk is full, it may lose the last ones
     without an error.
     """
-    path.write_bytes(fits_content(*moc(swept).serialize("fits")))
+    path.write_bytes(fits_content(*moc(found).serialize("fits")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult
 from cosmodeep_hpc.tiles.tiling import tile_wcs
 
-Paint = Callable[[int, int, int], NDArray[np.uint8]]
-"""From plane, first and last row: uint8 (rows, columns of the image)."""
+Paint = Callable[[int, int, int], NDArray[Any]]
+"""From plane, first and last row: whole numbers (rows, columns of the image, or of cells)."""
 
+UNKNOWN = np.uint8(NO_DATA)
 STRIP = 2**22  # pixels of a strip, about
 TALL = 2**26  # the same where tall strips pay
 TALLEST = 1024  # rows of a strip, at most
@@ -149,11 +150,23 @@ class PlaneBox:
         rows = fitting // cell * cell if fitting >= cell else fitting
         return min(rows, self.axes[self.y])
 
-    def strips(self, height: int, paint: Paint) -> Iterator[NDArray[np.uint8]]:
+    def with_shape(self, shape: tuple[int, int]) -> PlaneBox:
+        """Return the box with planes of other rows and columns, such as those of cells."""
+        axes = list(self.axes)
+        axes[self.y], axes[self.x] = shape
+        return replace(self, axes=tuple(axes))
+
+    def strips(
+        self, height: int, paint: Paint, fill: np.integer = UNKNOWN
+    ) -> Iterator[NDArray[Any]]:
         """Yield the box's pixels in the order of the file, `height` rows of an image at most.
 
+        Args:
+            paint: returns rows of a plane; asked for each once.
+            fill: where none was swept; of the type of what `paint` returns.
+
         Yields:
-            uint8 (rows, *lengths of the axes faster than the rows).
+            (rows, *lengths of the axes faster than the rows).
         """
         faster = self.axes[self.y + 1 :]
         for slower in np.ndindex(*self.axes[: self.y]):
@@ -163,9 +176,10 @@ class PlaneBox:
                 if self.x == len(self.axes) - 1 and len(faster) == 1 and len(here) == 1:
                     yield np.ascontiguousarray(paint(here[0], start, stop))
                     continue
-                strip = np.full((stop - start, *faster), NO_DATA, np.uint8)
+                strip = np.full((stop - start, *faster), fill, fill.dtype)
                 for number in here:
-                    strip[self._where(self.places[number])[self.y :]] = paint(number, start, stop)
+                    rows = paint(number, start, stop)
+                    strip[self._where(self.places[number])[self.y :]] = rows
                 yield strip
 
     def _where(self, place: tuple[int, ...]) -> tuple[Any, ...]:
@@ -176,13 +190,19 @@ class PlaneBox:
         return tuple(index)
 
 
-def painter(grids: Sequence[NDArray[np.uint8]], width: int, cell: int, fill: int) -> Paint:
-    """Return what paints each plane's cells on the image's pixels; `fill` beyond the last cell."""
+def painter(rows: Paint, shape: tuple[int, int], cell: int, fill: int) -> Paint:
+    """Return what paints each plane's cells on the image's pixels; `fill` beyond the last cell.
+
+    Args:
+        rows: returns rows of the cells of a plane.
+        shape: rows of cells, and columns of pixels.
+        cell: side of a cell [pixel].
+    """
 
     def paint(plane: int, start: int, stop: int) -> NDArray[np.uint8]:
-        grid, pixels = grids[plane], np.full((stop - start, width), fill, np.uint8)
-        first, last = start // cell, min(-(-stop // cell), len(grid))
-        lines = np.repeat(grid[first:last], cell, axis=1)[:, :width]
+        pixels = np.full((stop - start, shape[1]), fill, np.uint8)
+        first, last = start // cell, min(-(-stop // cell), shape[0])
+        lines = np.repeat(rows(plane, first, last), cell, axis=1)[:, : shape[1]]
         for row, line in enumerate(lines, first):
             there = slice(max(row * cell, start) - start, min((row + 1) * cell, stop) - start)
             pixels[there, : len(line)] = line

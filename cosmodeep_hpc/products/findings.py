@@ -36,10 +36,6 @@ class Findings:
     refine: bool = False
     measures: Refined | None = field(default=None, repr=False)
 
-    def __getstate__(self) -> dict[str, object]:
-        """Return what another process needs: the function that paints is made there again."""
-        return {name: value for name, value in vars(self).items() if name != "of_tiles"}
-
     @cached_property
     def cube(self) -> PlaneBox:
         """The axes of its file."""
@@ -52,7 +48,8 @@ class Findings:
         Raises:
             InputError: the image cannot be read again; so of all that follows from it.
         """
-        return islands.find(self.swept)
+        options = self.config.classify
+        return islands.find(self.swept, options.min_beams, options.high_threshold)
 
     @cached_property
     def cards(self) -> fits.Header:
@@ -62,16 +59,22 @@ class Findings:
     @cached_property
     def grid_header(self) -> fits.Header:
         """The header of what is on the grid of cells."""
-        header = self.cube.header(self.swept.cell)
+        return self._header(self.swept.cell)
+
+    @cached_property
+    def tile_header(self) -> fits.Header:
+        """The header of what is on the grid of tiles."""
+        return self._header(self.swept.tile_cell)
+
+    def _header(self, cell: int) -> fits.Header:
+        header = self.cube.header(cell)
         header.update(self.cards)
         return header
 
     @cached_property
     def pixel_header(self) -> fits.Header:
         """The header of what is on the image's pixels."""
-        header = self.cube.header(1)
-        header.update(self.cards)
-        return header
+        return self._header(1)
 
     @cached_property
     def regions(self) -> list[IslandRegion]:
@@ -103,12 +106,18 @@ class Findings:
 
     # --- masks on the image's pixels ---
 
-    @cached_property
-    def of_tiles(self) -> Paint:
-        """Paints the mask of tiles on the image's pixels: 1 signal, 0 noise, 255 no data."""
+    def mask(self, plane: int, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return the mask of rows of a plane's cells: 1 in islands, 0 elsewhere, 255 no data."""
+        blank = self.swept.planes[plane].blank(start, stop)
+        inside = self.islands.labels[plane].rows(start, stop) > 0
+        return np.where(blank, NO_DATA, inside).astype(np.uint8)
+
+    @property
+    def of_cells(self) -> Paint:
+        """Paints the mask of cells on the image's pixels."""
         swept = self.swept
-        cells = [plane.tile_mask(swept.threshold) for plane in swept.planes]
-        return painter(cells, swept.planes[0].image.shape[1], swept.cell, NO_DATA)
+        shape = swept.planes[0].shape[0], swept.planes[0].image.shape[1]
+        return painter(self.mask, shape, swept.cell, NO_DATA)
 
     def refinement(self) -> Refinement:
         """Return a refined mask, to be painted and measured from its beginning."""
@@ -119,7 +128,7 @@ class Findings:
 
         def paint(plane: int, start: int, stop: int) -> NDArray[np.uint8]:
             pixels = refinement.paint(plane, start, stop)
-            pixels[self.of_tiles(plane, start, stop) == NO_DATA] = NO_DATA
+            pixels[self.of_cells(plane, start, stop) == NO_DATA] = NO_DATA
             return pixels
 
         return paint

@@ -92,6 +92,7 @@ class ProductFolder:
                 raise InputError(f"{record}: {holder} is making it now; wait for its end")
             if self.restart:
                 self.journal(image).unlink(missing_ok=True)
+                self.map_file(image).unlink(missing_ok=True)
             else:
                 self.spare_others(image)
             yield
@@ -142,6 +143,10 @@ class ProductFolder:
         for left in left_beside(self.path / name for name in product_names(image)):
             left.unlink(missing_ok=True)
 
+    def map_file(self, image: Path) -> Path:
+        """Return a hidden file."""
+        return self.path / f".{stem(image)}.map"
+
     def unpacked(self, image: Path) -> Path:
         """Return a hidden file, of another name where the file is another one."""
         digest = hashlib.sha256(repr(stamp(image)).encode()).hexdigest()
@@ -153,7 +158,12 @@ class ProductFolder:
         return self._outcome(swept.path, record, "done")
 
     def leave(self, image: Path) -> None:
-        """Remove what was unpacked of a file of this name, by sweeps that were killed too."""
+        """Remove what was unpacked of a file of this name, by sweeps that were killed too.
+
+        The map stays where its journal does.
+        """
+        if not self.journal(image).exists():
+            self.map_file(image).unlink(missing_ok=True)
         for left in self.path.glob(".*.unpacked"):
             if left.name.startswith(f".{image.name}."):
                 left.unlink(missing_ok=True)

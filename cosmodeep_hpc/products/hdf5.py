@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 ABOUT = {
     "probability": ("", "probability of signal; NaN: no data"),
-    "coverage": ("", "share of a cell's pixels with data, of those inside the image"),
+    "tile_probability": ("", "probability of signal of tiles; NaN: no data"),
+    "coverage": ("", "share of a tile's pixels with data, of those inside the image"),
     "noise": ("Jy/arcsec2", "local rms noise of the image's pixels"),
     "tiles": ("", "1 signal, 0 noise, 255 no data"),
     "islands": ("", "number of the island, 0 where there is none"),
@@ -28,17 +29,19 @@ ABOUT = {
 def write(found: Findings, path: Path) -> None:
     """Write `probability[ny, nx]` and its like; [plane, ny, nx] where there are several planes.
 
-    One process writes it: a grid is 1/1600 of its image, 25 MB for 100,000 x 100,000 pixels, and
-    the sweep has it on one rank already. Collective writes would only add their start.
+    One process writes it, from memory: a grid of tiles is 1/1600 of its image. A map of pixels is
+    larger, which `.probability.fits` holds without being in memory as a whole.
     """
     swept = found.swept
     grids: dict[str, Sequence[NDArray[Any]]] = {
         "probability": [plane.probability for plane in swept.planes],
-        "coverage": [plane.coverage for plane in swept.planes],
-        "noise": [plane.noise for plane in swept.planes],
-        "tiles": [plane.tile_mask(swept.threshold) for plane in swept.planes],
-        "islands": found.islands.labels,
+        "coverage": [plane.tiles.coverage for plane in swept.planes],
+        "noise": [plane.tiles.noise for plane in swept.planes],
+        "tiles": [plane.tiles.mask(swept.tile_threshold) for plane in swept.planes],
+        "islands": [found.islands.whole(number) for number in range(len(swept.planes))],
     }
+    if swept.has_map:
+        grids["tile_probability"] = [plane.tiles.probability for plane in swept.planes]
 
     def fill(file: h5py.File) -> None:
         for name, planes in grids.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.images.file import BLOCK
 from cosmodeep_hpc.io.files import fits_content
-from cosmodeep_hpc.products.cube import Paint, PlaneBox
+from cosmodeep_hpc.learn.pixelmap import BLANK, LEVELS, LOWEST
+from cosmodeep_hpc.products.cube import UNKNOWN, Paint, PlaneBox
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.survey.result import NO_DATA
 
@@ -27,31 +29,64 @@ ROW = np.dtype([("length", ">i8"), ("offset", ">i8")])  # a descriptor of 1QB
 
 
 def write_probability(found: Findings, path: Path) -> None:
-    """Write the probability, NaN where there is no data, and the coverage as an extension."""
-    cube, planes, header = found.cube, found.swept.planes, found.grid_header
-    values = cube.grids([plane.probability for plane in planes], float("nan"))
+    """Write the probability of cells and their coverage.
+
+    A map of pixels has whole numbers of 16 bits, scaled to probabilities, `BLANK` where there is no
+    data; its coverage says where there are. Tiles have float32, NaN where there is no data.
+    """
+    swept = found.swept
+    if not swept.has_map:
+        write_tile_probability(found, path)
+        return
+    maps = [plane.pixels for plane in swept.planes if plane.pixels is not None]
+    header = found.grid_header.copy()
+    header["BSCALE"], header["BZERO"] = 1 / LEVELS, -LOWEST / LEVELS
+    header["BLANK"] = BLANK
+    header["BTYPE"] = ("probability of signal", "BLANK: no data")
+    cover = found.grid_header.copy()
+    cover["EXTNAME"], cover["BTYPE"] = "COVERAGE", ("coverage", "1: the cell has data")
+
+    def covered(plane: int, start: int, stop: int) -> NDArray[np.uint8]:
+        has_data: NDArray[np.bool_] = maps[plane].rows(start, stop) != BLANK
+        return has_data.astype(np.uint8)
+
+    cube = found.cube.with_shape(maps[0].shape)
+    rows = cube.height(1)
+    with path.open("wb") as file:
+        write_image(
+            file, cube, header, rows, lambda plane, *some: maps[plane].rows(*some), np.int16(BLANK)
+        )
+        write_image(file, cube, cover, rows, covered, np.uint8(0), extension=True)
+
+
+def write_tile_probability(found: Findings, path: Path) -> None:
+    """Write the probability of tiles, NaN where there is no data, and their coverage."""
+    cube, planes, header = found.cube, found.swept.planes, found.tile_header
+    values = cube.grids([plane.tiles.probability for plane in planes], float("nan"))
     probability = fits.PrimaryHDU(values, header)
     probability.header["BTYPE"] = ("probability of signal", "NaN: no data")
-    values = cube.grids([plane.coverage for plane in planes], 0)
+    values = cube.grids([plane.tiles.coverage for plane in planes], 0)
     coverage = fits.ImageHDU(values, header, name="COVERAGE")
     coverage.header["BTYPE"] = ("coverage", "share of a cell's pixels with data")
     path.write_bytes(fits_content(probability, coverage))
 
 
 def write_tiles(found: Findings, path: Path) -> None:
-    """Write the mask on the grid of cells: 1 signal, 0 noise, 255 no data."""
+    """Write the mask on the grid of tiles: 1 signal, 0 noise, 255 no data."""
     swept = found.swept
-    grids = [plane.tile_mask(swept.threshold) for plane in swept.planes]
-    tiles = fits.PrimaryHDU(found.cube.grids(grids, NO_DATA), found.grid_header)
+    grids = [plane.tiles.mask(swept.tile_threshold) for plane in swept.planes]
+    header = found.tile_header.copy()
+    header["THRESH"] = swept.tile_threshold
+    tiles = fits.PrimaryHDU(found.cube.grids(grids, NO_DATA), header)
     tiles.header["BTYPE"] = ("tile mask", "1 signal, 0 noise, 255 no data")
     path.write_bytes(fits_content(tiles))
 
 
 def write_mask(found: Findings, path: Path) -> None:
-    """Write the same on the image's pixels."""
+    """Write the mask of islands on the image's pixels: 1 signal, 0 noise, 255 no data."""
     header = found.pixel_header.copy()
     header["BTYPE"] = ("mask", "1 signal, 0 noise, 255 no data")
-    _write(found, path, header, found.cube.height(found.swept.cell), found.of_tiles)
+    _write(found, path, header, found.cube.height(found.swept.cell), found.of_cells)
 
 
 def write_pixels(found: Findings, path: Path) -> None:
@@ -79,15 +114,39 @@ def write_plain(path: Path, cube: PlaneBox, header: fits.Header, rows: int, pain
     The pixels are not given to astropy's `StreamingHDU`: where the disk is full, it does not say
     so, or leaves a file that is too short without an error.
     """
-    whole = fits.Header([("SIMPLE", True), ("BITPIX", 8), *_axes("NAXIS", cube.axes)])
-    whole["EXTEND"] = True
-    whole.extend(header)
-    written = 0
     with path.open("wb") as file:
-        file.write(whole.tostring().encode("ascii"))
-        for strip in cube.strips(rows, paint):
-            written += file.write(strip.data)
-        file.write(bytes(-written % BLOCK))
+        write_image(file, cube, header, rows, paint, UNKNOWN)
+
+
+def write_image(
+    file: BinaryIO,
+    cube: PlaneBox,
+    header: fits.Header,
+    rows: int,
+    paint: Paint,
+    fill: np.integer,
+    *,
+    extension: bool = False,
+) -> None:
+    """Write whole numbers of 8 or 16 bits, which `paint` returns, as an image of a FITS file.
+
+    Args:
+        rows: painted at once.
+        fill: where no plane was swept; of the type of the numbers.
+        extension: whether it is not the primary image.
+    """
+    begin = ("XTENSION", "IMAGE") if extension else ("SIMPLE", True)
+    whole = fits.Header([begin, ("BITPIX", 8 * fill.itemsize), *_axes("NAXIS", cube.axes)])
+    if extension:
+        whole["PCOUNT"], whole["GCOUNT"] = 0, 1
+    else:
+        whole["EXTEND"] = True
+    whole.extend(header, strip=False)  # with its scaling
+    file.write(whole.tostring().encode("ascii"))
+    written = 0
+    for strip in cube.strips(rows, paint, fill):
+        written += file.write(strip.astype(strip.dtype.newbyteorder(">"), copy=False).data)
+    file.write(bytes(-written % BLOCK))
 
 
 def write_packed(path: Path, cube: PlaneBox, header: fits.Header, rows: int, paint: Paint) -> None:

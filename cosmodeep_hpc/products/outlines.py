@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
+
+from cosmodeep_hpc.products.labels import Labels
 
 Vertex = tuple[int, int]  # column and row of a corner of the grid
 
@@ -26,21 +27,19 @@ class Outline:
     corners: NDArray[np.float64]
 
 
-def outlines(labels: NDArray[np.int32], cell: int, shape: tuple[int, int]) -> list[Outline]:
+def outlines(labels: Labels, cell: int, shape: tuple[int, int], first: int = 0) -> list[Outline]:
     """Return the outlines of the islands of a plane, in the order of their numbers.
 
     Args:
-        labels: int32 (rows, cols), numbers of islands, 0 where none.
         cell: side of a cell [pixel]. shape: (ny, nx) of the image, which cuts the last cells.
+        first: islands numbered before.
     """
     found = []
-    for number, box in enumerate(scipy.ndimage.find_objects(labels), 1):
-        if box is None:
-            continue
-        loop = polygon(labels[box] == number)
+    for number, box in enumerate(labels.boxes, 1):
+        loop = polygon(labels.group(number))
         corners = np.array(loop, float) + (box[1].start, box[0].start)
         corners = np.minimum(corners * cell, (shape[1], shape[0])) - 0.5
-        found.append(Outline(number, corners))
+        found.append(Outline(first + number, corners))
     return found
 
 

@@ -20,10 +20,13 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.images.image import Image
-from cosmodeep_hpc.products import provenance
-from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
+from cosmodeep_hpc.products import provenance, zooms
+from cosmodeep_hpc.products.findings import Findings
+from cosmodeep_hpc.products.islands import Island
+from cosmodeep_hpc.survey.result import NO_DATA
 from cosmodeep_hpc.survey.view import averaged
 
+CELLS_AT_ONCE = 2**22  # of a mask looked at
 MAX_SIDE = 1500  # pixels of the picture's image at most: screens have no more
 SAMPLE = 2**17  # values that the noise of a picture is measured on, about
 MOST_PLANES = 9  # of a mosaic drawn: those of a large cube are picked evenly
@@ -31,6 +34,7 @@ RED, BLUE = "tab:red", "tab:blue"
 LARGE, SMALL, LEAST = 8.0, 5.0, 3.0  # longer side of one plane, of each of many, of any [inch]
 LEFT, RIGHT, BOTTOM, TOP = 1.3, 1.1, 0.9, 0.55  # of a plane, to the ends of its panel [inch]
 LEGEND = 0.6  # of a plane to its legend, which is below the names of the axes [inch]
+ZOOMS, ZOOM_EDGE, ZOOM_TITLE = 5, 0.15, 0.25  # zooms in a row; around each, and above it [inch]
 LETTERS, LINE = 14, 0.14  # letters an inch, and height of a line [inch], of what stands below
 SKY_AXES = {
     "RA": "Right ascension",
@@ -73,11 +77,14 @@ def canvas(image: Image, title: str, sigma: float) -> tuple[Any, Any]:
 class PlaneSheet:
     """A figure of several planes of an image, side by side."""
 
-    def __init__(self, image: Image, panels: int = 1, caption: str = "", dpi: int = 120) -> None:
+    def __init__(
+        self, image: Image, panels: int = 1, caption: str = "", dpi: int = 120, zooms: int = 0
+    ) -> None:
         """Make an empty sheet.
 
         Args:
             caption: what stands below.
+            zooms: of parts of the planes, above the caption.
             dpi: pixels of the picture an inch.
         """
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -91,7 +98,11 @@ class PlaneSheet:
         self.panel = (LEFT + self.plane[0] + RIGHT, BOTTOM + self.plane[1] + TOP)
         width = self.columns * self.panel[0]
         lines = textwrap.wrap(caption, int(LETTERS * width), max_lines=4, placeholder=" …")
-        height = -(-panels // self.columns) * self.panel[1] + LINE * len(lines)
+        self.zoomed, self.zoom = 0, (width - ZOOM_EDGE) / ZOOMS
+        self.text = LINE * len(lines)
+        height = -(-panels // self.columns) * self.panel[1] + self.text
+        height += -(-zooms // ZOOMS) * (self.zoom + ZOOM_TITLE)
+        self.zooms = zooms
         self.figure = Figure(figsize=(width, height), dpi=dpi)
         FigureCanvasAgg(self.figure)
         below = self.figure.text(0.1 / width, 0.1 / height, "\n".join(lines), fontsize=8)
@@ -117,6 +128,17 @@ class PlaneSheet:
         draw(axes, self.image, small, block, noise, bar)
         axes.set_title(title, fontsize=11, parse_math=False)
         return axes
+
+    def zoom_axes(self) -> Any:
+        """Return the axes of the next zoom, without sky coordinates."""
+        row, column = divmod(self.zoomed, ZOOMS)
+        self.zoomed += 1
+        width, height = self.figure.get_size_inches()
+        side = self.zoom - ZOOM_EDGE
+        left = ZOOM_EDGE + column * self.zoom
+        rows_below = -(-self.zooms // ZOOMS) - row - 1
+        bottom = self.text + rows_below * (self.zoom + ZOOM_TITLE) + ZOOM_EDGE
+        return self.figure.add_axes((left / width, bottom / height, side / width, side / height))
 
 
 def draw(
@@ -194,17 +216,21 @@ def outline(
         transform: from pixels of the image to the axes, where they are those of another image.
         shape: of the image (ny, nx), which cuts the last tiles.
     """
-    from matplotlib.lines import Line2D
-
     edges = tile_edges(where) * size
     if shape is not None:
         edges = np.minimum(edges, shape[::-1])
     edges -= 0.5
-    gap = np.full((len(edges), 1, 2), np.nan)  # one line with gaps is drawn faster than many
-    x, y = np.concatenate([edges, gap], axis=1).reshape(-1, 2).T
     how = {} if transform is None else {"transform": transform}
-    name = f"{label}: {int(where.sum())}"
-    axes.add_line(Line2D(x, y, color=colour, linewidth=1.3, label=name, **how))
+    _lines(axes, edges, colour, label=f"{label}: {int(where.sum())}", **how)
+
+
+def _lines(axes: Any, edges: NDArray[np.float64], colour: str, **how: Any) -> None:
+    """Draw sides (n, 2, 2) of (x, y) as one line with gaps, which is faster than many."""
+    from matplotlib.lines import Line2D
+
+    gap = np.full((len(edges), 1, 2), np.nan)
+    x, y = np.concatenate([edges, gap], axis=1).reshape(-1, 2).T
+    axes.add_line(Line2D(x, y, color=colour, linewidth=1.3, **how))
 
 
 def tile_edges(where: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -230,37 +256,59 @@ def save(figure: Any, path: Path | BinaryIO) -> None:
 # --- of a swept mosaic ---
 
 
-def write(swept: MosaicResult, path: Path) -> None:
+def write(found: Findings, path: Path) -> None:
     """Write the picture of a mosaic."""
-    path.write_bytes(drawn(swept))
+    path.write_bytes(drawn(found))
 
 
-def drawn(swept: MosaicResult) -> bytes:
+def drawn(found: Findings) -> bytes:
     """Return the picture as PNG; it does not depend on the user's settings of matplotlib."""
     content = io.BytesIO()
     with _plain_style():
-        save(figure(swept), content)
+        save(figure(found), content)
     return content.getvalue()
 
 
-def figure(swept: MosaicResult) -> Any:
+def figure(found: Findings) -> Any:
     """Return a figure of the planes, from their thumbnails, signal and missing data outlined.
 
     Below stand the model and the notes.
     """
+    swept = found.swept
     count = len(swept.planes)
     picked = np.unique(np.linspace(0, count - 1, min(count, MOST_PLANES)).astype(int))
     caption = "; ".join([f"by {swept.model.path.name}", *provenance.notes(swept)])
-    sheet = PlaneSheet(swept.planes[0].image, len(picked), _drawable(caption), dpi=100)
+    shown = zooms.largest(found, 0) if swept.has_map and count == 1 else []
+    sheet = PlaneSheet(
+        swept.planes[0].image, len(picked), _drawable(caption), dpi=100, zooms=len(shown)
+    )
     for number in picked:
         plane = swept.planes[number]
-        axes = sheet.draw(plane.thumbnail, plane.block, _drawable(title(swept, plane)))
-        outlines(axes, swept, plane)
+        axes = sheet.draw(plane.thumbnail, plane.block, _drawable(title(found, number)))
+        outlines(axes, found, number)
         for line in axes.lines:  # whole at the edge of the image, too
             line.set(clip_on=False, zorder=3)
         if axes.lines:
             _legend(axes)
+        zooms.beam_and_scale(axes, plane.image)
+    for island in shown:
+        _zoom(sheet.zoom_axes(), found, island)
     return sheet.figure
+
+
+def _zoom(axes: Any, found: Findings, island: Island) -> None:
+    """Draw an island at the image's own scale, with the outlines of all islands there."""
+    swept = found.swept
+    plane, (rows, cols) = swept.planes[island.plane], zooms.window(found, island)
+    noise = plane.tiles.noise[np.isfinite(plane.tiles.noise)]
+    norm = brightness(float(np.median(noise)) if len(noise) else 1.0)
+    zooms.draw(axes, found, island, norm, greys())
+    first, last = rows.start // swept.cell, -(-rows.stop // swept.cell)
+    left, right = cols.start // swept.cell, -(-cols.stop // swept.cell)
+    inside = found.mask(island.plane, first, min(last, plane.shape[0]))[:, left:right] == 1
+    edges = tile_edges(inside) * swept.cell + (left * swept.cell, first * swept.cell)
+    _lines(axes, edges - 0.5, RED)
+    zooms.beam_and_scale(axes, plane.image)
 
 
 def _legend(axes: Any) -> None:
@@ -274,28 +322,53 @@ def _legend(axes: Any) -> None:
     )  # fmt: skip
 
 
-def outlines(axes: Any, swept: MosaicResult, plane: PlaneResult, transform: Any = None) -> None:
-    """Outline the signal of a plane in red, and what has no data in blue.
+def outlines(axes: Any, found: Findings, number: int, transform: Any = None) -> None:
+    """Outline the islands of a plane in red, and what has no data in blue.
 
     Args:
         transform: see `outline`.
     """
-    signal, blank = plane.signal(swept.threshold), np.isnan(plane.probability)
+    swept = found.swept
+    shape = swept.planes[number].image.shape
+    (signal, blank), step = _shown(found, number)
     for where, colour, label in ((signal, RED, "signal"), (blank, BLUE, "no data")):
         if where.any():
-            outline(axes, where, swept.cell, colour, label, transform, plane.image.shape)
+            outline(axes, where, step * swept.cell, colour, label, transform, shape)
 
 
-def title(swept: MosaicResult, plane: PlaneResult) -> str:
+def _shown(found: Findings, number: int) -> tuple[list[NDArray[np.bool_]], int]:
+    """Return which squares of cells have signal, and which no data, and the cells of their sides.
+
+    A square has what any of its cells has: a picture has no more pixels.
+    """
+    rows, cols = found.swept.planes[number].shape
+    step = max(1, -(-max(rows, cols) // MAX_SIDE))
+    height = max(1, CELLS_AT_ONCE // (cols * step)) * step
+    parts: list[list[NDArray[np.bool_]]] = [[], []]
+    for start in range(0, rows, height):
+        mask = found.mask(number, start, min(start + height, rows))
+        down, across = (np.arange(0, length, step) for length in mask.shape)
+        for part, value in zip(parts, (1, NO_DATA), strict=True):
+            any_row = np.logical_or.reduceat(mask == value, down, axis=0)
+            part.append(np.logical_or.reduceat(any_row, across, axis=1))
+    return [np.concatenate(part) for part in parts], step
+
+
+def title(found: Findings, number: int) -> str:
     """Return what stands above a plane; of a long name its two ends."""
-    signal, name = plane.signal(swept.threshold), swept.name
+    swept = found.swept
+    plane, name = swept.planes[number], swept.name
     if len(name) > 45:
         name = f"{name[:22]}…{name[-22:]}"
     where = f" {list(plane.image.plane)}" if len(swept.planes) > 1 else ""
-    return (
-        f"{name}{where}\n{int(signal.sum())} of {signal.size} tiles signal "
-        f"(probability ≥ {swept.threshold:.2f})"
-    )
+    if swept.has_map:
+        own = [island for island in found.islands.islands if island.plane == number]
+        share = 100 * sum(island.n_tiles for island in own) / math.prod(plane.shape)
+        what = f"{len(own)} island{'s' * (len(own) != 1)}, {share:.2g} % of the image"
+    else:
+        mask = plane.tiles.mask(swept.tile_threshold)
+        what = f"{int((mask == 1).sum())} of {mask.size} tiles signal"
+    return f"{name}{where}\n{what} (probability ≥ {swept.threshold:.2f})"
 
 
 _styling = Lock()

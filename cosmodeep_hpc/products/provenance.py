@@ -16,7 +16,7 @@ from cosmodeep_hpc.products.cube import PlaneBox
 from cosmodeep_hpc.products.islands import Island
 from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult, PlaneResult
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when an entry of the record or a product changes its meaning: they are made anew."""
 
 
@@ -90,7 +90,7 @@ def record(
             zip(swept.planes, cube.frequencies(), strict=True)
         )
     ]
-    rows, cols = swept.planes[0].probability.shape
+    rows, cols = swept.planes[0].shape
     return {
         "format": FORMAT,
         "cosmodeep_hpc": __version__,
@@ -113,9 +113,11 @@ def record(
             "preprocessing": asdict(card.preprocessing),
         },
         "threshold": swept.threshold,
+        "tile_threshold": swept.tile_threshold,
         "grid": {
             "shape": [rows, cols],
             "cell_pixels": swept.cell,
+            "tile_cell_pixels": swept.tile_cell,
             "tile_pixels": swept.tile,
             "rebin": swept.rebin,
             "partial_top_row": rows * swept.cell > image.shape[0],
@@ -138,8 +140,8 @@ def _plane(
     plane: PlaneResult, swept: MosaicResult, frequency: float, islands: int
 ) -> dict[str, Any]:
     """Return what the record says of a plane."""
-    mask, image = plane.tile_mask(swept.threshold), plane.image
-    noise = plane.noise[np.isfinite(plane.noise)]
+    mask, image = plane.tiles.mask(swept.tile_threshold), plane.image
+    noise = plane.tiles.noise[np.isfinite(plane.tiles.noise)]
     return {
         "index": image.plane,
         "frequency_hz": _known(frequency),

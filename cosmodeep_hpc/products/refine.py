@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.images.beam import FWHM
 from cosmodeep_hpc.images.image import Image
-from cosmodeep_hpc.products.islands import EIGHT, Islands, flux_areas, pixel_areas
+from cosmodeep_hpc.products.islands import Islands
+from cosmodeep_hpc.products.labels import EIGHT
+from cosmodeep_hpc.products.pixelareas import flux_areas, pixel_areas
 from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
 
 SCALES = (1, 2, 4, 8)  # beams, or pixels where there is no beam
@@ -109,16 +111,17 @@ def kernels_of(plane: PlaneResult, signal: NDArray[np.bool_], cell: int, tile: i
     """
     image = plane.image
     sigmas = widths(image, tile)
-    blank = np.isnan(plane.probability) | ~np.isfinite(plane.noise) | (plane.noise <= 0)
+    noise = plane.tiles.noise
+    blank = plane.blank(0, plane.shape[0]) | ~np.isfinite(noise) | (noise <= 0)
     busy = scipy.ndimage.binary_dilation(signal | blank, structure=EIGHT)
-    quiet = np.argwhere(~busy & (plane.coverage >= 1))
+    quiet = np.argwhere(~busy & (plane.tiles.coverage >= 1))
     if len(quiet) < FEWEST:
         return Kernels(sigmas, tuple(expected_gain(image, sigma) for sigma in sigmas))
     picked = quiet[np.unique(np.linspace(0, len(quiet) - 1, WINDOWS).astype(int))]
     samples: list[list[NDArray[np.float32]]] = [[] for _ in sigmas]
     for row, col in picked:
         window = Window.around(image.shape, row * cell, col * cell, cell, cell, _widest(sigmas))
-        significance = window.read(image) / plane.noise[row, col]
+        significance = window.read(image) / noise[row, col]
         valid = np.isfinite(significance)
         filled = np.where(valid, significance, np.float32(0))
         for number, sigma in enumerate(sigmas):
@@ -216,8 +219,8 @@ class Refinement:
         self.refined = Refined(np.zeros(count), np.zeros(count), np.zeros(count))
         self._swept, self._threshold, self._columns = swept, threshold, columns
         self._planes = [
-            _RefinedPlane(plane, labels, swept)
-            for plane, labels in zip(swept.planes, islands.labels, strict=True)
+            _RefinedPlane(plane, islands.whole(number), swept)
+            for number, plane in enumerate(swept.planes)
         ]
 
     def paint(self, number: int, start: int, stop: int) -> NDArray[np.uint8]:
@@ -268,9 +271,10 @@ class _RefinedPlane:
     def __init__(self, plane: PlaneResult, labels: NDArray[np.int32], swept: MosaicResult) -> None:
         signal = labels > 0
         self.image = plane.image
-        self.noise = np.where(plane.noise > 0, plane.noise, np.float32(np.nan))
+        noise = plane.tiles.noise
+        self.noise = np.where(noise > 0, noise, np.float32(np.nan))
         beside = scipy.ndimage.grey_dilation(labels, footprint=EIGHT, mode="constant")
-        self.owner = np.where(signal, labels, np.where(np.isnan(plane.probability), 0, beside))
+        self.owner = np.where(signal, labels, np.where(plane.blank(0, plane.shape[0]), 0, beside))
         self.areas = pixel_areas(plane.image, self.owner > 0, swept.cell)
         self.per_flux = flux_areas(plane.image, self.areas)
         none = Kernels((), ())

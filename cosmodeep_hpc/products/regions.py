@@ -50,8 +50,9 @@ def regions(swept: MosaicResult, islands: Islands, numbers: Sequence[int]) -> li
     """
     drawn = []
     by_number = {island.number: island for island in islands.islands}
-    for plane, labels in zip(swept.planes, islands.labels, strict=True):
-        found = outlines(labels, swept.cell, plane.image.shape)
+    for number, plane in enumerate(swept.planes):
+        labels, first = islands.labels[number], islands.first[number]
+        found = outlines(labels, swept.cell, plane.image.shape, first)
         if not found:
             continue
         pixels = np.concatenate([outline.corners for outline in found])

@@ -53,6 +53,7 @@ class Product:
 PRODUCTS = (
     Product("probability", "probability.fits", masks.write_probability),
     Product("tiles", "tiles.fits", masks.write_tiles),
+    Product("tile_probability", "tile-probability.fits", masks.write_tile_probability),
     Product("mask", "mask.fits", masks.write_mask, is_mask=True),
     # before the catalogue, which has what is measured while it is written
     Product("pixels", "pixels.fits", masks.write_pixels, is_mask=True, refined=True),
@@ -66,8 +67,8 @@ PRODUCTS = (
     Product("islands_csv", "islands.csv", lambda f, path: catalogue.write_csv(f.catalogue, path)),
     Product("regions", "reg", lambda f, path: regions.write_ds9(f.regions, path)),
     Product("regions_casa", "crtf", lambda f, path: regions.write_casa(f.regions, path)),
-    Product("moc", "moc.fits", lambda f, path: coverage.write(f.swept, path)),
-    Product("picture", "png", lambda f, path: picture.write(f.swept, path)),
+    Product("moc", "moc.fits", coverage.write),
+    Product("picture", "png", picture.write),
 )
 """All products but the record, in the order that they are written in."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
+from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.survey.result import MosaicResult
 from cosmodeep_hpc.survey.task import MosaicOutcome
 
@@ -35,6 +36,9 @@ class Destination(Protocol):
     def clear(self, image: Path) -> None:
         """Remove what a sweep that was killed has left half-done of an image."""
 
+    def map_file(self, image: Path) -> Path | None:
+        """Return where ranks write the map of pixels; None: it stays in memory."""
+
     def unpacked(self, image: Path) -> Path:
         """Return where the content of a packed file is kept while it is needed."""
 
@@ -47,3 +51,42 @@ class Destination(Protocol):
 
     def leave(self, image: Path) -> None:
         """Forget an image: the sweep is done with it, whatever became of it."""
+
+
+class Nowhere:
+    """Takes nothing: for images that are only looked at."""
+
+    def locked(self, image: Path) -> AbstractContextManager[None]:
+        """Ask nobody else."""
+        return nullcontext()
+
+    def may_be_kept(self, image: Path) -> bool:
+        """Keep nothing."""
+        return False
+
+    def kept(self, image: Path, key: str) -> None:
+        """Keep nothing."""
+
+    def journal(self, image: Path) -> None:
+        """Keep no journal."""
+
+    def clear(self, image: Path) -> None:
+        """Leave all as it is: there is nothing of another sweep."""
+
+    def map_file(self, image: Path) -> None:
+        """Keep the map in memory."""
+
+    def unpacked(self, image: Path) -> Path:
+        """Refuse packed files: there is no place for their content.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(f"{image}: packed; expected a plain FITS file here: unpack it first")
+
+    def take(self, swept: MosaicResult) -> MosaicOutcome:
+        """Let it go."""
+        return MosaicOutcome(path=swept.path, state="done")
+
+    def leave(self, image: Path) -> None:
+        """Leave all as it is."""

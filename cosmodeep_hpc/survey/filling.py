@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmodeep_hpc.engine.jit import jit
 from cosmodeep_hpc.images.beam import Beam
 
 SIDE = 256
@@ -14,10 +16,27 @@ SIDE = 256
 SEED = 20_18
 
 
+@dataclass(frozen=True)
+class ShownLevel:
+    """The level of a plane where nothing is bright, in cells.
+
+    Attributes:
+        mesh: of some rows of cells. side: of a cell [pixel]. first: the first of these rows.
+    """
+
+    mesh: NDArray[np.float32]
+    side: int
+    first: int
+
+
 def fill(
-    pixels: NDArray[np.float32], first: tuple[int, int], sigma: float, beam: Beam | None
+    pixels: NDArray[np.float32],
+    first: tuple[int, int],
+    sigma: float,
+    beam: Beam | None,
+    shown: ShownLevel | None = None,
 ) -> None:
-    """Put noise into pixels that are NaN, in place.
+    """Put noise into pixels that are NaN, in place, on the level of what is around.
 
     A pixel's noise depends on its place in the plane alone.
 
@@ -26,14 +45,34 @@ def fill(
         first: row and column of the first pixel in the plane; below 0 outside it.
         sigma: of the noise, in the pixels' unit.
         beam: in units of a pixel; None: the noise of neighbours does not correlate.
+        shown: the level, in the pixels' unit, which goes on beyond the edges; None: 0.
     """
-    missing = np.isnan(pixels)
-    if not missing.any():
-        return
+    shown = shown or ShownLevel(np.zeros((1, 1), np.float32), 1, 0)
     noise = _noise(beam)
-    rows, cols = np.nonzero(missing)
-    found = noise[(rows + first[0]) % SIDE, (cols + first[1]) % SIDE]
-    pixels[rows, cols] = np.float32(sigma) * found
+    _fill(pixels, *first, np.float32(sigma), noise, shown.mesh, shown.side, shown.first)
+
+
+@jit
+def _fill(pixels, top, left, sigma, noise, mesh, side, first) -> None:  # type: ignore[no-untyped-def]
+    """Fill pixels that are NaN; the mesh goes on beyond its outermost centres of cells."""
+    rows, cols = mesh.shape
+    half, zero = np.float32(0.5), np.float32(0)
+    for y in range(pixels.shape[0]):
+        at = (np.float32(y + top) + half) / np.float32(side) - half - np.float32(first)
+        at = min(max(at, zero), np.float32(rows - 1))
+        below = int(at)
+        above, up = min(below + 1, rows - 1), at - np.float32(below)
+        for x in range(pixels.shape[1]):
+            if pixels[y, x] == pixels[y, x]:
+                continue
+            at = (np.float32(x + left) + half) / np.float32(side) - half
+            at = min(max(at, zero), np.float32(cols - 1))
+            before = int(at)
+            behind, share = min(before + 1, cols - 1), at - np.float32(before)
+            low = mesh[below, before] + up * (mesh[above, before] - mesh[below, before])
+            high = mesh[below, behind] + up * (mesh[above, behind] - mesh[below, behind])
+            found = sigma * noise[(y + top) % len(noise), (x + left) % len(noise)]
+            pixels[y, x] = found + (low + share * (high - low))
 
 
 @lru_cache(maxsize=16)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.noise.mesh import MOST, is_small
+from cosmodeep_hpc.images.beam import Beam
+from cosmodeep_hpc.noise.mesh import MOST
+from cosmodeep_hpc.survey.scales import FACTORS, Scale, stripe_unit
 
+MAP_ROWS = 1280  # rows of a stripe of a map of pixels, about
 MAX_THUMBNAIL = 1500  # pixels of a side of the quick look: screens have no more
 
 
@@ -31,14 +35,37 @@ class CellGrid:
 
     A tile begins at every cell, as far as tiles are needed to cover the view; it is `overlap`
     cells wide. Where stride and size are equal, cells are tiles. The network sees `margin` pixels
-    around a tile, too. Noise is measured in a mesh of cells of its own, `mesh` tiles wide.
+    around a tile, too.
+
+    Attributes:
+        beam: in units of a pixel; None: not known.
+        finest: side of a cell of the network's map of pixels; 0: it gives tiles alone.
+        n_scales: how many scales the map is made from.
     """
 
     shape: tuple[int, int]
     size: int
     stride: int
     margin: int = 0
-    mesh: int = 1
+    beam: Beam | None = None
+    finest: int = 0
+    n_scales: int = 1
+
+    @cached_property
+    def scales(self) -> tuple[Scale, ...]:
+        """The scales that the network sees, finest first."""
+        return Scale.all_of(self.shape, self.size, self.beam)[: self.n_scales]
+
+    def map_rows(self, stripe: Stripe) -> range:
+        """Return the rows of the map of pixels that a stripe has."""
+        first = stripe.start * self.stride // self.finest
+        return range(first, min(stripe.stop * self.stride // self.finest, self.map_shape[0]))
+
+    @property
+    def map_shape(self) -> tuple[int, int]:
+        """Rows and columns of the map of pixels; none where there is no map."""
+        ny, nx = self.shape
+        return (-(-ny // self.finest), -(-nx // self.finest)) if self.finest else (0, 0)
 
     @property
     def overlap(self) -> int:
@@ -57,30 +84,32 @@ class CellGrid:
         return max(1, rows - self.overlap + 1), max(1, cols - self.overlap + 1)
 
     @property
-    def mesh_side(self) -> int:
-        """Side of the cells that the noise is measured in [pixel]."""
-        return self.mesh * self.size
-
-    @property
-    def is_small(self) -> bool:
-        """Whether the view is so small that the noise takes all of its pixels."""
-        return is_small(self.shape, self.mesh_side)
-
-    @property
     def block(self) -> int:
         """Side of the blocks that the thumbnail averages [pixel]; cells are whole numbers of it."""
         wanted = max(self.shape) / MAX_THUMBNAIL
         fitting = (b for b in range(1, self.stride) if self.stride % b == 0 and b >= wanted)
         return next(fitting, self.stride)
 
-    def stripes(self, batch: int) -> list[Stripe]:
+    def stripes(self, batch: int, map_rows: int = MAP_ROWS) -> list[Stripe]:
         """Return stripes of about one batch of tiles, or of MOST rows of tiles where that is more.
 
-        A function of the layout and the batch alone: the same for any number of ranks.
+        Stripes of a map of pixels are taller, since all scales need what is around them.
+
+        A function of the layout and these numbers alone: the same for any number of ranks.
+
+        Args:
+            batch: tiles of a stripe, about.
+            map_rows: rows of pixels of one, about, where there is a map.
         """
-        step = MOST * self.overlap
         rows, (tile_rows, tile_cols) = self.cells[0], self.tiles
-        height = max(1, batch // (tile_cols * step)) * step
+        if self.finest:
+            unit = stripe_unit(self.size)
+            height = max(map_rows // unit, 1) * unit // self.stride
+            if rows <= 2 * height:
+                height = rows
+        else:
+            step = MOST * self.overlap
+            height = max(1, batch // (tile_cols * step)) * step
         starts = range(0, rows, height)
         return [
             Stripe(start, min(start + height, rows), range(start, min(start + height, tile_rows)))
@@ -93,8 +122,14 @@ class CellGrid:
         owned = range(stripe.start * self.stride, min(stripe.stop * self.stride, ny))
         reach = stripe.tiles[-1] * self.stride + self.size if stripe.tiles else 0
         tiles = range(owned.start, min(max(owned.stop, reach), ny))
-        seen = range(max(tiles.start - self.margin, 0), min(tiles.stop + self.margin, ny))
-        return seen, tiles, owned
+        if not self.finest:
+            seen = range(max(tiles.start - self.margin, 0), min(tiles.stop + self.margin, ny))
+            return seen, tiles, owned
+        shown = [scale.seen(owned, axis=0) for scale in self.scales]
+        first = min(s.start * scale.factor for s, scale in zip(shown, self.scales, strict=True))
+        last = max(s.stop * scale.factor for s, scale in zip(shown, self.scales, strict=True))
+        coarsest = FACTORS[-1]
+        return range(max(first // coarsest * coarsest, 0), min(last, ny)), tiles, owned
 
 
 def pixels_inside(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import naming
 from cosmodeep_hpc.io.checksum import crc32
 
-FORMAT = 4
+FORMAT = 5
 """Raise it when entries hold other arrays: an earlier journal is not read."""
+PREFIX = 9
+"""Letters of a checksum in a line, and the blank behind."""
 Entry = tuple[str, int, int]
 """What was done (`measure`, `classify`), of which plane, and which stripe of it."""
 
@@ -24,9 +27,9 @@ Entry = tuple[str, int, int]
 class Journal:
     """A file that results are added to, one after the other; rank 0 writes it.
 
-    Its first line says of what it is the journal. An entry is a line of JSON with the shapes of its
-    arrays by name and their checksum, and then the arrays, float32 in the machine's order. What a
-    killed job has written in part is cut off when the file is opened again.
+    Its first line says of what it is the journal. An entry is a line of JSON with the types, the
+    shapes and the checksum of its arrays by name, after a checksum of its own, and then the arrays.
+    What a killed job has written in part is cut off when the file is opened again.
     """
 
     def __init__(self, path: Path, key: dict[str, Any]) -> None:
@@ -39,7 +42,7 @@ class Journal:
             InputError: it cannot be written.
         """
         self.path = path
-        self.entries: dict[Entry, dict[str, NDArray[np.float32]]] = {}
+        self.entries: dict[Entry, dict[str, NDArray[Any]]] = {}
         head = _head(key)
         with naming(path, "write"):
             path.touch()
@@ -58,38 +61,45 @@ class Journal:
         """Read the entries that are whole; where they end."""
         whole = self._file.tell()
         while line := self._file.readline():
-            try:
-                about = json.loads(line)
-                name, shapes, crc = about["entry"], about["shapes"], about["crc32"]
-                sizes = [int(np.prod(shape)) for shape in shapes.values()]
-            except (ValueError, KeyError, TypeError, AttributeError):
+            if line != _line(described := line[PREFIX:-1]):
                 break
-            content = self._file.read(4 * sum(sizes))
-            if len(content) != 4 * sum(sizes) or crc32(content) != crc:
+            about = json.loads(described)
+            name, arrays = about["entry"], about["arrays"]
+            kinds = [np.dtype(kind) for kind, _ in arrays.values()]
+            shapes = [tuple(shape) for _, shape in arrays.values()]
+            sizes = [
+                math.prod(shape) * kind.itemsize for shape, kind in zip(shapes, kinds, strict=True)
+            ]
+            content = self._file.read(sum(sizes))
+            if len(content) != sum(sizes) or crc32(content) != about["crc32"]:
                 break
-            flat = np.frombuffer(content, dtype=np.float32)
-            parts = np.split(flat, np.cumsum(sizes)[:-1])
+            ends = np.cumsum(sizes)
             self.entries[(name[0], name[1], name[2])] = {
-                array: part.reshape(shape)
-                for part, (array, shape) in zip(parts, shapes.items(), strict=True)
+                array: np.frombuffer(content[end - size : end], kind).reshape(shape)
+                for array, kind, shape, size, end in zip(
+                    arrays, kinds, shapes, sizes, ends, strict=True
+                )
             }
             whole = self._file.tell()
         return whole
 
-    def add(self, entry: Entry, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+    def add(self, entry: Entry, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Add what was done; a process killed from now on does not lose it.
 
         Raises:
             InputError: it cannot be written, or the disk is full.
         """
-        parts = [np.ascontiguousarray(array, dtype=np.float32) for array in arrays.values()]
+        parts = [np.ascontiguousarray(array) for array in arrays.values()]
         checksum = 0
         for part in parts:
             checksum = crc32(part, checksum)
-        shapes = {name: array.shape for name, array in arrays.items()}
-        about = {"entry": entry, "shapes": shapes, "crc32": checksum}
+        about = {
+            "entry": entry,
+            "arrays": {name: (array.dtype.str, array.shape) for name, array in arrays.items()},
+            "crc32": checksum,
+        }
         with naming(self.path, "write"):
-            self._file.write(json.dumps(about).encode() + b"\n")
+            self._file.write(_line(json.dumps(about).encode()))
             self._file.writelines(part.data for part in parts)
             self._file.flush()
         self.entries[entry] = dict(arrays)
@@ -111,6 +121,11 @@ def is_of(path: Path, key: dict[str, Any]) -> bool:
     with suppress(OSError), path.open("rb") as file:
         return file.readline() == _head(key)
     return False
+
+
+def _line(described: bytes) -> bytes:
+    """Return the line that describes an entry, with its checksum before it."""
+    return b"%08x %b\n" % (crc32(described), described)
 
 
 def _head(key: dict[str, Any]) -> bytes:

@@ -38,6 +38,8 @@ class NoiseMatching:
             `side` pixels, or None where intensities stay as they are.
         level: of the preprocessing, of pixels multiplied already.
         background: what is subtracted before, a mesh as `sigma` may be; None: nothing.
+        shown: the level that pixels have afterwards where nothing is bright, a mesh as `sigma` may
+            be: what stands in for missing pixels has it; None: 0.
         first: row of the plane's mesh that the meshes begin with.
     """
 
@@ -46,6 +48,7 @@ class NoiseMatching:
     side: int
     level: Level
     background: NDArray[np.float32] | None = None
+    shown: NDArray[np.float32] | None = None
     first: int = 0
 
     def match(self, pixels: NDArray[np.float32], first: int) -> None:
@@ -75,12 +78,14 @@ class NoiseMatching:
         """Return what rows of the view need of it: a mesh of all is much to send."""
         first = max(rows.start // self.side - 1, 0)
         some = slice(first, rows.stop // self.side + 2)
-        sigma, background = self.sigma, self.background
-        if isinstance(sigma, np.ndarray):
-            sigma = sigma[some]
-        if background is not None:
-            background = background[some]
-        return replace(self, sigma=sigma, background=background, first=first)
+        sigma, background, shown = self.sigma, self.background, self.shown
+        return replace(
+            self,
+            first=first,
+            sigma=sigma[some] if isinstance(sigma, np.ndarray) else sigma,
+            background=None if background is None else background[some],
+            shown=None if shown is None else shown[some],
+        )
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,7 @@ def decide(
         if measured is not None and options.background != "none":
             below = background(mesh, measured, known.beam_area)
             low, high = np.percentile(below / measured.view, [1, 99])
-            if options.background == "auto" and max(abs(low), abs(high)) < FAINT:
+            if options.background == "auto" and _is_faint(below, measured):
                 below = None
             else:
                 reach = f"{plain(low, 3)} to {plain(high, 3)}"
@@ -195,8 +200,49 @@ def decide(
         side=mesh.side if mesh is not None else 1,
         level=_level(mesh, card.preprocessing, target, matched, below, seen),
         background=below,
+        shown=None if mesh is None else _shown(mesh, target, matched, below),
     )
     return scaling, tuple(notes)
+
+
+def decide_coarser(
+    mesh: Mesh, measured: LocalNoise, card: Card, options: Classify, beam_area: float | None
+) -> NoiseMatching:
+    """Decide how a coarser scale of a plane is scaled: by its own noise and background, always.
+
+    Args:
+        mesh, measured, card, options: see `decide`.
+        beam_area: of the beam there [pixel]; None where it is not known.
+    """
+    below: NDArray[np.float32] | None = None
+    if options.background != "none":
+        below = background(mesh, measured, beam_area)
+        if options.background == "auto" and _is_faint(below, measured):
+            below = None
+    target, matched = card.quiet, measured.view
+    level = _level(mesh, card.preprocessing, target, matched, below, card.noise_rms)
+    shown = _shown(mesh, target, matched, below)
+    return NoiseMatching(
+        target=target, sigma=matched, side=mesh.side, level=level, background=below, shown=shown
+    )
+
+
+def _shown(
+    mesh: Mesh,
+    target: float,
+    matched: float | NDArray[np.float32] | None,
+    below: NDArray[np.float32] | None,
+) -> NDArray[np.float32]:
+    """Return the level of the pixels of cells once they are matched; 0 where it is not known."""
+    factor = 1.0 if matched is None else target / matched
+    level = mesh.level if below is None else mesh.level - below
+    return np.nan_to_num(level * factor).astype(np.float32)
+
+
+def _is_faint(below: NDArray[np.float32], measured: LocalNoise) -> bool:
+    """Return whether a background is left as it is where `classify.background` is `auto`."""
+    low, high = np.percentile(below / measured.view, [1, 99])
+    return bool(max(abs(low), abs(high)) < FAINT)
 
 
 def _check(mesh: Mesh, measured: LocalNoise | None, name: str) -> None:

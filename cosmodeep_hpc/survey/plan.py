@@ -22,7 +22,7 @@ from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.parallel.world import World
 
-RESULTS = 2
+RESULTS = 3
 """Raise it when the same image, model and options give other grids: then journals begin anew, and
 finished products are made anew."""
 
@@ -105,7 +105,16 @@ class SweepPlan:
     def threshold(self) -> float:
         """A cell is signal from this probability on."""
         asked = self.request.threshold
-        return self.card.threshold if asked is None else asked
+        if asked is not None:
+            return asked
+        if self.model.blocks is None:
+            return self.card.threshold
+        return modelfile.map_threshold(self.model, self.config.classify.point)
+
+    @property
+    def tile_threshold(self) -> float:
+        """A tile is signal from this probability on."""
+        return self.card.threshold if self.model.blocks is not None else self.threshold
 
     @cached_property
     def depends_on(self) -> dict[str, Any]:
@@ -153,7 +162,24 @@ def _check(config: Config, request: SweepRequest) -> Path:
             f"classify.stride = {config.classify.stride}: expected a divisor of the tiles' side, "
             f"{size} pixels"
         )
+    if card.has_map:
+        _refuse_what_is_of_tiles(path, size, config, request)
     return path
+
+
+def _refuse_what_is_of_tiles(path: Path, size: int, config: Config, request: SweepRequest) -> None:
+    """Raise an InputError where a model with a map of pixels is asked for what tiles alone need."""
+    if request.refine:
+        raise InputError(
+            f"{path}: gives a map of pixels, in which nothing is to be refined; leave refine "
+            "(--refine) out, or choose a model of tiles (paper-npix40)"
+        )
+    if config.classify.stride not in (0, size):
+        raise InputError(
+            f"{path}: gives a map of pixels, whose tiles lie side by side; expected "
+            f"classify.stride = 0, or the tiles' side, {size} pixels; found "
+            f"{config.classify.stride}: leave it out, or choose a model of tiles (paper-npix40)"
+        )
 
 
 def _refuse_other_rule(path: Path, card: Card, config: Config) -> None:

@@ -3,39 +3,64 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.learn.card import Card
+from cosmodeep_hpc.learn.pixelmap import BLANK
 from cosmodeep_hpc.noise import mesh as meshes
 from cosmodeep_hpc.noise.localnoise import LocalNoise, local_noise
-from cosmodeep_hpc.noise.mesh import Mesh, interpolated
-from cosmodeep_hpc.survey.grid import averaged
-from cosmodeep_hpc.survey.matching import KnownNoise, NoiseMatching, decide, needs_mesh
+from cosmodeep_hpc.noise.mesh import interpolated
+from cosmodeep_hpc.survey.grid import Stripe, averaged
+from cosmodeep_hpc.survey.maprows import MapRows
+from cosmodeep_hpc.survey.matching import (
+    KnownNoise,
+    NoiseMatching,
+    decide,
+    decide_coarser,
+    needs_mesh,
+)
 from cosmodeep_hpc.survey.plane import PlaneInfo
-from cosmodeep_hpc.survey.result import PlaneGrids
-from cosmodeep_hpc.survey.stripe import StripeResult
+from cosmodeep_hpc.survey.result import PlaneGrids, TileGrids
+from cosmodeep_hpc.survey.stripe import Meshes, StripeResult
 from cosmodeep_hpc.tiles.preprocessing import Level
 
 
 class PlaneState:
     """The stripes of a plane: what was measured and classified so far."""
 
-    def __init__(self, info: PlaneInfo, config: Config, card: Card, *, mapped: bool) -> None:
-        """Begin with nothing done."""
+    def __init__(
+        self,
+        info: PlaneInfo,
+        config: Config,
+        card: Card,
+        *,
+        mapped: bool,
+        map_file: MapRows | None = None,
+    ) -> None:
+        """Begin with nothing done.
+
+        Args:
+            mapped: whether the user gives a map of the noise.
+            map_file: where ranks write the map of pixels; None: it comes with their results.
+        """
+        self.map_file = map_file
         self.info = info
         self.stripes = info.layout.stripes(config.classify.batch)
-        self.measured: dict[int, Mesh] = {}
+        self.measured: dict[int, Meshes] = {}
         self.classified: dict[int, StripeResult] = {}
-        self.scaling: NoiseMatching | None = None
+        self.scalings: tuple[NoiseMatching, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.failure = ""
         self._local: LocalNoise | None = None
         self._config, self._card, self._mapped = config, card, mapped
         given = info.given_rms is not None or mapped
-        self.is_measured = needs_mesh(card.preprocessing, config.classify, given=given)
+        self.is_measured = bool(info.layout.finest) or needs_mesh(
+            card.preprocessing, config.classify, given=given
+        )
         if info.failure:
             self.give_up(info.failure)
 
@@ -59,10 +84,8 @@ class PlaneState:
         """
         if self.failure:
             return False
-        if self.scaling is not None or (
-            self.is_measured and len(self.measured) < len(self.stripes)
-        ):
-            return self.scaling is not None
+        if self.scalings or (self.is_measured and len(self.measured) < len(self.stripes)):
+            return bool(self.scalings)
         info, options = self.info, self._config.classify
         known = KnownNoise(
             given=info.given_sigma,
@@ -70,58 +93,95 @@ class PlaneState:
             robust=info.sigma,
             beam_area=info.beam_area,
         )
-        mesh = self._mesh()
+        found = self._meshes()
+        mesh = found[0] if found else None
         self._local = None if mesh is None else local_noise(mesh, info.beam_area)
-        self.scaling, self.notes = decide(mesh, self._local, self._card, options, known, info.name)
+        scaling, self.notes = decide(mesh, self._local, self._card, options, known, info.name)
+        coarser = []
+        for scale, of_scale in zip(info.layout.scales[1:], found[1:], strict=False):
+            noise = local_noise(of_scale, scale.beam_area)
+            if noise is None:  # too few pixels: the scales before have to do
+                break
+            area = scale.beam_area
+            coarser.append(decide_coarser(of_scale, noise, self._card, options, area))
+        self.scalings = scaling, *coarser
         return True
 
-    def _mesh(self) -> Mesh | None:
-        """Return the noise of the plane, from the pass that has measured it."""
+    def scalings_of(self, stripe: Stripe) -> tuple[NoiseMatching, ...]:
+        """Return what a stripe needs of the scaling at each scale."""
+        layout = self.info.layout
+        seen = layout.pixel_rows(stripe)[0]
+        return tuple(
+            scaling.part(range(seen.start // scale.factor, -(-seen.stop // scale.factor)))
+            for scaling, scale in zip(self.scalings, layout.scales, strict=False)
+        )
+
+    def _meshes(self) -> Meshes:
+        """Return the noise of the plane at each scale, from the pass that has measured it."""
         numbers = range(len(self.stripes))
         if self.is_measured:
-            return meshes.joined([self.measured[n] for n in numbers])
-        parts = [self.classified[n].mesh for n in numbers if n in self.classified]
-        return meshes.joined([m for m in parts if m is not None]) if parts else None
+            parts = [self.measured[n] for n in numbers]
+        else:
+            parts = [self.classified[n].meshes for n in numbers if n in self.classified]
+        return tuple(meshes.joined(list(of_scale)) for of_scale in zip(*parts, strict=True))
 
     def grids(self) -> PlaneGrids:
         """Join the classified stripes on the grid of cells."""
         if self.failure:
             return self._nothing()
-        assert self.scaling is not None
         layout = self.info.layout
         ordered = [self.classified[n] for n in range(len(self.stripes))]
 
-        def joined(name: str) -> NDArray[np.float32]:
+        def joined(name: str) -> NDArray[Any]:
             return np.concatenate([getattr(part, name) for part in ordered])
 
         probability, coverage = averaged(joined("probability"), layout), joined("coverage")
         if layout.overlap > 1:  # a cell without data may lie in tiles that have some
             probability[coverage < self._config.classify.min_coverage] = np.nan
-        level = self.scaling.level
-        if not self.is_measured and (mesh := self._mesh()) is not None:
-            level = replace(level, sigma=float(np.nanmedian(mesh.sigma)))
+        level = self.scalings[0].level
+        if not self.is_measured and (found := self._meshes()):
+            level = replace(level, sigma=float(np.nanmedian(found[0].sigma)))
         notes = self.notes + gap_notes(np.sum([part.gaps for part in ordered], axis=0))
         if np.isnan(probability).all():  # the map of the noise may have none
             notes += ("no data taken from it: too few pixels with data in every tile",)
+        noise = joined("rms") if self._mapped else self._noise()
         return PlaneGrids(
-            probability=probability,
-            coverage=coverage,
-            noise=joined("rms") if self._mapped else self._noise(),
+            tiles=TileGrids(probability=probability, coverage=coverage, noise=noise),
+            pixels=self._map(),
             thumbnail=joined("thumbnail"),
             block=self.info.rebin * layout.block,
             level=level,
             notes=(*self.info.notes, *notes),
         )
 
+    def has_map_of(self, number: int, result: StripeResult) -> bool:
+        """Return whether the file has what a stripe has written there; true without a file."""
+        if self.map_file is None:
+            return True
+        rows = self.info.layout.map_rows(self.stripes[number])
+        return self.map_file.has(rows.start, rows.stop, int(result.checksum[0]))
+
+    def _map(self) -> MapRows | None:
+        """Return the map of pixels: in its file, or joined."""
+        shape = self.info.layout.map_shape
+        if not self.info.layout.finest:
+            return None
+        if self.failure:
+            return MapRows(shape, np.full(shape, BLANK, np.int16))
+        if self.map_file is not None:
+            return self.map_file
+        parts = [self.classified[number].pixels for number in range(len(self.stripes))]
+        return MapRows(shape, np.concatenate(parts))
+
     def _nothing(self) -> PlaneGrids:
         """Return the grids of a plane without data."""
         layout = self.info.layout
         none = np.full(layout.cells, np.nan, np.float32)
         small = [-(-side // layout.block) for side in layout.shape]
+        coverage = np.zeros(layout.cells, np.float32)
         return PlaneGrids(
-            probability=none,
-            coverage=np.zeros(layout.cells, np.float32),
-            noise=none,
+            tiles=TileGrids(probability=none, coverage=coverage, noise=none),
+            pixels=self._map(),
             thumbnail=np.full(small, np.nan, np.float32),
             block=self.info.rebin * layout.block,
             level=Level(low=np.nan, high=np.nan, sigma=np.nan),
@@ -133,10 +193,8 @@ class PlaneState:
         layout, measured = self.info.layout, self._local
         if self.info.given_rms is not None:
             return np.full(layout.cells, self.info.given_rms, dtype=np.float32)
-        if not self.is_measured:
-            mesh = self._mesh()
-            assert mesh is not None
-            measured = local_noise(mesh, self.info.beam_area)
+        if not self.is_measured and (found := self._meshes()):
+            measured = local_noise(found[0], self.info.beam_area)
         if measured is None:
             return np.full(layout.cells, np.nan, dtype=np.float32)
         rows, cols = ((np.arange(n) + 0.5) * layout.stride - 0.5 for n in layout.cells)

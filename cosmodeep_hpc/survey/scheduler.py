@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.progress import Progress, silent
-from cosmodeep_hpc.noise.mesh import mesh_of
 from cosmodeep_hpc.parallel.workpool import Idle
 from cosmodeep_hpc.survey.destination import Destination
 from cosmodeep_hpc.survey.journal import Entry, Journal, is_of
+from cosmodeep_hpc.survey.maprows import MapRows
 from cosmodeep_hpc.survey.plan import Source, SweepPlan, path_of, stamp
 from cosmodeep_hpc.survey.plane import MosaicInfo
 from cosmodeep_hpc.survey.planestate import PlaneState
-from cosmodeep_hpc.survey.stripe import MESH, StripeResult
+from cosmodeep_hpc.survey.stripe import StripeResult, arrays_of, meshes_of
 from cosmodeep_hpc.survey.task import (
     ClassifyStripe,
     HandOver,
@@ -173,7 +173,7 @@ class Scheduler:
                 self._open(mosaic, result)
             case MeasureStripe():
                 mosaic.planes[task.plane].measured[task.number] = result
-                mosaic.note(("measure", task.plane, task.number), {MESH: result.grids})
+                mosaic.note(("measure", task.plane, task.number), arrays_of(result))
                 self._make_ready(mosaic, task.plane)
             case ClassifyStripe():
                 mosaic.planes[task.plane].classified[task.number] = result
@@ -200,8 +200,14 @@ class Scheduler:
     def _open(self, mosaic: MosaicState, opened: MosaicInfo) -> None:
         """Plan a mosaic's stripes."""
         mapped = self._plan.request.has_map
-        for info in opened.planes:
-            state = PlaneState(info, self._plan.config, self._plan.card, mapped=mapped)
+        place = self._destination.map_file(mosaic.path)
+        for number, info in enumerate(opened.planes):
+            map_file = None
+            if place is not None and info.layout.finest:
+                map_file = MapRows(info.layout.map_shape, place, number)
+            state = PlaneState(
+                info, self._plan.config, self._plan.card, mapped=mapped, map_file=map_file
+            )
             mosaic.planes.append(state)
         mosaic.refuse_if_nothing()
         self._go_on(mosaic)
@@ -226,11 +232,13 @@ class Scheduler:
             plane = mosaic.planes[number]
             if plane.failure:
                 continue
-            side = plane.info.layout.mesh_side
+            layout = plane.info.layout
             if kind == "measure":
-                plane.measured[place] = mesh_of(arrays[MESH], side)
-            else:
-                plane.classified[place] = StripeResult.from_arrays(arrays, side)
+                plane.measured[place] = meshes_of(arrays, layout)
+                continue
+            result = StripeResult.from_arrays(arrays, layout)
+            if plane.has_map_of(place, result):
+                plane.classified[place] = result
 
     def _make_ready(self, mosaic: MosaicState, number: int) -> None:
         """Make a plane's stripes ready once its scaling is known."""
@@ -242,15 +250,15 @@ class Scheduler:
             plane.give_up(str(error))
             mosaic.refuse_if_nothing()
             return
-        assert plane.scaling is not None
         mosaic.ready.extend(
             ClassifyStripe(
                 mosaic=mosaic.number,
                 plane=number,
                 number=place,
                 stripe=stripe,
-                scaling=plane.scaling.part(plane.info.layout.pixel_rows(stripe)[0]),
+                scalings=plane.scalings_of(stripe),
                 measured=plane.is_measured,
+                map_file=plane.map_file,
             )
             for place, stripe in enumerate(plane.stripes)
             if place not in plane.classified

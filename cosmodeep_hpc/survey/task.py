@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from cosmodeep_hpc.survey.grid import Stripe
+from cosmodeep_hpc.survey.maprows import MapRows
 from cosmodeep_hpc.survey.matching import NoiseMatching
 from cosmodeep_hpc.survey.result import PlaneGrids
 
@@ -31,7 +32,7 @@ class OpenMosaic:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureStripe:
-    """Measure the noise of a stripe: the result is a `Mesh`.
+    """Measure the noise of a stripe: the result is a `Mesh` for each scale.
 
     Attributes:
         plane: its number among those swept.
@@ -50,16 +51,18 @@ class ClassifyStripe:
 
     Attributes:
         plane, number: see `MeasureStripe`.
-        scaling: of the plane.
+        scalings: of the plane at each scale that is used, finest first.
         measured: whether a pass before has its noise.
+        map_file: where the map of pixels is written; None: it is part of the result.
     """
 
     mosaic: int
     plane: int
     number: int
     stripe: Stripe
-    scaling: NoiseMatching
+    scalings: tuple[NoiseMatching, ...]
     measured: bool
+    map_file: MapRows | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,15 +14,17 @@ from cosmodeep_hpc.images.mosaic import Mosaic, open_mosaic
 from cosmodeep_hpc.images.noisemap import NoiseMap
 from cosmodeep_hpc.images.unpack import is_packed, unpack
 from cosmodeep_hpc.io.files import sha256
+from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.noise.correlation import beam_notes
-from cosmodeep_hpc.noise.mesh import Mesh, tiles_of
-from cosmodeep_hpc.survey import stripe, view
+from cosmodeep_hpc.survey import mapstripe, stripe, tilestripe, view
 from cosmodeep_hpc.survey.destination import Destination
 from cosmodeep_hpc.survey.grid import CellGrid
+from cosmodeep_hpc.survey.mapstripe import MapStripe
 from cosmodeep_hpc.survey.matching import RmsMap
 from cosmodeep_hpc.survey.plan import SweepPlan
 from cosmodeep_hpc.survey.plane import MosaicInfo, OpenPlane, PlaneInfo
 from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
+from cosmodeep_hpc.survey.stripe import Meshes, StripeResult
 from cosmodeep_hpc.survey.task import (
     ClassifyStripe,
     HandOver,
@@ -32,6 +34,7 @@ from cosmodeep_hpc.survey.task import (
     ReadChecksum,
     Task,
 )
+from cosmodeep_hpc.survey.tilestripe import TileStripe
 from cosmodeep_hpc.survey.view import View
 from cosmodeep_hpc.tiles.preprocessing import robust_noise
 
@@ -68,8 +71,10 @@ class Worker:
         """Let the network see what was prepared; return the result of the task."""
         if not isinstance(task, ClassifyStripe):
             return prepared
-        layout, ready = prepared
-        return stripe.classify(self._plan.model, layout, ready, self._plan.config.classify)
+        found: StripeResult = prepared.classify(self._plan.model, self._plan.config.classify)
+        if task.map_file is None:
+            return found
+        return found.kept(task.map_file, prepared.layout.map_rows(task.stripe).start)
 
     # --- the kinds of tasks ---
 
@@ -114,14 +119,15 @@ class Worker:
             failure=failure,
         )
 
-    def _measure(self, task: MeasureStripe) -> Mesh:
+    def _measure(self, task: MeasureStripe) -> Meshes:
         return stripe.measure(self._opened(task.mosaic)[1][task.plane], task.stripe)
 
-    def _read(self, task: ClassifyStripe) -> tuple[CellGrid, stripe.PreparedStripe]:
+    def _read(self, task: ClassifyStripe) -> TileStripe | MapStripe:
         plane = self._opened(task.mosaic)[1][task.plane]
+        prepare = mapstripe.prepare if plane.layout.finest else tilestripe.prepare
         preprocessing = self._plan.card.preprocessing
         least = self._plan.config.classify.min_coverage
-        return plane.layout, stripe.prepare(plane, task, preprocessing, least)
+        return prepare(plane, task, stripe.read(plane, task), preprocessing, least)
 
     def _hand_over(self, task: HandOver) -> MosaicOutcome:
         mosaic, planes = self._opened(task.mosaic)
@@ -132,10 +138,12 @@ class Worker:
             key=task.key,
             axes=mosaic.axes,
             planes=tuple(map(PlaneResult.of, mosaic.planes, task.planes)),
-            cell=layout.stride * rebin,
+            cell=(layout.finest or layout.stride) * rebin,
+            tile_cell=layout.stride * rebin,
             tile=layout.size * rebin,
             rebin=rebin,
             threshold=self._plan.threshold,
+            tile_threshold=self._plan.tile_threshold,
             model=self._plan.model,
             model_sha256=self._plan.model_sha256,
         )
@@ -189,16 +197,34 @@ class Worker:
         rebin, notes = view.rebinning(image, card, options, width)
         seen = View(image, rebin)
         size, margin = card.preprocessing.tile_size, card.preprocessing.margin
+        blocks = self._plan.model.blocks
+        layout = CellGrid(
+            shape=seen.shape,
+            size=size,
+            stride=options.stride or size,
+            margin=margin,
+            beam=seen.beam,
+            finest=0 if blocks is None else blocks.finest,
+            n_scales=1 if blocks is None else len(card.pixel_map.fusions),
+        )
         return OpenPlane(
             view=seen,
-            layout=CellGrid(
-                seen.shape, size, options.stride or size, margin, tiles_of(size, seen.beam)
-            ),
+            layout=layout,
             rms_map=None
             if rms_map is None
             else RmsMap(View(rms_map, rebin, has_gaps=False), card.quiet),
-            notes=(*notes, *map_notes),
+            notes=(*notes, *map_notes, *_map_notes(self._plan.model)),
         )
+
+
+def _map_notes(model: TrainedModel) -> tuple[str, ...]:
+    """Return what a user should know of a model's map of pixels."""
+    if model.blocks is None or model.card.pixels is not None:
+        return ()
+    return (
+        "its map of pixels is not calibrated: a threshold of 0.5 means little; cosmodeep calibrate "
+        "does that",
+    )
 
 
 def _name(image: Image) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,16 @@ from astropy.io import fits
 
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.survey import ALL_PRODUCTS, Classify
+from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.images.mosaic import open_mosaic
+from cosmodeep_hpc.learn.pixelmap import packed
 from cosmodeep_hpc.products import writing
+from cosmodeep_hpc.products.cube import Paint
 from cosmodeep_hpc.products.findings import Findings
-from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
+from cosmodeep_hpc.products.islands import Islands
+from cosmodeep_hpc.products.labels import Labels
+from cosmodeep_hpc.survey.maprows import MapRows
+from cosmodeep_hpc.survey.result import MosaicResult, PlaneGrids, PlaneResult, TileGrids
 from cosmodeep_hpc.tiles.preprocessing import Level
 from support.fields import NOISE
 from support.models import brightest_pixel_model
@@ -63,7 +70,7 @@ def swept(
     noise: float = NOISE,
     planes: list[int] | None = None,
 ) -> MosaicResult:
-    """A swept mosaic in which the cells `signal` (of all planes, or [plane, row, col]) are found.
+    """A mosaic swept by tiles, in which those of `signal` (of all planes, or a plane each) are.
 
     Probabilities of signal are 0.75 and up, growing with the column; those of others 0.25.
     """
@@ -71,40 +78,111 @@ def swept(
     every = np.broadcast_to(signal, (len(mosaic.planes), *np.shape(signal)[-2:]))
     made = []
     for image, found in zip(mosaic.planes, every, strict=True):
-        pixels = image.pixels()
         grown = 0.75 + np.arange(found.shape[1]) / 1000
         probability = np.where(found, grown, 0.25).astype(np.float32)
-        coverage = np.zeros(found.shape, np.float32)
-        for row, col in np.ndindex(found.shape):
-            of_cell = pixels[row * cell : (row + 1) * cell, col * cell : (col + 1) * cell]
-            coverage[row, col] = (np.isfinite(of_cell) & (of_cell != 0)).mean()
         if blank is not None:
             probability[blank] = np.nan
-        made.append(
-            PlaneResult(
-                image=image,
-                probability=probability,
-                coverage=coverage,
-                noise=np.full(found.shape, noise, np.float32),
-                thumbnail=pixels,
-                block=1,
-                level=Level(low=-25.3, high=-4.6, sigma=noise),
-                notes=("scaled by 0.5: the noise of the training is half of this",),
-            )
-        )
+        made.append(_plane(image, probability, cell, noise))
+    return _mosaic(path, mosaic.axes, made, cell=cell, tile=cell)
+
+
+def mapped(
+    path: Path,
+    probability: np.ndarray,
+    *,
+    cell: int = 2,
+    tile: int = 40,
+    source: Path | None = None,
+    planes: list[int] | None = None,
+) -> MosaicResult:
+    """A swept mosaic with a map of pixels, of all planes or a plane each; its tiles are noise.
+
+    Args:
+        probability: of cells, NaN where there is no data.
+        cell: side of a cell [pixel]. tile: that of a tile.
+        source: a file that the map is written to; None: it is in memory.
+    """
+    mosaic = open_mosaic(path, planes=planes)
+    every = np.broadcast_to(probability, (len(mosaic.planes), *np.shape(probability)[-2:]))
+    made = []
+    for number, (image, found) in enumerate(zip(mosaic.planes, every, strict=True)):
+        shape, rows = found.shape, packed(found)
+        place = MapRows(shape, rows if source is None else source, number)
+        if source is not None:
+            place.write(0, rows)
+        tiles = tuple(-(-side // tile) for side in image.shape)
+        plane = _plane(image, np.full(tiles, 0.25, np.float32), tile, NOISE)
+        made.append(replace(plane, pixels=place))
+    return _mosaic(path, mosaic.axes, made, cell=cell, tile=tile)
+
+
+def _plane(image: Image, probability: np.ndarray, cell: int, noise: float) -> PlaneResult:
+    """A plane with tiles alone, side by side."""
+    pixels = image.pixels()
+    coverage = np.zeros(probability.shape, np.float32)
+    for row, col in np.ndindex(probability.shape):
+        of_cell = pixels[row * cell : (row + 1) * cell, col * cell : (col + 1) * cell]
+        coverage[row, col] = (np.isfinite(of_cell) & (of_cell != 0)).mean()
+    grids = grids_of(probability, coverage, noise=noise)
+    return PlaneResult.of(image, replace(grids, thumbnail=pixels))
+
+
+def _mosaic(
+    path: Path, axes: tuple[int, ...], planes: list[PlaneResult], *, cell: int, tile: int
+) -> MosaicResult:
     return MosaicResult(
         path=path,
         sha256="1" * 64,
         key="2" * 64,
-        axes=mosaic.axes,
-        planes=tuple(made),
+        axes=axes,
+        planes=tuple(planes),
         cell=cell,
-        tile=cell,
+        tile_cell=tile,
+        tile=tile,
         rebin=1,
         threshold=0.5,
+        tile_threshold=0.5,
         model=brightest_pixel_model(),
         model_sha256="3" * 64,
     )
+
+
+def grids_of(
+    probability: np.ndarray, coverage: np.ndarray | None = None, *, noise: float = NOISE
+) -> PlaneGrids:
+    """The grids of a plane with tiles of these probabilities, and no image."""
+    values = np.asarray(probability, np.float32)
+    whole = np.ones(values.shape, np.float32) if coverage is None else coverage
+    return PlaneGrids(
+        tiles=TileGrids(
+            probability=values, coverage=whole, noise=np.full(values.shape, noise, np.float32)
+        ),
+        pixels=None,
+        thumbnail=np.zeros((1, 1), np.float32),
+        block=1,
+        level=Level(low=-25.3, high=-4.6, sigma=noise),
+        notes=("scaled by 0.5: the noise of the training is half of this",),
+    )
+
+
+def rows_of(grids: list[np.ndarray]) -> Paint:
+    """What gives rows of grids, one a plane."""
+    return lambda plane, start, stop: grids[plane][start:stop]
+
+
+def labels_of(signal: np.ndarray, least: float = 1, **options: int) -> Labels:
+    """The labels of cells that are signal."""
+    return Labels(grids_of(np.where(signal, 0.75, 0.25)), 0.5, least, **options)
+
+
+def findings(made: MosaicResult, config: Config | None = None, *, refine: bool = False) -> Findings:
+    """What follows from a swept mosaic."""
+    return Findings(made, config or Config(), refine)
+
+
+def islands_of(made: MosaicResult, **options: float) -> Islands:
+    """The islands of a swept mosaic."""
+    return findings(made, Config(classify=Classify(**options))).islands
 
 
 def written(

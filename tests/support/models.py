@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from cosmodeep_hpc.config.learn import Model
+from cosmodeep_hpc.config.learn import Model, levels
+from cosmodeep_hpc.config.tiles import Tiles
 from cosmodeep_hpc.engine import network
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.modelfile import TrainedModel
+from cosmodeep_hpc.learn.pixelmap import PixelMap
+from cosmodeep_hpc.learn.rules import OperatingPoints, RuleCalibrations
+from cosmodeep_hpc.learn.viewfusion import Fusion
 from cosmodeep_hpc.parallel import runtime
 from cosmodeep_hpc.parallel.world import open_world
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
@@ -28,6 +32,8 @@ CARD = Card(
     trained_on=(),
     seed=1,
 )
+THRESHOLDS = (1e-7, 5e-8)
+"""F_th of counts networks made here [Jy/arcsec^2]."""
 
 
 class BrightestPixel:
@@ -84,4 +90,62 @@ def write_untrained(path: Path, seed: int = 1, **card: Any) -> Path:
     made = replace(CARD, **card)
     net = build(Model(), made.preprocessing.window, seed)
     modelfile.save(path, net, made)
+    return path
+
+
+def counts_network(
+    size: int = 16,
+    margin: int = 4,
+    thresholds: int = 2,
+    depth: int = 3,
+    width: int = 16,
+    seed: int = 1,
+) -> Any:
+    """An untrained counts network with biases that are not 0, as training leaves them."""
+    runtime.start_tensorflow(open_world())
+    from cosmodeep_hpc.learn import countsnetwork
+
+    tiles = Tiles(size=size, margin=margin, thresholds=tuple(range(thresholds, 0, -1)))
+    model = countsnetwork.build(Model(network="counts", depth=depth, width=width), tiles, seed)
+    random = np.random.default_rng(seed)
+    model.set_weights(
+        [w + 0.1 * random.normal(size=w.shape) * (w.ndim == 1) for w in model.get_weights()]
+    )
+    return model
+
+
+def random_fusion(thresholds: int, scales: int, units: int = 8, seed: int = 1) -> Fusion:
+    """A fusion of any numbers, about as large as fitted ones."""
+    random, inputs = np.random.default_rng(seed), thresholds * scales
+    return Fusion.of(
+        random.normal(0, 0.5, (thresholds, inputs)),
+        random.normal(0, 0.3, (units, inputs)),
+        random.normal(0, 1, units),
+        random.normal(0, 1, (thresholds, units)),
+        random.normal(0, 1, thresholds),
+    )
+
+
+def random_map(thresholds: tuple[float, ...] = THRESHOLDS, scales: int = 3) -> PixelMap:
+    """A map to which every scale adds."""
+    fusions = tuple(random_fusion(len(thresholds), n, seed=n) for n in range(1, scales + 1))
+    return replace(PixelMap.plain(thresholds), fusions=fusions)
+
+
+def write_counts(
+    path: Path, *, margin: int = 16, depth: int = 3, pixels: PixelMap | None = None, **card: Any
+) -> Path:
+    """Save a narrow, untrained counts network of tiles of 40 pixels and two F_th."""
+    steps = levels(40)
+    known = OperatingPoints(completeness=0.1, purity=0.9)
+    points = tuple(tuple(known for _ in steps) for _ in THRESHOLDS)
+    made = replace(
+        CARD,
+        preprocessing=replace(CARD.preprocessing, margin=margin),
+        readings=RuleCalibrations(thresholds=THRESHOLDS, levels=steps, points=points),
+        pixels=pixels,
+        noise_rms=NOISE,
+        **card,
+    )
+    modelfile.save(path, counts_network(40, margin, len(THRESHOLDS), depth, width=4), made)
     return path

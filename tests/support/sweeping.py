@@ -9,6 +9,7 @@ from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.parallel.world import alone
 from cosmodeep_hpc.products.folder import ProductFolder
+from cosmodeep_hpc.survey.maprows import MapRows
 from cosmodeep_hpc.survey.plan import SweepPlan, SweepRequest
 from cosmodeep_hpc.survey.scheduler import SweepOptions
 from cosmodeep_hpc.survey.sweep import sweep
@@ -16,11 +17,17 @@ from cosmodeep_hpc.survey.task import MosaicOutcome
 from support.fields import NOISE
 
 
+def in_memory(rows):
+    """A map of pixels that outlives its file."""
+    return rows and MapRows(rows.shape, rows.rows(0, rows.shape[0]))
+
+
 class Kept(ProductFolder):
     """A folder that keeps what is swept in memory, and writes no products."""
 
     def take(self, swept):
-        self.__dict__.setdefault("swept", []).append(swept)
+        planes = tuple(replace(plane, pixels=in_memory(plane.pixels)) for plane in swept.planes)
+        self.__dict__.setdefault("swept", []).append(replace(swept, planes=planes))
         return MosaicOutcome(path=swept.path, state="done")
 
 

@@ -40,8 +40,9 @@ def image(pixels, tmp_path_factory):
 
 @pytest.mark.parametrize("words, options", [
     ([], {}),
-    (["--refine", "--threshold", "0.3", "--classify.stride", "20"],
-     {"refine": True, "threshold": 0.3, "stride": 20}),
+    (["--threshold", "0.3"], {"threshold": 0.3}),
+    (["--model", "paper-npix40", "--refine", "--threshold", "0.3", "--classify.stride", "20"],
+     {"model": "paper-npix40", "refine": True, "threshold": 0.3, "stride": 20}),
 ])  # fmt: skip
 def test_the_result_is_that_of_the_command_bit_for_bit(words, options, tmp_path, capsys):
     y, x = np.mgrid[:200, :280]

@@ -78,10 +78,10 @@ def test_all_detectors_by_all_rules(tmp_path, model, pretended, world):
         assert set(entry["limits"]) == {"tile alone", "tile and around"}
         for row in entry["detectors"].values():
             assert row["Ns"] == entry["signal_tiles"] and row["Ns"] + row["Nv"] == 40
-    assert result["finders"] == {"pybdsf": "0.0", "aegean": "0.0"}
+    assert result["finders"] == {"pybdsf": "0.0", "aegean": "0.0", "continunet": "0.0"}
     assert result["seconds_an_image"]["pybdsf"] == 0.5
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "compare.json", "compare.png", "config.json", "closeup-00000.png",
+        "compare.json", "compare.png", "compare-objects.png", "config.json", "closeup-00000.png",
     }  # fmt: skip
     said = table.text(result)
     assert "pybdsf peak" in said and "N_pix" in said
@@ -132,9 +132,11 @@ def test_finders_that_are_missing_leave_their_columns_out(tmp_path, model, monke
     write_pairs(tmp_path / "images", 1, (160, 160))
     with heard() as said:
         result = run(model, tmp_path / "images", tmp_path / "out", world)
-    assert len(said) == 2 and all("not installed" in line for line in said)
+    assert len(said) == 3 and all("not installed" in line for line in said)
     assert set(result["rules"][0]["detectors"]) == {"cosmodeep", "smoothed", "matched"}
-    assert result["missing"] == ["pybdsf", "aegean"] and result["at_equal_purity"] == []
+    assert (
+        result["missing"] == ["pybdsf", "aegean", "continunet"] and result["at_equal_purity"] == []
+    )
     assert result["chosen_on"] == "the same images"
     assert (tmp_path / "out" / "closeup-00000.png").exists()  # of tiles alone
     assert table.text(result)
@@ -164,7 +166,7 @@ def test_a_comparison_replaces_the_earlier_one_wholly(tmp_path, model, world):
     for closeups, drawn in (("2", {"00000", "00001"}), ("1", {"00000"})):
         changes = {"finders": "[]", "closeups": closeups}
         result = run(model, images, out, world, changes=changes)
-        made = {"compare.json", "compare.png", "config.json"}
+        made = {"compare.json", "compare.png", "compare-objects.png", "config.json"}
         assert {path.name for path in out.iterdir()} == made | {f"closeup-{n}.png" for n in drawn}
         assert json.loads((out / "compare.json").read_text()) == result
 

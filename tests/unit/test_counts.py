@@ -8,12 +8,15 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+from astropy.io import fits
 from support.fields import write_pairs
 from support.models import weights_of
 
+import cosmodeep_hpc as cd
 from cosmodeep_hpc.cli.main import main
 from cosmodeep_hpc.config import configuration
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.evaluation import evaluate
 from cosmodeep_hpc.learn import modelfile, trainer
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.store import fill
@@ -203,6 +206,53 @@ def test_evaluate_asks_by_the_label(run, tmp_path, capsys):
         assert (found["n_pix"], found["f_th"]) == pytest.approx(rule)
     assert main([*words, "--out", str(tmp_path / "no"), "--label.n_pix", "1000"]) == 2
     assert "N_pix from 0 to 400" in capsys.readouterr().err
+
+
+def precision_averaged(bright, probability):
+    """The purity averaged over the completeness, threshold by threshold."""
+    total, before = 0, 0
+    for threshold in np.unique(probability)[::-1]:
+        found = probability >= threshold
+        hits = (bright & found).sum()
+        total, before = total + (hits - before) * hits / found.sum(), hits
+    return total / bright.sum()
+
+
+def test_evaluate_judges_what_classify_gives(run, tmp_path):
+    """Tiles, pixels and islands of one pass, beside the sky."""
+    images = write_pairs(tmp_path / "images", 2, (200, 240), seed=9)
+    result = cd.evaluate(run, images, config={"classify": {"stride": 20, "high_threshold": 0.0}})
+    union = hits = 0
+    for name, image in result["an_image"].items():
+        found = cd.classify(images / f"noise-{name}.fits", model=run, high_threshold=0.0)
+        signal = found.tile_probability.astype(np.float64) >= result["threshold"]
+        assert signal.sum() == image["Nsc"] + image["Nvw"]
+        sky = cd.open_image(images / f"sky-{name}.fits").pixels()
+        bright = (sky > 1e-7).reshape(100, 2, 120, 2).sum(axis=(1, 3)) >= 2
+        mask = found.mask[::2, ::2] == 1
+        hits, union = hits + (bright & mask).sum(), union + (bright | mask).sum()
+        assert result["objects"]["an_image"][name]["islands"] == len(found.islands)
+        assert result["pixels"]["an_image"][name]["average_precision"] == pytest.approx(
+            precision_averaged(bright, found.probability)
+        )
+    assert result["pixels"]["total"]["iou"] == hits / union > 0
+    assert result["pixels"]["threshold"] == found.threshold
+    objects = result["objects"]
+    assert objects["completeness"]["count"] == sum(
+        row["count"] for row in objects["bins"]["size"]["completeness"]
+    )
+    said = evaluate.table(result)
+    assert "IoU" in said and "islands" in said
+
+
+def test_images_that_are_averaged_first_are_not_evaluated(run, tmp_path):
+    images = write_pairs(tmp_path / "images", 1, (200, 200))
+    for path in images.iterdir():
+        with fits.open(path, mode="update") as file:
+            for axis in (1, 2):
+                file[0].header[f"CDELT{axis}"] /= 2
+    with pytest.raises(InputError, match="noise-00000.fits: pixels of another size"):
+        cd.evaluate(run, images)
 
 
 def test_a_sweep_by_another_rule_is_another_sweep(run, tmp_path, capsys):

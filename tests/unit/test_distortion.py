@@ -23,7 +23,7 @@ from cosmodeep_hpc.images.array import ImageArray
 from cosmodeep_hpc.images.distortion import header_of
 from cosmodeep_hpc.images.mosaic import open_image, open_mosaic
 from cosmodeep_hpc.images.noisemap import NoiseMap
-from cosmodeep_hpc.products.islands import pixel_areas
+from cosmodeep_hpc.products.pixelareas import pixel_areas
 from cosmodeep_hpc.tiles.tiling import grid_shape, tile_wcs
 
 NY, NX = SHAPE

@@ -11,13 +11,11 @@ import h5py
 import numpy as np
 import pytest
 from support.launch import environment
+from support.models import counts_network
 
-from cosmodeep_hpc.config.learn import Model
-from cosmodeep_hpc.config.tiles import Tiles
 from cosmodeep_hpc.engine import archive, elementwise, network, winograd
 from cosmodeep_hpc.engine.network import OnCores
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.learn import countsnetwork
 
 pytestmark = pytest.mark.usefixtures("tf")
 
@@ -118,17 +116,6 @@ def test_a_stack_is_computed_as_keras_does(tmp_path, side, layers, heads):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
 
 
-def counts(size=16, margin=4, thresholds=2, depth=3, width=16, seed=1):
-    """A counts network with biases that are not 0, as training leaves them."""
-    tiles = Tiles(size=size, margin=margin, thresholds=tuple(range(thresholds, 0, -1)))
-    model = countsnetwork.build(Model(network="counts", depth=depth, width=width), tiles, seed)
-    random = np.random.default_rng(seed)
-    model.set_weights(
-        [w + 0.1 * random.normal(size=w.shape) * (w.ndim == 1) for w in model.get_weights()]
-    )
-    return model
-
-
 @pytest.mark.parametrize(
     "size, margin, depth, thresholds, width",
     [
@@ -143,7 +130,7 @@ def counts(size=16, margin=4, thresholds=2, depth=3, width=16, seed=1):
     ],
 )
 def test_a_counts_network_is_that_of_keras(tmp_path, size, margin, depth, thresholds, width):
-    model = counts(size, margin, thresholds, depth, width)
+    model = counts_network(size, margin, thresholds, depth, width)
     tiles = random_tiles(model.input_shape[1], 5)
     expected = np.asarray(model(tiles[..., np.newaxis])[0])
     found = network.load(saved(model, tmp_path), 1)(tiles, 3)
@@ -167,7 +154,7 @@ def test_a_sum_that_is_asked_for_is_given_as_it_is(tmp_path):
 
 @pytest.fixture(scope="module")
 def path(tf, tmp_path_factory):
-    return saved(counts(), tmp_path_factory.mktemp("counts"))
+    return saved(counts_network(), tmp_path_factory.mktemp("counts"))
 
 
 @pytest.mark.parametrize("threads", [2, 3])

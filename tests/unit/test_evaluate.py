@@ -73,7 +73,7 @@ def test_labels_and_places_of_a_pair(tmp_path):
     write(tmp_path / "sky-a.fits", sky)
     write(tmp_path / "noise-a.fits", noise)
     [pair] = find_pairs(tmp_path)
-    found = evaluate.evaluate_pair(brightest_pixel_model(), pair, 100)
+    found = evaluate.evaluate_pair(brightest_pixel_model(), pair, Config())
     where = on_grid(found, found.signal, (2, 4))
     assert np.argwhere(where).tolist() == [[1, 1]]
     assert len(found.signal) == 6
@@ -87,7 +87,7 @@ def test_an_image_the_model_has_seen_is_refused(tmp_path):
     [pair] = find_pairs(tmp_path)
     seen = fingerprint_of(open_image(pair.noise).pixels())
     with pytest.raises(InputError, match="trained on this image"):
-        evaluate.evaluate_pair(brightest_pixel_model(trained_on=(seen,)), pair, 100)
+        evaluate.evaluate_pair(brightest_pixel_model(trained_on=(seen,)), pair, Config())
 
 
 def test_images_without_a_whole_tile_are_named(tmp_path, world):
@@ -104,6 +104,8 @@ def test_run_writes_metrics_and_overlays(tmp_path):
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert written["total"] == result["total"]
     assert written["total"]["Ns"] + written["total"]["Nv"] == 2 * 3 * 4
+    assert written["pixels"] is written["objects"] is None  # this network knows tiles alone
+    assert "tiles alone" in evaluate.table(result)
     names = {p.name for p in (tmp_path / "out").glob("*.png")}
     assert names == {f"overlay-0000{i}-{kind}.png" for i in (0, 1) for kind in ("sky", "noise")}
 

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.survey.grid import CellGrid, averaged
+from cosmodeep_hpc.survey.scales import FACTORS, WIDE, blocks
 
 SHAPES = [(2000, 2000), (1, 1), (39, 41), (400, 410), (1999, 121), (200, 8000)]
 
@@ -26,7 +28,7 @@ def test_stripes_hold_each_row_once(shape, stride, batch):
         assert rows.start == own.start and rows.stop >= own.stop
         if stripe.tiles:  # every pixel of its tiles, as far as there are any
             assert rows.stop >= min(stripe.tiles[-1] * stride + 40, shape[0])
-        assert own.start % grid.mesh_side == 0
+        assert own.start % grid.scales[0].mesh_side == 0
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -47,6 +49,55 @@ def test_tiles_cover_every_pixel_and_few_more(shape, stride):
 def test_thumbnails_are_of_a_screens_size_and_of_whole_blocks_a_cell(shape, stride, block):
     grid = CellGrid(shape, 40, stride)
     assert grid.block == block and stride % block == 0
+
+
+MAPS = [(2000, 2000), (1, 1), (39, 41), (1999, 121), (200, 8000), (5121, 3)]
+
+
+def mapped(shape, size=40, scales=3, width=1.0):
+    beam = None if width is None else Beam(width, width)
+    return CellGrid(shape, size, size, margin=16, beam=beam, finest=2, n_scales=scales)
+
+
+@pytest.mark.parametrize("shape", MAPS)
+@pytest.mark.parametrize("map_rows", [1, 700, 1280, 10**6])
+@pytest.mark.parametrize("size, scales, width", [(40, 3, 1.0), (40, 1, None), (16, 2, 9.0)])
+def test_stripes_of_a_map_hold_each_row_once(shape, map_rows, size, scales, width):
+    grid = mapped(shape, size, scales, width)
+    stripes = grid.stripes(500, map_rows)
+    assert [row for s in stripes for row in range(s.start, s.stop)] == list(range(grid.cells[0]))
+    assert [row for s in stripes for row in s.tiles] == list(range(grid.tiles[0]))
+    assert [row for s in stripes for row in grid.map_rows(s)] == list(range(grid.map_shape[0]))
+    assert grid.map_shape == (-(-shape[0] // 2), -(-shape[1] // 2))
+    for stripe in stripes:
+        seen, tiles, own = grid.pixel_rows(stripe)
+        assert tiles == own and seen.start % 4 == 0  # whole pixels of the coarsest scale
+        for scale in grid.scales:
+            assert own.start % (scale.mesh_side * scale.factor) == 0  # whole cells of the noise
+            shown = scale.seen(own, axis=0)
+            assert seen.start <= max(shown.start, 0) * scale.factor
+            assert seen.stop >= min(shown.stop * scale.factor, shape[0])
+
+
+@pytest.mark.parametrize("size", [16, 40, 24])
+@pytest.mark.parametrize("length", [1, 640, 641, 1280, 1281, 5000, 20_000])
+def test_blocks_of_columns_begin_with_tiles_and_patches(length, size):
+    parts = blocks(length, size)
+    assert [col for part in parts for col in part] == list(range(length))
+    assert all(part.start % size == part.start % 128 == 0 for part in parts)
+    assert max(map(len, parts)) <= WIDE
+
+
+@pytest.mark.parametrize("shape", MAPS)
+def test_scales_cover_the_view(shape):
+    """Each has all of it, cut at the edge, and its beam in its own pixels."""
+    for scale, factor in zip(mapped(shape, width=6.0).scales, FACTORS, strict=True):
+        assert scale.factor == factor and scale.beam == Beam(6.0 / factor, 6.0 / factor)
+        for axis in (0, 1):
+            assert scale.shape[axis] == -(-shape[axis] // factor)
+            assert scale.whole[axis] % 40 == 0 and 0 <= scale.whole[axis] - scale.shape[axis] < 40
+            whole = scale.block(range(0, shape[axis]), axis)
+            assert whole.start == 0 and whole.stop >= scale.shape[axis]
 
 
 def test_averages_of_overlapping_tiles():

@@ -1,16 +1,19 @@
 """Islands of signal cells: which cells they are made of, and what they measure."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
-from support.findings import sky, swept, write_mosaic
+from support.findings import islands_of, labels_of, sky, swept, write_mosaic
 
-from cosmodeep_hpc.products import islands
-from cosmodeep_hpc.products.islands import label, name, pixel_areas
+from cosmodeep_hpc.images.image import Image
+from cosmodeep_hpc.images.mosaic import open_image
+from cosmodeep_hpc.products.islands import name
+from cosmodeep_hpc.products.islandsums import IslandSums
+from cosmodeep_hpc.products.pixelareas import pixel_areas
 
 BEAM = np.pi / (4 * np.log(2)) * 20.0**2  # [arcsec^2] of tests' mosaics
 PIXEL = 9.6**2
@@ -30,8 +33,8 @@ FAINT = 1e-12  # not 0, which is padding
 )
 def test_connected_cells_are_one_island(cells, count):
     signal = np.array([[c == "#" for c in row] for row in cells])
-    labels, found = label(signal)
-    assert found == count and ((labels > 0) == signal).all()
+    labels = labels_of(signal)
+    assert len(labels) == count and ((labels.whole() > 0) == signal).all()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,7 @@ def one_cell(tmp_path):
 
 
 def test_measures_of_an_island(one_cell):
-    (island,) = islands.find(one_cell).islands
+    (island,) = islands_of(one_cell).islands
     assert (island.x, island.y) == pytest.approx(
         (85.0, 55.0)
     )  # centre of three pixels of weights 1, 1, 2
@@ -95,7 +98,7 @@ def test_flux_in_every_unit(tmp_path, unit, factor):
     flux = np.exp(-(x**2 + y**2) / (2 * width**2)) / (2 * np.pi * width**2) * 0.1  # a pixel
     per_beam = flux * BEAM / PIXEL
     path = write_mosaic(tmp_path / "a.fits", per_beam * factor, sky((240, 240), BUNIT=unit))
-    (island,) = islands.find(swept(path, np.ones((6, 6), bool))).islands
+    (island,) = islands_of(swept(path, np.ones((6, 6), bool))).islands
     assert island.flux == pytest.approx(0.1, rel=1e-3)
     assert island.peak * BEAM == pytest.approx(per_beam.max(), rel=1e-5)
     assert island.edge  # the whole image
@@ -106,7 +109,7 @@ def test_pixels_far_from_the_centre_cover_more_sky(tmp_path, unit, grows):
     """SIN, 30 degrees from the centre: a pixel covers 1 / cos(30 deg) of one at the centre."""
     header = sky((40, 40), BUNIT=unit, CRPIX1=20.5 + np.sin(np.pi / 6) / np.deg2rad(9.6 / 3600))
     path = write_mosaic(tmp_path / "a.fits", np.ones((40, 40)), header)
-    (island,) = islands.find(swept(path, np.ones((1, 1), bool))).islands
+    (island,) = islands_of(swept(path, np.ones((1, 1), bool))).islands
     farther = 1 / np.cos(np.pi / 6)
     assert island.solid_angle == pytest.approx(1600 * PIXEL * farther, rel=1e-3)
     expected = 1600 * PIXEL / (180 * 3600 / np.pi) ** 2 * farther if grows else 1600
@@ -129,7 +132,7 @@ def test_positions_are_those_of_astropy(tmp_path, projection):
     signal = np.zeros((5, 5), bool)
     signal[0, 3] = True
     path = write_mosaic(tmp_path / "a.fits", pixels, header)
-    (island,) = islands.find(swept(path, signal)).islands
+    (island,) = islands_of(swept(path, signal)).islands
     expected = WCS(header).pixel_to_world(151, 33).icrs
     for ra, dec in ((island.ra, island.dec), (island.ra_peak, island.dec_peak)):
         assert SkyCoord(ra, dec, unit="deg").separation(expected) < 1 * u.mas
@@ -155,7 +158,7 @@ def test_flags(tmp_path, cell, blank, edge, partial, gap):
     if blank:
         without[blank] = True
     path = write_mosaic(tmp_path / "a.fits", pixels, sky((160, 190)))
-    (island,) = islands.find(swept(path, signal, blank=without)).islands
+    (island,) = islands_of(swept(path, signal, blank=without)).islands
     assert (island.edge, island.partial) == (edge, partial)
     assert island.coverage == (1599 / 1600 if cell == (2, 1) else 1)
 
@@ -164,7 +167,7 @@ def test_pixels_without_data_count_nowhere(tmp_path):
     pixels = np.full((40, 40), 1.0)
     pixels[:20] = np.nan
     path = write_mosaic(tmp_path / "a.fits", pixels, sky((40, 40)))
-    (island,) = islands.find(swept(path, np.ones((1, 1), bool))).islands
+    (island,) = islands_of(swept(path, np.ones((1, 1), bool))).islands
     assert island.n_pix == 800 and island.coverage == 0.5
     assert island.flux == pytest.approx(800 * PIXEL / BEAM, rel=1e-4)
     assert island.y == 29.5
@@ -172,7 +175,7 @@ def test_pixels_without_data_count_nowhere(tmp_path):
 
 def test_an_island_of_negative_pixels_has_its_middle_for_a_centroid(tmp_path):
     path = write_mosaic(tmp_path / "a.fits", np.full((40, 80), -1.0), sky((40, 80)))
-    (island,) = islands.find(swept(path, np.ones((1, 2), bool))).islands
+    (island,) = islands_of(swept(path, np.ones((1, 2), bool))).islands
     assert (island.x, island.y) == (39.5, 19.5) and island.flux < 0
 
 
@@ -181,27 +184,26 @@ def test_numbers_go_on_through_the_planes(tmp_path):
     path = write_mosaic(tmp_path / "a.fits", np.zeros((2, 80, 80)), header)
     signal = np.zeros((2, 2, 2), bool)
     signal[0, 0, 0] = signal[1, 1, 1] = True
-    found = islands.find(swept(path, signal))
+    found = islands_of(swept(path, signal))
     assert [(i.number, i.plane) for i in found.islands] == [(1, 0), (2, 1)]
-    assert found.labels[0][0, 0] == 1 and found.labels[1][1, 1] == 2
+    assert found.whole(0)[0, 0] == 1 and found.whole(1)[1, 1] == 2
 
 
-def test_only_rows_with_islands_are_read_a_little_at_a_time(tmp_path, monkeypatch):
+def test_only_rows_with_islands_are_read_a_little_at_a_time(tmp_path):
     signal = np.zeros((5, 10), bool)
     signal[3, 4:6] = signal[3, 8] = True
     path = write_mosaic(tmp_path / "a.fits", np.full((200, 400), FAINT), sky((200, 400)))
-    made = swept(path, signal)
     read = []
 
-    class Watched(type(made.planes[0].image)):
+    class Watched(Image):
         def data(self, start, stop, columns=slice(None)):
             read.append((start, stop, columns.start, columns.stop))
             return super().data(start, stop, columns)
 
-    seen = made.planes[0].image
+    seen = open_image(path)
     image = Watched(**{field.name: getattr(seen, field.name) for field in fields(seen)})
-    watched = replace(made, planes=(replace(made.planes[0], image=image),))
-    monkeypatch.setattr(islands, "PIXELS_AT_ONCE", 200 * 16)
-    found = islands.find(watched)
+    sums = IslandSums.nothing(2)
+    for strip in labels_of(signal).strips():
+        sums.add(image, strip, 40, at_once=200 * 16)
     assert read == [(120, 136, 160, 360), (136, 152, 160, 360), (152, 160, 160, 360)]
-    assert [i.n_pix for i in found.islands] == [3200, 1600]
+    assert sums.pixels.tolist() == [3200, 1600]

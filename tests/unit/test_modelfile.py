@@ -166,7 +166,7 @@ def no_json(tmp_path, path):
 
 
 def later_format(tmp_path, path):
-    return copy(path, tmp_path / "a.keras", cosmodeep=b'{"format": 5}')
+    return copy(path, tmp_path / "a.keras", cosmodeep=b'{"format": 6}')
 
 
 def truncated(tmp_path, path):
@@ -255,7 +255,7 @@ def not_a_number(tmp_path, path):
         (a_list_for_a_card, "damaged model card"),
         (no_json, "damaged model card"),
         (turned_around, "damaged model card (calibration by -1"),
-        (later_format, "model format 5; expected 4"),
+        (later_format, "model format 6; expected 5"),
         (truncated, "not a .keras file"),
         (flipped, "its network cannot be read ("),
         (with_password, "not a .keras file, or not a complete one ("),

@@ -89,8 +89,8 @@ def test_a_map_of_the_same_place_is_taken(tmp_path, image, cards):
 def test_what_a_map_does_not_say_is_taken_from_its_image(tmp_path, image, cards, notes):
     path = write(tmp_path / "rms.fits", RMS, **cards)
     plane = swept(image, absolute_model(10 * NOISE), SweepRequest(rms=path)).planes[0]
-    np.testing.assert_allclose(plane.noise, 10 * NOISE, rtol=1e-5)
-    assert np.argwhere(plane.signal(0.5)).tolist() == [[1, 1]]
+    np.testing.assert_allclose(plane.tiles.noise, 10 * NOISE, rtol=1e-5)
+    assert np.argwhere(plane.tiles.mask(0.5) == 1).tolist() == [[1, 1]]
     told = [note for note in plane.notes if note.startswith("the map of the noise")]
     assert len(told) == len(notes) and all(map(str.startswith, told, notes))
 

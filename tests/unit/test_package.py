@@ -106,10 +106,15 @@ def test_the_rule_of_a_model_of_many(tf):
     pixels = np.random.default_rng(1).normal(0, NOISE, (80, 80)).astype(np.float32)
     found = cd.classify(pixels, header((80, 80)), model="counts", f_th=5e-8, n_pix=9)
     given = cd.classify(pixels, header((80, 80)), model=model)
-    np.testing.assert_array_equal(found.probability, given.probability)
-    assert found.threshold == given.threshold == model.card.threshold
+    for name in ("probability", "tile_probability", "tiles"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(given, name))
+    assert found.threshold == given.threshold == model.card.pixel_map.at(5e-8).threshold
+    assert found.record["tile_threshold"] == model.card.threshold
     again = cd.classify(pixels, header((80, 80)), model=model, n_pix=40, f_th=1e-7)
-    assert again.threshold == cd.load_model("counts").card.threshold != found.threshold
+    own = cd.load_model("counts").card
+    assert again.threshold == own.pixel_map.at(1e-7).threshold
+    assert again.record["tile_threshold"] == own.threshold != found.record["tile_threshold"]
+    assert abs(again.probability - found.probability).max() > 0
 
 
 def test_an_image_is_opened_from_a_file_or_an_array(tmp_path):

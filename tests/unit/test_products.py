@@ -199,8 +199,8 @@ def test_hdf5_holds_the_grids_and_their_header(written):
     with h5py.File(files["hdf5"]) as file:
         plane = made.planes[0]
         np.testing.assert_array_equal(file["probability"], plane.probability)
-        np.testing.assert_array_equal(file["coverage"], plane.coverage)
-        np.testing.assert_array_equal(file["tiles"], plane.tile_mask(0.5))
+        np.testing.assert_array_equal(file["coverage"], plane.tiles.coverage)
+        np.testing.assert_array_equal(file["tiles"], plane.tiles.mask(0.5))
         assert file["islands"][:].max() == 4 and ((file["islands"][:] > 0) == CELLS).all()
         assert file["noise"].attrs["unit"] == "Jy/arcsec2"
         header = fits.Header.fromstring(file.attrs["header"], sep="\n")

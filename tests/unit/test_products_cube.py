@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from support.findings import sky, swept, write_mosaic, written
+from support.findings import rows_of, sky, swept, write_mosaic, written
 
 from cosmodeep_hpc.products import masks, provenance
 from cosmodeep_hpc.products.cube import PlaneBox, painter
@@ -53,9 +53,9 @@ def swept_cube(folder, order, planes=None, **cards):
 def test_axes_in_any_order(tmp_path, order):
     made, cube = swept_cube(tmp_path, order)
     assert cube.axes == tuple(LENGTHS[axis] for axis in order)
-    grids = [plane.tile_mask(0.5) for plane in made.planes]
+    grids = [plane.tiles.mask(0.5) for plane in made.planes]
     ny, nx = made.planes[0].image.shape
-    painted = painter(grids, nx, 40, NO_DATA)
+    painted = painter(rows_of(grids), (len(grids[0]), nx), 40, NO_DATA)
     header = cube.header(1)
     masks.write_plain(tmp_path / "m.fits", cube, header, 40, painted)
     masks.write_packed(tmp_path / "m.fits.fz", cube, header, 40, painted)
@@ -90,7 +90,7 @@ def test_packed_masks_have_three_axes_where_they_can(tmp_path, axes, packed):
     places = tuple(np.ndindex(*others))
     cube = PlaneBox(axes, y, y + 1, (0,) * len(others), places, tuple(range(len(places))), None)
     grids = [np.full((2, 3), n, np.uint8) for n in range(len(places))]
-    painted = painter(grids, 110, 40, NO_DATA)
+    painted = painter(rows_of(grids), (2, 110), 40, NO_DATA)
     masks.write_packed(tmp_path / "a.fits.fz", cube, fits.Header(), 40, painted)
     data = fits.getdata(tmp_path / "a.fits.fz")
     assert data.shape == packed and np.unique(data).tolist() == list(range(len(places)))
@@ -141,9 +141,9 @@ def test_a_picked_plane_keeps_its_axes_and_its_place_on_them(tmp_path):
 
 def test_planes_between_those_picked_are_no_data(tmp_path):
     made, cube = swept_cube(tmp_path, "fyx", planes=[0, 2])
-    grids = [plane.tile_mask(0.5) for plane in made.planes]
+    grids = [plane.tiles.mask(0.5) for plane in made.planes]
     assert cube.grids(grids, NO_DATA)[:, 0].tolist() == [[1, 0, 0], [255] * 3, [0, 0, 1]]
-    painted = painter(grids, 110, 40, NO_DATA)
+    painted = painter(rows_of(grids), (2, 110), 40, NO_DATA)
     strips = np.concatenate(list(cube.strips(70, painted))).reshape(3, 70, 110)
     assert [np.unique(plane).tolist() for plane in strips] == [[0, 1], [255], [0, 1]]
 
@@ -169,8 +169,7 @@ def test_a_plane_without_data_stops_nothing(tmp_path):
     nothing = np.full((2, 3), np.nan, np.float32)
     none = replace(
         made.planes[0],
-        probability=nothing,
-        noise=nothing,
+        tiles=replace(made.planes[0].tiles, probability=nothing, noise=nothing),
         thumbnail=np.full((70, 110), np.nan, np.float32),
         level=Level(low=np.nan, high=np.nan, sigma=np.nan),
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy.io import fits
+from support.findings import rows_of
 from support.memory import peak_memory
 
 from cosmodeep_hpc.products import masks
@@ -32,7 +33,7 @@ def test_a_mask_is_its_cells(tmp_path, writer, shape, cell, rows):
     grid = np.random.default_rng(1).choice([0, 1, 255], [-(-n // cell) for n in shape])
     grid = grid.astype(np.uint8)
     path = tmp_path / "mask.fits"
-    painted = painter([grid], shape[1], cell, NO_DATA)
+    painted = painter(rows_of([grid]), (len(grid), shape[1]), cell, NO_DATA)
     cards = fits.Header({"OBJECT": "test"})
     WRITERS[writer](path, cube(*shape), cards, rows, painted)
     with fits.open(path) as file:
@@ -45,9 +46,27 @@ def test_a_mask_is_its_cells(tmp_path, writer, shape, cell, rows):
         file.verify("exception")
 
 
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("planes", [1, 2])
+def test_each_row_is_painted_once(tmp_path, writer, planes):
+    """What is painted may be measured meanwhile; a plane of three that was not swept is not."""
+    places = tuple((place,) for place in (0, 2)[:planes])
+    cube = PlaneBox((3, 50, 60), 1, 2, (0,), places, tuple(range(planes)), image=None)
+    asked = []
+
+    def paint(plane, start, stop):
+        asked.extend((plane, row) for row in range(start, stop))
+        return np.ones((stop - start, 60), np.uint8)
+
+    WRITERS[writer](tmp_path / "mask.fits", cube, fits.Header(), 20, paint)
+    assert asked == [(plane, row) for plane in range(planes) for row in range(50)]
+    mask = fits.getdata(tmp_path / "mask.fits")
+    assert [np.unique(plane).tolist() for plane in mask] == [[1], [255], [1, 255][2 - planes :][:1]]
+
+
 def test_a_packed_mask_can_be_read_in_parts(tmp_path):
     grid = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    painted = painter([grid], 160, 40, NO_DATA)
+    painted = painter(rows_of([grid]), (3, 160), 40, NO_DATA)
     masks.write_packed(tmp_path / "a.fits.fz", cube(120, 160), fits.Header(), 40, painted)
     with fits.open(tmp_path / "a.fits.fz") as file:
         np.testing.assert_array_equal(file[1].section[39:41, 79:81], [[1, 2], [5, 6]])
@@ -60,7 +79,7 @@ def test_memory_does_not_grow_with_the_mosaic(tmp_path, writer):
     grid[100, 200] = 1
     whole = cube(20_000, 20_000)
     rows = whole.height(40)
-    painted = painter([grid], 20_000, 40, NO_DATA)
+    painted = painter(rows_of([grid]), (500, 20_000), 40, NO_DATA)
     with peak_memory() as peak:
         WRITERS[writer](tmp_path / "mask.fits", whole, fits.Header(), rows, painted)
     assert peak[0] < 16 * 2**20

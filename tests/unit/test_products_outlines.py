@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from regions import PixCoord, PolygonPixelRegion
+from support.findings import labels_of
 
-from cosmodeep_hpc.products.islands import label
 from cosmodeep_hpc.products.outlines import outlines, polygon
 
 
@@ -33,11 +33,11 @@ def test_corners(cells, corners):
 @pytest.mark.parametrize("seed", range(30))
 def test_every_cell_is_in_the_outline_of_its_island_and_no_other(seed):
     random = np.random.default_rng(seed)
-    labels, count = label(random.random((9, 11)) < random.uniform(0.2, 0.9))
+    labels = labels_of(random.random((9, 11)) < random.uniform(0.2, 0.9))
     found = outlines(labels, 10, (90, 110))
-    assert [outline.number for outline in found] == list(range(1, count + 1))
+    assert [outline.number for outline in found] == list(range(1, len(labels) + 1))
     y, x = np.mgrid[:90, :110] + 0.01  # the centres of pixels, off the lines of the cuts
-    expected = np.kron(labels, np.ones((10, 10), int))
+    expected = np.kron(labels.whole(), np.ones((10, 10), int))
     for outline in found:
         np.testing.assert_array_equal(
             inside(outline.corners, x.ravel(), y.ravel()).reshape(90, 110),
@@ -54,6 +54,6 @@ def test_the_area_of_an_outline_is_that_of_its_cells():
 
 
 def test_outlines_end_where_the_image_ends():
-    (outline,) = outlines(np.ones((2, 2), np.int32), 40, (70, 75))
+    (outline,) = outlines(labels_of(np.ones((2, 2), bool)), 40, (70, 75))
     assert outline.corners.min() == -0.5
     np.testing.assert_array_equal(outline.corners.max(axis=0), [74.5, 69.5])

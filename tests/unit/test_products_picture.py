@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
-from support.findings import sky, swept, write_mosaic
+from support.findings import findings, sky, swept, write_mosaic
 
 from cosmodeep_hpc.config.survey import ALL_PRODUCTS
 from cosmodeep_hpc.images.mosaic import open_image
@@ -24,7 +24,7 @@ NEAR = {"red": 0.15, "blue": 0.02, "black": 0.02}  # thin lines are blended
 
 def seen(made):
     """The picture's pixels: float (ny, nx, 3), the uppermost row first."""
-    return imread(io.BytesIO(picture.drawn(made)))[..., :3]
+    return imread(io.BytesIO(picture.drawn(findings(made))))[..., :3]
 
 
 def where(pixels, ink):
@@ -58,7 +58,7 @@ def test_the_plane_stands_upright_and_its_signal_is_outlined(field):
 
 
 def test_axes_are_called_what_they_are(field):
-    (axes,) = (a for a in picture.figure(field).axes if hasattr(a, "coords"))
+    (axes,) = (a for a in picture.figure(findings(field)).axes if hasattr(a, "coords"))
     names = [coordinate.get_axislabel() for coordinate in axes.coords]
     assert names == ["Right ascension", "Declination"]
 
@@ -72,7 +72,7 @@ def test_the_legend_hides_nothing(tmp_path, shape, planes):
     cells = tuple(-(-side // 40) for side in shape)
     blank = np.zeros(cells, bool)
     blank[0, 0] = True
-    figure = picture.figure(swept(path, ~blank, blank=blank))
+    figure = picture.figure(findings(swept(path, ~blank, blank=blank)))
     figure.draw_without_rendering()
     drawn = [axes for axes in figure.axes if hasattr(axes, "coords")]
     legends = [axes.get_legend().get_window_extent() for axes in drawn]
@@ -87,12 +87,12 @@ def test_the_legend_hides_nothing(tmp_path, shape, planes):
 
 def test_what_was_noted_stands_below(field):
     """A result that may not be trusted says so where it is looked at."""
-    (text,) = picture.figure(field).texts
+    (text,) = picture.figure(findings(field)).texts
     assert text.get_text().replace("\n", " ") == (
         "by brightest.keras; scaled by 0.5: the noise of the training is half of this"
     )
     many = replace(field.planes[0], notes=tuple(f"note {n} of many" for n in range(200)))
-    (text,) = picture.figure(replace(field, planes=(many,))).texts
+    (text,) = picture.figure(findings(replace(field, planes=(many,)))).texts
     assert text.get_text().endswith("…") and text.get_text().count("\n") == 3
 
 
@@ -130,7 +130,7 @@ def test_planes_of_a_cube_are_side_by_side_nine_at_most(tmp_path, planes, panels
     made = swept(
         write_mosaic(tmp_path / "a.fits", np.ones((planes, 40, 40)), header), np.ones((1, 1), bool)
     )
-    drawn = [axes for axes in picture.figure(made).axes if hasattr(axes, "coords")]
+    drawn = [axes for axes in picture.figure(findings(made)).axes if hasattr(axes, "coords")]
     assert len(drawn) == panels
     first, last = drawn[0].get_title(), drawn[-1].get_title()
     assert planes == 1 or (f"[{planes - 1}]" in last and "[0]" in first)
@@ -144,17 +144,17 @@ def test_any_name_can_be_written_on_it(tmp_path):
         made = swept(write_mosaic(tmp_path / name, pixels, sky((40, 40))), np.ones((1, 1), bool))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            picture.drawn(made)
-        title = picture.figure(made).axes[0].get_title().split("\n")
+            picture.drawn(findings(made))
+        title = picture.figure(findings(made)).axes[0].get_title().split("\n")
         assert len(title[0]) <= 45 and title[1] == "1 of 1 tiles signal (probability ≥ 0.50)"
     assert title[0].startswith("xxx") and title[0].endswith("xend.fits")
 
 
 def test_the_style_that_a_user_has_chosen_is_neither_taken_nor_changed(field):
-    before = picture.drawn(field)
+    before = picture.drawn(findings(field))
     with matplotlib.rc_context({"axes.facecolor": "black", "font.size": 30, "text.usetex": True}):
         chosen = dict(matplotlib.rcParams)
-        assert picture.drawn(field) == before
+        assert picture.drawn(findings(field)) == before
         assert dict(matplotlib.rcParams) == chosen
 
 

@@ -5,12 +5,12 @@ import pytest
 import scipy.ndimage
 from astropy.io import fits
 from support.fields import NOISE
-from support.findings import sky, swept, write_mosaic, written
+from support.findings import islands_of, sky, swept, write_mosaic, written
 
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.images.beam import FWHM
-from cosmodeep_hpc.products import islands, refine
+from cosmodeep_hpc.products import refine
 from cosmodeep_hpc.products.refine import Kernels, Refinement, detected, expected_gain, widths
 
 BEAM_AREA = np.pi / (4 * np.log(2)) * 20.0**2  # [arcsec^2]
@@ -41,7 +41,7 @@ def swept_ring(folder, beam, strength, inner, outer, unit="Jy/beam"):
 
 def whole_mask(made, threshold=3.0, step=SIDE, **columns):
     """The refined mask painted in strips of `step` rows, and the refinement."""
-    refinement = Refinement(made, islands.find(made), threshold, **columns)
+    refinement = Refinement(made, islands_of(made), threshold, **columns)
     strips = [refinement.paint(0, start, min(start + step, SIDE)) for start in range(0, SIDE, step)]
     return np.concatenate(strips).astype(bool), refinement
 
@@ -55,7 +55,7 @@ def test_a_ring_is_followed_to_within_a_beam(tmp_path, beam, inner, outer):
     inside = scipy.ndimage.distance_transform_edt(truth)
     outside = scipy.ndimage.distance_transform_edt(~truth)
     assert mask[inside > beam + 1].mean() > 0.995
-    looked_at = np.kron(made.planes[0].signal(0.5), np.ones((40, 40), bool))
+    looked_at = np.kron(made.planes[0].tiles.mask(0.5) == 1, np.ones((40, 40), bool))
     assert mask[looked_at & (outside > 2 * beam)].mean() < 0.02  # noise alone, four scales
     union = (mask | truth).sum()
     assert (mask & truth).sum() / union > 0.93
@@ -173,5 +173,5 @@ def test_cells_between_two_islands_belong_to_one(tmp_path):
     signal = np.zeros((3, 5), bool)
     signal[1, 1] = signal[1, 3] = True
     path = write_mosaic(tmp_path / "a.fits", pixels, sky((120, 200), pixel=20))
-    refinement = Refinement(swept(path, signal), islands.find(swept(path, signal)), 3.0)
+    refinement = Refinement(swept(path, signal), islands_of(swept(path, signal)), 3.0)
     assert refinement.paint(0, 0, 120).sum() == refinement.refined.n_pix.sum() == 120 * 200

@@ -71,7 +71,7 @@ def test_coverage_is_that_of_the_tile_without_its_surroundings(tmp_path):
     pixels = noise((200, 200))
     pixels[:90] = np.nan  # two rows of tiles, and a quarter of the third
     [plane] = swept(write(tmp_path / "a.fits", pixels), brightest_pixel_model(margin=30)).planes
-    assert plane.coverage[:, 0].tolist() == [0, 0, 0.75, 1, 1]
+    assert plane.tiles.coverage[:, 0].tolist() == [0, 0, 0.75, 1, 1]
     assert np.isnan(plane.probability[:2]).all() and np.isfinite(plane.probability[2:]).all()
 
 
@@ -105,8 +105,9 @@ def test_the_batch_does_not_change_the_result(tmp_path, batch, stride):
     pixels[::97, ::53] = 1e-2
     path, model = write(tmp_path / "a.fits", pixels), brightest_pixel_model()
     reference, found = (swept(path, model, batch=b, stride=stride).planes[0] for b in (500, batch))
-    for name in ("probability", "coverage", "noise", "thumbnail"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(reference, name))
+    for name in ("probability", "coverage", "noise"):
+        np.testing.assert_array_equal(getattr(found.tiles, name), getattr(reference.tiles, name))
+    np.testing.assert_array_equal(found.thumbnail, reference.thumbnail)
 
 
 @pytest.mark.parametrize(
@@ -119,9 +120,9 @@ def test_coverage_decides_what_is_no_data(tmp_path, blank_rows, no_data, blank):
     pixels[:blank_rows, :40] = blank
     plane = swept(write(tmp_path / "a.fits", pixels), brightest_pixel_model(), min_coverage=0.5)
     plane = plane.planes[0]
-    assert plane.coverage[0, 0] == np.float32(1 - blank_rows / 40)
+    assert plane.tiles.coverage[0, 0] == np.float32(1 - blank_rows / 40)
     assert np.isnan(plane.probability).tolist() == [[no_data, False], [False, False]]
-    assert plane.tile_mask(0.5).tolist() == [[255 if no_data else 0, 0], [0, 0]]
+    assert plane.tiles.mask(0.5).tolist() == [[255 if no_data else 0, 0], [0, 0]]
 
 
 def test_units_do_not_change_the_result(tmp_path):
@@ -133,8 +134,8 @@ def test_units_do_not_change_the_result(tmp_path):
     brightness = swept(write(tmp_path / "a.fits", pixels), model).planes[0]
     path = write(tmp_path / "b.fits", pixels * area, BUNIT="Jy/beam")
     per_beam = swept(path, model).planes[0]
-    assert brightness.signal(0.5).sum() == 1
-    np.testing.assert_array_equal(per_beam.signal(0.5), brightness.signal(0.5))
+    assert (brightness.tiles.mask(0.5) == 1).sum() == 1
+    np.testing.assert_array_equal(per_beam.tiles.mask(0.5), brightness.tiles.mask(0.5))
     assert per_beam.level.sigma == pytest.approx(brightness.level.sigma, rel=1e-5)
 
 
@@ -153,7 +154,7 @@ def test_finer_pixels_are_averaged_and_fluxes_kept(tmp_path, pixel, rebin):
     cells = -(-400 // (40 * rebin))
     assert found.planes[0].probability.shape == (cells, cells)
     where = [[200 // (40 * rebin), 162 // (40 * rebin)]]
-    assert np.argwhere(found.planes[0].signal(0.5)).tolist() == where
+    assert np.argwhere(found.planes[0].tiles.mask(0.5) == 1).tolist() == where
     assert any("averaged" in note for note in found.planes[0].notes) == (rebin > 1)
 
 
@@ -172,11 +173,11 @@ def test_a_cube_is_swept_plane_by_plane(tmp_path):
         pixels[plane, 50, col] = 1e-2
     path = write(tmp_path / "a.fits", pixels, CTYPE3="FREQ", CRVAL3=1e9, CDELT3=1e6, CRPIX3=1.0)
     found = swept(path, brightest_pixel_model())
-    places = [np.argwhere(plane.signal(0.5)).tolist() for plane in found.planes]
+    places = [np.argwhere(plane.tiles.mask(0.5) == 1).tolist() for plane in found.planes]
     assert places == [[[1, 0]], [[1, 1]], [[1, 2]]]
     one = swept(path, brightest_pixel_model(), SweepRequest(planes=(2,)))
     assert [plane.image.plane for plane in one.planes] == [(2,)]
-    assert np.argwhere(one.planes[0].signal(0.5)).tolist() == [[1, 2]]
+    assert np.argwhere(one.planes[0].tiles.mask(0.5) == 1).tolist() == [[1, 2]]
 
 
 def beams_of(path, widths, **cards):
@@ -273,8 +274,10 @@ def test_a_plane_without_data_does_not_stop_the_others(tmp_path, scaling, pixel,
     model = replace(model, card=replace(model.card, preprocessing=scale))
     cell = 40 if pixel == 9.6 else 80
     found = swept(path, model)
-    assert found.planes[2].signal(0.5)[90 // cell, 110 // cell]
-    assert np.isnan(found.planes[1].probability).all() and (found.planes[1].coverage == 0).all()
+    assert found.planes[2].tiles.mask(0.5)[90 // cell, 110 // cell] == 1
+    assert (
+        np.isnan(found.planes[1].probability).all() and (found.planes[1].tiles.coverage == 0).all()
+    )
     assert found.planes[1].thumbnail.shape == found.planes[0].thumbnail.shape
     assert any("no data taken from it: no " in note for note in found.planes[1].notes)
     assert not np.isnan(found.planes[0].probability).any()

@@ -32,7 +32,7 @@ def test_a_large_blob_is_no_noise(tmp_path, pixel, beam, side, peak):
     pixels = (scipy.ndimage.gaussian_filter(white, s, mode="wrap") + blob).astype(np.float32)
     cards = {"CDELT1": -pixel / 3600, "CDELT2": pixel / 3600}
     path = write(tmp_path / "a.fits", pixels, **cards, BMAJ=beam / 3600, BMIN=beam / 3600)
-    found = swept(path, brightest_pixel_model()).planes[0].noise
+    found = swept(path, brightest_pixel_model()).planes[0].tiles.noise
     np.testing.assert_allclose(found, expected, rtol=0.2)
     assert np.median(found) == pytest.approx(expected, rel=0.06)
 
@@ -56,12 +56,12 @@ def test_the_noise_of_another_instrument_becomes_that_of_the_training(
     path = write(tmp_path / "a.fits", pixels)
     model = absolute_model(10 * NOISE)
     plane = swept(path, model, **options).planes[0]
-    assert plane.signal(0.5).sum() == found
+    assert (plane.tiles.mask(0.5) == 1).sum() == found
     notes = " ".join(plane.notes)
     assert ("scaled by the local noise" in notes) == (times != 1 and options["noise"] != "as_is")
     compared = f"not all within a quarter of {model.card.noise_rms:.3g}, that of its images"
     assert (compared in notes) == (times != 1 and options["noise"] == "auto")
-    np.testing.assert_allclose(plane.noise, NOISE * times, rtol=0.1)
+    np.testing.assert_allclose(plane.tiles.noise, NOISE * times, rtol=0.1)
 
 
 def test_local_noise_is_followed_over_a_mosaic(tmp_path):
@@ -72,9 +72,9 @@ def test_local_noise_is_followed_over_a_mosaic(tmp_path):
         pixels[20, col] = 20 * NOISE * rise[col]
         pixels[220, col] = 6 * NOISE * rise[col]
     plane = swept(write(tmp_path / "a.fits", pixels), absolute_model(10 * NOISE)).planes[0]
-    assert np.argwhere(plane.signal(0.5)).tolist() == [[0, 0], [0, 15], [0, 30], [0, 39]]
+    assert np.argwhere(plane.tiles.mask(0.5) == 1).tolist() == [[0, 0], [0, 15], [0, 30], [0, 39]]
     at = (np.arange(40) * 40 + 20).clip(100, 1500)  # constant beyond the outermost centres
-    np.testing.assert_allclose(plane.noise, np.tile(NOISE * rise[at], (10, 1)), rtol=0.12)
+    np.testing.assert_allclose(plane.tiles.noise, np.tile(NOISE * rise[at], (10, 1)), rtol=0.12)
 
 
 @pytest.mark.parametrize("as_map", [False, True])
@@ -90,8 +90,8 @@ def test_a_given_noise_is_used_in_the_images_unit(tmp_path, as_map):
         full[:40, 80:] = np.nan
         rms = write(tmp_path / "rms.fits", full, BUNIT="mJy/arcsec2")
     plane = swept(path, absolute_model(10 * NOISE), SweepRequest(rms=rms)).planes[0]
-    assert np.argwhere(plane.signal(0.5)).tolist() == [[1, 1]]
-    np.testing.assert_allclose(plane.noise[:, :2], 10 * NOISE, rtol=1e-5)
+    assert np.argwhere(plane.tiles.mask(0.5) == 1).tolist() == [[1, 1]]
+    np.testing.assert_allclose(plane.tiles.noise[:, :2], 10 * NOISE, rtol=1e-5)
     assert np.isnan(plane.probability[0, 2]) == as_map
     blanked = "the map of the noise has no value, so no data: pixels that the network sees 1600"
     assert (blanked in plane.notes) == as_map
@@ -134,8 +134,10 @@ def test_a_given_noise_is_of_the_images_own_pixels(tmp_path, as_map):
     view = View(open_image(path), 2)
     assert view.rows(0, 400).std() / pixels.std() == pytest.approx(view.gain, rel=0.01)
     (plane,) = swept(path, absolute_model(4 * NOISE), SweepRequest(rms=rms)).planes
-    np.testing.assert_allclose(plane.noise, 5 * NOISE, rtol=1e-5)
-    found = plane.signal(0.5).mean()  # 1600 pixels: 4 sigma once in 20 tiles, 4 / 0.86 never
+    np.testing.assert_allclose(plane.tiles.noise, 5 * NOISE, rtol=1e-5)
+    found = (
+        plane.tiles.mask(0.5) == 1
+    ).mean()  # 1600 pixels: 4 sigma once in 20 tiles, 4 / 0.86 never
     assert 0.005 < found < 0.25
 
 
@@ -153,7 +155,7 @@ def test_averaged_pixels_are_scaled_by_the_noise_that_they_have(tmp_path, mode):
     plane = swept(path, brightest_pixel_model(level=np.arcsinh(4.0)), noise=mode).planes[0]
     assert pixels.std() == pytest.approx(1.16 * NOISE, rel=0.01)
     assert plane.level.sigma == pytest.approx(NOISE, rel=0.02)
-    assert 0.02 < plane.signal(0.5).mean() < 0.1
+    assert 0.02 < (plane.tiles.mask(0.5) == 1).mean() < 0.1
 
 
 @pytest.mark.parametrize("start, stop", [(0, 40), (30, 170), (160, 240), (399, 400)])

@@ -26,7 +26,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(tmp_path, stop_after):
     before = model.network.tiles - seen
     again = swept(path, model, restart=False, batch=50).planes[0]
     np.testing.assert_array_equal(again.probability, whole.probability)
-    np.testing.assert_array_equal(again.noise, whole.noise)
+    np.testing.assert_array_equal(again.tiles.noise, whole.tiles.noise)
     after = model.network.tiles - seen - before
     assert before + after == seen  # not one tile twice, none left out
     assert not list((tmp_path / "out").glob(".*"))
@@ -104,6 +104,6 @@ def test_what_a_killed_sweep_has_unpacked_is_not_taken_for_another_file(tmp_path
     assert len(list((tmp_path / "out").glob(".*.unpacked"))) == 1
     pixels[50, 50], pixels[70, 110] = 0, 1e-2
     write(path, pixels)
-    found = swept(path, model, restart=False).planes[0].signal(0.5)
-    assert np.argwhere(found).tolist() == [[1, 2]]
+    found = swept(path, model, restart=False).planes[0].tiles.mask(0.5)
+    assert np.argwhere(found == 1).tolist() == [[1, 2]]
     assert not list((tmp_path / "out").glob(".*"))

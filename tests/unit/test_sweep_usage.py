@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.fields import NOISE, write
-from support.models import brightest_pixel_model
+from support.models import brightest_pixel_model, write_counts
 from support.sweeping import sweep_with
 
 from cosmodeep_hpc.cli.classify import request_of
 from cosmodeep_hpc.cli.main import main
 from cosmodeep_hpc.cli.parser import build_parser
 from cosmodeep_hpc.config.configuration import Config, from_dict
+from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.parallel.world import alone
 from cosmodeep_hpc.products import summary
 from cosmodeep_hpc.products.folder import ProductFolder, classify_into
@@ -66,6 +68,40 @@ def test_an_image_is_swept_once_however_it_is_spelled(image, tmp_path, monkeypat
 def test_a_noise_that_is_none_is_refused(image, tmp_path, rms):
     with pytest.raises(InputError, match=r"^rms .*: expected a noise above 0, or a map of it"):
         SweepPlan.of([image], Config(), SweepRequest(rms=rms), alone())
+
+
+@pytest.fixture(scope="module")
+def counts(tf, tmp_path_factory):
+    return write_counts(tmp_path_factory.mktemp("model") / "counts.keras")
+
+
+@pytest.mark.parametrize(
+    "options, request_, said",
+    [
+        (
+            {},
+            {"refine": True},
+            r"nothing is to be refined; leave refine \(--refine\) out",
+        ),
+        (
+            {"stride": 20},
+            {},
+            r"classify\.stride = 0, or the tiles' side, 40 pixels; found 20",
+        ),
+    ],
+)
+def test_what_tiles_alone_need_is_refused_for_a_map(image, counts, options, request_, said):
+    config = Config(classify=Classify(**options))
+    for model in (counts, modelfile.load(counts)):
+        with pytest.raises(InputError, match=rf"counts\.keras: gives a map of pixels, .*{said}"):
+            SweepPlan.of([image], config, SweepRequest(model=model, **request_), alone())
+
+
+@pytest.mark.parametrize("stride", [0, 40])
+def test_tiles_side_by_side_may_be_asked_for(image, counts, stride):
+    config = Config(classify=Classify(stride=stride))
+    plan = SweepPlan.of([image], config, SweepRequest(model=counts), alone())
+    assert plan.model.blocks is not None
 
 
 @pytest.mark.parametrize("beam", ["0 5 0", "nan 5 0", "inf inf 0", "5 5 nan", "5 -5 0"])
