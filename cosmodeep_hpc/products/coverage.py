@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 HEALPIX_SIDE = math.sqrt(math.pi / 3) * 180 / math.pi * 3600
 """Side of a HEALPix pixel of order 0 [arcsec]: 12 of them cover the sky."""
 
-FINER = 8  # sides of the MOC's pixels in that of a cell, at least
+FINER, FINER_OF_MAP = 8, 2  # sides of the MOC's pixels in that of a tile, of a map's cell, at least
+RUN = 20  # neighbouring cells of a row of a map that are taken together, at most
 ALONG_SIDE = 4  # corners along a side of a cell: on the sky its sides may be curved
 MAX_ORDER = 29
 CELLS_AT_ONCE = 1024
 MASKED_AT_ONCE = 2**22  # cells
 
 
-def order(image: Image, cell: int) -> int:
-    """Return the MOC's order: its pixels are at least `FINER` times smaller than a cell."""
-    wanted = image.pixel_scale * cell / FINER
+def order(image: Image, cell: int, finer: int = FINER) -> int:
+    """Return the MOC's order: its pixels are at least `finer` times smaller than a cell."""
+    wanted = image.pixel_scale * cell / finer
     return min(MAX_ORDER, max(0, math.ceil(math.log2(HEALPIX_SIDE / wanted))))
 
 
@@ -43,14 +44,15 @@ def moc(found: Findings) -> MOC:
 
     swept = found.swept
     image = swept.planes[0].image
-    depth = order(image, swept.cell)
+    depth = order(image, swept.cell, FINER_OF_MAP if swept.has_map else FINER)
     whole = MOC.new_empty(depth)
     row, col = _cells(found)
+    row, col, wide = _runs(row, col, RUN if swept.has_map else 1)
     ny, nx = image.shape
     x_side, y_side = _perimeter()
     for start in range(0, len(row), CELLS_AT_ONCE):
         some = slice(start, start + CELLS_AT_ONCE)
-        x = np.minimum((col[some, None] + x_side) * swept.cell, nx) - 0.5
+        x = np.minimum((col[some, None] + x_side * wide[some, None]) * swept.cell, nx) - 0.5
         y = np.minimum((row[some, None] + y_side) * swept.cell, ny) - 0.5
         sky = icrs(image.wcs, x.ravel(), y.ravel()).reshape(*x.shape, 2)
         sky = sky[np.isfinite(sky).all(axis=(1, 2))]
@@ -73,6 +75,17 @@ def _cells(found: Findings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         rows.append(row + start)
         cols.append(col)
     return np.concatenate(rows), np.concatenate(cols)
+
+
+def _runs(
+    row: NDArray[np.int64], col: NDArray[np.int64], most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Join neighbouring cells of a row, at most `most` of them: row, first column and cells."""
+    follows = (np.diff(row, prepend=-1) == 0) & (np.diff(col, prepend=-1) == 1)
+    number = np.arange(len(row))
+    first = np.maximum.accumulate(np.where(follows, 0, number)) if len(row) else number
+    begins = np.flatnonzero((number - first) % most == 0)
+    return row[begins], col[begins], np.diff(begins, append=len(row))
 
 
 def _perimeter() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
