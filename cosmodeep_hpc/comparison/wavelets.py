@@ -8,37 +8,22 @@ limited (`ini_gausfit="simple"`): a filament of thousands of beams would take it
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cosmodeep_hpc.comparison.finders import FinderTask, work
-from cosmodeep_hpc.comparison.pybdsf import FREQUENCY
+from cosmodeep_hpc.comparison.pybdsf import masks
 
 
 def islands(image: Path, task: FinderTask) -> Iterator[Any]:
-    """Yield PyBDSF's version, then for each threshold a mask (ny, nx) of islands and seconds."""
-    import bdsf
+    """Yield what `pybdsf.masks` does with wavelets, for PyBDSF's own noise."""
 
-    yield str(bdsf.__version__)
-    for threshold in task.thresholds:
-        start = time.perf_counter()
-        done = bdsf.process_image(
-            str(image),
-            frequency=FREQUENCY,
-            thresh="hard",
-            thresh_isl=threshold,
-            thresh_pix=max(threshold, task.peak),
-            ini_gausfit="simple",
-            atrous_do=True,
-            ncores=1,
-            quiet=True,
-        )
-        mask = done.pyrank.T >= 0  # PyBDSF's first axis is x
-        yield np.ascontiguousarray(mask), time.perf_counter() - start
+    def settings(threshold: float) -> dict[str, Any]:
+        peak = max(threshold, task.peak)
+        return {"thresh_pix": peak, "ini_gausfit": "simple", "atrous_do": True}
+
+    return masks(image, task.thresholds, settings)
 
 
 if __name__ == "__main__":

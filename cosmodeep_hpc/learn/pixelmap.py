@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +19,6 @@ BLANK = -(2**15)
 """The packed number of no data."""
 SHARE = 0.95
 """The completeness, or the purity, of pixels at the operating points of these names."""
-MapPoint = Literal["accuracy", "completeness", "purity"]
 
 
 def packed(probability: ArrayLike) -> NDArray[np.int16]:

@@ -167,12 +167,13 @@ def _shown(
         pixels: of the scale, from row `first` on; they are changed.
         owned: rows of the stripe [pixel of the finest scale].
     """
-    scaling.match(pixels, first)
     rows = scale.seen(owned, axis=0)
     around = np.full((len(rows), scale.whole[1] + 2 * EDGE), np.nan, dtype=np.float32)
     inside = range(max(rows.start, 0), min(rows.stop, scale.shape[0]))
+    needed = pixels[inside.start - first : inside.stop - first]
+    scaling.match(needed, inside.start)
     into = around[inside.start - rows.start : inside.stop - rows.start]
-    into[:, EDGE : EDGE + scale.shape[1]] = pixels[inside.start - first : inside.stop - first]
+    into[:, EDGE : EDGE + scale.shape[1]] = needed
     shown = None
     if scaling.shown is not None:
         shown = ShownLevel(scaling.shown, scaling.side, scaling.first)
