@@ -89,10 +89,12 @@ class BlockNetwork(Protocol):
     Attributes:
         tile: side of a tile [pixel].
         finest: side of a cell of the maps [pixel].
+        at_once: blocks that are computed at once.
     """
 
     tile: int
     finest: int
+    at_once: int
 
     def __call__(self, blocks: Sequence[Block]) -> list[BlockOutput]:
         """Return what the network says of blocks, in their order."""
@@ -106,6 +108,7 @@ class BlocksOnCores:
     Attributes:
         tile: side of a tile [pixel].
         finest: side of a cell of the maps [pixel].
+        at_once: blocks that are computed at once.
     """
 
     def __init__(self, graph: Graph, threads: int) -> None:
@@ -124,9 +127,9 @@ class BlocksOnCores:
         self._cell = graph.layers[LOGITS].shape[0]
         self.tile = self._cell * self.finest
         self._head = Head.of(graph, (TILES,), last_maps(graph, (TILES,)))
-        self._threads = max(1, threads)
+        self.at_once = max(1, threads)
         self._programs: dict[tuple[Frame, bool], BandProgram] = {}
-        self._memory = [Memory() for _ in range(self._threads)]
+        self._memory = [Memory() for _ in range(self.at_once)]
         self._one_at_a_time = Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -136,13 +139,13 @@ class BlocksOnCores:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the network in another process, with a lock of its own."""
         vars(self).update(state, _one_at_a_time=Lock())
-        self._memory = [Memory() for _ in range(self._threads)]
+        self._memory = [Memory() for _ in range(self.at_once)]
 
     def __call__(self, blocks: Sequence[Block]) -> list[BlockOutput]:
         """Return what the network says of blocks, in their order."""
         with self._one_at_a_time:
             programs = [self._program(block) for block in blocks]
-            if self._threads == 1 or len(blocks) == 1:
+            if self.at_once == 1 or len(blocks) == 1:
                 return [
                     self._run(*pair, self._memory[0]) for pair in zip(blocks, programs, strict=True)
                 ]
@@ -155,7 +158,7 @@ class BlocksOnCores:
                 finally:
                     free.append(memory)
 
-            with ThreadPoolExecutor(self._threads) as pool:  # no thread outlives the call
+            with ThreadPoolExecutor(self.at_once) as pool:  # no thread outlives the call
                 return list(pool.map(run, blocks, programs))
 
     def _program(self, block: Block) -> BandProgram:

@@ -34,6 +34,7 @@ class BlocksByKeras:
         self.finest = graph.side // graph.layers[cut_of(graph).inputs[0]].shape[0]
         self._cell = graph.layers[LOGITS].shape[0]
         self.tile = self._cell * self.finest
+        self.at_once = 1
 
     def __call__(self, blocks: Sequence[Block]) -> list[BlockOutput]:
         """Return what the network says of blocks, in their order."""

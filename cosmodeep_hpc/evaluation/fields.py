@@ -89,16 +89,17 @@ def _outputs(
     plan: SweepPlan, ready: MapStripe, sky: NDArray[np.float32], thresholds: tuple[float, ...]
 ) -> FieldOutputs:
     assert plan.model.blocks is not None
-    scales, tiles = ready.outputs(plan.model.blocks)
-    has_data, size = ready.has_data.ravel(), ready.layout.size
-    shape = ready.has_data.shape
+    parts = list(ready.parts(plan.model.blocks))
+    logits = np.concatenate([logits_of(part.scales) for part in parts], axis=1)
+    tiles = np.concatenate([part.tiles for part in parts], axis=1)
+    size = ready.layout.size
     bright = np.stack([bright_cells(sky, f_th, ready.layout.finest) for f_th in thresholds], -1)
     rows, cols = sky.shape[0] // size, sky.shape[1] // size  # whole ones
     whole = ready.with_data[:rows, :cols]
     cut = sky[: rows * size, : cols * size].reshape(rows, size, cols, size).swapaxes(1, 2)
     return FieldOutputs(
-        logits=logits_of(scales)[has_data],
-        bright=bright.reshape(shape[0] * shape[1], -1)[has_data],
+        logits=logits[ready.has_data],
+        bright=bright[ready.has_data],
         tiles=tiles[:rows, :cols][whole],
         counts=count_bright(cut[whole], thresholds),
     )

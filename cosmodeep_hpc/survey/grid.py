@@ -125,7 +125,7 @@ class CellGrid:
         if not self.finest:
             seen = range(max(tiles.start - self.margin, 0), min(tiles.stop + self.margin, ny))
             return seen, tiles, owned
-        shown = [scale.seen(owned, axis=0) for scale in self.scales]
+        shown = [scale.seen_rows(owned) for scale in self.scales]
         first = min(s.start * scale.factor for s, scale in zip(shown, self.scales, strict=True))
         last = max(s.stop * scale.factor for s, scale in zip(shown, self.scales, strict=True))
         coarsest = FACTORS[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,12 +19,17 @@ from cosmodeep_hpc.survey.filling import ShownLevel, fill
 from cosmodeep_hpc.survey.grid import CellGrid
 from cosmodeep_hpc.survey.matching import NoiseMatching
 from cosmodeep_hpc.survey.plane import OpenPlane
-from cosmodeep_hpc.survey.scales import Scale, blocks
-from cosmodeep_hpc.survey.stripe import StripePixels, StripeResult, counts_of
+from cosmodeep_hpc.survey.scales import Scale
+from cosmodeep_hpc.survey.stripe import OwnRows, StripeResult, counts_of, matched
 from cosmodeep_hpc.survey.task import ClassifyStripe
-from cosmodeep_hpc.survey.tilestripe import enough_data
-from cosmodeep_hpc.survey.view import averaged
+from cosmodeep_hpc.survey.view import Strip, averaged
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
+
+CELLS_AT_ONCE = 8
+"""Cells of the grid of tiles, along columns, that are read at a time: their pixels, and those of
+all coarser scales, are a few MB where a plane is wide."""
+FEWEST = 4
+"""Blocks that the network sees at a time, at least: with few, cores would wait for the last."""
 
 
 @dataclass(frozen=True)
@@ -35,39 +40,55 @@ class ScaledPixels:
         scale: which.
         pixels: preprocessed and filled, with what the network sees beyond the edges: float32.
         rows: which rows of the scale these are; columns begin `EDGE` before the first.
+        owned: the rows that are computed.
     """
 
     scale: Scale
     pixels: NDArray[np.float32]
     rows: range
+    owned: range
 
-    def block(self, rows: range, cols: range) -> Block:
-        """Return what is shown for a block, its rows and columns in pixels of the finest scale."""
-        shown = self.scale.seen(cols, axis=1)
-        down, across = self.scale.block(rows, axis=0), self.scale.block(cols, axis=1)
+    def block(self, cols: range) -> Block:
+        """Return what is shown for a block of columns."""
+        shown = self.scale.seen_columns(cols)
         window = self.pixels[:, shown.start + EDGE : shown.stop + EDGE]
-        place = down.start - self.rows.start, across.start - shown.start
-        frame = Frame(window.shape, *place, len(down), len(across))
+        place = self.owned.start - self.rows.start, cols.start - shown.start
+        frame = Frame(window.shape, *place, len(self.owned), len(cols))
         return Block(window, frame, tiles=self.scale.factor == 1)
 
     def joined(
-        self, parts: Sequence[BlockOutput], rows: range, cols: Sequence[range], side: int
+        self, parts: Sequence[BlockOutput], blocks: Sequence[range], side: int
     ) -> ScaleLogits:
         """Join the log-odds of neighbouring blocks, without what lies beyond the scale.
 
         Args:
-            rows, cols: of the blocks [pixel of the finest scale].
             side: of a cell [pixel].
         """
-        of_all = [-(-length // side) for length in self.scale.shape]
-        down = self.scale.block(rows, axis=0)
-        first, last = down.start // side, min(down.stop // side, of_all[0])
-        values = np.empty((last - first, of_all[1], parts[0].logits.shape[2]), dtype=np.float32)
-        for part, some in zip(parts, cols, strict=True):
-            left = self.scale.block(some, axis=1).start // side
-            into = values[:, left : left + part.logits.shape[1]]
-            into[:] = part.logits[: len(into), : into.shape[1]]
-        return ScaleLogits(self.scale.factor, values, first, of_all[0])
+        rows, cols = (-(-length // side) for length in self.scale.shape)
+        first, left = self.owned.start // side, blocks[0].start // side
+        last, right = min(self.owned.stop // side, rows), min(blocks[-1].stop // side, cols)
+        values = np.concatenate([part.logits[: last - first] for part in parts], axis=1)
+        values = np.ascontiguousarray(values[:, : right - left])
+        return ScaleLogits(self.scale.factor, values, (first, left), (rows, cols))
+
+
+@dataclass(frozen=True)
+class MapPart:
+    """What a network says of neighbouring columns of a stripe.
+
+    Attributes:
+        scales: log-odds of their cells, finest first; coarser ones of all columns.
+        tiles: outputs of their tiles, float32 (rows, columns, T, L).
+    """
+
+    scales: tuple[ScaleLogits, ...]
+    tiles: NDArray[np.float32]
+
+    @property
+    def cells(self) -> slice:
+        """Which columns of cells these are."""
+        first = self.scales[0].first[1]
+        return slice(first, first + self.scales[0].values.shape[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,90 +114,119 @@ class MapStripe:
     def classify(self, model: TrainedModel, options: Classify) -> StripeResult:
         """Fill in the probabilities of tiles and pixels."""
         assert model.blocks is not None
-        logits, tiles = self.outputs(model.blocks)
-        probability = self.result.probability
-        given = tiles.reshape(-1, *tiles.shape[2:])
-        found = read(given, model.card, model.path).reshape(probability.shape)
-        probability[self.with_data] = found[self.with_data]
-        of_pixels = model.card.pixel_map.probability(logits, model.card.f_th)
-        pixels = packed(of_pixels)
+        card, tile = model.card, 0
+        pixels = np.empty(self.has_data.shape, dtype=np.int16)
+        for part in self.parts(model.blocks):
+            pixels[:, part.cells] = packed(card.pixel_map.probability(part.scales, card.f_th))
+            beside = slice(tile, tile + part.tiles.shape[1])
+            tile = beside.stop
+            found = read(part.tiles.reshape(-1, *part.tiles.shape[2:]), card, model.path)
+            with_data = self.with_data[:, beside]
+            found = found.reshape(with_data.shape)
+            self.result.probability[:, beside][with_data] = found[with_data]
         pixels[~self.has_data] = packed(np.float32(np.nan))
         return replace(self.result, pixels=pixels)
 
-    def outputs(self, network: BlockNetwork) -> tuple[list[ScaleLogits], NDArray[np.float32]]:
-        """Return what the network says.
-
-        Returns:
-            log-odds of cells at each scale, and outputs of tiles, float32 (rows, cols, T, L).
-        """
-        across = blocks(self.layout.shape[1], self.layout.size)
-        given = [scaled.block(self.owned, cols) for scaled in self.shown for cols in across]
-        found = network(given)
-        logits = []
-        for n, scaled in enumerate(self.shown):
-            parts = found[n * len(across) : (n + 1) * len(across)]
-            logits.append(scaled.joined(parts, self.owned, across, network.finest))
-        rows = len(self.with_data)
-        tiles = [
-            part.tiles.reshape(rows, -1, *part.tiles.shape[1:])
-            for part in found[: len(across)]
-            if part.tiles is not None
-        ]
-        return logits, np.concatenate(tiles, axis=1)
+    def parts(self, network: BlockNetwork) -> Iterator[MapPart]:
+        """Yield what the network says, some columns at a time, from left to right."""
+        finest, *coarser = self.shown
+        columns = [scaled.scale.blocks() for scaled in self.shown]
+        at_once = max(FEWEST, 2 * network.at_once)
+        of_coarser: list[ScaleLogits] = []
+        for start in range(0, len(columns[0]), at_once):
+            some = columns[0][start : start + at_once]
+            given = [finest.block(cols) for cols in some]
+            if start == 0:
+                for scaled, every in zip(coarser, columns[1:], strict=True):
+                    given += [scaled.block(cols) for cols in every]
+            found = network(given)
+            if start == 0:
+                behind = iter(found[len(some) :])
+                of_coarser = [
+                    scaled.joined([next(behind) for _ in every], every, network.finest)
+                    for scaled, every in zip(coarser, columns[1:], strict=True)
+                ]
+            for cols, output in zip(some, found, strict=False):
+                assert output.tiles is not None
+                tiles = output.tiles.reshape(len(self.with_data), -1, *output.tiles.shape[1:])
+                logits = finest.joined([output], [cols], network.finest)
+                yield MapPart((logits, *of_coarser), tiles)
 
 
 def prepare(
     plane: OpenPlane,
     task: ClassifyStripe,
-    given: StripePixels,
     preprocessing: Preprocessing,
     min_coverage: float,
+    read: Callable[[int, int], Strip],
 ) -> MapStripe:
-    """Make what was read what the network sees at each scale."""
-    layout, finest = plane.layout, plane.layout.finest
-    owned = given.part(given.owned)
-    enough = enough_data(owned, given.result.probability.shape, layout, min_coverage)
-    has_data = counts_of(owned, finest) > 0
+    """Read the rows that a stripe needs, and make them what the network sees at each scale.
+
+    Args:
+        read: returns rows of the view, as `View.strip`.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    layout = plane.layout
+    seen, _, owned = layout.pixel_rows(task.stripe)
     scales = layout.scales[: len(task.scalings)]
-    coarser = [averaged(given.pixels, scale.factor) for scale in scales[1:]]
-    shown = []
-    for scale, scaling, pixels in zip(scales, task.scalings, [given.pixels, *coarser], strict=True):
-        first = given.seen.start // scale.factor
-        shown.append(_shown(scale, scaling, pixels, first, given.owned, preprocessing))
+    shown = tuple(_room(scale, owned) for scale in scales)
+    of_owned: list[OwnRows] = []
+    has_data: list[NDArray[np.bool_]] = []
+    height = CELLS_AT_ONCE * layout.stride
+    for start in range(seen.start // height * height, seen.stop, height):
+        rows = range(max(start, seen.start), min(start + height, seen.stop))
+        strip = read(rows.start, rows.stop)
+        rms, gaps = matched(plane, strip, rows.start)
+        if rows.start in owned:
+            of_owned.append(OwnRows.of(layout, strip.pixels, rms, gaps))
+            has_data.append(counts_of(strip.pixels, layout.finest) > 0)
+        for scaled in shown:
+            _place(scaled, strip.pixels, rows)
+    own = OwnRows.joined(of_owned)
+    for scaled, scaling in zip(shown, task.scalings, strict=True):
+        _finish(scaled, scaling, preprocessing)
     return MapStripe(
         layout=layout,
-        owned=given.owned,
-        shown=tuple(shown),
-        has_data=has_data,
-        with_data=enough,
-        result=given.result,
+        owned=owned,
+        shown=shown,
+        has_data=np.concatenate(has_data),
+        with_data=own.counts >= min_coverage * own.inside,
+        result=own.result((len(task.stripe.tiles), layout.tiles[1])),
     )
 
 
-def _shown(
-    scale: Scale,
-    scaling: NoiseMatching,
-    pixels: NDArray[np.float32],
-    first: int,
-    owned: range,
-    preprocessing: Preprocessing,
-) -> ScaledPixels:
-    """Return what the network is shown at one scale.
+def _room(scale: Scale, owned: range) -> ScaledPixels:
+    """Return room for what the network is shown at a scale, without data yet."""
+    rows = scale.seen_rows(owned)
+    pixels = np.full((len(rows), scale.whole[1] + 2 * EDGE), np.nan, dtype=np.float32)
+    return ScaledPixels(scale, pixels, rows, scale.rows(owned))
 
-    Args:
-        pixels: of the scale, from row `first` on; they are changed.
-        owned: rows of the stripe [pixel of the finest scale].
-    """
-    rows = scale.seen(owned, axis=0)
-    around = np.full((len(rows), scale.whole[1] + 2 * EDGE), np.nan, dtype=np.float32)
+
+def _place(scaled: ScaledPixels, pixels: NDArray[np.float32], rows: range) -> None:
+    """Put rows of the view into their room, as far as they belong there; averaged if need be."""
+    scale = scaled.scale
+    first = rows.start // scale.factor
+    inside = range(
+        max(scaled.rows.start, first), min(scaled.rows.stop, -(-rows.stop // scale.factor))
+    )
+    if not len(inside):
+        return
+    some = pixels[(inside.start - first) * scale.factor : (inside.stop - first) * scale.factor]
+    into = scaled.pixels[inside.start - scaled.rows.start : inside.stop - scaled.rows.start]
+    own = some if scale.factor == 1 else averaged(some, scale.factor)
+    into[:, EDGE : EDGE + scale.shape[1]] = own
+
+
+def _finish(scaled: ScaledPixels, scaling: NoiseMatching, preprocessing: Preprocessing) -> None:
+    """Match, fill and preprocess what the network is shown, in place."""
+    scale, rows = scaled.scale, scaled.rows
     inside = range(max(rows.start, 0), min(rows.stop, scale.shape[0]))
-    needed = pixels[inside.start - first : inside.stop - first]
-    scaling.match(needed, inside.start)
-    into = around[inside.start - rows.start : inside.stop - rows.start]
-    into[:, EDGE : EDGE + scale.shape[1]] = needed
+    data = scaled.pixels[inside.start - rows.start : inside.stop - rows.start]
+    scaling.match(data[:, EDGE : EDGE + scale.shape[1]], inside.start)
     shown = None
     if scaling.shown is not None:
         shown = ShownLevel(scaling.shown, scaling.side, scaling.first)
-    fill(around, (rows.start, -EDGE), scaling.level.sigma, scale.beam, shown)
-    preprocessing.apply(around, scaling.level)
-    return ScaledPixels(scale, around, rows)
+    fill(scaled.pixels, (rows.start, -EDGE), scaling.level.sigma, scale.beam, shown)
+    preprocessing.apply(scaled.pixels, scaling.level)

@@ -22,7 +22,7 @@ from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.parallel.world import World
 
-RESULTS = 3
+RESULTS = 4
 """Raise it when the same image, model and options give other grids: then journals begin anew, and
 finished products are made anew."""
 

@@ -12,7 +12,7 @@ from cosmodeep_hpc.noise.mesh import MOST, is_small, tiles_of
 FACTORS = (1, 2, 4)
 """Pixels of the view along the side of one at each scale."""
 WIDE = 1280
-"""Columns of a block, at most; more where tiles and patches have no smaller unit."""
+"""Columns of a block, at most; more where tiles and patches have no smaller unit [pixel]."""
 BESIDE = EVEN
 """Pixels of a coarser scale around a block that its values are interpolated with."""
 
@@ -67,32 +67,35 @@ class Scale:
         """Area of the beam [pixel]."""
         return None if self.beam is None else self.beam.area
 
-    def block(self, pixels: range, axis: int) -> range:
-        """Return which pixels are computed for a range of pixels of the view along an axis.
+    def rows(self, owned: range) -> range:
+        """Return which rows are computed for rows of the view.
 
-        The range begins at a multiple of `stripe_unit`, or of tiles for columns. A coarser scale
-        has some more on both sides, that its values are interpolated with.
+        These begin at a multiple of `stripe_unit`. A coarser scale has some more on both sides,
+        that its values are interpolated with.
         """
-        length = self.whole[axis]
+        length = self.whole[0]
         if self.factor == 1:
-            return range(pixels.start, min(-(-pixels.stop // self.size) * self.size, length))
-        first = max(pixels.start // self.factor - BESIDE, 0)
-        last = -(-pixels.stop // (self.factor * EVEN)) * EVEN + BESIDE
+            return range(owned.start, min(-(-owned.stop // self.size) * self.size, length))
+        first = max(owned.start // self.factor - BESIDE, 0)
+        last = -(-owned.stop // (self.factor * EVEN)) * EVEN + BESIDE
         return range(first, min(last, length))
 
-    def seen(self, pixels: range, axis: int) -> range:
-        """Return which pixels the network is shown for them; some lie beyond the edges."""
-        return seen(self.block(pixels, axis), self.whole[axis])
+    def blocks(self) -> list[range]:
+        """Divide the columns into blocks of about equal width, that begin with tiles."""
+        length, unit = self.whole[1], math.lcm(STEP, self.size)
+        count = -(-length // (max(WIDE // unit, 1) * unit))
+        wide = -(-length // (count * unit)) * unit
+        return [range(first, min(first + wide, length)) for first in range(0, length, wide)]
+
+    def seen_rows(self, owned: range) -> range:
+        """Return which rows the network is shown for them; some lie beyond the edges."""
+        return seen(self.rows(owned), self.whole[0])
+
+    def seen_columns(self, block: range) -> range:
+        """Return which columns it is shown for a block; some lie beyond the edges."""
+        return seen(block, self.whole[1])
 
 
 def stripe_unit(size: int) -> int:
     """Return a number of rows of a view that are whole cells, patches and tiles at all scales."""
     return math.lcm(STEP * FACTORS[-1], size * MOST * FACTORS[-1])
-
-
-def blocks(length: int, size: int) -> list[range]:
-    """Divide the columns of a view into blocks of about equal width, that begin with tiles."""
-    unit = math.lcm(STEP * FACTORS[-1], size)
-    count = -(-length // (max(WIDE // unit, 1) * unit))
-    wide = -(-length // (count * unit)) * unit
-    return [range(first, min(first + wide, length)) for first in range(0, length, wide)]

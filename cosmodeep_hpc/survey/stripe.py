@@ -1,8 +1,8 @@
-"""One stripe of a plane: its pixels as they are read, and what is left of it in the end."""
+"""One stripe of a plane: what is measured on it, and what is left of it in the end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,7 @@ from cosmodeep_hpc.survey.grid import CellGrid, Stripe, pixels_inside
 from cosmodeep_hpc.survey.maprows import MapRows
 from cosmodeep_hpc.survey.plane import OpenPlane
 from cosmodeep_hpc.survey.scales import Scale
-from cosmodeep_hpc.survey.task import ClassifyStripe
-from cosmodeep_hpc.survey.view import averaged
+from cosmodeep_hpc.survey.view import Strip, averaged
 
 GRIDS = ("probability", "pixels", "checksum", "coverage", "thumbnail", "rms", "gaps")
 MESH = "mesh"
@@ -86,41 +85,88 @@ def meshes_of(arrays: Mapping[str, NDArray[Any]], layout: CellGrid) -> Meshes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StripePixels:
-    """A stripe as it is read.
+class OwnRows:
+    """What is left of rows that a stripe alone has, without what a network says.
 
     Attributes:
-        pixels: of all rows that it needs, float32 (rows, columns of the view) [Jy/arcsec^2]; in
-            units of the noise of the training where the user gives a map of it.
-        seen: which rows these are.
-        tiles: the rows of the tiles that begin in the stripe. owned: those that it alone has.
-        result: what is known of the stripe, without what a network says.
+        counts: pixels with data in each cell, int64 (rows, cols).
+        inside: pixels of each cell inside the view, int64 (rows, cols).
+        thumbnail, rms, gaps: see `StripeResult`; gaps are float64 here.
     """
 
-    pixels: NDArray[np.float32]
-    seen: range
-    tiles: range
-    owned: range
-    result: StripeResult
+    counts: NDArray[np.int64]
+    inside: NDArray[np.int64]
+    thumbnail: NDArray[np.float32]
+    rms: NDArray[np.float32]
+    gaps: NDArray[np.float64]
 
-    def part(self, rows: range) -> NDArray[np.float32]:
-        """Return some of the rows."""
-        return self.pixels[rows.start - self.seen.start : rows.stop - self.seen.start]
+    @classmethod
+    def of(
+        cls,
+        layout: CellGrid,
+        pixels: NDArray[np.float32],
+        rms: NDArray[np.float32] | None,
+        gaps: NDArray[np.int64],
+    ) -> OwnRows:
+        """Return what is left of whole rows of cells.
+
+        Args:
+            pixels: (rows, columns of the view); those without noise in the user's map are NaN.
+            rms: the rows of that map; None: there is none.
+            gaps: int64 (rows, 4), pixels without data, see `StripeResult`.
+        """
+        return cls(
+            counts=counts_of(pixels, layout.stride),
+            inside=pixels_inside(pixels.shape, layout.stride),
+            thumbnail=averaged(pixels, layout.block),
+            rms=np.empty((0, 0), np.float32) if rms is None else averaged(rms, layout.stride),
+            gaps=gaps.sum(axis=0).astype(np.float64),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[OwnRows]) -> OwnRows:
+        """Return one of parts that lie above each other, lowest first."""
+        every = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("counts", "inside", "thumbnail", "rms")
+        }
+        return cls(gaps=np.sum([part.gaps for part in parts], axis=0), **every)
+
+    def result(self, tiles: tuple[int, int], found: Meshes = ()) -> StripeResult:
+        """Return the result of a stripe that is not classified yet.
+
+        Args:
+            tiles: rows and columns of those that begin in it.
+            found: see `StripeResult.meshes`.
+        """
+        return StripeResult(
+            probability=np.full(tiles, np.nan, dtype=np.float32),
+            pixels=np.empty((0, 0), dtype=np.int16),
+            checksum=np.zeros(1, dtype=np.uint32),
+            coverage=(self.counts / self.inside).astype(np.float32),
+            thumbnail=self.thumbnail,
+            rms=self.rms,
+            gaps=self.gaps.astype(np.float32),
+            meshes=found,
+        )
 
 
-def measure(plane: OpenPlane, stripe: Stripe) -> Meshes:
-    """Measure noise and extremes of the rows that a stripe alone has."""
+def measure(plane: OpenPlane, stripe: Stripe) -> tuple[Meshes, Strip]:
+    """Measure noise and extremes of the rows that a stripe alone has; return these, too.
+
+    Where the user gives a map of the noise, they are in units of the training's.
+    """
     *_, owned = plane.layout.pixel_rows(stripe)
     strip = plane.view.strip(owned.start, owned.stop, single=True)
-    pixels, unaveraged = strip.pixels, strip.single
     if plane.rms_map is not None:
-        plane.rms_map.match(pixels, owned.start)
-    return _measured(plane.layout, pixels, unaveraged)
+        plane.rms_map.match(strip.pixels, owned.start)
+    return measured(plane.layout, strip.pixels, strip.single), strip
 
 
-def _measured(
+def measured(
     layout: CellGrid, pixels: NDArray[np.float32], unaveraged: NDArray[np.float32] | None
 ) -> Meshes:
+    """Measure noise and extremes of rows of a view at each scale."""
     finest, *coarser = layout.scales
     return (
         _mesh(finest, pixels, unaveraged),
@@ -134,42 +180,24 @@ def _mesh(
     return meshes.measure(pixels, scale.mesh_side, unaveraged, scale.beam, thorough=scale.is_small)
 
 
-def read(plane: OpenPlane, task: ClassifyStripe) -> StripePixels:
-    """Read the rows that a stripe needs, and measure what is its own.
+def matched(
+    plane: OpenPlane, strip: Strip, first: int
+) -> tuple[NDArray[np.float32] | None, NDArray[np.int64]]:
+    """Bring rows to the noise of the training, in place, where the user gives a map of it.
 
-    Raises:
-        InputError: the file cannot be read.
+    Args:
+        first: row of the view that they begin with.
+
+    Returns:
+        the map's rows, and pixels without data, int64 (rows, 4).
     """
-    view, layout, rms_map = plane.view, plane.layout, plane.rms_map
-    seen, tiles, owned = layout.pixel_rows(task.stripe)
-    its_own = slice(owned.start - seen.start, owned.stop - seen.start)
-    strip = view.strip(seen.start, seen.stop, single=not task.measured)
-    pixels = strip.pixels
-    found: Meshes = ()
-    if not task.measured:
-        single = None if strip.single is None else strip.single[its_own]
-        found = _measured(layout, pixels[its_own], single)
-    thumbnail = averaged(pixels[its_own], layout.block)
-    rms, unmapped = np.empty((0, 0), dtype=np.float32), 0
-    if rms_map is not None:
-        had = np.isfinite(pixels[its_own]).sum()
-        matched = rms_map.match(pixels, seen.start)
-        rms = averaged(matched[its_own], layout.stride)
-        unmapped = had - np.isfinite(pixels[its_own]).sum()
-    counts = counts_of(pixels[its_own], layout.stride)
-    coverage = counts / pixels_inside(pixels[its_own].shape, layout.stride)
-    shape = len(task.stripe.tiles), layout.tiles[1]
-    result = StripeResult(
-        probability=np.full(shape, np.nan, dtype=np.float32),
-        pixels=np.empty((0, 0), dtype=np.int16),
-        checksum=np.zeros(1, dtype=np.uint32),
-        coverage=coverage.astype(np.float32),
-        thumbnail=thumbnail,
-        rms=rms,
-        gaps=np.array([*strip.gaps[its_own].sum(axis=0), unmapped], np.float32),
-        meshes=found,
-    )
-    return StripePixels(pixels=pixels, seen=seen, tiles=tiles, owned=owned, result=result)
+    unmapped = np.zeros(len(strip.gaps), dtype=np.int64)
+    rms = None
+    if plane.rms_map is not None:
+        had = np.isfinite(strip.pixels).sum(axis=1)
+        rms = plane.rms_map.match(strip.pixels, first)
+        unmapped = had - np.isfinite(strip.pixels).sum(axis=1)
+    return rms, np.column_stack([strip.gaps, unmapped])
 
 
 def counts_of(pixels: NDArray[np.float32], side: int) -> NDArray[np.int64]:

@@ -14,7 +14,14 @@ from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.survey.filling import fill
 from cosmodeep_hpc.survey.grid import CellGrid, pixels_inside
 from cosmodeep_hpc.survey.plane import OpenPlane
-from cosmodeep_hpc.survey.stripe import StripePixels, StripeResult, counts_of
+from cosmodeep_hpc.survey.stripe import (
+    Meshes,
+    OwnRows,
+    StripeResult,
+    counts_of,
+    matched,
+    measured,
+)
 from cosmodeep_hpc.survey.task import ClassifyStripe
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
@@ -52,29 +59,40 @@ class TileStripe:
 
 
 def prepare(
-    plane: OpenPlane,
-    task: ClassifyStripe,
-    given: StripePixels,
-    preprocessing: Preprocessing,
-    min_coverage: float,
+    plane: OpenPlane, task: ClassifyStripe, preprocessing: Preprocessing, min_coverage: float
 ) -> TileStripe:
-    """Make what was read what the network sees."""
+    """Read the rows that a stripe needs, measure what is its own, and make it what is seen.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     layout, (scaling,) = plane.layout, task.scalings
-    scaling.match(given.pixels, given.seen.start)
-    shape = given.result.probability.shape
-    enough = enough_data(given.part(given.tiles), shape, layout, min_coverage)
+    seen, tiles, owned = layout.pixel_rows(task.stripe)
+    its_own = slice(owned.start - seen.start, owned.stop - seen.start)
+    strip = plane.view.strip(seen.start, seen.stop, single=not task.measured)
+    pixels = strip.pixels
+    found: Meshes = ()
+    if not task.measured:
+        single = None if strip.single is None else strip.single[its_own]
+        found = measured(layout, pixels[its_own], single)
+    rms, gaps = matched(plane, strip, seen.start)
+    own = OwnRows.of(layout, pixels[its_own], None if rms is None else rms[its_own], gaps[its_own])
+    shape = len(task.stripe.tiles), layout.tiles[1]
+    scaling.match(pixels, seen.start)
+    of_tiles = pixels[tiles.start - seen.start : tiles.stop - seen.start]
+    enough = _enough_data(of_tiles, shape, layout, min_coverage)
     side = layout.size + 2 * layout.margin
     needed = layout.stride * (shape[0] - 1) + side, layout.stride * (shape[1] - 1) + side
-    above = layout.margin - (given.tiles.start - given.seen.start)
-    filled = _filled(given.pixels, (max(needed[0], 0), needed[1]), above, layout.margin)
-    first = given.tiles.start - layout.margin, -layout.margin
-    fill(filled, first, scaling.level.sigma, layout.beam)
+    above = layout.margin - (tiles.start - seen.start)
+    filled = _filled(pixels, (max(needed[0], 0), needed[1]), above, layout.margin)
+    fill(filled, (tiles.start - layout.margin, -layout.margin), scaling.level.sigma, layout.beam)
     preprocessing.apply(filled, scaling.level)
-    return TileStripe(layout=layout, pixels=filled, with_data=enough, result=given.result)
+    result = own.result(shape, found)
+    return TileStripe(layout=layout, pixels=filled, with_data=enough, result=result)
 
 
-def enough_data(
-    pixels: NDArray[np.float32], shape: tuple[int, ...], layout: CellGrid, min_coverage: float
+def _enough_data(
+    pixels: NDArray[np.float32], shape: tuple[int, int], layout: CellGrid, min_coverage: float
 ) -> NDArray[np.bool_]:
     """Return which tiles have data in enough of their pixels inside the view: bool (rows, cols).
 

@@ -43,6 +43,10 @@ class Strip:
     single: NDArray[np.float32] | None
     gaps: NDArray[np.int64]
 
+    def rows(self, start: int, stop: int) -> Strip:
+        """Return rows `start` to `stop` of these, without single pixels."""
+        return Strip(self.pixels[start:stop], None, self.gaps[start:stop])
+
 
 @dataclass(frozen=True)
 class View:

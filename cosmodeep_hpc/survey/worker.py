@@ -19,6 +19,7 @@ from cosmodeep_hpc.noise.correlation import beam_notes
 from cosmodeep_hpc.survey import mapstripe, stripe, tilestripe, view
 from cosmodeep_hpc.survey.destination import Destination
 from cosmodeep_hpc.survey.grid import CellGrid
+from cosmodeep_hpc.survey.keptstrips import KeptStrips
 from cosmodeep_hpc.survey.mapstripe import MapStripe
 from cosmodeep_hpc.survey.matching import RmsMap
 from cosmodeep_hpc.survey.plan import SweepPlan
@@ -48,6 +49,7 @@ class Worker:
         """Take what the sweep is about; no file is touched."""
         self._plan, self._destination = plan, destination
         self._open: OrderedDict[int, tuple[Mosaic, list[OpenPlane]]] = OrderedDict()
+        self._kept = KeptStrips()
 
     def prepare(self, task: Task) -> Any:
         """Do a task, as far as the network is not needed.
@@ -120,14 +122,22 @@ class Worker:
         )
 
     def _measure(self, task: MeasureStripe) -> Meshes:
-        return stripe.measure(self._opened(task.mosaic)[1][task.plane], task.stripe)
+        plane = self._opened(task.mosaic)[1][task.plane]
+        found, strip = stripe.measure(plane, task.stripe)
+        is_whole = len(strip.pixels) == plane.layout.shape[0]
+        if plane.layout.finest and is_whole and plane.rms_map is None:
+            self._kept.keep((task.mosaic, task.plane), strip)
+        return found
 
     def _read(self, task: ClassifyStripe) -> TileStripe | MapStripe:
         plane = self._opened(task.mosaic)[1][task.plane]
-        prepare = mapstripe.prepare if plane.layout.finest else tilestripe.prepare
         preprocessing = self._plan.card.preprocessing
         least = self._plan.config.classify.min_coverage
-        return prepare(plane, task, stripe.read(plane, task), preprocessing, least)
+        if not plane.layout.finest:
+            return tilestripe.prepare(plane, task, preprocessing, least)
+        kept = self._kept.take((task.mosaic, task.plane))
+        read = plane.view.strip if kept is None else kept.rows
+        return mapstripe.prepare(plane, task, preprocessing, least, read)
 
     def _hand_over(self, task: HandOver) -> MosaicOutcome:
         mosaic, planes = self._opened(task.mosaic)

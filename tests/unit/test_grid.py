@@ -1,11 +1,13 @@
 """Cells, tiles and stripes cover a view once, whatever its size."""
 
+import math
+
 import numpy as np
 import pytest
 
 from cosmodeep_hpc.images.beam import Beam
 from cosmodeep_hpc.survey.grid import CellGrid, averaged
-from cosmodeep_hpc.survey.scales import FACTORS, WIDE, blocks
+from cosmodeep_hpc.survey.scales import FACTORS, WIDE, Scale
 
 SHAPES = [(2000, 2000), (1, 1), (39, 41), (400, 410), (1999, 121), (200, 8000)]
 
@@ -74,7 +76,7 @@ def test_stripes_of_a_map_hold_each_row_once(shape, map_rows, size, scales, widt
         assert tiles == own and seen.start % 4 == 0  # whole pixels of the coarsest scale
         for scale in grid.scales:
             assert own.start % (scale.mesh_side * scale.factor) == 0  # whole cells of the noise
-            shown = scale.seen(own, axis=0)
+            shown = scale.seen_rows(own)
             assert seen.start <= max(shown.start, 0) * scale.factor
             assert seen.stop >= min(shown.stop * scale.factor, shape[0])
 
@@ -82,10 +84,12 @@ def test_stripes_of_a_map_hold_each_row_once(shape, map_rows, size, scales, widt
 @pytest.mark.parametrize("size", [16, 40, 24])
 @pytest.mark.parametrize("length", [1, 640, 641, 1280, 1281, 5000, 20_000])
 def test_blocks_of_columns_begin_with_tiles_and_patches(length, size):
-    parts = blocks(length, size)
-    assert [col for part in parts for col in part] == list(range(length))
-    assert all(part.start % size == part.start % 128 == 0 for part in parts)
-    assert max(map(len, parts)) <= WIDE
+    for scale in Scale.all_of((size, length), size, None):
+        parts = scale.blocks()
+        assert [col for part in parts for col in part] == list(range(scale.whole[1]))
+        assert all(part.start % size == part.start % 32 == 0 for part in parts)
+        assert max(map(len, parts)) <= WIDE
+        assert len(parts) == -(-scale.whole[1] // (WIDE // math.lcm(size, 32) * math.lcm(size, 32)))
 
 
 @pytest.mark.parametrize("shape", MAPS)
@@ -96,8 +100,8 @@ def test_scales_cover_the_view(shape):
         for axis in (0, 1):
             assert scale.shape[axis] == -(-shape[axis] // factor)
             assert scale.whole[axis] % 40 == 0 and 0 <= scale.whole[axis] - scale.shape[axis] < 40
-            whole = scale.block(range(0, shape[axis]), axis)
-            assert whole.start == 0 and whole.stop >= scale.shape[axis]
+        rows = scale.rows(range(shape[0]))
+        assert rows.start == 0 and scale.whole[0] >= rows.stop >= scale.shape[0]
 
 
 def test_averages_of_overlapping_tiles():

@@ -88,14 +88,31 @@ def test_a_map_does_not_depend_on_its_stripes(tmp_path, model, shape, stripes):
 def test_a_map_does_not_depend_on_the_blocks_of_columns(tmp_path, model, columns):
     plane = Plane(write(tmp_path / "a.fits", sky((200, columns))), model)
     ready = plane.worker.prepare(plane.task(0))
-    logits, tiles = ready.outputs(model.blocks)
-    every = range(columns)
-    parts = model.blocks([scaled.block(ready.owned, every) for scaled in ready.shown])
-    np.testing.assert_array_equal(tiles.reshape(parts[0].tiles.shape), parts[0].tiles)
-    for scaled, part, found in zip(ready.shown, parts, logits, strict=True):
-        joined = scaled.joined([part], ready.owned, [every], 2)
-        np.testing.assert_array_equal(found.values, joined.values)
-        assert (found.factor, found.first) == (joined.factor, joined.first)
+    parts = list(ready.parts(model.blocks))
+    assert len(parts) == -(-columns // 1280)
+    blocks = [range(scaled.scale.whole[1]) for scaled in ready.shown]
+    pairs = zip(ready.shown, blocks, strict=True)
+    whole = model.blocks([scaled.block(cols) for scaled, cols in pairs])
+    tiles = np.concatenate([part.tiles for part in parts], axis=1)
+    np.testing.assert_array_equal(tiles.reshape(whole[0].tiles.shape), whole[0].tiles)
+    finest = np.concatenate([part.scales[0].values for part in parts], axis=1)
+    for part in parts:
+        found = [finest, *(scale.values for scale in part.scales[1:])]
+        for scaled, cols, one, values in zip(ready.shown, blocks, whole, found, strict=True):
+            np.testing.assert_array_equal(values, scaled.joined([one], [cols], 2).values)
+
+
+def test_a_cell_lies_where_its_pixels_are(tmp_path, model):
+    """Whatever the block that it comes of."""
+    ready = Plane(write(tmp_path / "a.fits", sky((200, 2600))), model)
+    ready = ready.worker.prepare(ready.task(0))
+    lasts = [0]
+    for part in ready.parts(model.blocks):
+        assert part.scales[0].first == (0, part.cells.start) and part.cells.start == lasts[-1]
+        assert [scale.whole for scale in part.scales] == [(100, 1300), (50, 650), (25, 325)]
+        assert [scale.first for scale in part.scales[1:]] == [(0, 0), (0, 0)]
+        lasts.append(part.cells.stop)
+    assert lasts[-1] == 1300
 
 
 @pytest.mark.parametrize("batch", [1, 7, 5000])
@@ -223,10 +240,10 @@ class Counted:
 
     def __init__(self, network):
         self.network, self.calls = network, 0
-        self.tile, self.finest = network.tile, network.finest
+        self.tile, self.finest, self.at_once = network.tile, network.finest, network.at_once
 
     def __call__(self, blocks):
-        self.calls += 1
+        self.calls += 1  # a stripe of few columns is one call
         return self.network(blocks)
 
 

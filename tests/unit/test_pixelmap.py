@@ -80,7 +80,10 @@ def test_a_small_image_is_read_by_the_fusion_of_the_scales_that_it_has(scales):
         for n, each in enumerate(plain.fusions, 1)
     )
     known = replace(plain, fusions=fusions)
-    given = [ScaleLogits(2**n, np.ones((8 >> n, 8 >> n, 2), "f"), 0, 8 >> n) for n in range(scales)]
+    given = [
+        ScaleLogits(2**n, np.ones((8 >> n, 8 >> n, 2), "f"), (0, 0), (8 >> n,) * 2)
+        for n in range(scales)
+    ]
     found = known.probability(given, 1e-8)
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-scales)), rtol=1e-6)
     np.testing.assert_allclose(known.probability(given, 1e-7), 0.5)

@@ -17,13 +17,19 @@ def scales_of(shape, thresholds, scales, seed=2):
     for factor in (1, 2, 4)[:scales]:
         rows, cols = (-(-side // factor) for side in shape)
         values = random.normal(0, 8, (rows, cols, thresholds)).astype(np.float32)
-        made.append(ScaleLogits(factor, values, 0, rows))
+        made.append(ScaleLogits(factor, values, (0, 0), (rows, cols)))
     return made
 
 
-def part_of(scale, first, last):
-    """Some rows of a scale."""
-    return ScaleLogits(scale.factor, scale.values[first:last], first, scale.rows)
+def part_of(scale, rows, cols):
+    """Some cells of a scale."""
+    values = np.ascontiguousarray(scale.values[slice(*rows), slice(*cols)])
+    return ScaleLogits(scale.factor, values, (rows[0], cols[0]), scale.whole)
+
+
+def around(scale, first, last, axis):
+    """The cells of a coarser scale that a part of the finest lies between, along an axis."""
+    return max(first // scale.factor - 1, 0), min(last // scale.factor + 2, scale.whole[axis])
 
 
 def interpolated(values, factor, shape):
@@ -63,17 +69,19 @@ def test_probabilities_are_those_of_the_formula(shape, thresholds, scales):
         np.testing.assert_allclose(found, wanted[..., column], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("first, last", [(0, 8), (8, 16), (4, 37), (36, 37), (16, 24)])
+@pytest.mark.parametrize("rows", [(0, 8), (8, 16), (4, 37), (36, 37), (16, 24)])
+@pytest.mark.parametrize("cols", [(0, 600), (0, 80), (80, 600), (599, 600), (160, 240)])
 @pytest.mark.parametrize("scales", [1, 2, 3])
-def test_rows_have_the_same_bits_in_parts(first, last, scales):
-    """A part has the rows of coarser scales around it alone."""
-    fusion, given = random_fusion(2, scales), scales_of((37, 30), 2, scales)
-    parts = [part_of(given[0], first, last)]
+def test_cells_have_the_same_bits_in_parts(rows, cols, scales):
+    """A part has the cells of coarser scales around it alone."""
+    fusion, given = random_fusion(2, scales), scales_of((37, 600), 2, scales)
+    parts = [part_of(given[0], rows, cols)]
     for scale in given[1:]:
-        low, high = max(first // scale.factor - 1, 0), min(last // scale.factor + 2, scale.rows)
-        parts.append(part_of(scale, low, high))
+        parts.append(part_of(scale, around(scale, *rows, 0), around(scale, *cols, 1)))
     whole, found = (fusion.probability(some, 1) for some in (given, parts))
-    np.testing.assert_array_equal(found, whole[first:last])
+    np.testing.assert_array_equal(found, whole[slice(*rows), slice(*cols)])
+    whole, found = (logits_of(some) for some in (given, parts))
+    np.testing.assert_array_equal(found, whole[slice(*rows), slice(*cols)])
 
 
 def test_a_cell_has_the_same_bits_whatever_lies_beside_it():
@@ -81,7 +89,7 @@ def test_a_cell_has_the_same_bits_whatever_lies_beside_it():
     fusion, (given,) = random_fusion(2, 1), scales_of((3, 150), 2, 1)
     whole = fusion.probability([given], 0)
     for count in (1, 63, 64, 65, 149):
-        some = ScaleLogits(1, np.ascontiguousarray(given.values[:, :count]), 0, 3)
+        some = ScaleLogits(1, np.ascontiguousarray(given.values[:, :count]), (0, 0), (3, count))
         np.testing.assert_array_equal(fusion.probability([some], 0), whole[:, :count])
 
 
@@ -98,7 +106,7 @@ def test_without_a_fit_the_finest_scale_is_taken_as_it_is(scales):
 def test_the_fit_sees_what_the_map_is_made_of(scales):
     """Log-odds at all scales of a cell, and the probability by them."""
     fusion, given = random_fusion(2, scales), scales_of((13, 22), 2, scales)
-    rows = logits_of(given)
+    rows = logits_of(given).reshape(13 * 22, -1)
     every = [interpolated(scale.values, scale.factor, (13, 22)) for scale in given]
     wanted = np.concatenate(every, axis=-1).reshape(13 * 22, -1)
     np.testing.assert_allclose(rows, wanted, rtol=0, atol=1e-4)
