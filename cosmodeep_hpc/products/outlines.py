@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.products.labels import Labels
 
+CELLS_AT_ONCE = 2**20
 Vertex = tuple[int, int]  # column and row of a corner of the grid
 
 
@@ -43,33 +45,27 @@ def outlines(labels: Labels, cell: int, shape: tuple[int, int], first: int = 0) 
     return found
 
 
-def polygon(cells: NDArray[np.bool_]) -> list[Vertex]:
+def polygon(cells: NDArray[np.bool_], at_once: int = CELLS_AT_ONCE) -> list[Vertex]:
     """Draw a closed loop around 8-connected cells (rows, cols), holes and all: (x, y) of corners.
 
     A point is in a cell where a ray from it crosses the loop an odd number of times.
+
+    Args:
+        at_once: cells looked at together, about.
     """
-    outer, *holes = sorted(_loops(cells), key=min)
+    outer, *holes = sorted(_loops(cells, at_once), key=min)
     for hole in holes:
         outer = _joined(outer, hole)
     return _corners(outer)
 
 
-def _loops(cells: NDArray[np.bool_]) -> list[list[Vertex]]:
+def _loops(cells: NDArray[np.bool_], at_once: int) -> list[list[Vertex]]:
     """Find closed loops of unit sides with the cells on their left, 8-connected cells in one."""
-    padded = np.zeros((cells.shape[0] + 2, cells.shape[1] + 2), np.bool_)
-    here = padded[1:-1, 1:-1]
-    here[:] = cells
     following: dict[Vertex, list[Vertex]] = {}
-    for open_side, begin, step in (
-        (~padded[:-2, 1:-1], (0, 0), (1, 0)),  # below: eastward
-        (~padded[1:-1, 2:], (1, 0), (0, 1)),  # right: upward
-        (~padded[2:, 1:-1], (1, 1), (-1, 0)),  # above: westward
-        (~padded[1:-1, :-2], (0, 1), (0, -1)),  # left: downward
-    ):
-        rows, columns = np.nonzero(here & open_side)
-        for row, col in zip(rows.tolist(), columns.tolist(), strict=True):
-            start = (col + begin[0], row + begin[1])
-            following.setdefault(start, []).append((start[0] + step[0], start[1] + step[1]))
+    height = max(1, at_once // cells.shape[1])
+    for first in range(0, len(cells), height):
+        for start, end in _sides(cells, first, min(first + height, len(cells))):
+            following.setdefault(start, []).append(end)
     loops = []
     for start in sorted(following):  # so that two cells never touch at a start
         while following[start]:
@@ -79,6 +75,24 @@ def _loops(cells: NDArray[np.bool_]) -> list[list[Vertex]]:
                 at = _turn(following[at], loop[-2], at)
             loops.append(loop)
     return loops
+
+
+def _sides(cells: NDArray[np.bool_], first: int, last: int) -> Iterator[tuple[Vertex, Vertex]]:
+    """Yield the open sides of some rows of cells, which lie on their left: from where to where."""
+    padded = np.zeros((last - first + 2, cells.shape[1] + 2), np.bool_)
+    below, above = max(first - 1, 0), min(last + 1, len(cells))
+    padded[below - first + 1 : above - first + 1, 1:-1] = cells[below:above]
+    here = padded[1:-1, 1:-1]
+    for open_side, begin, step in (
+        (~padded[:-2, 1:-1], (0, 0), (1, 0)),  # below: eastward
+        (~padded[1:-1, 2:], (1, 0), (0, 1)),  # right: upward
+        (~padded[2:, 1:-1], (1, 1), (-1, 0)),  # above: westward
+        (~padded[1:-1, :-2], (0, 1), (0, -1)),  # left: downward
+    ):
+        rows, columns = np.nonzero(here & open_side)
+        for row, col in zip((rows + first).tolist(), columns.tolist(), strict=True):
+            start = (col + begin[0], row + begin[1])
+            yield start, (start[0] + step[0], start[1] + step[1])
 
 
 def _turn(ends: list[Vertex], before: Vertex, at: Vertex) -> Vertex:

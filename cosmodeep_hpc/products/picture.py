@@ -303,11 +303,11 @@ def _zoom(axes: Any, found: Findings, island: Island) -> None:
     noise = plane.tiles.noise[np.isfinite(plane.tiles.noise)]
     norm = brightness(float(np.median(noise)) if len(noise) else 1.0)
     zooms.draw(axes, found, island, norm, greys())
-    first, last = rows.start // swept.cell, -(-rows.stop // swept.cell)
-    left, right = cols.start // swept.cell, -(-cols.stop // swept.cell)
-    inside = found.mask(island.plane, first, min(last, plane.shape[0]))[:, left:right] == 1
-    edges = tile_edges(inside) * swept.cell + (left * swept.cell, first * swept.cell)
-    _lines(axes, edges - 0.5, RED)
+    cell = swept.cell
+    down, across = (range(part.start // cell, -(-part.stop // cell)) for part in (rows, cols))
+    (signal, _), step = _shown(found, island.plane, down, across, zooms.PIXELS)
+    edges = tile_edges(signal) * step + (across.start, down.start)
+    _lines(axes, edges * cell - 0.5, RED)
     zooms.beam_and_scale(axes, plane.image)
 
 
@@ -330,23 +330,30 @@ def outlines(axes: Any, found: Findings, number: int, transform: Any = None) -> 
     """
     swept = found.swept
     shape = swept.planes[number].image.shape
-    (signal, blank), step = _shown(found, number)
+    rows, cols = map(range, swept.planes[number].shape)
+    (signal, blank), step = _shown(found, number, rows, cols, MAX_SIDE)
     for where, colour, label in ((signal, RED, "signal"), (blank, BLUE, "no data")):
         if where.any():
             outline(axes, where, step * swept.cell, colour, label, transform, shape)
 
 
-def _shown(found: Findings, number: int) -> tuple[list[NDArray[np.bool_]], int]:
+def _shown(
+    found: Findings, number: int, rows: range, cols: range, most: int
+) -> tuple[list[NDArray[np.bool_]], int]:
     """Return which squares of cells have signal, and which no data, and the cells of their sides.
 
     A square has what any of its cells has: a picture has no more pixels.
+
+    Args:
+        rows, cols: of cells.
+        most: squares along a side.
     """
-    rows, cols = found.swept.planes[number].shape
-    step = max(1, -(-max(rows, cols) // MAX_SIDE))
-    height = max(1, CELLS_AT_ONCE // (cols * step)) * step
+    step = max(1, -(-max(len(rows), len(cols)) // most))
+    wide = found.swept.planes[number].shape[1]  # a strip is labelled as a whole
+    height = max(1, CELLS_AT_ONCE // (wide * step)) * step
     parts: list[list[NDArray[np.bool_]]] = [[], []]
-    for start in range(0, rows, height):
-        mask = found.mask(number, start, min(start + height, rows))
+    for start in range(rows.start, rows.stop, height):
+        mask = found.mask(number, start, min(start + height, rows.stop))[:, cols.start : cols.stop]
         down, across = (np.arange(0, length, step) for length in mask.shape)
         for part, value in zip(parts, (1, NO_DATA), strict=True):
             any_row = np.logical_or.reduceat(mask == value, down, axis=0)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
+from numpy.typing import NDArray
 
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.products.findings import Findings
@@ -20,6 +21,8 @@ LEAST = 12.0
 """Beams, or pixels where it is not known, along the side of a zoom, at least."""
 PIXELS = 240
 """Pixels along the side of a zoom, at most."""
+PIXELS_AT_ONCE = 2**22
+"""Pixels of an image that are read at a time."""
 BAR = 0.25
 """Share of a picture's side that a scale bar takes, at most."""
 LENGTHS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18000, 36000, 72000)
@@ -56,7 +59,7 @@ def draw(axes: Any, found: Findings, island: Island, norm: Any, colours: Any) ->
     image = found.swept.planes[island.plane].image
     rows, cols = window(found, island)
     block = max(1, -(-max(rows.stop - rows.start, cols.stop - cols.start) // PIXELS))
-    pixels = averaged(np.ascontiguousarray(image.data(rows.start, rows.stop, cols)), block)
+    pixels = _read(image, rows, cols, block)
     left, below = cols.start - 0.5, rows.start - 0.5
     extent = (left, left + pixels.shape[1] * block, below, below + pixels.shape[0] * block)
     axes.imshow(
@@ -67,6 +70,18 @@ def draw(axes: Any, found: Findings, island: Island, norm: Any, colours: Any) ->
     axes.set(xticks=[], yticks=[])
     title = f"{island.number} {name(island.ra, island.dec)}".rstrip()
     axes.set_title(title, fontsize=8, parse_math=False)
+
+
+def _read(
+    image: Image, rows: slice, cols: slice, block: int, at_once: int = PIXELS_AT_ONCE
+) -> NDArray[np.float32]:
+    """Return a part of an image averaged over blocks, of which it reads some rows at a time."""
+    height = max(1, at_once // (block * (cols.stop - cols.start))) * block
+    strips = [
+        averaged(image.data(start, min(start + height, rows.stop), cols), block)
+        for start in range(rows.start, rows.stop, height)
+    ]
+    return np.concatenate(strips)
 
 
 def beam_and_scale(axes: Any, image: Image) -> None:

@@ -45,6 +45,16 @@ def test_every_cell_is_in_the_outline_of_its_island_and_no_other(seed):
         )
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_an_outline_is_the_same_however_many_cells_are_looked_at_together(seed):
+    """Rings and holes across their borders."""
+    random = np.random.default_rng(seed)
+    labels = labels_of(random.random((25, 13)) < random.uniform(0.4, 0.9))
+    group = labels.group(1 + random.integers(len(labels)))
+    whole = polygon(group)
+    assert all(polygon(group, at_once) == whole for at_once in (1, 30, 80))
+
+
 def test_the_area_of_an_outline_is_that_of_its_cells():
     """Shoelace formula: holes count backwards, cuts not at all."""
     cells = np.ones((7, 8), bool)
