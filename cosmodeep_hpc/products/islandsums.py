@@ -13,7 +13,7 @@ from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.products.labels import LabelStrip
 from cosmodeep_hpc.products.pixelareas import flux_areas, pixel_areas
 
-PIXELS_AT_ONCE = 2**23  # read at most: 32 MiB
+PIXELS_AT_ONCE = 2**21  # read at most
 
 
 @dataclass(frozen=True)
@@ -69,55 +69,60 @@ class IslandSums:
         labels = strip.labels
         areas = pixel_areas(image, labels > 0, cell, strip.first)
         per_flux = flux_areas(image, areas)
-        for row, start, columns, read in _read(image, strip, cell, at_once):
-            every = np.arange(columns.start, columns.stop)
-            own = labels[row, every // cell] > 0
-            col, pixels = every[own], read[:, own]
-            owner = labels[row, col // cell]
-            y = np.arange(start, start + len(pixels), dtype=float)
-            finite = np.isfinite(pixels)
-            value = np.where(finite, pixels, 0).astype(np.float64)
-            positive = np.maximum(value, 0)
-            a_column = {
-                "pixels": finite.sum(axis=0),
-                "area": finite.sum(axis=0) * areas[row, col // cell],
-                "flux": value.sum(axis=0) * per_flux[row, col // cell],
-                "x": finite.sum(axis=0) * col,
-                "y": y @ finite,
-                "weight": positive.sum(axis=0),
-                "weight_x": positive.sum(axis=0) * col,
-                "weight_y": y @ positive,
+        for start, columns, pixels in _read(image, strip, cell, at_once):
+            down = np.arange(start, start + len(pixels)) // cell - strip.first
+            across = np.arange(columns.start, columns.stop) // cell
+            row, col = np.nonzero((labels > 0)[np.ix_(down, across)])
+            cells = down[row], across[col]
+            owner, place = np.unique(labels[cells], return_inverse=True)
+            pixel = pixels[row, col]
+            x, y = col + columns.start, row + start
+            finite = np.isfinite(pixel)
+            value = np.where(finite, pixel, 0).astype(np.float64)
+            weight = np.maximum(value, 0)
+            of_pixels = {
+                "pixels": finite,
+                "area": finite * areas[cells],
+                "flux": value * per_flux[cells],
+                "x": finite * x,
+                "y": finite * y,
+                "weight": weight,
+                "weight_x": weight * x,
+                "weight_y": weight * y,
             }
-            here, place = np.unique(owner, return_inverse=True)
-            for what, values in a_column.items():
-                getattr(self, what)[here - 1] += np.bincount(place, values, len(here))
-            self._brightest(np.where(finite, pixels, -np.inf), owner, col, start)
+            for what, values in of_pixels.items():
+                getattr(self, what)[owner - 1] += np.bincount(place, values, len(owner))
+            self._brightest(np.where(finite, pixel, -np.inf), owner - 1, place, x, y)
 
     def _brightest(
         self,
-        pixels: NDArray[np.floating],
-        owner: NDArray[np.int32],
-        col: NDArray[np.int64],
-        start: int,
+        pixel: NDArray[np.floating],
+        islands: NDArray[np.int32],
+        place: NDArray[np.intp],
+        x: NDArray[np.int64],
+        y: NDArray[np.int64],
     ) -> None:
-        """Look for brighter pixels; of equal ones the first row, then the first column counts."""
-        brightest = pixels.max(axis=0)
-        order = np.lexsort((col, -brightest, owner))
-        is_first = np.append(True, owner[order][1:] != owner[order][:-1])
-        for best in order[is_first].tolist():
-            i = int(owner[best]) - 1
-            if brightest[best] > self.peak[i]:
-                self.peak[i], self.peak_x[i] = brightest[best], col[best]
-                self.peak_y[i] = start + int(np.argmax(pixels[:, best]))
+        """Look for brighter pixels; of equal ones the first row, then the first column counts.
+
+        Args:
+            pixel, x, y: row by row.
+            islands: which there are, and place: which of these each pixel belongs to.
+        """
+        order = np.lexsort((-pixel, place))  # it keeps the order of equal ones
+        first = order[np.flatnonzero(np.diff(place[order], prepend=-1))]
+        brighter = pixel[first] > self.peak[islands]
+        first, islands = first[brighter], islands[brighter]
+        self.peak[islands] = pixel[first]
+        self.peak_x[islands], self.peak_y[islands] = x[first], y[first]
 
 
 def _read(
     image: Image, strip: LabelStrip, cell: int, most: int
-) -> Iterator[tuple[int, int, slice, NDArray[np.float32]]]:
+) -> Iterator[tuple[int, slice, NDArray[np.float32]]]:
     """Read the rows of cells with islands, from the first to the last such column.
 
     Yields:
-        row of the strip, first row of pixels, columns, and pixels [Jy/arcsec^2].
+        first row of pixels, columns, and pixels [Jy/arcsec^2].
     """
     ny, nx = image.shape
     where = strip.labels > 0
@@ -128,18 +133,10 @@ def _read(
         cols = np.flatnonzero(where[run.start : run.stop].any(axis=0))
         columns = slice(int(cols[0]) * cell, min((int(cols[-1]) + 1) * cell, nx))
         height = max(1, most // (columns.stop - columns.start))
-        first, last = ((strip.first + row) * cell for row in (run.start, run.stop))
-        tall = min(last, ny) - first
-        pixels = image.data(first, min(last, ny), columns) if tall <= height else None
-        for row in run:
-            begin = (strip.first + row) * cell
-            end = min(begin + cell, ny)
-            if pixels is not None:
-                yield row, begin, columns, pixels[begin - first : end - first]
-                continue
-            for start in range(begin, end, height):
-                stop = min(start + height, end)
-                yield row, start, columns, image.data(start, stop, columns)
+        begin = (strip.first + run.start) * cell
+        end = min((strip.first + run.stop) * cell, ny)
+        for start in range(begin, end, height):
+            yield start, columns, image.data(start, min(start + height, end), columns)
 
 
 def _runs(rows: NDArray[np.int64], most: int) -> Iterator[range]:

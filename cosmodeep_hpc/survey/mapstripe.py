@@ -25,11 +25,12 @@ from cosmodeep_hpc.survey.task import ClassifyStripe
 from cosmodeep_hpc.survey.view import Strip, averaged
 from cosmodeep_hpc.tiles.preprocessing import Preprocessing
 
-CELLS_AT_ONCE = 8
+CELLS_AT_ONCE = 4
 """Cells of the grid of tiles, along columns, that are read at a time: their pixels, and those of
 all coarser scales, are a few MB where a plane is wide."""
-FEWEST = 4
-"""Blocks that the network sees at a time, at least: with few, cores would wait for the last."""
+TURNS = 2
+"""Blocks that each core computes of those given to a network at a time: with one, cores would wait
+for the slowest."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class MapStripe:
         """Yield what the network says, some columns at a time, from left to right."""
         finest, *coarser = self.shown
         columns = [scaled.scale.blocks() for scaled in self.shown]
-        at_once = max(FEWEST, 2 * network.at_once)
+        at_once = 1 if network.at_once == 1 else TURNS * network.at_once
         of_coarser: list[ScaleLogits] = []
         for start in range(0, len(columns[0]), at_once):
             some = columns[0][start : start + at_once]
