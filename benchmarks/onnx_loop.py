@@ -5,7 +5,8 @@
 takes the weights of a Keras model of ours from an `.npz` file, layer by layer, and answers lines on
 its standard input: `check TILES OUT` writes the probabilities (n, ...) of the tiles of one `.npy`
 file into another; `time BATCH COUNT` runs batches of random tiles held in memory until COUNT tiles
-are through, and writes the seconds, by the clock or of the processor. Its first line names ONNX
+are through, and writes the seconds, by the clock or of the processor; `block SIDE COUNT` does
+the same of a counts network over a block, the best of COUNT times. Its first line names ONNX
 Runtime's version. The paper's network (pyramid head) and counts networks are known.
 Nothing of the project is imported: ONNX Runtime has an environment of its own.
 """
@@ -17,20 +18,31 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+AROUND = 40  # pixels around a block, more than the network sees
 PADS = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
 node = helper.make_node
 
 
-def graph(weights: dict[str, np.ndarray]) -> bytes:
-    """Return a network of these weights as ONNX: tiles (n, 1, w, w) to `probability`."""
-    nodes, tensors = (counts if "conv6.kernel" in weights else pyramid)(weights)
+def graph(weights: dict[str, np.ndarray], *, dense: bool = False) -> bytes:
+    """Return a network of these weights as ONNX: tiles (n, 1, w, w) to `probability`.
+
+    A dense one: blocks (1, 1, h, w) to the log-odds of their pixels.
+    """
     kind, side = TensorProto.FLOAT, int(weights["window"])
+    shape, end = ["n", 1, side, side], "probability"
+    if dense:
+        nodes, tensors = counts(weights, dense=True)
+        shape, end = [1, 1, "h", "w"], "pixel_logits.linear"
+    elif "conv6.kernel" in weights:
+        nodes, tensors = counts(weights)
+    else:
+        nodes, tensors = pyramid(weights)
     model = helper.make_model(
         helper.make_graph(
             nodes,
             "cosmodeep",
-            [helper.make_tensor_value_info("tiles", kind, ["n", 1, side, side])],
-            [helper.make_tensor_value_info("probability", kind, None)],
+            [helper.make_tensor_value_info("tiles", kind, shape)],
+            [helper.make_tensor_value_info(end, kind, None)],
             [
                 value
                 if isinstance(value, TensorProto)
@@ -77,8 +89,11 @@ def pyramid(weights: dict[str, np.ndarray]) -> tuple[list, dict]:
     return nodes, tensors
 
 
-def counts(weights: dict[str, np.ndarray]) -> tuple[list, dict]:
-    """Return the network of `cosmodeep_hpc.learn.countsnetwork.build`, with margin: (n, rules)."""
+def counts(weights: dict[str, np.ndarray], *, dense: bool = False) -> tuple[list, dict]:
+    """Return the network of `cosmodeep_hpc.learn.countsnetwork.build`, with margin: (n, rules).
+
+    A dense one takes blocks of any size with AROUND pixels around them, and ends with log-odds.
+    """
     tensors, nodes = {}, []
     for name in sorted({key.rpartition(".")[0] for key in weights} - {""}):
         kernel = weights[f"{name}.kernel"]
@@ -121,17 +136,16 @@ def counts(weights: dict[str, np.ndarray]) -> tuple[list, dict]:
         maps = add("Relu", [add("Add", [raised, maps], "deepened")], "quarter")
     maps = layer("Conv", maps, "conv5", relu=False)
     maps = add("Add", [add("Resize", [maps, "", scales], "wide", **words), wide], "both")
+    first, last = (AROUND // 2 - 1, 1 - AROUND // 2) if dense else (crop, window // 2 - crop)
     ends = [
         constant(name, values, np.int64)
-        for name, values in (
-            ("starts", [crop, crop]),
-            ("ends", [window // 2 - crop] * 2),
-            ("axes", [2, 3]),
-        )
+        for name, values in (("starts", [first] * 2), ("ends", [last] * 2), ("axes", [2, 3]))
     ]
     maps = add("Relu", [add("Slice", [maps, *ends], "inner")], "sum")
     maps = layer("Conv", maps, "conv6", kernel_shape=[3, 3])
     logits = layer("Conv", maps, "pixel_logits", relu=False)
+    if dense:
+        return nodes, tensors
     pixels = add("Sigmoid", [logits], "pixels")
     share = mean(pixels, "share")
     square = mean(add("Mul", [pixels, pixels], "squares"), "square")
@@ -149,26 +163,48 @@ def counts(weights: dict[str, np.ndarray]) -> tuple[list, dict]:
     return nodes, tensors
 
 
+def best_of_blocks(session: object, side: int, count: int, clock: object) -> float:
+    """Return the least seconds that a block takes, of some."""
+    wide = side + 2 * AROUND
+    block = np.random.default_rng(1).normal(size=(1, 1, wide, wide)).astype(np.float32)
+    session.run(None, {"tiles": block})  # it plans its memory
+    times = []
+    for _ in range(count):
+        start = clock()
+        (found,) = session.run(None, {"tiles": block})
+        times.append(clock() - start)
+    assert found.shape[2:] == (side // 2, side // 2)
+    return min(times)
+
+
 def main() -> None:
     """Answer until the input ends."""
     weights = dict(np.load(sys.argv[1]))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(sys.argv[2])
     options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # that weights behind the maps are not used is known
     session = onnxruntime.InferenceSession(
         graph(weights), options, providers=["CPUExecutionProvider"]
     )
 
-    side = int(weights["window"])
+    side, dense = int(weights["window"]), None
 
     def run(tiles: np.ndarray) -> np.ndarray:
-        return session.run(["probability"], {"tiles": tiles})[0]
+        return session.run(None, {"tiles": tiles})[0]
 
     clock = time.process_time if sys.argv[3] == "cpu" else time.perf_counter
     print(onnxruntime.__version__, flush=True)
     random = np.random.default_rng(1)
     for line in sys.stdin:
         what, first, second = line.split()
+        if what == "block":
+            if dense is None:
+                dense = onnxruntime.InferenceSession(
+                    graph(weights, dense=True), options, providers=["CPUExecutionProvider"]
+                )
+            print(best_of_blocks(dense, int(first), int(second), clock), flush=True)
+            continue
         if what == "check":
             np.save(second, run(np.load(first)[:, np.newaxis]))
             print("checked", flush=True)

@@ -131,7 +131,7 @@ class MapStripe:
     def parts(self, network: BlockNetwork) -> Iterator[MapPart]:
         """Yield what the network says, some columns at a time, from left to right."""
         finest, *coarser = self.shown
-        columns = [scaled.scale.blocks() for scaled in self.shown]
+        columns = [scaled.scale.blocks(network.at_once) for scaled in self.shown]
         at_once = 1 if network.at_once == 1 else TURNS * network.at_once
         of_coarser: list[ScaleLogits] = []
         for start in range(0, len(columns[0]), at_once):

@@ -11,8 +11,9 @@ from cosmodeep_hpc.noise.mesh import MOST, is_small, tiles_of
 
 FACTORS = (1, 2, 4)
 """Pixels of the view along the side of one at each scale."""
-WIDE = 1280
-"""Columns of a block, at most; more where tiles and patches have no smaller unit [pixel]."""
+WIDE, NARROW = 2560, 640
+"""Columns of a block, at most, and those below which no more cores are given some [pixel]: a
+network is shown up to 200 around a block, and the rows of a wider one leave a core's cache."""
 BESIDE = EVEN
 """Pixels of a coarser scale around a block that its values are interpolated with."""
 
@@ -80,10 +81,14 @@ class Scale:
         last = -(-owned.stop // (self.factor * EVEN)) * EVEN + BESIDE
         return range(first, min(last, length))
 
-    def blocks(self) -> list[range]:
-        """Divide the columns into blocks of about equal width, that begin with tiles."""
+    def blocks(self, cores: int) -> list[range]:
+        """Divide the columns into blocks of about equal width, that begin with tiles.
+
+        Args:
+            cores: that blocks are computed on at the same time.
+        """
         length, unit = self.whole[1], math.lcm(STEP, self.size)
-        count = -(-length // (max(WIDE // unit, 1) * unit))
+        count = max(-(-length // (WIDE // unit * unit)), min(cores, length // NARROW))
         wide = -(-length // (count * unit)) * unit
         return [range(first, min(first + wide, length)) for first in range(0, length, wide)]
 

@@ -82,14 +82,18 @@ def test_stripes_of_a_map_hold_each_row_once(shape, map_rows, size, scales, widt
 
 
 @pytest.mark.parametrize("size", [16, 40, 24])
-@pytest.mark.parametrize("length", [1, 640, 641, 1280, 1281, 5000, 20_000])
-def test_blocks_of_columns_begin_with_tiles_and_patches(length, size):
+@pytest.mark.parametrize("length", [1, 640, 641, 1280, 2561, 5000, 20_000])
+@pytest.mark.parametrize("cores", [1, 2, 16])
+def test_blocks_of_columns_begin_with_tiles_and_patches(length, size, cores):
+    """There are enough for all cores, as far as they are not too narrow."""
     for scale in Scale.all_of((size, length), size, None):
-        parts = scale.blocks()
+        parts = scale.blocks(cores)
         assert [col for part in parts for col in part] == list(range(scale.whole[1]))
         assert all(part.start % size == part.start % 32 == 0 for part in parts)
         assert max(map(len, parts)) <= WIDE
-        assert len(parts) == -(-scale.whole[1] // (WIDE // math.lcm(size, 32) * math.lcm(size, 32)))
+        unit = math.lcm(size, 32)
+        enough = max(-(-scale.whole[1] // (WIDE // unit * unit)), min(cores, scale.whole[1] // 1280))
+        assert enough <= len(parts) <= max(enough, scale.whole[1] // 600)
 
 
 @pytest.mark.parametrize("shape", MAPS)
