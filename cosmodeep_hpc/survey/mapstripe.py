@@ -142,12 +142,10 @@ class MapStripe:
                     given += [scaled.block(cols) for cols in every]
             found = network(given)
             if start == 0:
-                behind = iter(found[len(some) :])
-                of_coarser = [
-                    scaled.joined([next(behind) for _ in every], every, network.finest)
-                    for scaled, every in zip(coarser, columns[1:], strict=True)
-                ]
-            for cols, output in zip(some, found, strict=False):
+                for scaled, every in zip(coarser, columns[1:], strict=True):
+                    parts = [found.pop(len(some)) for _ in every]
+                    of_coarser.append(scaled.joined(parts, every, network.finest))
+            for cols, output in zip(some, found, strict=True):
                 assert output.tiles is not None
                 tiles = output.tiles.reshape(len(self.with_data), -1, *output.tiles.shape[1:])
                 logits = finest.joined([output], [cols], network.finest)

@@ -11,9 +11,9 @@ from cosmodeep_hpc.noise.mesh import MOST, is_small, tiles_of
 
 FACTORS = (1, 2, 4)
 """Pixels of the view along the side of one at each scale."""
-WIDE, NARROW = 2560, 640
+WIDE, NARROW = 1280, 640
 """Columns of a block, at most, and those below which no more cores are given some [pixel]: a
-network is shown up to 200 around a block, and the rows of a wider one leave a core's cache."""
+network is shown up to 200 around a block, and the memory that a core needs grows with its width."""
 BESIDE = EVEN
 """Pixels of a coarser scale around a block that its values are interpolated with."""
 
@@ -84,11 +84,14 @@ class Scale:
     def blocks(self, cores: int) -> list[range]:
         """Divide the columns into blocks of about equal width, that begin with tiles.
 
+        Those of a scale of up to twice `WIDE` are one block for one core.
+
         Args:
             cores: that blocks are computed on at the same time.
         """
         length, unit = self.whole[1], math.lcm(STEP, self.size)
-        count = max(-(-length // (WIDE // unit * unit)), min(cores, length // NARROW))
+        most = WIDE if length > 2 * WIDE else 2 * WIDE
+        count = max(-(-length // (most // unit * unit)), min(cores, length // NARROW))
         wide = -(-length // (count * unit)) * unit
         return [range(first, min(first + wide, length)) for first in range(0, length, wide)]
 

@@ -1,0 +1,28 @@
+"""A map of a large mosaic: one island as wide as it, in bounded memory."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MINUTE = 60
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(30 * MINUTE)
+def test_a_ring_around_a_mosaic_is_one_island_in_bounded_memory(tmp_path):
+    """20,000 x 20,000 pixels on one rank; mosaic, mask and maps take 3 GB of disk."""
+    words = ["--folder", str(tmp_path), "--ring", "--model", "robust"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.large_mosaic", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "islands: 1\n" in ran.stdout, ran.stdout
+    (most,) = re.findall(r"rank 0: ([\d.]+) GiB at most", ran.stdout)
+    assert float(most) < 0.9, ran.stdout
