@@ -93,9 +93,8 @@ def test_blocks_of_columns_begin_with_tiles_and_patches(length, size, cores):
         most = WIDE if scale.whole[1] > 2 * WIDE else 2 * WIDE
         assert max(map(len, parts)) <= most
         unit = math.lcm(size, 32)
-        enough = max(
-            -(-scale.whole[1] // (WIDE // unit * unit)), min(cores, scale.whole[1] // 1280)
-        )
+        by_cores = min(cores, scale.whole[1] // 1280)
+        enough = max(-(-scale.whole[1] // (most // unit * unit)), by_cores)
         assert enough <= len(parts) <= max(enough, scale.whole[1] // 600)
 
 
