@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.config.survey import Classify
 from cosmodeep_hpc.engine.blocks import EDGE, Block, BlockNetwork, BlockOutput
 from cosmodeep_hpc.engine.enlarged import Frame
 from cosmodeep_hpc.learn.classifier import read
@@ -112,7 +111,7 @@ class MapStripe:
     with_data: NDArray[np.bool_]
     result: StripeResult
 
-    def classify(self, model: TrainedModel, options: Classify) -> StripeResult:
+    def classify(self, model: TrainedModel) -> StripeResult:
         """Fill in the probabilities of tiles and pixels."""
         assert model.blocks is not None
         card, tile = model.card, 0

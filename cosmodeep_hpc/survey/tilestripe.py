@@ -37,15 +37,17 @@ class TileStripe:
         pixels: preprocessed, with the margins of the tiles, filled up so that every tile is whole:
             float32 (ny, nx).
         with_data: bool (rows, cols), tiles that have enough data.
+        batch: tiles that the network sees at a time.
         result: what is known of it, without probabilities.
     """
 
     layout: CellGrid
     pixels: NDArray[np.float32]
     with_data: NDArray[np.bool_]
+    batch: int
     result: StripeResult
 
-    def classify(self, model: TrainedModel, options: Classify) -> StripeResult:
+    def classify(self, model: TrainedModel) -> StripeResult:
         """Fill in the probability of signal of the tiles."""
         probability = self.result.probability
         tiles, cols = tiles_of(self.pixels, self.layout), max(1, self.layout.tiles[1])
@@ -54,12 +56,12 @@ class TileStripe:
             part = slice(first, first + at_once)
             chosen = self.with_data[part]
             if chosen.any():
-                probability[part][chosen] = probabilities(model, tiles[part][chosen], options.batch)
+                probability[part][chosen] = probabilities(model, tiles[part][chosen], self.batch)
         return self.result
 
 
 def prepare(
-    plane: OpenPlane, task: ClassifyStripe, preprocessing: Preprocessing, min_coverage: float
+    plane: OpenPlane, task: ClassifyStripe, preprocessing: Preprocessing, options: Classify
 ) -> TileStripe:
     """Read the rows that a stripe needs, measure what is its own, and make it what is seen.
 
@@ -80,7 +82,7 @@ def prepare(
     shape = len(task.stripe.tiles), layout.tiles[1]
     scaling.match(pixels, seen.start)
     of_tiles = pixels[tiles.start - seen.start : tiles.stop - seen.start]
-    enough = _enough_data(of_tiles, shape, layout, min_coverage)
+    enough = _enough_data(of_tiles, shape, layout, options.min_coverage)
     side = layout.size + 2 * layout.margin
     needed = layout.stride * (shape[0] - 1) + side, layout.stride * (shape[1] - 1) + side
     above = layout.margin - (tiles.start - seen.start)
@@ -88,7 +90,9 @@ def prepare(
     fill(filled, (tiles.start - layout.margin, -layout.margin), scaling.level.sigma, layout.beam)
     preprocessing.apply(filled, scaling.level)
     result = own.result(shape, found)
-    return TileStripe(layout=layout, pixels=filled, with_data=enough, result=result)
+    return TileStripe(
+        layout=layout, pixels=filled, with_data=enough, batch=options.batch, result=result
+    )
 
 
 def _enough_data(

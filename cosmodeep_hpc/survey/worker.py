@@ -73,7 +73,7 @@ class Worker:
         """Let the network see what was prepared; return the result of the task."""
         if not isinstance(task, ClassifyStripe):
             return prepared
-        found: StripeResult = prepared.classify(self._plan.model, self._plan.config.classify)
+        found: StripeResult = prepared.classify(self._plan.model)
         if task.map_file is None:
             return found
         return found.kept(task.map_file, prepared.layout.map_rows(task.stripe).start)
@@ -131,13 +131,12 @@ class Worker:
 
     def _read(self, task: ClassifyStripe) -> TileStripe | MapStripe:
         plane = self._opened(task.mosaic)[1][task.plane]
-        preprocessing = self._plan.card.preprocessing
-        least = self._plan.config.classify.min_coverage
+        preprocessing, options = self._plan.card.preprocessing, self._plan.config.classify
         if not plane.layout.finest:
-            return tilestripe.prepare(plane, task, preprocessing, least)
+            return tilestripe.prepare(plane, task, preprocessing, options)
         kept = self._kept.take((task.mosaic, task.plane))
         read = plane.view.strip if kept is None else kept.rows
-        return mapstripe.prepare(plane, task, preprocessing, least, read)
+        return mapstripe.prepare(plane, task, preprocessing, options.min_coverage, read)
 
     def _hand_over(self, task: HandOver) -> MosaicOutcome:
         mosaic, planes = self._opened(task.mosaic)
