@@ -58,7 +58,8 @@ class StripeResult:
             InputError: it cannot be written.
         """
         checksum = np.array([place.write(first, self.pixels)], dtype=np.uint32)
-        return replace(self, pixels=self.pixels[:0], checksum=checksum)
+        nothing = np.empty((0, 0), dtype=np.int16)  # no part of them, which would keep all
+        return replace(self, pixels=nothing, checksum=checksum)
 
     def as_arrays(self) -> dict[str, NDArray[Any]]:
         """Return it by names, as a journal takes it."""

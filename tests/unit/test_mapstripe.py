@@ -1,5 +1,6 @@
 """The map of an image: the same bits whatever its stripes and blocks, gaps and sizes."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from support.sweeping import noise, plan_of, swept
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.pixelmap import BLANK, PixelMap
 from cosmodeep_hpc.survey.destination import Nowhere
+from cosmodeep_hpc.survey.maprows import MapRows
 from cosmodeep_hpc.survey.plan import SweepRequest
 from cosmodeep_hpc.survey.planestate import PlaneState
 from cosmodeep_hpc.survey.task import ClassifyStripe, MeasureStripe, OpenMosaic
@@ -255,6 +257,16 @@ def test_a_map_in_a_file_is_that_in_memory(tmp_path, model):
     np.testing.assert_array_equal(plane.pixels.rows(0, 1600), in_memory.pixels.rows(0, 1600))
     np.testing.assert_array_equal(plane.tiles.probability, in_memory.tiles.probability)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_what_is_in_the_file_is_not_in_memory(tmp_path, model):
+    """A part of an array would keep all of it."""
+    plane = Plane(write(tmp_path / "a.fits", sky((100, 80))), model)
+    found = plane.worker.prepare(plane.task(0)).classify(model)
+    of_all = weakref.ref(found.pixels)
+    kept = found.kept(MapRows((50, 40), tmp_path / "a.map"), 0)
+    del found
+    assert of_all() is None and kept.pixels.size == 0
 
 
 def test_planes_of_a_cube_have_a_file_together(tmp_path, model):
