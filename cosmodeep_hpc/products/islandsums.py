@@ -57,7 +57,7 @@ class IslandSums:
     def add(
         self, image: Image, strip: LabelStrip, cell: int, at_once: int = PIXELS_AT_ONCE
     ) -> None:
-        """Add the pixels of a strip, row of cells after row of cells.
+        """Add the pixels of a strip, row after row: to the last bit the same in any strips.
 
         Args:
             cell: side of a cell [pixel].
@@ -74,7 +74,7 @@ class IslandSums:
             across = np.arange(columns.start, columns.stop) // cell
             row, col = np.nonzero((labels > 0)[np.ix_(down, across)])
             cells = down[row], across[col]
-            owner, place = np.unique(labels[cells], return_inverse=True)
+            island = labels[cells] - 1
             pixel = pixels[row, col]
             x, y = col + columns.start, row + start
             finite = np.isfinite(pixel)
@@ -91,29 +91,26 @@ class IslandSums:
                 "weight_y": weight * y,
             }
             for what, values in of_pixels.items():
-                getattr(self, what)[owner - 1] += np.bincount(place, values, len(owner))
-            self._brightest(np.where(finite, pixel, -np.inf), owner - 1, place, x, y)
+                np.add.at(getattr(self, what), island, values)
+            self._brightest(np.where(finite, pixel, -np.inf), island, x, y)
 
     def _brightest(
         self,
         pixel: NDArray[np.floating],
-        islands: NDArray[np.int32],
-        place: NDArray[np.intp],
+        island: NDArray[np.int32],
         x: NDArray[np.int64],
         y: NDArray[np.int64],
     ) -> None:
         """Look for brighter pixels; of equal ones the first row, then the first column counts.
 
         Args:
-            pixel, x, y: row by row.
-            islands: which there are, and place: which of these each pixel belongs to.
+            pixel, island, x, y: of pixels, row by row.
         """
-        order = np.lexsort((-pixel, place))  # it keeps the order of equal ones
-        first = order[np.flatnonzero(np.diff(place[order], prepend=-1))]
-        brighter = pixel[first] > self.peak[islands]
-        first, islands = first[brighter], islands[brighter]
-        self.peak[islands] = pixel[first]
-        self.peak_x[islands], self.peak_y[islands] = x[first], y[first]
+        order = np.lexsort((-pixel, island))  # it keeps the order of equal ones
+        first = order[np.flatnonzero(np.diff(island[order], prepend=-1))]
+        first = first[pixel[first] > self.peak[island[first]]]
+        which = island[first]
+        self.peak[which], self.peak_x[which], self.peak_y[which] = pixel[first], x[first], y[first]
 
 
 def _read(
