@@ -52,7 +52,8 @@ class Classify(Section):
     point: Literal["accuracy", "completeness", "purity"] = option(
         "accuracy",
         "operating point of the model, chosen on its validation images: the threshold of the "
-        "largest As, or the one that reaches a completeness (Ws), or a purity, of 0.99",
+        "largest As of tiles and the best IoU of pixels, or the ones that reach a completeness, or "
+        "a purity, of 0.99 for tiles and 0.95 for pixels",
     )
     stride: int = option(
         0,

@@ -55,7 +55,7 @@ def run(
 
     Raises:
         InputError: bad input; a network that knows tiles alone; an image that it was trained on;
-            or `out` cannot be written.
+            or `out` cannot be written, or is a file that is no model.
     """
     trained = modelfile.load_on_ranks(model, world=world)
     pairs = world.on_root(lambda: _pairs(trained, folders, out))
@@ -83,7 +83,17 @@ def _pairs(trained: TrainedModel, folders: Sequence[Path], out: Path) -> list[Pa
         raise InputError(
             f"{out}: cannot be written; expected the name of a file, in a folder that there is"
         )
-    return [pair for folder in folders for pair in find_pairs(folder)]
+    if out.suffix != modelfile.ENDING:
+        raise InputError(f"{out}: expected the name of a {modelfile.ENDING} file")
+    if out.exists():
+        modelfile.read_card(out)  # what is no model of ours stays
+    pairs = [pair for folder in folders for pair in find_pairs(folder)]
+    seen: set[Path] = set()
+    for pair in pairs:
+        if pair.noise.resolve() in seen:
+            raise InputError(f"{pair.noise}: given twice; expected each image once")
+        seen.add(pair.noise.resolve())
+    return pairs
 
 
 def _field(config: Config, model: TrainedModel, pair: Pair) -> KnownField:

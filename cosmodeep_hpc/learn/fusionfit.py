@@ -98,11 +98,13 @@ def points_of(truth: NDArray[np.bool_], probability: Floats) -> MapPoints:
     """
     if not truth.any():
         return MapPoints()
-    found = curve(truth, probability)
+    found, best = curve(truth, probability), expected_best_threshold(probability)
+    pure = found.threshold_of(purity=SHARE) if found.precision.max() >= SHARE else None
     return MapPoints(
-        threshold=expected_best_threshold(probability),
-        completeness=found.threshold_of(completeness=SHARE),
-        purity=found.threshold_of(purity=SHARE) if found.precision.max() >= SHARE else None,
+        threshold=best,
+        # where the best has more than is asked for, it is the point as well
+        completeness=min(found.threshold_of(completeness=SHARE), best),
+        purity=None if pure is None else max(pure, best),
         reliability=reliability(truth, probability),
     )
 

@@ -24,7 +24,8 @@ from cosmodeep_hpc.parallel.world import World
 
 logger = logging.getLogger(__name__)
 
-MODEL = "model.keras"
+ENDING = ".keras"
+MODEL = f"model{ENDING}"
 CARD = "cosmodeep.json"  # our member of the archive; Keras reads past it
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5", CARD}
 PARTS = {
@@ -107,7 +108,7 @@ def save_with_card(source: Path, about: Card, path: Path) -> None:
 
 def shipped(name: str) -> Path:
     """Return the path that a model of this name has if it ships with the package."""
-    return MODELS / f"{name}.keras"
+    return MODELS / f"{name}{ENDING}"
 
 
 def find(name: str | Path) -> Path:
@@ -129,7 +130,7 @@ def find(name: str | Path) -> Path:
         raise InputError(
             f"{path}: no {MODEL} in it; expected the folder of a finished training run"
         )
-    ours = ", ".join(sorted(p.stem for p in MODELS.glob("*.keras"))) or "none"
+    ours = ", ".join(sorted(p.stem for p in MODELS.glob(f"*{ENDING}"))) or "none"
     raise InputError(
         f"{name}: no such model; expected a run folder, a .keras file, or a model of the package "
         f"({ours})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.files import sha256
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.card import Card
@@ -14,7 +13,7 @@ from cosmodeep_hpc.learn.rules import SHARE, RuleCalibrations
 
 def names() -> list[str]:
     """Return the names of the shipped models."""
-    return sorted(path.stem for path in modelfile.MODELS.glob("*.keras"))
+    return sorted(path.stem for path in modelfile.MODELS.glob(f"*{modelfile.ENDING}"))
 
 
 def table() -> str:
@@ -35,15 +34,17 @@ def table() -> str:
 
 
 def describe(name: str) -> str:
-    """Return a model's description: its text, and what its card says.
+    """Return a model's description: its text, if it ships with the package, and its card.
+
+    Args:
+        name: of a shipped model, or a run folder or `.keras` file.
 
     Raises:
-        InputError: the package has no such model.
+        InputError: there is no such model.
     """
-    if name not in names():
-        raise InputError(f"{name}: no model of the package; expected {', '.join(names())}")
     path = modelfile.find(name)
-    return f"{_text(name).rstrip()}\n\n{_card_text(modelfile.read_card(path), path)}"
+    card = _card_text(modelfile.read_card(path), path)
+    return f"{_text(path.stem).rstrip()}\n\n{card}" if path == modelfile.shipped(name) else card
 
 
 def _text(name: str) -> str:
@@ -95,8 +96,13 @@ def _map_rows(card: Card) -> dict[str, str]:
     def said(threshold: float | None) -> str:
         return "not known" if threshold is None else f"{threshold:.4f}"
 
-    return {
-        f"map, F_th {f_th:g}": f"threshold {said(points.threshold)}; completeness of {MAP_SHARE} "
-        f"from {said(points.completeness)}, purity from {said(points.purity)}"
-        for f_th, points in zip(card.pixels.thresholds, card.pixels.points, strict=True)
-    }
+    rows = {}
+    for f_th, points in zip(card.pixels.thresholds, card.pixels.points, strict=True):
+        rows[f"map, F_th {f_th:g}"] = (
+            f"threshold {said(points.threshold)}; completeness of {MAP_SHARE} from "
+            f"{said(points.completeness)}, purity from {said(points.purity)}"
+        )
+        rows[f"given, bright {f_th:g}"] = "; ".join(
+            f"{given:.2f} {bright:.2f}" for given, bright, _ in points.reliability
+        )
+    return rows

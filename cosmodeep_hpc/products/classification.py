@@ -214,7 +214,7 @@ class Classification:
         islands = f"{count} island{'s' * (count != 1)}"
         return (
             f"<{type(self).__name__} of {self._swept.name}: {tiles['signal']} of {total} tiles "
-            f"signal (probability >= {self.threshold:.3g}), {islands}, "
+            f"signal (probability >= {self._swept.tile_threshold:.3g}), {islands}, "
             f"{tiles['no_data']} without data, by {self.model.path.name}>"
         )
 

@@ -64,11 +64,13 @@ class Findings:
     @cached_property
     def tile_header(self) -> fits.Header:
         """The header of what is on the grid of tiles."""
-        return self._header(self.swept.tile_cell)
+        header = self._header(self.swept.tile_cell)
+        header["THRESH"] = self.swept.tile_threshold
+        return header
 
     def _header(self, cell: int) -> fits.Header:
         header = self.cube.header(cell)
-        header.update(self.cards)
+        header.update(self.cards.copy())  # a header would share its cards
         return header
 
     @cached_property

@@ -56,6 +56,7 @@ def write(found: Findings, path: Path) -> None:
         file.attrs["image_sha256"] = swept.sha256
         file.attrs["model_sha256"] = swept.model_sha256
         file.attrs["threshold"] = swept.threshold
+        file.attrs["tile_threshold"] = swept.tile_threshold
         file.attrs["cell_pixels"] = swept.cell
         file.attrs["tile_pixels"] = swept.tile
         file.attrs["rebin"] = swept.rebin

@@ -75,9 +75,7 @@ def write_tiles(found: Findings, path: Path) -> None:
     """Write the mask on the grid of tiles: 1 signal, 0 noise, 255 no data."""
     swept = found.swept
     grids = [plane.tiles.mask(swept.tile_threshold) for plane in swept.planes]
-    header = found.tile_header.copy()
-    header["THRESH"] = swept.tile_threshold
-    tiles = fits.PrimaryHDU(found.cube.grids(grids, NO_DATA), header)
+    tiles = fits.PrimaryHDU(found.cube.grids(grids, NO_DATA), found.tile_header)
     tiles.header["BTYPE"] = ("tile mask", "1 signal, 0 noise, 255 no data")
     path.write_bytes(fits_content(tiles))
 

@@ -59,9 +59,9 @@ def test_the_fit_is_the_same_every_time():
     "truth, threshold, completeness, purity",
     [
         ([1, 1, 0, 1, 0], 0.495, 0.205, 0.785),
-        ([1, 1, 1, 1, 1], 0.495, 0.08, 0.08),  # all of them, all of them right
-        ([1, 0, 0, 0, 0], 0.495, 0.875, 0.875),
-        ([0, 1, 0, 0, 0], 0.495, 0.785, None),  # never as pure
+        ([1, 1, 1, 1, 1], 0.495, 0.08, 0.495),  # all of them, all of them right: pure at the best
+        ([1, 0, 0, 0, 0], 0.495, 0.495, 0.875),  # complete at the best
+        ([0, 1, 0, 0, 0], 0.495, 0.495, None),  # never as pure
         ([0, 0, 0, 0, 0], 0.5, None, None),  # nothing is known of such a field
     ],
 )

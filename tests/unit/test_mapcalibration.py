@@ -145,6 +145,29 @@ def test_a_place_that_cannot_be_written_is_said(model, fields, world, tmp_path):
         calibrate.run(Config(), str(model), [fields], tmp_path / "none" / "a.keras", world)
 
 
+@pytest.mark.parametrize("name", ["a.fits", "a.txt", "a"])
+def test_a_model_has_the_ending_of_one(model, fields, world, tmp_path, name):
+    with pytest.raises(InputError, match=rf"{name}: expected the name of a \.keras file"):
+        calibrate.run(Config(), str(model), [fields], tmp_path / name, world)
+
+
+def test_what_is_no_model_is_not_replaced(made, model, fields, world, tmp_path):
+    """An earlier model is."""
+    out = tmp_path / "b.keras"
+    out.write_text("mine")
+    with pytest.raises(InputError, match=r"b\.keras: not a \.keras file"):
+        calibrate.run(Config(), str(model), [fields], out, world)
+    assert out.read_text() == "mine"
+    out.write_bytes(model.read_bytes())
+    calibrate.run(Config(), str(model), [fields], out, world)
+    assert out.read_bytes() == made[0].read_bytes()
+
+
+def test_a_field_counts_once(model, fields, world, tmp_path):
+    with pytest.raises(InputError, match=r"noise-00000\.fits: given twice"):
+        calibrate.run(Config(), str(model), [fields, fields], tmp_path / "b.keras", world)
+
+
 @pytest.mark.parametrize(
     "sky, bright",
     [

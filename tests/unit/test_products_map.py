@@ -37,6 +37,9 @@ def blobs(seed=1, shape=CELLS):
     return made.astype(np.float32)
 
 
+TILED = ("tiles", "tile_probability")
+
+
 def everything(**options):
     kinds = tuple(name for name in ALL_PRODUCTS if name != "pixels")
     return Config(classify=Classify(products=kinds, **options))
@@ -90,6 +93,20 @@ def test_a_product_lies_where_its_input_does(made, kind, hdu, size):
     centre = [(v + 0.5) * size - 0.5 for v in (x, y)]
     apart = there.pixel_to_world(x, y).icrs.separation(on_input(swept, *centre))
     assert apart.max() < 1 * u.mas
+
+
+def test_each_grid_names_the_threshold_of_its_own(tmp_path):
+    swept = replace(mapped(mosaic(tmp_path), blobs()), tile_threshold=0.2)
+    files = written(swept, tmp_path, everything(), refine=False)
+    found = {kind: fits.getval(files[kind], "THRESH") for kind in TILED}
+    assert found == dict.fromkeys(TILED, 0.2)
+    assert (
+        fits.getval(files["probability"], "THRESH") == fits.getval(files["mask"], "THRESH") == 0.5
+    )
+    with h5py.File(files["hdf5"]) as file:
+        assert (file.attrs["threshold"], file.attrs["tile_threshold"]) == (0.5, 0.2)
+    tiles, probability = (fits.getdata(files[kind]) for kind in TILED)
+    np.testing.assert_array_equal(tiles == 1, probability >= 0.2)
 
 
 def kept(probability, least, high=0.7):

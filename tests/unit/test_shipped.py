@@ -35,9 +35,21 @@ def test_a_card_says_what_a_user_must_know(name, capsys):
 
 
 def test_no_such_model(capsys):
-    with pytest.raises(InputError, match="nothing: no model of the package; expected .*npix40"):
+    with pytest.raises(InputError, match="nothing: no such model; expected .*npix40"):
         shipped.describe("nothing")
     assert cli.main(["models", "nothing"]) == 2
+
+
+def test_the_card_of_a_model_of_ones_own(tmp_path, capsys):
+    """Without the text of one that ships; with the table of its map."""
+    path = tmp_path / "mine.keras"
+    path.write_bytes(modelfile.find("robust").read_bytes())
+    assert cli.main(["models", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "mine.keras" in told and "Data:" not in told
+    points = modelfile.read_card(path).pixels.points[0]
+    given, bright, _ = points.reliability[-1]
+    assert f"{points.threshold:.4f}" in told and f"{given:.2f} {bright:.2f}" in told
 
 
 def test_the_models_that_are_taken_unless_told_otherwise_ship():
