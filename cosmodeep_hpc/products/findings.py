@@ -53,8 +53,12 @@ class Findings:
 
     @cached_property
     def cards(self) -> fits.Header:
-        """Its provenance."""
-        return provenance.cards(self.swept)
+        """Its provenance, and what islands of a map of pixels were kept by."""
+        header, options = provenance.cards(self.swept), self.config.classify
+        if self.swept.has_map:
+            header["HITHRESH"] = (options.high_threshold, "which a pixel of each island reaches")
+            header["MINBEAMS"] = (options.min_beams, "[beam] area of an island, at least")
+        return header
 
     @cached_property
     def grid_header(self) -> fits.Header:

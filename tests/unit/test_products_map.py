@@ -105,6 +105,8 @@ def test_each_grid_names_the_threshold_of_its_own(tmp_path):
     )
     with h5py.File(files["hdf5"]) as file:
         assert (file.attrs["threshold"], file.attrs["tile_threshold"]) == (0.5, 0.2)
+    kept_by = [fits.getval(files["mask"], key) for key in ("HITHRESH", "MINBEAMS")]
+    assert kept_by == [0.7, 2.0]
     tiles, probability = (fits.getdata(files[kind]) for kind in TILED)
     np.testing.assert_array_equal(tiles == 1, probability >= 0.2)
 
