@@ -59,7 +59,7 @@ def draw(axes: Any, found: Findings, island: Island, norm: Any, colours: Any) ->
     image = found.swept.planes[island.plane].image
     rows, cols = window(found, island)
     block = max(1, -(-max(rows.stop - rows.start, cols.stop - cols.start) // PIXELS))
-    pixels = _read(image, rows, cols, block)
+    pixels = part(image, rows, cols, block)
     left, below = cols.start - 0.5, rows.start - 0.5
     extent = (left, left + pixels.shape[1] * block, below, below + pixels.shape[0] * block)
     axes.imshow(
@@ -72,7 +72,7 @@ def draw(axes: Any, found: Findings, island: Island, norm: Any, colours: Any) ->
     axes.set_title(title, fontsize=8, parse_math=False)
 
 
-def _read(
+def part(
     image: Image, rows: slice, cols: slice, block: int, at_once: int = PIXELS_AT_ONCE
 ) -> NDArray[np.float32]:
     """Return a part of an image averaged over blocks, of which it reads some rows at a time."""

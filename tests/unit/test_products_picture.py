@@ -15,7 +15,7 @@ from support.findings import findings, sky, swept, write_mosaic
 
 from cosmodeep_hpc.config.survey import ALL_PRODUCTS
 from cosmodeep_hpc.images.mosaic import open_image
-from cosmodeep_hpc.products import picture
+from cosmodeep_hpc.products import picture, zooms
 
 INK = {"red": "tab:red", "blue": "#e2ecf6", "black": "black"}
 """Outlines of signal, pixels without data, and bright ones."""
@@ -169,6 +169,18 @@ def test_a_large_image_is_averaged_over_blocks(tmp_path):
         there = pixels[20 * row : 20 * row + 20, 20 * col : 20 * col + 20]
         assert small[row, col] == pytest.approx(there.mean(), abs=1e-6)
     assert np.argwhere(np.isnan(small)).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("at_once", [1, 700, 10**6])
+def test_a_zoom_is_averaged_however_much_is_read_at_a_time(tmp_path, at_once):
+    """Over blocks from its own corner on; the last ones are cut."""
+    pixels = np.random.default_rng(1).normal(0, 1, (103, 90)).astype(np.float32)
+    path = write_mosaic(tmp_path / "a.fits", pixels, sky((103, 90), BUNIT="Jy/arcsec2"))
+    found = zooms.part(open_image(path), slice(11, 92), slice(3, 77), 20, at_once)
+    assert found.shape == (5, 4)
+    for row, col in ((0, 0), (3, 2), (4, 1), (2, 3), (4, 3)):
+        there = pixels[11:92, 3:77][20 * row : 20 * row + 20, 20 * col : 20 * col + 20]
+        assert found[row, col] == pytest.approx(there.mean(), abs=1e-6)
 
 
 def test_matplotlib_is_imported_where_a_picture_is_asked_for(tmp_path):
