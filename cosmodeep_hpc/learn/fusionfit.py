@@ -13,8 +13,8 @@ from cosmodeep_hpc.learn.pixelmap import SHARE, MapPoints
 from cosmodeep_hpc.learn.viewfusion import LIMIT, Fusion
 
 UNITS = 16
-"""Units of the layer between log-odds and result: 8 lose .003 of average precision where emission is
-wide."""
+"""Units of the layer between log-odds and result: with 8, average precision is .003 lower where
+emission is wide."""
 INSIDE = 4.0
 """Log-odds are in units of this within the fit, so that all of its numbers are about 1."""
 ROUNDS = 150
