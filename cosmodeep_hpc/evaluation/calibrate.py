@@ -24,8 +24,8 @@ from cosmodeep_hpc.survey.scales import FACTORS
 from cosmodeep_hpc.tiles.make import fingerprint_of
 from cosmodeep_hpc.tiles.pairs import Pair, find_pairs
 
-CELLS = 60_000
-"""Cells of a field, picked at random, that the fusion is fitted on."""
+CELLS = 1_000_000
+"""Cells, picked at random, that the fusion is fitted on: the same share of each field."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,9 @@ def calibrated(card: Card, fields: Sequence[KnownField], *, seed: int) -> Card:
 def map_of(thresholds: tuple[float, ...], fields: Sequence[FieldOutputs], seed: int) -> PixelMap:
     """Fit the fusions of one scale, of two, and of all, and the thresholds of the last."""
     random = np.random.default_rng(seed)
-    some = [random.permutation(len(field.logits))[:CELLS] for field in fields]
+    share = min(1.0, CELLS / max(sum(len(field.logits) for field in fields), 1))
+    each = [round(share * len(field.logits)) for field in fields]
+    some = [random.permutation(len(f.logits))[:n] for f, n in zip(fields, each, strict=True)]
     logits = np.concatenate([f.logits[rows] for f, rows in zip(fields, some, strict=True)])
     bright = np.concatenate([f.bright[rows] for f, rows in zip(fields, some, strict=True)])
     count = len(thresholds)

@@ -17,7 +17,7 @@ UNITS = 16
 emission is wide."""
 INSIDE = 4.0
 """Log-odds are in units of this within the fit, so that all of its numbers are about 1."""
-ROUNDS = 150
+ROUNDS = 200
 DECAY = 1e-6
 AT_ONCE = 2**16
 BINS = 10
