@@ -31,16 +31,13 @@ from benchmarks.images import write_pair
 from benchmarks.sweep import Onnx, save_weights, sweep
 from cosmodeep_hpc.config.configuration import load
 from cosmodeep_hpc.config.survey import USUAL_PRODUCTS
+from cosmodeep_hpc.evaluation.fields import stripes
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.parallel.world import open_world
-from cosmodeep_hpc.survey.destination import Nowhere
 from cosmodeep_hpc.survey.mapstripe import MapStripe
 from cosmodeep_hpc.survey.plan import SweepPlan, SweepRequest
-from cosmodeep_hpc.survey.planestate import PlaneState
 from cosmodeep_hpc.survey.scales import FACTORS
-from cosmodeep_hpc.survey.task import ClassifyStripe, MeasureStripe, OpenMosaic
-from cosmodeep_hpc.survey.worker import Worker
 
 SIDE = 2000
 SURVEY, PIXEL, BEAM = 8000, 2.0, 15.0  # pixels, arcsec, arcsec
@@ -71,7 +68,7 @@ def by_numpy(path: Path, block: int) -> float:
     return float(np.median(np.abs(mean - np.median(mean))))
 
 
-def stripes(model: TrainedModel, path: Path) -> list[MapStripe]:
+def ready(model: TrainedModel, path: Path) -> list[MapStripe]:
     """Return the stripes of an image, ready for the network."""
     plan = SweepPlan(
         images=(path,),
@@ -80,32 +77,13 @@ def stripes(model: TrainedModel, path: Path) -> list[MapStripe]:
         config=load(None, []),
         request=SweepRequest(),
     )
-    worker = Worker(plan, Nowhere())
-    (info,) = worker.prepare(OpenMosaic(mosaic=0)).planes
-    state = PlaneState(info, plan.config, plan.card, mapped=False)
-    for number, stripe in enumerate(state.stripes):
-        measure = MeasureStripe(mosaic=0, plane=0, number=number, stripe=stripe)
-        state.measured[number] = worker.prepare(measure)
-    state.decide()
-    return [
-        worker.prepare(
-            ClassifyStripe(
-                mosaic=0,
-                plane=0,
-                number=number,
-                stripe=stripe,
-                scalings=state.scalings_of(stripe),
-                measured=True,
-            )
-        )
-        for number, stripe in enumerate(state.stripes)
-    ]
+    return list(stripes(plan))
 
 
-def see(model: TrainedModel, ready: list[MapStripe]) -> None:
+def see(model: TrainedModel, given: list[MapStripe]) -> None:
     """Let the network see stripes, and forget what it says."""
     assert model.blocks is not None
-    for stripe in ready:
+    for stripe in given:
         for _ in stripe.parts(model.blocks):
             pass
 
@@ -141,9 +119,9 @@ def main() -> None:
         images = sorted(folder.glob("noise-*.fits"))
         survey = folder / "survey.fits"
         write_survey(survey)
-        ready, rebin = stripes(model, images[0]), round(model.card.pixel_scale / PIXEL)
+        given, rebin = ready(model, images[0]), round(model.card.pixel_scale / PIXEL)
         actions: dict[str, tuple[Callable[[Path], object], int]] = {
-            "network, blocks held in memory": (lambda _: see(model, ready), 1),
+            "network, blocks held in memory": (lambda _: see(model, given), 1),
             "survey image, NumPy": (lambda _: by_numpy(survey, rebin), 1),
         }
         few = [kind for kind in USUAL_PRODUCTS if kind != "picture"]

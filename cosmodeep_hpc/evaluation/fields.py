@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.viewfusion import logits_of
 from cosmodeep_hpc.survey.destination import Nowhere
 from cosmodeep_hpc.survey.mapstripe import MapStripe
-from cosmodeep_hpc.survey.plan import SweepPlan
+from cosmodeep_hpc.survey.plan import SweepPlan, path_of
 from cosmodeep_hpc.survey.planestate import PlaneState
 from cosmodeep_hpc.survey.task import ClassifyStripe, MeasureStripe, OpenMosaic
 from cosmodeep_hpc.survey.worker import Worker
@@ -43,15 +44,33 @@ def outputs_of(plan: SweepPlan, pair: Pair, thresholds: tuple[float, ...]) -> Fi
     """Let the network of a plan see its only image, the Noise image of a pair, as a sweep does.
 
     Raises:
-        InputError: the image cannot be swept, or it is averaged before the network sees it.
+        InputError: as `stripes`.
     """
     sky, _ = pair.open()
-    assert plan.model.blocks is not None
+    found = [
+        _outputs(plan, ready, sky.rows(ready.owned.start, ready.owned.stop), thresholds)
+        for ready in stripes(plan)
+    ]
+    joined = {
+        name: np.concatenate([getattr(part, name) for part in found])
+        for name in FieldOutputs.__dataclass_fields__
+    }
+    return FieldOutputs(**joined)
+
+
+def stripes(plan: SweepPlan) -> Iterator[MapStripe]:
+    """Yield the stripes of a plan's only image, ready for a network that knows pixels.
+
+    Raises:
+        InputError: the image cannot be swept, it is averaged before the network sees it, or it is
+            too small for all scales.
+    """
+    (image,) = plan.images
     worker = Worker(plan, Nowhere())
     (info,) = worker.prepare(OpenMosaic(mosaic=0)).planes
     if info.rebin != 1:
         raise InputError(
-            f"{pair.noise}: pixels of another size than those of the training; expected images "
+            f"{path_of(image)}: pixels of another size than those of the training; expected images "
             "that the network sees pixel by pixel"
         )
     state = PlaneState(info, plan.config, plan.card, mapped=False)
@@ -61,12 +80,11 @@ def outputs_of(plan: SweepPlan, pair: Pair, thresholds: tuple[float, ...]) -> Fi
     state.decide()
     if len(state.scalings) < len(info.layout.scales):
         raise InputError(
-            f"{pair.noise}: too small for its noise to be measured at all scales; expected larger "
-            "images"
+            f"{path_of(image)}: too small for its noise to be measured at all scales; expected "
+            "larger images"
         )
-    found = []
     for number, stripe in enumerate(state.stripes):
-        ready = worker.prepare(
+        yield worker.prepare(
             ClassifyStripe(
                 mosaic=0,
                 plane=0,
@@ -76,13 +94,6 @@ def outputs_of(plan: SweepPlan, pair: Pair, thresholds: tuple[float, ...]) -> Fi
                 measured=True,
             )
         )
-        pixels = sky.rows(ready.owned.start, ready.owned.stop)
-        found.append(_outputs(plan, ready, pixels, thresholds))
-    joined = {
-        name: np.concatenate([getattr(part, name) for part in found])
-        for name in FieldOutputs.__dataclass_fields__
-    }
-    return FieldOutputs(**joined)
 
 
 def _outputs(
