@@ -10,6 +10,25 @@ from astropy.io import fits
 NOISE = 0.88e-7  # Jy/arcsec^2, the paper's
 
 
+def header_of(side: int, pixel: float, beam: float) -> fits.Header:
+    """Return the header of an image in Jy/arcsec^2 with a round beam [arcsec both]."""
+    return fits.Header(
+        {
+            "CTYPE1": "RA---SIN",
+            "CTYPE2": "DEC--SIN",
+            "CRVAL1": 30.0,
+            "CRVAL2": -40.0,
+            "CRPIX1": side / 2 + 0.5,
+            "CRPIX2": side / 2 + 0.5,
+            "CDELT1": -pixel / 3600,
+            "CDELT2": pixel / 3600,
+            "BUNIT": "Jy/arcsec2",
+            "BMAJ": beam / 3600,
+            "BMIN": beam / 3600,
+        }
+    )
+
+
 def write_pair(folder: Path, number: int, side: int) -> None:
     """Write a Sky/Noise pair of side x side pixels with a few hundred blobs."""
     random = np.random.default_rng(number)
@@ -21,20 +40,6 @@ def write_pair(folder: Path, number: int, side: int) -> None:
         blob = peak * np.exp(-(x**2 + y**2) / (2 * width**2))
         sky[row - 20 : row + 20, col - 20 : col + 20] += blob.astype(np.float32)
     noise = sky + random.normal(0, NOISE, sky.shape).astype(np.float32)
-    header = fits.Header(
-        {
-            "CTYPE1": "RA---SIN",
-            "CTYPE2": "DEC--SIN",
-            "CRVAL1": 30.0,
-            "CRVAL2": -40.0,
-            "CRPIX1": side / 2 + 0.5,
-            "CRPIX2": side / 2 + 0.5,
-            "CDELT1": -9.6 / 3600,
-            "CDELT2": 9.6 / 3600,
-            "BUNIT": "Jy/arcsec2",
-            "BMAJ": 10 / 3600,
-            "BMIN": 10 / 3600,
-        }
-    )
+    header = header_of(side, 9.6, 10)
     fits.PrimaryHDU(sky, header).writeto(folder / f"sky-{number:05d}.fits")
     fits.PrimaryHDU(noise, header).writeto(folder / f"noise-{number:05d}.fits")

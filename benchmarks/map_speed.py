@@ -27,7 +27,7 @@ import numpy as np
 from astropy.io import fits
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.images import write_pair
+from benchmarks.images import NOISE, header_of, write_pair
 from benchmarks.sweep import Onnx, save_weights, sweep
 from cosmodeep_hpc.config.configuration import load
 from cosmodeep_hpc.config.survey import USUAL_PRODUCTS
@@ -48,15 +48,8 @@ def write_survey(path: Path) -> None:
     """Write noise through the beam, in a survey's own pixels."""
     noise = np.random.default_rng(1).normal(size=(SURVEY, SURVEY)).astype(np.float32)
     noise = gaussian_filter(noise, BEAM / PIXEL / 2.3548, mode="wrap")
-    header = fits.Header(
-        {
-            **{"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRVAL1": 30.0, "CRVAL2": -40.0},
-            **{"CRPIX1": SURVEY / 2, "CRPIX2": SURVEY / 2},
-            **{"CDELT1": -PIXEL / 3600, "CDELT2": PIXEL / 3600, "BUNIT": "Jy/beam"},
-            **{"BMAJ": BEAM / 3600, "BMIN": BEAM / 3600, "BPA": 0.0},
-        }
-    )
-    fits.PrimaryHDU(noise * np.float32(2e-5 / noise.std()), header).writeto(path)
+    header = header_of(SURVEY, PIXEL, BEAM)
+    fits.PrimaryHDU(noise * np.float32(NOISE / noise.std()), header).writeto(path)
 
 
 def by_numpy(path: Path, block: int) -> float:

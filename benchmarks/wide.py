@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 import cosmodeep_hpc as cd
-from benchmarks.images import NOISE
+from benchmarks.images import NOISE, header_of
 
 SIDE, PIXEL, BEAM = 2400, 9.6, 10.0  # pixels, arcsec, arcsec
 F_TH = 1e-7  # Jy/arcsec^2
@@ -46,10 +45,7 @@ def main() -> None:
     parser.add_argument("--model", default="robust", help="run folder, file or shipped name")
     words = parser.parse_args()
     model = cd.load_model(words.model)
-    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "BUNIT": "Jy/arcsec2"})
-    header["CDELT1"], header["CDELT2"] = -PIXEL / 3600, PIXEL / 3600
-    header["CRVAL1"], header["CRVAL2"] = 30.0, -30.0
-    header["BMAJ"] = header["BMIN"] = BEAM / 3600
+    header = header_of(SIDE, PIXEL, BEAM)
     for shape in SHAPES:
         print(f"{shape:20}" + "".join(f"{f'{peak} sigma':>10}" for peak in PEAKS))
         for radius in RADII:

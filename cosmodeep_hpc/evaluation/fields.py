@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,10 +70,7 @@ def stripes(plan: SweepPlan) -> Iterator[MapStripe]:
     worker = Worker(plan, Nowhere())
     (info,) = worker.prepare(OpenMosaic(mosaic=0)).planes
     if info.rebin != 1:
-        raise InputError(
-            f"{path_of(image)}: pixels of another size than those of the training; expected images "
-            "that the network sees pixel by pixel"
-        )
+        raise averaged_before(path_of(image))
     state = PlaneState(info, plan.config, plan.card, mapped=False)
     for number, stripe in enumerate(state.stripes):
         task = MeasureStripe(mosaic=0, plane=0, number=number, stripe=stripe)
@@ -94,6 +92,14 @@ def stripes(plan: SweepPlan) -> Iterator[MapStripe]:
                 measured=True,
             )
         )
+
+
+def averaged_before(path: Path) -> InputError:
+    """Return what is said of an image whose pixels the network does not see one by one."""
+    return InputError(
+        f"{path}: pixels of another size than those of the training; expected images that the "
+        "network sees pixel by pixel"
+    )
 
 
 def _outputs(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.config.configuration import Config
-from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.evaluation.fields import averaged_before
 from cosmodeep_hpc.images.mosaic import open_image
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.products.classify import classified
@@ -57,10 +57,7 @@ class MappedField:
             )
         )
         if found.probability.shape != grid_shape(open_image(pair.noise).shape, side):
-            raise InputError(
-                f"{pair.noise}: pixels of another size than those of the training; expected images "
-                "that the network sees pixel by pixel"
-            )
+            raise averaged_before(pair.noise)
         return cls(
             probability=found.probability,
             islands=found.mask[::side, ::side] == 1,

@@ -24,7 +24,6 @@ from cosmodeep_hpc.products import provenance, zooms
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.products.islands import Island
 from cosmodeep_hpc.survey.result import NO_DATA
-from cosmodeep_hpc.survey.view import averaged
 
 CELLS_AT_ONCE = 2**22  # of a mask looked at
 MAX_SIDE = 1500  # pixels of the picture's image at most: screens have no more
@@ -53,11 +52,9 @@ def thumbnail(image: Image, max_side: int = MAX_SIDE) -> tuple[NDArray[np.float3
     Returns:
         pixels [Jy/arcsec^2], and the side of a block [pixel].
     """
-    rows, block = image.shape[0], max(1, -(-max(image.shape) // max_side))
-    step = max(1, 1024 // block) * block
-    starts = range(0, rows, step)
-    strips = [averaged(image.data(start, min(start + step, rows)), block) for start in starts]
-    return np.concatenate(strips), block
+    block = max(1, -(-max(image.shape) // max_side))
+    rows, cols = (slice(0, length) for length in image.shape)
+    return zooms.part(image, rows, cols, block), block
 
 
 def canvas(image: Image, title: str, sigma: float) -> tuple[Any, Any]:

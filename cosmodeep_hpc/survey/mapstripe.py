@@ -12,7 +12,7 @@ from cosmodeep_hpc.engine.blocks import EDGE, Block, BlockNetwork, BlockOutput
 from cosmodeep_hpc.engine.enlarged import Frame
 from cosmodeep_hpc.learn.classifier import read
 from cosmodeep_hpc.learn.modelfile import TrainedModel
-from cosmodeep_hpc.learn.pixelmap import packed
+from cosmodeep_hpc.learn.pixelmap import BLANK, packed
 from cosmodeep_hpc.learn.viewfusion import ScaleLogits
 from cosmodeep_hpc.survey.filling import ShownLevel, fill
 from cosmodeep_hpc.survey.grid import CellGrid
@@ -124,7 +124,7 @@ class MapStripe:
             with_data = self.with_data[:, beside]
             found = found.reshape(with_data.shape)
             self.result.probability[:, beside][with_data] = found[with_data]
-        pixels[~self.has_data] = packed(np.float32(np.nan))
+        pixels[~self.has_data] = BLANK
         return replace(self.result, pixels=pixels)
 
     def parts(self, network: BlockNetwork) -> Iterator[MapPart]:

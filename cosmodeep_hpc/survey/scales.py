@@ -15,7 +15,7 @@ WIDE, NARROW = 1280, 640
 """Columns of a block, at most, and those below which no more cores are given some [pixel]: a
 network is shown up to 200 around a block, and the memory that a core needs grows with its width."""
 BESIDE = EVEN
-"""Pixels of a coarser scale around a block that its values are interpolated with."""
+"""Rows of a coarser scale above and below a stripe that its values are interpolated with."""
 
 
 @dataclass(frozen=True)
