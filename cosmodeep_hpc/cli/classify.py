@@ -50,8 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="noise in the image's unit, or a FITS map of it (default: measured)",
     )  # fmt: skip
     parser.add_argument(
-        "--refine", action="store_true", help="follow islands at the scale of the beam, too"
-    )
+        "--exclude", help="what is left out of islands' measures: regions (DS9, CRTF), or a "
+        "VOTable of compact sources", **FILE,
+    )  # fmt: skip
     parser.add_argument(
         "--strict", action="store_true", help="end with the first image that cannot be swept"
     )
@@ -63,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     """Sweep mosaics: masks, islands, regions and pictures of the signal in each."""
     with startup.importing():
+        from cosmodeep_hpc.islands.excluded import Excluded
         from cosmodeep_hpc.parallel.signals import StopRequest
         from cosmodeep_hpc.products import summary
         from cosmodeep_hpc.products.folder import ProductFolder, classify_into
@@ -72,7 +74,8 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     listed = world.on_root(lambda: read_list(args.list)) if args.list else []
     images = distinct([*args.image, *listed])
     progress = progress_of("stripes" if len(images) == 1 else "mosaics", args, world)
-    folder = ProductFolder(args.out, settings, args.refine, args.restart)
+    excluded = world.on_root(lambda: Excluded.read(args.exclude)) if args.exclude else None
+    folder = ProductFolder(args.out, settings, excluded, args.restart)
     with StopRequest() as stop:
         options = SweepOptions(strict=args.strict, is_stopped=lambda: stop.given, progress=progress)
         outcomes = classify_into(folder, images, request_of(args), world, options)
@@ -101,5 +104,5 @@ def request_of(args: argparse.Namespace) -> SweepRequest:
         beam=None if args.beam is None else Beam(*args.beam),
         rms=Path(rms) if isinstance(rms, str) else rms,
         threshold=args.threshold,
-        refine=args.refine,
+        exclude=args.exclude,
     )

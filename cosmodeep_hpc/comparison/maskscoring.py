@@ -14,7 +14,7 @@ from cosmodeep_hpc.evaluation.fields import bright_cells
 from cosmodeep_hpc.evaluation.fieldtruth import FieldTruth
 from cosmodeep_hpc.evaluation.mappedfield import MappedField
 from cosmodeep_hpc.evaluation.mapscore import MapScore, precision_of
-from cosmodeep_hpc.products.labels import label
+from cosmodeep_hpc.islands.labels import label
 
 SIDE = 2
 """Side of a cell where no network gives one [pixel]."""

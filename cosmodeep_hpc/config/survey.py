@@ -17,11 +17,13 @@ ProductName = Literal[
     "tiles",
     "tile_probability",
     "mask",
-    "pixels",
     "hdf5",
     "islands",
     "islands_fits",
     "islands_csv",
+    "compact",
+    "compact_fits",
+    "compact_csv",
     "regions",
     "regions_casa",
     "moc",
@@ -32,8 +34,8 @@ USUAL_PRODUCTS: tuple[ProductName, ...] = (
     "probability",
     "tiles",
     "mask",
-    "pixels",
     "islands_fits",
+    "compact_fits",
     "regions",
     "moc",
     "picture",
@@ -85,7 +87,7 @@ class Classify(Section):
     products: tuple[ProductName, ...] = option(
         USUAL_PRODUCTS,
         f"what is written of a mosaic, beside the record: any of {', '.join(ALL_PRODUCTS)} "
-        "(docs/sweep.md; pixels with --refine alone)",
+        "(docs/sweep.md)",
     )
     compress_mask: bool = option(
         False, "write masks on the image's pixels tile-compressed, as .fits.fz"
@@ -96,9 +98,4 @@ class Classify(Section):
         "probability that an island of pixels reaches somewhere if it is kept (hysteresis)",
         low=0,
         high=1,
-    )
-    refine_sigma: float = option(
-        3.0,
-        "with --refine: how far pixels of a smoothed map stand out, in units of its noise",
-        above=0,
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.evaluation.fieldtruth import FieldTruth
-from cosmodeep_hpc.products.labels import label
+from cosmodeep_hpc.islands.labels import label
 
 OVERLAP = 0.3
 """Share of an object's cells that islands must cover for it to be found, and share of an island's

@@ -21,6 +21,8 @@ UNLIKE = 0.5
 """What is less is not the noise of the beam."""
 LARGE = 4.0
 """Medians of differences that are no noise."""
+DOUBT = "the noise does not correlate as through a beam"
+"""What a note of it begins with."""
 LEAST = 256
 """Pairs of pixels without which nothing is said."""
 
@@ -45,7 +47,7 @@ def beam_notes(image: Image) -> tuple[str, ...]:
         return ()
     unit = guess(image.beam, pixel, image.shape)
     return (
-        f"the noise does not correlate as through a beam of {said(image.beam)}: by {found:.2f} "
+        f"{DOUBT} of {said(image.beam)}: by {found:.2f} "
         f"over {apart} pixels, expected {expected:.2f}; {unit}check it, or give the right one "
         "with --beam BMAJ BMIN BPA (arcsec, arcsec, deg)",
     )

@@ -27,7 +27,7 @@ from cosmodeep_hpc.tiles.tiling import tile_wcs
 SHOWN = 20  # islands in a notebook's table, at most
 COLUMNS = (
     *("number", "plane", "island_name", "ra_deg_cont", "dec_deg_cont", "flux_int", "flux_int_err"),
-    *("n_tiles", "solid_angle", "max_probability", "flag_edge", "flag_partial"),
+    *("flux_total", "flux_total_err", "snr", "solid_angle", "max_probability", "flag_edge"),
 )
 """Of the catalogue, those in a notebook's table."""
 
@@ -108,6 +108,11 @@ class Classification:
         """The catalogue of islands: the columns and units of its file, a row an island."""
         return self._findings.catalogue.copy()
 
+    @cached_property
+    def compact(self) -> QTable:
+        """The catalogue of compact sources in and beside islands, likewise."""
+        return self._findings.compact.copy()
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done to the image, and what a user should know before believing the result."""
@@ -185,17 +190,17 @@ class Classification:
         if isinstance(products, str):
             raise InputError(f'products = "{products}": expected a list of names: ["{products}"]')
         if products is not None:
-            writing.refuse_unknown(products, refine=found.refine)
+            writing.refuse_unknown(products)
             changes: dict[str, Any] = {"products": tuple(products)}
             config = replace(config, classify=replace(config.classify, **changes))
-        place = ProductFolder(path_of("folder", folder), config, found.refine, overwrite)
+        place = ProductFolder(path_of("folder", folder), config, found.excluded, overwrite)
         place.spare_images([self._swept.path])
         make_folder(place.path)
         with place.locked(self._swept.path):
             if self._of_array and not overwrite:
                 self._spare_another(place.path)
             record = writing.write(found, config, place.path)
-        written = writing.of_config(config, refine=found.refine)
+        written = writing.of_config(config)
         return {made.name: place.path / record["products"][made.name] for made in written}
 
     def _spare_another(self, folder: Path) -> None:

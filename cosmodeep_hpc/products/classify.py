@@ -20,6 +20,8 @@ from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import in_one_line
 from cosmodeep_hpc.images.array import ImageArray
 from cosmodeep_hpc.images.beam import Beam
+from cosmodeep_hpc.io.files import path_of
+from cosmodeep_hpc.islands.excluded import Excluded
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.parallel.world import alone
 from cosmodeep_hpc.products import arguments
@@ -46,7 +48,7 @@ def classify(
     planes: int | Sequence[int] | None = None,
     rms: float | str | Path | ArrayLike | None = None,
     threshold: float | None = None,
-    refine: bool = False,
+    exclude: str | Path | None = None,
     config: Config | str | Path | Mapping[str, Any] | None = None,
     name: str = arguments.ARRAY,
     **options: Any,
@@ -70,7 +72,8 @@ def classify(
         planes: numbers of the planes of a cube, from 0; None: all.
         rms: noise in the image's unit: a number, a FITS map of it or an array; None: measured.
         threshold: probability from which a tile is signal; None: the model's.
-        refine: whether islands are followed at the scale of the beam, too.
+        exclude: what is left out of the measures of islands: a file of regions of DS9 or CASA, or a
+            VOTable of compact sources.
         config: a configuration, a TOML file of one, or its sections as plain values.
         name: what messages and products call an array; `write` needs another for each.
         options: of the section `classify` (`cosmodeep config` lists them), such as `stride`,
@@ -92,7 +95,7 @@ def classify(
         beam=arguments.beam_of(beam),
         rms=arguments.rms_of(rms),
         threshold=arguments.threshold_of(threshold),
-        refine=arguments.flag_of("refine", refine),
+        exclude=None if exclude is None else path_of("exclude", exclude),
     )
     settings = arguments.config_of(config, options)
     return classified(SweepPlan.of([source], settings, request, alone()))
@@ -112,10 +115,12 @@ def classified(plan: SweepPlan) -> Classification:
         InputError: it cannot be swept.
     """
     memory = Memory()
+    exclude = plan.request.exclude
+    excluded = None if exclude is None else Excluded.read(exclude)
     try:
         sweep(plan, memory, alone(), SweepOptions(strict=True))
         assert memory.swept is not None  # no image fails silently where the sweep is strict
-        found = Findings(memory.swept, plan.config, plan.request.refine)
+        found = Findings(memory.swept, plan.config, excluded)
         _ = found.catalogue  # measured now: the image may be changed before it is asked for
     except BaseException:
         memory.scratch.remove()

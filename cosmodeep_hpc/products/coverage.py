@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.io.files import fits_content
+from cosmodeep_hpc.islands.positions import icrs
 from cosmodeep_hpc.products.findings import Findings
-from cosmodeep_hpc.products.islands import icrs
 
 if TYPE_CHECKING:
     from mocpy import MOC

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -11,14 +11,17 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.config.configuration import Config
-from cosmodeep_hpc.products import islands, provenance
-from cosmodeep_hpc.products.catalogue import IslandPlane, catalogue
-from cosmodeep_hpc.products.cube import TALL, Paint, PlaneBox, painter
-from cosmodeep_hpc.products.islands import Islands
+from cosmodeep_hpc.islands.excluded import Excluded
+from cosmodeep_hpc.islands.islandlabels import IslandLabels
+from cosmodeep_hpc.islands.islands import Islands
+from cosmodeep_hpc.noise.correlation import DOUBT
+from cosmodeep_hpc.products import provenance
+from cosmodeep_hpc.products.catalogue import TablePlane, compact_table, islands_table
+from cosmodeep_hpc.products.cube import Paint, PlaneBox, painter
 from cosmodeep_hpc.products.names import stem
-from cosmodeep_hpc.products.refine import Refined, Refinement
 from cosmodeep_hpc.products.regions import IslandRegion, regions
-from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult, printable
+from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult, PlaneResult, printable
+from cosmodeep_hpc.survey.view import is_validated
 
 
 @dataclass
@@ -27,19 +30,23 @@ class Findings:
 
     Attributes:
         config: the configuration that it was swept with.
-        refine: whether islands are followed at the scale of the beam.
-        measures: of the refined mask, once it was painted.
+        excluded: what is left out of the measures of islands; None: nothing.
     """
 
     swept: MosaicResult
     config: Config
-    refine: bool = False
-    measures: Refined | None = field(default=None, repr=False)
+    excluded: Excluded | None = None
 
     @cached_property
     def cube(self) -> PlaneBox:
         """The axes of its file."""
         return PlaneBox.of(self.swept)
+
+    @cached_property
+    def labels(self) -> IslandLabels:
+        """Which cells belong to which island."""
+        options = self.config.classify
+        return IslandLabels.of(self.swept, options.min_beams, options.high_threshold)
 
     @cached_property
     def islands(self) -> Islands:
@@ -48,8 +55,7 @@ class Findings:
         Raises:
             InputError: the image cannot be read again; so of all that follows from it.
         """
-        options = self.config.classify
-        return islands.find(self.swept, options.min_beams, options.high_threshold)
+        return Islands.of(self.swept, self.labels, self.excluded)
 
     @cached_property
     def cards(self) -> fits.Header:
@@ -85,13 +91,22 @@ class Findings:
     @cached_property
     def regions(self) -> list[IslandRegion]:
         """The outlines of its islands."""
-        return regions(self.swept, self.islands, self.cube.numbers)
+        return regions(self.swept, self.labels, self.islands.table, self.cube.numbers)
 
     @cached_property
     def catalogue(self) -> QTable:
-        """The catalogue of its islands, with the columns of the refined mask where there is one."""
+        """The catalogue of its islands."""
         name = printable(stem(self.swept.path))
-        table = catalogue(name, self.islands.islands, self._places(), self.refined)
+        return self._about(islands_table(name, self.islands.table, self._places()))
+
+    @cached_property
+    def compact(self) -> QTable:
+        """The catalogue of compact sources in and beside its islands."""
+        name = printable(stem(self.swept.path))
+        return self._about(compact_table(name, self.islands.compact, self._places()))
+
+    def _about(self, table: QTable) -> QTable:
+        """Say of a table what it is of."""
         table.meta = {
             "image": self.swept.name,
             "image_sha256": self.swept.sha256,
@@ -101,21 +116,26 @@ class Findings:
         }
         return table
 
-    def _places(self) -> list[IslandPlane]:
+    def _places(self) -> list[TablePlane]:
         numbers, frequencies = self.cube.numbers, self.cube.frequencies()
         return [
-            IslandPlane(plane.image, number, frequency)
+            TablePlane(plane.image, number, frequency, self._is_validated(plane))
             for plane, number, frequency in zip(
                 self.swept.planes, numbers, frequencies, strict=True
             )
         ]
+
+    def _is_validated(self, plane: PlaneResult) -> bool:
+        """Return whether the model was validated on what it saw of a plane."""
+        doubtful = any(note.startswith(DOUBT) for note in plane.notes)
+        return is_validated(plane.image, self.swept.model.card, self.swept.rebin) and not doubtful
 
     # --- masks on the image's pixels ---
 
     def mask(self, plane: int, start: int, stop: int) -> NDArray[np.uint8]:
         """Return the mask of rows of a plane's cells: 1 in islands, 0 elsewhere, 255 no data."""
         blank = self.swept.planes[plane].blank(start, stop)
-        inside = self.islands.labels[plane].rows(start, stop) > 0
+        inside = self.labels.planes[plane].rows(start, stop) > 0
         return np.where(blank, NO_DATA, inside).astype(np.uint8)
 
     @property
@@ -124,32 +144,3 @@ class Findings:
         swept = self.swept
         shape = swept.planes[0].shape[0], swept.planes[0].image.shape[1]
         return painter(self.mask, shape, swept.cell, NO_DATA)
-
-    def refinement(self) -> Refinement:
-        """Return a refined mask, to be painted and measured from its beginning."""
-        return Refinement(self.swept, self.islands, self.config.classify.refine_sigma)
-
-    def of_pixels(self, refinement: Refinement) -> Paint:
-        """Return what paints a refined mask, each row once: 1 emission, 0 none, 255 no data."""
-
-        def paint(plane: int, start: int, stop: int) -> NDArray[np.uint8]:
-            pixels = refinement.paint(plane, start, stop)
-            pixels[self.of_cells(plane, start, stop) == NO_DATA] = NO_DATA
-            return pixels
-
-        return paint
-
-    @property
-    def refined_rows(self) -> int:
-        """Rows of a refined mask painted at once: tall strips, each is read with a margin."""
-        return self.cube.height(self.swept.cell, TALL)
-
-    @property
-    def refined(self) -> Refined | None:
-        """The measures of the refined mask; None where none is wanted."""
-        if self.refine and self.measures is None:  # nobody has written the mask
-            refinement = self.refinement()
-            for _ in self.cube.strips(self.refined_rows, self.of_pixels(refinement)):
-                pass
-            self.measures = refinement.refined
-        return self.measures

@@ -13,6 +13,7 @@ from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.io.files import left_beside, make_folder
 from cosmodeep_hpc.io.progress import silent
+from cosmodeep_hpc.islands.excluded import Excluded
 from cosmodeep_hpc.parallel.locks import holder_of, locked
 from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.products import summary
@@ -35,13 +36,13 @@ class ProductFolder:
     unpacked of packed files.
 
     Attributes:
-        config, refine: see `Findings`.
+        config, excluded: see `Findings`.
         restart: whether what an earlier sweep has left is done anew.
     """
 
     path: Path
     config: Config
-    refine: bool = False
+    excluded: Excluded | None = None
     restart: bool = False
 
     def prepare(self, images: Sequence[Path]) -> None:
@@ -129,7 +130,7 @@ class ProductFolder:
             return None
         files = content.get("products", {})
         made = {kind for kind, name in files.items() if (self.path / name).exists()}
-        wanted = {product.name for product in of_config(self.config, refine=self.refine)}
+        wanted = {product.name for product in of_config(self.config)}
         if content.get("key") == key and made == set(files) and wanted <= made:
             return self._outcome(image, content, "kept")
         return None
@@ -154,7 +155,7 @@ class ProductFolder:
 
     def take(self, swept: MosaicResult) -> MosaicOutcome:
         """Write the products."""
-        record = write(Findings(swept, self.config, self.refine), self.config, self.path)
+        record = write(Findings(swept, self.config, self.excluded), self.config, self.path)
         return self._outcome(swept.path, record, "done")
 
     def leave(self, image: Path) -> None:

@@ -38,7 +38,7 @@ def write(found: Findings, path: Path) -> None:
         "coverage": [plane.tiles.coverage for plane in swept.planes],
         "noise": [plane.tiles.noise for plane in swept.planes],
         "tiles": [plane.tiles.mask(swept.tile_threshold) for plane in swept.planes],
-        "islands": [found.islands.whole(number) for number in range(len(swept.planes))],
+        "islands": [found.labels.whole(number) for number in range(len(swept.planes))],
     }
     if swept.has_map:
         grids["tile_probability"] = [plane.tiles.probability for plane in swept.planes]

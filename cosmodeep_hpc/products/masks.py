@@ -87,17 +87,6 @@ def write_mask(found: Findings, path: Path) -> None:
     _write(found, path, header, found.cube.height(found.swept.cell), found.of_cells)
 
 
-def write_pixels(found: Findings, path: Path) -> None:
-    """Write the refined mask, 1 emission, 0 none, 255 no data, and measure it meanwhile."""
-    header = found.pixel_header.copy()
-    header["BTYPE"] = ("mask", "1 emission, 0 none, 255 no data")
-    sigma = found.config.classify.refine_sigma
-    header["REFSIGMA"] = (sigma, "threshold over the noise of smoothed maps")
-    refinement = found.refinement()
-    _write(found, path, header, found.refined_rows, found.of_pixels(refinement))
-    found.measures = refinement.refined
-
-
 def _write(found: Findings, path: Path, header: fits.Header, rows: int, paint: Paint) -> None:
     packed = found.config.classify.compress_mask
     (write_packed if packed else write_plain)(path, found.cube, header, rows, paint)

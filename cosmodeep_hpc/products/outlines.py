@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.products.labels import Labels
+from cosmodeep_hpc.islands.labels import Labels
 
 CELLS_AT_ONCE = 2**20
 Vertex = tuple[int, int]  # column and row of a corner of the grid

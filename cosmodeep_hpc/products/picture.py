@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.products import provenance, zooms
 from cosmodeep_hpc.products.findings import Findings
-from cosmodeep_hpc.products.islands import Island
 from cosmodeep_hpc.survey.result import NO_DATA
 
 CELLS_AT_ONCE = 2**22  # of a mask looked at
@@ -293,16 +292,20 @@ def figure(found: Findings) -> Any:
     return sheet.figure
 
 
-def _zoom(axes: Any, found: Findings, island: Island) -> None:
-    """Draw an island at the image's own scale, with the outlines of all islands there."""
-    swept = found.swept
-    plane, (rows, cols) = swept.planes[island.plane], zooms.window(found, island)
+def _zoom(axes: Any, found: Findings, island: int) -> None:
+    """Draw an island at the image's own scale, with the outlines of all islands there.
+
+    Args:
+        island: its place in the table.
+    """
+    swept, number = found.swept, int(found.islands.table.plane[island])
+    plane, (rows, cols) = swept.planes[number], zooms.window(found, island)
     noise = plane.tiles.noise[np.isfinite(plane.tiles.noise)]
     norm = brightness(float(np.median(noise)) if len(noise) else 1.0)
     zooms.draw(axes, found, island, norm, greys())
     cell = swept.cell
     down, across = (range(part.start // cell, -(-part.stop // cell)) for part in (rows, cols))
-    (signal, _), step = _shown(found, island.plane, down, across, zooms.PIXELS)
+    (signal, _), step = _shown(found, number, down, across, zooms.PIXELS)
     edges = tile_edges(signal) * step + (across.start, down.start)
     _lines(axes, edges * cell - 0.5, RED)
     zooms.beam_and_scale(axes, plane.image)
@@ -366,8 +369,9 @@ def title(found: Findings, number: int) -> str:
         name = f"{name[:22]}…{name[-22:]}"
     where = f" {list(plane.image.plane)}" if len(swept.planes) > 1 else ""
     if swept.has_map:
-        own = [island for island in found.islands.islands if island.plane == number]
-        share = 100 * sum(island.n_tiles for island in own) / math.prod(plane.shape)
+        table = found.islands.table
+        own = table.cells[table.plane == number]
+        share = 100 * own.sum() / math.prod(plane.shape)
         what = f"{len(own)} island{'s' * (len(own) != 1)}, {share:.2g} % of the image"
     else:
         mask = plane.tiles.mask(swept.tile_threshold)

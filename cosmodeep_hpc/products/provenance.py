@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,11 +11,11 @@ from astropy.io import fits
 
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.islands.islandlabels import IslandLabels
 from cosmodeep_hpc.products.cube import PlaneBox
-from cosmodeep_hpc.products.islands import Island
 from cosmodeep_hpc.survey.result import NO_DATA, MosaicResult, PlaneResult
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when an entry of the record or a product changes its meaning: they are made anew."""
 
 
@@ -69,11 +68,9 @@ def _planes(numbers: list[int]) -> str:
 def record(
     swept: MosaicResult,
     cube: PlaneBox,
-    islands: Sequence[Island],
+    labels: IslandLabels,
     config: Config,
     files: dict[str, str],
-    *,
-    refine: bool,
 ) -> dict[str, Any]:
     """Return the content of the JSON record.
 
@@ -81,13 +78,10 @@ def record(
         files: names of the products by kind.
     """
     card, image = swept.model.card, swept.planes[0].image
-    own = {island.plane: 0 for island in islands}
-    for island in islands:
-        own[island.plane] += 1
     planes = [
-        _plane(plane, swept, frequency, own.get(number, 0))
-        for number, (plane, frequency) in enumerate(
-            zip(swept.planes, cube.frequencies(), strict=True)
+        _plane(plane, swept, frequency, len(own))
+        for plane, frequency, own in zip(
+            swept.planes, cube.frequencies(), labels.planes, strict=True
         )
     ]
     rows, cols = swept.planes[0].shape
@@ -127,8 +121,7 @@ def record(
             what: sum(plane["tiles"][what] for plane in planes)
             for what in ("signal", "noise", "no_data")
         },
-        "islands": len(islands),
-        "refined": refine,
+        "islands": len(labels),
         "planes": planes,
         "notes": notes(swept),
         "products": files,

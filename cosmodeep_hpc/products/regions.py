@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmodeep_hpc.products.islands import Island, Islands, icrs, name
+from cosmodeep_hpc.islands.islandlabels import IslandLabels
+from cosmodeep_hpc.islands.islandtable import IslandTable
+from cosmodeep_hpc.islands.positions import icrs, name
 from cosmodeep_hpc.products.outlines import outlines
 from cosmodeep_hpc.survey.result import MosaicResult
 
@@ -42,17 +44,18 @@ class IslandRegion:
     on_sky: bool
 
 
-def regions(swept: MosaicResult, islands: Islands, numbers: Sequence[int]) -> list[IslandRegion]:
+def regions(
+    swept: MosaicResult, labels: IslandLabels, islands: IslandTable, numbers: Sequence[int]
+) -> list[IslandRegion]:
     """Return the outlines of all islands, in the order of their numbers.
 
     Args:
         numbers: of the planes swept, in the order of the file, from 0.
     """
     drawn = []
-    by_number = {island.number: island for island in islands.islands}
     for number, plane in enumerate(swept.planes):
-        labels, first = islands.labels[number], islands.first[number]
-        found = outlines(labels, swept.cell, plane.image.shape, first)
+        first = labels.first[number]
+        found = outlines(labels.planes[number], swept.cell, plane.image.shape, first)
         if not found:
             continue
         pixels = np.concatenate([outline.corners for outline in found])
@@ -60,15 +63,15 @@ def regions(swept: MosaicResult, islands: Islands, numbers: Sequence[int]) -> li
         ends = np.cumsum([len(outline.corners) for outline in found])
         for outline, corners in zip(found, np.split(sky, ends[:-1]), strict=True):
             on_sky = bool(np.isfinite(corners).all())
-            label = _label(by_number[outline.number], numbers)
+            label = _label(islands, outline.number, numbers)
             drawn.append(IslandRegion(label, corners if on_sky else outline.corners, on_sky))
     return drawn
 
 
-def _label(island: Island, numbers: Sequence[int]) -> str:
+def _label(islands: IslandTable, number: int, numbers: Sequence[int]) -> str:
     """Return what stands beside an island."""
-    where = f" plane {numbers[island.plane]}" if len(numbers) > 1 else ""
-    return f"{island.number} {name(island.ra, island.dec)}".rstrip() + where
+    where = f" plane {numbers[islands.plane[number - 1]]}" if len(numbers) > 1 else ""
+    return f"{number} {name(islands.ra[number - 1], islands.dec[number - 1])}".rstrip() + where
 
 
 def write_ds9(regions: Sequence[IslandRegion], path: Path) -> None:

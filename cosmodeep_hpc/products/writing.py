@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from astropy.table import QTable
+
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.section import nearest
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.io.files import json_text, read_json, replacing, replacing_together
 from cosmodeep_hpc.products import (
-    catalogue,
     coverage,
     hdf5,
     masks,
     picture,
     provenance,
     regions,
+    tables,
 )
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.products.names import record_of, stem
@@ -35,14 +37,12 @@ class Product:
         ending: of its file.
         write: writes what was found to a path.
         is_mask: whether `classify.compress_mask` packs it, which adds to its ending.
-        refined: whether there is one of a sweep with `refine` alone.
     """
 
     name: str
     ending: str
     write: Callable[[Findings, Path], None]
     is_mask: bool = False
-    refined: bool = False
 
     def suffix(self, found: Findings) -> str:
         """Return the ending of its file for a mosaic."""
@@ -50,21 +50,31 @@ class Product:
         return self.ending + PACKED_ENDING * packed
 
 
+def _tables(name: str, table: Callable[[Findings], QTable]) -> list[Product]:
+    """Return the files of a table: VOTable, FITS and CSV."""
+    return [
+        Product(
+            name, f"{name}.vot", lambda found, path: tables.write_votable(table(found), name, path)
+        ),
+        Product(
+            f"{name}_fits",
+            f"{name}.fits",
+            lambda found, path: tables.write_fits(table(found), name, found.cards, path),
+        ),
+        Product(
+            f"{name}_csv", f"{name}.csv", lambda found, path: tables.write_csv(table(found), path)
+        ),
+    ]
+
+
 PRODUCTS = (
     Product("probability", "probability.fits", masks.write_probability),
     Product("tiles", "tiles.fits", masks.write_tiles),
     Product("tile_probability", "tile-probability.fits", masks.write_tile_probability),
     Product("mask", "mask.fits", masks.write_mask, is_mask=True),
-    # before the catalogue, which has what is measured while it is written
-    Product("pixels", "pixels.fits", masks.write_pixels, is_mask=True, refined=True),
     Product("hdf5", "h5", hdf5.write),
-    Product("islands", "islands.vot", lambda f, path: catalogue.write_votable(f.catalogue, path)),
-    Product(
-        "islands_fits",
-        "islands.fits",
-        lambda f, path: catalogue.write_fits(f.catalogue, f.cards, path),
-    ),
-    Product("islands_csv", "islands.csv", lambda f, path: catalogue.write_csv(f.catalogue, path)),
+    *_tables("islands", lambda found: found.catalogue),
+    *_tables("compact", lambda found: found.compact),
     Product("regions", "reg", lambda f, path: regions.write_ds9(f.regions, path)),
     Product("regions_casa", "crtf", lambda f, path: regions.write_casa(f.regions, path)),
     Product("moc", "moc.fits", coverage.write),
@@ -73,22 +83,19 @@ PRODUCTS = (
 """All products but the record, in the order that they are written in."""
 
 
-def of_config(config: Config, *, refine: bool) -> list[Product]:
-    """Return the products that a configuration asks for, as far as such a sweep makes them."""
-    wanted = config.classify.products
-    return [p for p in PRODUCTS if p.name in wanted and (refine or not p.refined)]
+def of_config(config: Config) -> list[Product]:
+    """Return the products that a configuration asks for."""
+    return [product for product in PRODUCTS if product.name in config.classify.products]
 
 
-def refuse_unknown(names: Sequence[str], *, refine: bool) -> None:
-    """Raise an InputError where a product is asked for by name that such a sweep does not make."""
+def refuse_unknown(names: Sequence[str]) -> None:
+    """Raise an InputError where a product is asked for by a name that there is none of."""
     known = {product.name: product for product in PRODUCTS}
     for name in names:
         if name not in known:
             raise InputError(
                 f"products: no {name!r}{nearest(name, known)}; expected some of {', '.join(known)}"
             )
-        if known[name].refined and not refine:
-            raise InputError(f"products: {name!r} needs refine; classify with refine (--refine)")
 
 
 def product_names(path: Path) -> list[str]:
@@ -128,7 +135,7 @@ def write(found: Findings, config: Config, out: Path) -> dict[str, Any]:
     with replacing(place) as new_record:
         with replacing_together() as beside:
             files: dict[str, str] = {}
-            for product in of_config(config, refine=found.refine):
+            for product in of_config(config):
                 file = out / f"{stem(path)}.{product.suffix(found)}"
                 with naming(file, "write"):
                     product.write(found, beside(file))
@@ -167,5 +174,4 @@ def record_with(found: Findings, config: Config, files: dict[str, str]) -> dict[
         config: see `write`.
         files: names of its products by kind.
     """
-    islands = found.islands.islands
-    return provenance.record(found.swept, found.cube, islands, config, files, refine=found.refine)
+    return provenance.record(found.swept, found.cube, found.labels, config, files)

@@ -9,8 +9,8 @@ from astropy import units as u
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.images.image import Image
+from cosmodeep_hpc.islands.positions import name
 from cosmodeep_hpc.products.findings import Findings
-from cosmodeep_hpc.products.islands import Island, name
 from cosmodeep_hpc.survey.view import averaged
 
 MOST = 10
@@ -30,19 +30,27 @@ LENGTHS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18000
 SECONDS, MINUTES = 60, 3600
 
 
-def largest(found: Findings, number: int) -> list[Island]:
-    """Return the largest islands of a plane, largest first, at most `MOST`."""
-    own = [island for island in found.islands.islands if island.plane == number]
-    return sorted(own, key=lambda island: (-island.n_tiles, island.number))[:MOST]
+def largest(found: Findings, plane: int) -> list[int]:
+    """Return the largest islands of a plane by their places in the table, at most `MOST`."""
+    table = found.islands.table
+    own = np.flatnonzero(table.plane == plane)
+    order = np.lexsort((table.number[own], -table.cells[own]))
+    return [int(place) for place in own[order][:MOST]]
 
 
-def window(found: Findings, island: Island) -> tuple[slice, slice]:
-    """Return the rows and columns of the image that a zoom shows: a square, cut by its edges."""
-    image = found.swept.planes[island.plane].image
+def window(found: Findings, island: int) -> tuple[slice, slice]:
+    """Return the rows and columns of the image that a zoom shows: a square, cut by its edges.
+
+    Args:
+        island: its place in the table.
+    """
+    table = found.islands.table
+    image = found.swept.planes[table.plane[island]].image
     unit = 1.0 if image.beam is None else image.beam.width / image.pixel_scale
-    high, wide = island.y_max - island.y_min + 1, island.x_max - island.x_min + 1
-    half = max((0.5 + AROUND) * max(high, wide), LEAST * unit / 2)
-    middle = (island.y_min + island.y_max + 1) / 2, (island.x_min + island.x_max + 1) / 2
+    low, left = int(table.y_min[island]), int(table.x_min[island])
+    above, right = int(table.y_max[island]) + 1, int(table.x_max[island]) + 1
+    half = max((0.5 + AROUND) * max(above - low, right - left), LEAST * unit / 2)
+    middle = (low + above) / 2, (left + right) / 2
     rows, cols = (
         slice(max(0, int(at - half)), min(length, int(np.ceil(at + half))))
         for at, length in zip(middle, image.shape, strict=True)
@@ -50,13 +58,15 @@ def window(found: Findings, island: Island) -> tuple[slice, slice]:
     return rows, cols
 
 
-def draw(axes: Any, found: Findings, island: Island, norm: Any, colours: Any) -> None:
+def draw(axes: Any, found: Findings, island: int, norm: Any, colours: Any) -> None:
     """Draw an island on axes without sky coordinates, in pixels of the image, without outlines.
 
     Args:
+        island: its place in the table.
         norm, colours: of brightness.
     """
-    image = found.swept.planes[island.plane].image
+    table = found.islands.table
+    image = found.swept.planes[table.plane[island]].image
     rows, cols = window(found, island)
     block = max(1, -(-max(rows.stop - rows.start, cols.stop - cols.start) // PIXELS))
     pixels = part(image, rows, cols, block)
@@ -68,7 +78,7 @@ def draw(axes: Any, found: Findings, island: Island, norm: Any, colours: Any) ->
     axes.set_xlim(left, cols.stop - 0.5)
     axes.set_ylim(below, rows.stop - 0.5)
     axes.set(xticks=[], yticks=[])
-    title = f"{island.number} {name(island.ra, island.dec)}".rstrip()
+    title = f"{table.number[island]} {name(table.ra[island], table.dec[island])}".rstrip()
     axes.set_title(title, fontsize=8, parse_math=False)
 
 

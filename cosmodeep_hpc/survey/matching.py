@@ -127,6 +127,7 @@ class KnownNoise:
 def decide(
     mesh: Mesh | None,
     measured: LocalNoise | None,
+    level: NDArray[np.float32] | None,
     card: Card,
     options: Classify,
     known: KnownNoise,
@@ -138,6 +139,7 @@ def decide(
         mesh: what was measured of the view; of pixels matched already where a map gives the noise.
             None where neither the noise nor the preprocessing needs it.
         measured: the noise by that mesh; None where it has none.
+        level: the background by that mesh; None where it is not known.
         card: of the model.
         options: how noise and background are treated.
         name: of the image, in messages.
@@ -153,12 +155,10 @@ def decide(
     if mesh is not None:
         if not (is_given and measured is None):
             _check(mesh, measured, name)
-        if measured is not None and options.background != "none":
-            below = background(mesh, measured, known.beam_area)
-            low, high = np.percentile(below / measured.view, [1, 99])
-            if options.background == "auto" and _is_faint(below, measured):
-                below = None
-            else:
+        if measured is not None and level is not None:
+            low, high = np.percentile(level / measured.view, [1, 99])
+            if options.background == "local" or not _is_faint(level, measured):
+                below = level
                 reach = f"{plain(low, 3)} to {plain(high, 3)}"
                 notes.append(f"subtracted a background of {reach} of the noise")
         as_is = options.noise == "as_is" or (

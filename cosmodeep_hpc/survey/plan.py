@@ -42,7 +42,7 @@ class SweepRequest:
         beam: in place of the header's.
         rms: noise in the image's unit, or a map of it; None: measured.
         threshold: a cell is signal from this probability on; None: the model's own.
-        refine: whether islands are followed at the scale of the beam.
+        exclude: what is left out of the measures of islands: a file of regions or sources.
     """
 
     model: str | Path | TrainedModel | None = None
@@ -51,7 +51,7 @@ class SweepRequest:
     beam: Beam | None = None
     rms: float | Source | None = None
     threshold: float | None = None
-    refine: bool = False
+    exclude: Path | None = None
 
     @property
     def has_map(self) -> bool:
@@ -132,13 +132,18 @@ class SweepPlan:
             "rms": stamp(rms) if isinstance(rms, Path | ImageArray) else rms,
         }
 
+    @cached_property
+    def excluded_sha256(self) -> str | None:
+        """Checksum of what is left out; None: nothing is."""
+        return None if self.request.exclude is None else sha256(self.request.exclude)
+
     def key(self, image_sha256: str) -> str:
         """Return the digest of everything that the products of an image depend on."""
         everything = {
             **self.depends_on,
             "image": image_sha256,
             "threshold": self.threshold,
-            "refine": self.request.refine,
+            **({} if self.excluded_sha256 is None else {"exclude": self.excluded_sha256}),
         }
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
@@ -163,17 +168,12 @@ def _check(config: Config, request: SweepRequest) -> Path:
             f"{size} pixels"
         )
     if card.has_map:
-        _refuse_what_is_of_tiles(path, size, config, request)
+        _refuse_stride(path, size, config)
     return path
 
 
-def _refuse_what_is_of_tiles(path: Path, size: int, config: Config, request: SweepRequest) -> None:
-    """Raise an InputError where a model with a map of pixels is asked for what tiles alone need."""
-    if request.refine:
-        raise InputError(
-            f"{path}: gives a map of pixels, in which nothing is to be refined; leave refine "
-            "(--refine) out, or choose a model of tiles (paper-npix40)"
-        )
+def _refuse_stride(path: Path, size: int, config: Config) -> None:
+    """Raise an InputError where a model with a map of pixels is asked for tiles that overlap."""
     if config.classify.stride not in (0, size):
         raise InputError(
             f"{path}: gives a map of pixels, whose tiles lie side by side; expected "

@@ -12,6 +12,7 @@ from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.pixelmap import BLANK
 from cosmodeep_hpc.noise import mesh as meshes
+from cosmodeep_hpc.noise.background import background
 from cosmodeep_hpc.noise.localnoise import LocalNoise, local_noise
 from cosmodeep_hpc.noise.mesh import interpolated
 from cosmodeep_hpc.survey.grid import Stripe, averaged
@@ -56,6 +57,7 @@ class PlaneState:
         self.notes: tuple[str, ...] = ()
         self.failure = ""
         self._local: LocalNoise | None = None
+        self._level: NDArray[np.float32] | None = None
         self._config, self._card, self._mapped = config, card, mapped
         given = info.given_rms is not None or mapped
         self.is_measured = bool(info.layout.finest) or needs_mesh(
@@ -96,7 +98,11 @@ class PlaneState:
         found = self._meshes()
         mesh = found[0] if found else None
         self._local = None if mesh is None else local_noise(mesh, info.beam_area)
-        scaling, self.notes = decide(mesh, self._local, self._card, options, known, info.name)
+        if mesh is not None and self._local is not None and options.background != "none":
+            self._level = background(mesh, self._local, info.beam_area)
+        scaling, self.notes = decide(
+            mesh, self._local, self._level, self._card, options, known, info.name
+        )
         coarser = []
         for scale, of_scale in zip(info.layout.scales[1:], found[1:], strict=False):
             noise = local_noise(of_scale, scale.beam_area)
@@ -146,7 +152,12 @@ class PlaneState:
             notes += ("no data taken from it: too few pixels with data in every tile",)
         noise = joined("rms") if self._mapped else self._noise()
         return PlaneGrids(
-            tiles=TileGrids(probability=probability, coverage=coverage, noise=noise),
+            tiles=TileGrids(
+                probability=probability,
+                coverage=coverage,
+                noise=noise,
+                background=self._background(),
+            ),
             pixels=self._map(),
             thumbnail=joined("thumbnail"),
             block=self.info.rebin * layout.block,
@@ -180,7 +191,9 @@ class PlaneState:
         small = [-(-side // layout.block) for side in layout.shape]
         coverage = np.zeros(layout.cells, np.float32)
         return PlaneGrids(
-            tiles=TileGrids(probability=none, coverage=coverage, noise=none),
+            tiles=TileGrids(
+                probability=none, coverage=coverage, noise=none, background=np.zeros_like(none)
+            ),
             pixels=self._map(),
             thumbnail=np.full(small, np.nan, np.float32),
             block=self.info.rebin * layout.block,
@@ -197,8 +210,22 @@ class PlaneState:
             measured = local_noise(found[0], self.info.beam_area)
         if measured is None:
             return np.full(layout.cells, np.nan, dtype=np.float32)
+        return self._in_tiles(measured.image, measured.side)
+
+    def _background(self) -> NDArray[np.float32]:
+        """Return the background at the centre of each cell; 0 where it is not known.
+
+        By a map of the noise it is one of pixels in units of that, and not known.
+        """
+        if self._level is None or self._local is None or self._mapped:
+            return np.zeros(self.info.layout.cells, dtype=np.float32)
+        return self._in_tiles(self._level, self._local.side)
+
+    def _in_tiles(self, mesh: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+        """Return a mesh of cells of `side` pixels of the view at the centre of each tile."""
+        layout = self.info.layout
         rows, cols = ((np.arange(n) + 0.5) * layout.stride - 0.5 for n in layout.cells)
-        return interpolated(measured.image, measured.side, rows, cols)
+        return interpolated(mesh, side, rows, cols)
 
 
 NO_DATA = (

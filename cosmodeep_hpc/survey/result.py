@@ -26,11 +26,13 @@ class TileGrids:
         probability: of signal; NaN: no data.
         coverage: share of a tile's pixels with data, of those inside the image.
         noise: local rms noise of the image's own pixels [Jy/arcsec^2].
+        background: the level that they would have without emission [Jy/arcsec^2].
     """
 
     probability: NDArray[np.float32]
     coverage: NDArray[np.float32]
     noise: NDArray[np.float32]
+    background: NDArray[np.float32]
 
     def mask(self, threshold: float) -> NDArray[np.uint8]:
         """Return the mask of tiles: 1 signal, 0 noise, 255 no data: uint8 (rows, cols)."""

@@ -214,6 +214,26 @@ def rebinning(
     return rebin, tuple(notes)
 
 
+def is_validated(image: Image, card: Card, rebin: int) -> bool:
+    """Return whether a model was validated on what it sees of an image: its beam and its pixels.
+
+    False where the beam is not known.
+
+    Args:
+        rebin: pixels of the image along the side of one that the network sees.
+    """
+    seen = image.pixel_scale * rebin
+    if image.beam is None or (card.beams is None and not _is_scale(card.pixel_scale / seen)):
+        return False
+    width = image.beam.width / seen
+    return card.beams is None or card.beams[0] <= width <= card.beams[1]
+
+
+def _is_scale(ratio: float) -> bool:
+    """Return whether pixels are as large as those of the training, from the ratio of both."""
+    return 1 / TOLERANCE < ratio < TOLERANCE
+
+
 def _said(rebin: int, pixel: float) -> str:
     return f"averaged over {rebin} x {rebin} pixels to {pixel * rebin:.3g} arcsec"
 
@@ -227,7 +247,7 @@ def _by_scale(image: Image, pixel_scale: float, *, any_scale: bool) -> tuple[int
             f"{image.path}: {size} arcsec, expected at most {pixel_scale * COARSEST:.3g}: use a "
             "model trained for such images, or set classify.view = beam or classify.any_scale"
         )
-    if 1 / TOLERANCE < finer / rebin < TOLERANCE:
+    if _is_scale(finer / rebin):
         return rebin, []
     return rebin, [
         f"seen in pixels of {image.pixel_scale * rebin:.3g} arcsec; the model was trained on "

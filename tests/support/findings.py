@@ -12,12 +12,12 @@ from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.survey import ALL_PRODUCTS, Classify
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.images.mosaic import open_mosaic
+from cosmodeep_hpc.islands.islands import Islands
+from cosmodeep_hpc.islands.labels import Labels
 from cosmodeep_hpc.learn.pixelmap import packed
 from cosmodeep_hpc.products import writing
 from cosmodeep_hpc.products.cube import Paint
 from cosmodeep_hpc.products.findings import Findings
-from cosmodeep_hpc.products.islands import Islands
-from cosmodeep_hpc.products.labels import Labels
 from cosmodeep_hpc.survey.maprows import MapRows
 from cosmodeep_hpc.survey.result import MosaicResult, PlaneGrids, PlaneResult, TileGrids
 from cosmodeep_hpc.tiles.preprocessing import Level
@@ -155,7 +155,10 @@ def grids_of(
     whole = np.ones(values.shape, np.float32) if coverage is None else coverage
     return PlaneGrids(
         tiles=TileGrids(
-            probability=values, coverage=whole, noise=np.full(values.shape, noise, np.float32)
+            probability=values,
+            coverage=whole,
+            noise=np.full(values.shape, noise, np.float32),
+            background=np.zeros(values.shape, np.float32),
         ),
         pixels=None,
         thumbnail=np.zeros((1, 1), np.float32),
@@ -175,9 +178,9 @@ def labels_of(signal: np.ndarray, least: float = 1, **options: int) -> Labels:
     return Labels(grids_of(np.where(signal, 0.75, 0.25)), 0.5, least, **options)
 
 
-def findings(made: MosaicResult, config: Config | None = None, *, refine: bool = False) -> Findings:
+def findings(made: MosaicResult, config: Config | None = None) -> Findings:
     """What follows from a swept mosaic."""
-    return Findings(made, config or Config(), refine)
+    return Findings(made, config or Config())
 
 
 def islands_of(made: MosaicResult, **options: float) -> Islands:
@@ -185,10 +188,8 @@ def islands_of(made: MosaicResult, **options: float) -> Islands:
     return findings(made, Config(classify=Classify(**options))).islands
 
 
-def written(
-    made: MosaicResult, folder: Path, config: Config | None = None, *, refine: bool = True
-) -> dict[str, Path]:
+def written(made: MosaicResult, folder: Path, config: Config | None = None) -> dict[str, Path]:
     """Write the products of a swept mosaic, all of them without a configuration: files by kind."""
     config = config or Config(classify=Classify(products=ALL_PRODUCTS))
-    record = writing.write(Findings(made, config, refine), config, folder)
+    record = writing.write(Findings(made, config), config, folder)
     return {kind: folder / name for kind, name in record["products"].items()}

@@ -48,7 +48,7 @@ def sweep_with(
     """Sweep files; what became of each, and with another `kind` of folder that, too."""
     out.mkdir(exist_ok=True)
     plan = plan_of(model, paths, request, **options)
-    folder = kind(out, plan.config, plan.request.refine, restart)
+    folder = kind(out, plan.config, None, restart)
     how = SweepOptions(is_stopped=is_stopped or (lambda: False))
     outcomes = sweep(plan, folder, alone(), how)
     return outcomes if kind is ProductFolder else (outcomes, folder)
@@ -77,6 +77,6 @@ def same(one, other):
     """Whether two results of `classify` are equal, bit for bit."""
     np.testing.assert_array_equal(one.probability, other.probability)
     np.testing.assert_array_equal(one.mask, other.mask)
-    assert [tuple(row) for row in one.islands.iterrows("x_cen", "flux_int", "n_tiles")] == [
-        tuple(row) for row in other.islands.iterrows("x_cen", "flux_int", "n_tiles")
+    assert [tuple(row) for row in one.islands.iterrows("x_cen", "flux_int", "n_cells")] == [
+        tuple(row) for row in other.islands.iterrows("x_cen", "flux_int", "n_cells")
     ]

@@ -151,7 +151,7 @@ def test_a_result_may_be_sent_to_another_process_and_copied(image, model, tmp_pa
     """As a pool of processes gives it back; a packed file's pixels stay with the first process."""
     packed = tmp_path / "field.fits.gz"
     packed.write_bytes(gzip.compress(image.read_bytes()))
-    found = cd.classify(packed, model=model, refine=True)
+    found = cd.classify(packed, model=model)
     assert (found.mask == 1).any()  # what was painted is there already
     sent, copied = pickle.loads(pickle.dumps(found)), copy.deepcopy(found)
     whole = found.write(tmp_path / "found")

@@ -143,7 +143,7 @@ def test_a_product_that_is_not_made_is_refused_with_what_there_is(found, image, 
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match=r"classify.products\[0\] = 'masks': expected one of"):
         cd.classify(image, model=model, products=["masks"])
-    refined = cd.classify(image, model=model, refine=True)
+    refined = cd.classify(image, model=model)
     alone = refined.write(tmp_path / "out", ["islands_fits"])["islands_fits"]
     with_pixels = refined.write(tmp_path / "both", ["islands_fits", "pixels"])
     assert alone.read_bytes() == with_pixels["islands_fits"].read_bytes()

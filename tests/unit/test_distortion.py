@@ -23,7 +23,7 @@ from cosmodeep_hpc.images.array import ImageArray
 from cosmodeep_hpc.images.distortion import header_of
 from cosmodeep_hpc.images.mosaic import open_image, open_mosaic
 from cosmodeep_hpc.images.noisemap import NoiseMap
-from cosmodeep_hpc.products.pixelareas import pixel_areas
+from cosmodeep_hpc.islands.pixelareas import pixel_areas
 from cosmodeep_hpc.tiles.tiling import grid_shape, tile_wcs
 
 NY, NX = SHAPE
@@ -260,7 +260,7 @@ def test_cubes_and_axes_in_another_order(tmp_path, kind, order, axis):
         )
     path = write_mosaic(tmp_path / "a.fits", pixels, head)
     config = Config(classify=Classify(products=("probability", "mask"), compress_mask=False))
-    files = write_products(swept(path, CELLS), tmp_path, config, refine=False)
+    files = write_products(swept(path, CELLS), tmp_path, config)
     astropy = WCS(head, naxis=2)
     found = open_mosaic(path).wcs.pixel_to_world(X, Y)
     assert arcsec(found, astropy.pixel_to_world(X, Y)).max() < 1e-6

@@ -11,9 +11,9 @@ from support.findings import islands_of, labels_of, sky, swept, write_mosaic
 
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.images.mosaic import open_image
-from cosmodeep_hpc.products.islands import name
-from cosmodeep_hpc.products.islandsums import IslandSums
-from cosmodeep_hpc.products.pixelareas import pixel_areas
+from cosmodeep_hpc.islands.islands import name
+from cosmodeep_hpc.islands.islandsums import IslandSums
+from cosmodeep_hpc.islands.pixelareas import pixel_areas
 
 BEAM = np.pi / (4 * np.log(2)) * 20.0**2  # [arcsec^2] of tests' mosaics
 PIXEL = 9.6**2

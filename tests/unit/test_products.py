@@ -256,7 +256,7 @@ def test_the_same_bytes_every_time(small, tmp_path):
     options = only(compress_mask=True)
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
-        write_products(made, tmp_path / folder, options, refine=True)
+        write_products(made, tmp_path / folder, options)
     first, second = contents(tmp_path / "first"), contents(tmp_path / "second")
     assert len(first) == len(PRODUCTS) + 1 and first == second  # and the record
     assert "a.mask.fits.fz" in first and "a.pixels.fits.fz" in first
@@ -316,7 +316,7 @@ def test_a_mosaic_without_islands_has_empty_products(small, tmp_path):
 def test_names_of_other_alphabets_keep_the_standards(small, tmp_path):
     """In a VOTable characters of the type `char` are ASCII; text of others has its own type."""
     made = small(" Fornax, ünïö.fits")
-    files = write_products(made, tmp_path, refine=False)
+    files = write_products(made, tmp_path)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".*non-ASCII.*")
         table = parse(files["islands"]).get_first_table()
@@ -330,7 +330,7 @@ def test_names_of_other_alphabets_keep_the_standards(small, tmp_path):
 def test_first_lines_of_region_files(small, tmp_path):
     """By them CARTA tells the formats apart."""
     made = small()
-    files = write_products(made, tmp_path, refine=False)
+    files = write_products(made, tmp_path)
     assert files["regions"].read_text().startswith("# Region file format: DS9")
     assert files["regions_casa"].read_text().startswith("#CRTF")
     assert "pixels" not in files

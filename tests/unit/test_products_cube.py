@@ -214,7 +214,7 @@ def test_products_of_a_cube(tmp_path):
 def test_regions_and_catalogue_name_the_same_plane(tmp_path):
     """Of planes that were picked, the number in the file, not that among the picked ones."""
     made, _ = swept_cube(tmp_path, "fyx", planes=[1, 2])
-    files = written(made, tmp_path, refine=False)
+    files = written(made, tmp_path)
     assert fits.getdata(files["islands_fits"])["plane"].tolist() == [1, 2]
     for kind in ("regions", "regions_casa"):
         text = files[kind].read_text()

@@ -5,7 +5,7 @@ import pytest
 import scipy.ndimage
 from support.findings import grids_of, labels_of
 
-from cosmodeep_hpc.products.labels import EIGHT, Labels
+from cosmodeep_hpc.islands.labels import EIGHT, Labels
 
 
 def spiral(side):

@@ -17,9 +17,9 @@ from support.findings import findings, islands_of, mapped, sky, write_mosaic, wr
 
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.survey import ALL_PRODUCTS, Classify
+from cosmodeep_hpc.islands.labels import EIGHT, Labels
 from cosmodeep_hpc.learn.pixelmap import BLANK, packed
 from cosmodeep_hpc.products import islands
-from cosmodeep_hpc.products.labels import EIGHT, Labels
 
 SHAPE = (250, 331)
 CELLS = (125, 166)  # of 2 x 2 pixels; the last column is cut
@@ -56,7 +56,7 @@ def made(request, tmp_path_factory):
     """A swept mosaic with a map, and all of its products."""
     folder = tmp_path_factory.mktemp(request.param)
     found = mapped(mosaic(folder, request.param), blobs())
-    return found, written(found, folder, everything(), refine=False)
+    return found, written(found, folder, everything())
 
 
 def on_input(swept, x, y):
@@ -97,7 +97,7 @@ def test_a_product_lies_where_its_input_does(made, kind, hdu, size):
 
 def test_each_grid_names_the_threshold_of_its_own(tmp_path):
     swept = replace(mapped(mosaic(tmp_path), blobs()), tile_threshold=0.2)
-    files = written(swept, tmp_path, everything(), refine=False)
+    files = written(swept, tmp_path, everything())
     found = {kind: fits.getval(files[kind], "THRESH") for kind in TILED}
     assert found == dict.fromkeys(TILED, 0.2)
     assert (
@@ -131,7 +131,7 @@ def test_the_mask_holds_just_the_islands_that_are_large_enough(tmp_path, beams):
     """A beam of 20 arcsec has pi / (4 ln 2) 20^2 / (2 x 9.6)^2 cells, 1.23."""
     swept = mapped(mosaic(tmp_path), blobs())
     config = everything(min_beams=beams)
-    files = written(swept, tmp_path, config, refine=False)
+    files = written(swept, tmp_path, config)
     inside, count = kept(blobs(), beams * np.pi / (4 * np.log(2)) * 20**2 / 19.2**2)
     expected = np.where(np.isnan(blobs()), 255, inside)
     np.testing.assert_array_equal(fits.getdata(files["mask"]), on_pixels(expected))
@@ -192,7 +192,7 @@ def test_products_of_a_map_in_a_file_are_those_of_one_in_memory(tmp_path):
         folder.mkdir()
         (tmp_path / "in").mkdir(exist_ok=True)
         swept = mapped(mosaic(tmp_path / "in"), blobs(), **options)
-        written(swept, folder, everything(compress_mask=True), refine=False)
+        written(swept, folder, everything(compress_mask=True))
     assert contents(tmp_path / "memory") == contents(tmp_path / "file")
 
 
@@ -209,7 +209,7 @@ def test_planes_of_a_cube_have_their_maps(tmp_path, order):
     path = write_mosaic(tmp_path / "field.fits", np.zeros(shape), sky(SHAPE, **cards))
     maps = np.stack([blobs(seed) for seed in (1, 2)])
     swept = mapped(path, maps, source=tmp_path / "a.map", planes=[0, 2])
-    files = written(swept, tmp_path, everything(), refine=False)
+    files = written(swept, tmp_path, everything())
     with fits.open(files["probability"]) as file:
         found, cover = (hdu.data.reshape(3, *CELLS) for hdu in file)
     np.testing.assert_allclose(found[[0, 2]], maps, atol=1e-5)
@@ -223,7 +223,7 @@ def test_planes_of_a_cube_have_their_maps(tmp_path, order):
 
 def test_a_map_without_data_has_empty_products(tmp_path):
     swept = mapped(mosaic(tmp_path), np.full(CELLS, np.nan, np.float32))
-    files = written(swept, tmp_path, everything(), refine=False)
+    files = written(swept, tmp_path, everything())
     assert np.isnan(fits.getdata(files["probability"])).all()
     assert (fits.getdata(files["mask"]) == 255).all()
     assert len(fits.getdata(files["islands_fits"])) == 0 and MOC.from_fits(files["moc"]).empty()
