@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cosmodeep_hpc.api import evaluate, load_model, mock, models, open_image
+    from cosmodeep_hpc.api import evaluate, inject, load_model, mock, models, open_image
     from cosmodeep_hpc.config.configuration import Config
     from cosmodeep_hpc.errors import InputError
     from cosmodeep_hpc.products.classify import classify
@@ -25,6 +25,7 @@ __all__ = [
     "__version__",
     "classify",
     "evaluate",
+    "inject",
     "load_model",
     "mock",
     "models",
@@ -37,6 +38,7 @@ _PLACES = {
     "TileSet": "tiles.tileset",
     "classify": "products.classify",
     "evaluate": "api",
+    "inject": "api",
     "load_model": "api",
     "mock": "api",
     "models": "api",

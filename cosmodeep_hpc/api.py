@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from cosmodeep_hpc.config.configuration import Config
     from cosmodeep_hpc.images.image import Image
+    from cosmodeep_hpc.injection.results import InjectionResult
     from cosmodeep_hpc.learn.card import Card, Point
     from cosmodeep_hpc.learn.modelfile import TrainedModel
     from cosmodeep_hpc.tiles.pairs import Pair
@@ -123,6 +126,82 @@ def evaluate(
         return stage.run(settings, name, pairs, path_of("out", out), alone())
     with tempfile.TemporaryDirectory(prefix="cosmodeep-") as folder:
         return stage.run(settings, name, pairs, Path(folder), alone())
+
+
+@in_one_line
+def inject(
+    image: str | Path | ArrayLike,
+    about: fits.Header | WCS | None = None,
+    /,
+    *,
+    source: str | Path = "halo",
+    at: Any = None,
+    model: str | Path | TrainedModel | None = None,
+    unit: str | u.UnitBase | None = None,
+    beam: Any = None,
+    hdu: int | str | None = None,
+    plane: int | None = None,
+    rms: float | None = None,
+    threshold: float | None = None,
+    config: Config | str | Path | Mapping[str, Any] | None = None,
+    name: str = "array",
+    **options: Any,
+) -> InjectionResult:
+    """Put sources into an image and see which are found: completeness and upper limits.
+
+    Args:
+        image, about, model, unit, beam, hdu, rms, threshold, config, name: see `classify`.
+        source: "halo", "arc", "bridge", or a FITS image of one.
+        at: a position, or several: a SkyCoord, pairs of right ascension and declination [deg], or
+            text such as "10:00:24 -35:12:00"; None: at random.
+        plane: of a cube, from 0.
+        options: of the section `inject` (`cosmodeep config` lists them): `fluxes` [mJy], `sizes`
+            [arcsec], `count`, `seed` ...
+
+    Returns:
+        `injections`, `completeness` and `islands` are tables, `figure()` draws the curves, `write`
+        writes what the command does.
+
+    Raises:
+        InputError: bad usage, a bad model or image, or no room in it for a source.
+        TypeError: an unknown keyword, or an array without `about`.
+    """
+    import numpy as np
+    from astropy.coordinates import SkyCoord
+
+    from cosmodeep_hpc.config.inject import SHAPES, Inject
+    from cosmodeep_hpc.injection.inject import InjectRequest
+    from cosmodeep_hpc.injection.inject import inject as stage
+    from cosmodeep_hpc.injection.places import positions_of
+    from cosmodeep_hpc.injection.results import InjectionResult
+    from cosmodeep_hpc.products import arguments
+    from cosmodeep_hpc.survey.plan import SweepRequest
+
+    known = tuple(field.name for field in dataclasses.fields(Inject) if field.name != "source")
+    arguments.refuse_unknown("inject", options, known)
+    settings = arguments.config_of(config, {})
+    is_shape = source in SHAPES
+    shape: dict[str, Any] = {"source": source} if is_shape else {}
+    settings = replace(settings, inject=replace(settings.inject, **shape, **options))
+    is_one = isinstance(at, str) or (isinstance(at, SkyCoord) and at.isscalar)
+    is_one = is_one or (at is not None and not isinstance(at, SkyCoord) and np.ndim(at) == 1)
+    places = [] if at is None else [at] if is_one else list(at)
+    request = InjectRequest(
+        arguments.image_of(image, about, unit, hdu, name),
+        SweepRequest(
+            model=arguments.model_of(model),
+            hdu=hdu,
+            planes=arguments.planes_of(plane),
+            beam=arguments.beam_of(beam),
+            rms=arguments.rms_of(rms),
+            threshold=arguments.threshold_of(threshold),
+        ),
+        None if is_shape else path_of("source", source),
+        positions_of(places),
+    )
+    done = stage(request, settings, alone())
+    assert done is not None  # this is rank 0
+    return InjectionResult(done)
 
 
 @in_one_line

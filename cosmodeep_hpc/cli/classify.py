@@ -24,12 +24,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("image", nargs="*", help="FITS mosaic", **FILE | {"metavar": "IMAGE"})
     parser.add_argument("--list", help="a text file of images, one a line", **FILE)
+    parser.add_argument("--out", required=True, help="folder of products", **FOLDER)
+    add_sweep_arguments(parser)
+    parser.add_argument(
+        "--exclude", help="what is left out of islands' measures: regions (DS9, CRTF), or a "
+        "VOTable of compact sources", **FILE,
+    )  # fmt: skip
+    parser.add_argument(
+        "--strict", action="store_true", help="end with the first image that cannot be swept"
+    )
+    parser.add_argument(
+        "--restart", action="store_true", help="do anew what an earlier sweep has left in --out"
+    )
+
+
+def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how an image is swept."""
     parser.add_argument(
         "--model",
         type=words.text,
         help=f"run folder, .keras file or shipped name (default: {DEFAULT_MODEL} of the package)",
     )
-    parser.add_argument("--out", required=True, help="folder of products", **FOLDER)
     parser.add_argument(
         "--threshold", type=float, metavar="P", help="probability of signal (default: the model's)"
     )
@@ -49,16 +64,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rms", type=words.text, metavar="RMS",
         help="noise in the image's unit, or a FITS map of it (default: measured)",
     )  # fmt: skip
-    parser.add_argument(
-        "--exclude", help="what is left out of islands' measures: regions (DS9, CRTF), or a "
-        "VOTable of compact sources", **FILE,
-    )  # fmt: skip
-    parser.add_argument(
-        "--strict", action="store_true", help="end with the first image that cannot be swept"
-    )
-    parser.add_argument(
-        "--restart", action="store_true", help="do anew what an earlier sweep has left in --out"
-    )
 
 
 def run(args: argparse.Namespace, settings: Config, world: World) -> int:
@@ -104,5 +109,5 @@ def request_of(args: argparse.Namespace) -> SweepRequest:
         beam=None if args.beam is None else Beam(*args.beam),
         rms=Path(rms) if isinstance(rms, str) else rms,
         threshold=args.threshold,
-        exclude=args.exclude,
+        exclude=getattr(args, "exclude", None),
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.config.compare import Compare
+from cosmodeep_hpc.config.inject import Inject
 from cosmodeep_hpc.config.learn import THRESHOLDS, Model, Train, levels
 from cosmodeep_hpc.config.section import nearest, typed_fields
 from cosmodeep_hpc.config.sky import Effects, Instrument, Sky
@@ -39,6 +40,7 @@ class Config:
     train: Train = field(default_factory=Train)
     tune: Tune = field(default_factory=Tune)
     classify: Classify = field(default_factory=Classify)
+    inject: Inject = field(default_factory=Inject)
     compare: Compare = field(default_factory=Compare)
     rule: tuple[float | None, int | None] = field(default=(None, None), compare=False)
     """The values of label.f_th and label.n_pix that the user gave: a model of many rules is asked

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,12 @@ from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.islands.compacttable import CompactTable
 from cosmodeep_hpc.islands.islandtable import IslandTable
 from cosmodeep_hpc.islands.positions import name
-from cosmodeep_hpc.parallel.warningfilters import ONE_AT_A_TIME
+from cosmodeep_hpc.products.tables import described
 
 MJY = 1e3  # of a Jy
 ARCSEC2_PER_ARCMIN2 = 3600.0
-DTYPES = {"char": np.str_, "int": np.int32, "double": np.float64, "boolean": np.bool_}
 
-# name | data type | unit | UCD | meaning. As in CASDA, pixels are counted from 0.
+# As in CASDA, pixels are counted from 0.
 ISLANDS = """
 island_id        | char    |             | meta.id;meta.main                     | identifier
 island_name      | char    |             | meta.id                               | Jhhmmss-ddmmss of its position, truncated
@@ -175,7 +173,7 @@ def islands_table(stem: str, islands: IslandTable, planes: Sequence[TablePlane])
     }
     same = [f"{axis}_{end}" for axis in "xy" for end in ("min", "max", "peak")]
     same += ["number", "ra_peak", "dec_peak", "mean_probability", "max_probability", "coverage"]
-    return _table(ISLANDS, values | {what: getattr(islands, what) for what in same})
+    return described(ISLANDS, values | {what: getattr(islands, what) for what in same})
 
 
 def compact_table(stem: str, compact: CompactTable, planes: Sequence[TablePlane]) -> QTable:
@@ -199,7 +197,7 @@ def compact_table(stem: str, compact: CompactTable, planes: Sequence[TablePlane]
         "background_noise": MJY * compact.rms * beam,
         "flag_given": compact.given,
     }
-    return _table(COMPACT, values)
+    return described(COMPACT, values)
 
 
 def _places(rows: IslandTable | CompactTable, named: str) -> dict[str, Any]:
@@ -233,26 +231,6 @@ def _of_planes(plane: NDArray[np.int64], values: list[Any]) -> NDArray[Any]:
 
 def _beam_area(image: Image) -> float:
     return float("nan") if image.beam is None else image.beam.area
-
-
-def _table(about: str, values: dict[str, Any]) -> QTable:
-    """Return a table of the columns that a text describes, from their values by name."""
-    table = QTable()
-    for line in about.strip().splitlines():
-        column, kind, unit, ucd, meaning = (part.strip() for part in line.split("|"))
-        made: Any = np.asarray(values[column], DTYPES[kind])
-        if unit:
-            made = u.Quantity(made, _unit(unit), dtype=made.dtype)
-        table[column] = made
-        table[column].info.description = meaning
-        table[column].info.meta = {"ucd": ucd}
-    return table
-
-
-@cache
-def _unit(text: str) -> u.UnitBase:
-    with ONE_AT_A_TIME:  # astropy sets warning filters while it reads a unit of several
-        return u.Unit(text)
 
 
 def hms(ra: NDArray[np.float64]) -> list[str]:

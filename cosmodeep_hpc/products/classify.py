@@ -118,14 +118,23 @@ def classified(plan: SweepPlan) -> Classification:
     exclude = plan.request.exclude
     excluded = None if exclude is None else Excluded.read(exclude)
     try:
-        sweep(plan, memory, alone(), SweepOptions(strict=True))
-        assert memory.swept is not None  # no image fails silently where the sweep is strict
-        found = Findings(memory.swept, plan.config, excluded)
+        found = Findings(swept_into(memory, plan), plan.config, excluded)
         _ = found.catalogue  # measured now: the image may be changed before it is asked for
     except BaseException:
         memory.scratch.remove()
         raise
     return Classification(found, memory.scratch, of_array=isinstance(plan.images[0], ImageArray))
+
+
+def swept_into(memory: Memory, plan: SweepPlan) -> MosaicResult:
+    """Sweep the one image of a plan, on this process alone.
+
+    Raises:
+        InputError: it cannot be swept.
+    """
+    sweep(plan, memory, alone(), SweepOptions(strict=True))
+    assert memory.swept is not None  # no image fails silently where the sweep is strict
+    return memory.swept
 
 
 class Scratch:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy import units as u
 from astropy.io import ascii as text
 from astropy.io import fits
 from astropy.io.votable import tree
@@ -13,8 +15,39 @@ from astropy.table import QTable, Table
 
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.io.files import fits_content
+from cosmodeep_hpc.parallel.warningfilters import ONE_AT_A_TIME
 
+DTYPES = {"char": np.str_, "int": np.int32, "double": np.float64, "boolean": np.bool_}
 VOTABLE_TYPES = {"U": "char", "i": "int", "f": "double", "b": "boolean"}  # `char` is ASCII
+
+
+def described(about: str, values: dict[str, Any]) -> QTable:
+    """Return a table of the columns that a text describes.
+
+    Args:
+        about: a line a column: name | data type | unit | UCD | meaning.
+        values: of the columns, by name.
+
+    Returns:
+        numbers with a unit are Quantities; UCDs are in the columns' `meta`, the table's own is
+        empty.
+    """
+    table = QTable()
+    for line in about.strip().splitlines():
+        column, kind, unit, ucd, meaning = (part.strip() for part in line.split("|"))
+        made: Any = np.asarray(values[column], DTYPES[kind])
+        if unit:
+            made = u.Quantity(made, _unit(unit), dtype=made.dtype)
+        table[column] = made
+        table[column].info.description = meaning
+        table[column].info.meta = {"ucd": ucd}
+    return table
+
+
+@cache
+def _unit(text: str) -> u.UnitBase:
+    with ONE_AT_A_TIME:  # astropy sets warning filters while it reads a unit of several
+        return u.Unit(text)
 
 
 def write_fits(table: QTable, name: str, header: fits.Header, path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Injection: sources put into an image, to learn which are found: completeness, upper limits."""
