@@ -71,6 +71,7 @@ class Measure:
     compact_true: float
     source_true: float
     islands: int
+    beams: float
     flux: float
     flux_error: float
     compact: float
@@ -173,13 +174,14 @@ def real_fields(folder: Path, wanted: int, seed: int, model: Any) -> Iterator[Fi
     for path in sorted(folder.glob("*.fits")):
         try:
             image = cd.open_image(path)
+            view = view_of(image)
+            found = cd.classify(path, model=model, any_scale=True, view=view)
         except cd.InputError as error:
             print(f"left out: {error}")
             continue
         if image.beam is None or min(image.shape) < 200:
             print(f"left out: {path.name}: no beam, or smaller than 200 pixels")
             continue
-        found = cd.classify(path, model=model, any_scale=True, view=view_of(image))
         images.append((image, found, free(image, found)))
     put, turn = 0, 0
     while put < wanted:
@@ -195,8 +197,7 @@ def real_fields(folder: Path, wanted: int, seed: int, model: Any) -> Iterator[Fi
 
 def view_of(image: Image) -> str:
     """Return what an image is averaged to before the network sees it."""
-    assert image.beam is not None
-    return "beam" if image.beam.width > COARSE else "scale"
+    return "beam" if image.beam is not None and image.beam.width > COARSE else "scale"
 
 
 def free(image: Image, found: Any) -> NDArray[np.bool_]:
@@ -300,6 +301,7 @@ def measured(field: Field, model: Any, finders: bool) -> list[Measure]:
                     compact_true=compact,
                     source_true=1e3 * flux,
                     islands=len(on),
+                    beams=float(row["n_beams"]),
                     away=float(away),
                     limit=condon(flux * made.seen / field.rms[number], image),
                     **{
@@ -420,11 +422,11 @@ def line(name: str, rows: Sequence[Measure]) -> str:
     """Return a line: ratio (sum over sum), pulls (mean, width) of each flux, and of places."""
     of = {key: np.array([getattr(row, key) for row in rows]) for key in asdict(rows[0])}
     whole = np.isfinite(of["total"]) & (of["islands"] == 1)
-    has = of["compact_true"] > 3 * of["compact_error"].clip(1e-12)
+    has = of["compact_true"] > 3 * of["flux_error"] / np.sqrt(of["beams"])  # of a beam
     parts = [
         shown(of["flux"], of["pixels"] + of["compact_true"], of["flux_error"]),
         shown(of["diffuse"], of["pixels"], of["diffuse_error"]),
-        shown(*(of[key][has] for key in ("compact", "compact_true", "compact_error"))),
+        shown(of["compact"][has], of["compact_true"][has]),
         shown(*(of[key][whole] for key in ("total", "source_true", "total_error"))),
     ]
     # radial distances of two Gaussians have a median of 1.18 standard deviations
@@ -432,14 +434,18 @@ def line(name: str, rows: Sequence[Measure]) -> str:
     return f"{name:24}{len(rows):5}" + "".join(f"{part:>24}" for part in [*parts, f"{place:.2f}"])
 
 
-def shown(value: NDArray[np.float64], true: NDArray[np.float64], error: NDArray[np.float64]) -> str:
+def shown(
+    value: NDArray[np.float64], true: NDArray[np.float64], error: NDArray[np.float64] | None = None
+) -> str:
     """Return the ratio of sums and the pulls of values; nothing where there are few."""
-    known = error > 0
-    if known.sum() < 3:
+    if len(value) < 3:
         return "-"
-    pull = (value - true)[known] / error[known]
+    ratio = f"{value.sum() / true.sum():.3f}"
+    if error is None:
+        return ratio
+    pull = (value - true) / error
     low, high = np.percentile(pull, [16, 84])
-    return f"{value.sum() / true.sum():.3f} {pull.mean():+.2f} {(high - low) / 2:.2f}"
+    return f"{ratio} {pull.mean():+.2f} {(high - low) / 2:.2f}"
 
 
 def main(words: Sequence[str] | None = None) -> None:

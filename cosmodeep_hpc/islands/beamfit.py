@@ -20,7 +20,7 @@ from cosmodeep_hpc.islands.pixelbeam import PixelBeam
 
 FITTED = 0.75
 """Distance from its place within which a beam is fitted [beam]."""
-AROUND = (1.5, 3.0)
+AROUND = (1.25, 2.0)
 """Radii of the ring whose median is the level around a source [beam]."""
 NEIGHBOURS = 1.5
 """Distance of sources that are fitted together [beam]."""

@@ -17,8 +17,8 @@ BRIGHT = 4.0
 """Times the noise: brighter pixels, and those within a beam of them, are left out."""
 SIDE = 0.5
 """Side of a block [square root of a beam area], about."""
-ROWS = 512
-"""Rows of pixels that are read at once, about."""
+PIXELS_AT_ONCE = 2**20
+"""Pixels that are read at once, about."""
 MOST = 2**21
 """Pixels that the noise is measured on: all of a smaller image, windows over a larger one."""
 WINDOWS = 3
@@ -104,7 +104,7 @@ def block_means(
     total, count = np.zeros(shape), np.zeros(shape)
     beam = plane.beam
     reach = 1 if beam is None else max(1, round(beam.major))
-    height = max(block, ROWS // block * block)
+    height = max(1, PIXELS_AT_ONCE // (len(columns) * block)) * block
     for start in range(0, len(rows), height):
         some = rows[start : start + height]
         around = range(max(some.start - reach, 0), min(some.stop + reach, plane.image.shape[0]))

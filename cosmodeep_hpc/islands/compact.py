@@ -32,8 +32,10 @@ ERROR = 1.1
 """Error of a fitted peak in units of the noise: that of the level around is in it."""
 UNLIKE = 0.1
 """The same in units of the peak: real sources differ from a beam."""
-ROWS = 1024
-"""Rows of pixels that are looked at together, about."""
+PIXELS_AT_ONCE = 2**21
+"""Pixels that are looked at together, about."""
+FEWEST = 128
+"""Rows of them, at least: each part is read with what is around it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,8 @@ def find(plane: MeasuredPlane, labels: Labels) -> CompactSources:
         return CompactSources.none(beam)
     wide = growth.reach(plane.beam_cells)  # the whole flux is measured without them
     margin = wide * plane.cell + math.ceil(max(beam.reach, (AROUND[1] + MOVED) * beam.major))
-    height = max(ROWS // plane.cell, 1)
+    tall = max(PIXELS_AT_ONCE // plane.image.shape[1], FEWEST)
+    height = max(tall // plane.cell, 1)
     parts = []
     for start in range(0, labels.shape[0], height):
         cells = range(start, min(start + height, labels.shape[0]))

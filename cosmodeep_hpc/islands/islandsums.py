@@ -13,7 +13,7 @@ from cosmodeep_hpc.islands.labels import LabelStrip
 from cosmodeep_hpc.islands.measuredplane import MeasuredPlane
 from cosmodeep_hpc.islands.pixelareas import flux_areas, pixel_areas
 
-PIXELS_AT_ONCE = 2**21  # read at most
+PIXELS_AT_ONCE = 2**20  # read at most
 
 
 @dataclass(frozen=True)

@@ -205,10 +205,13 @@ def outline(
     label: str,
     transform: Any = None,
     shape: tuple[int, int] | None = None,
+    *,
+    counted: bool = True,
 ) -> None:
     """Outline each connected group of tiles `where` (rows, cols) on an image's axes.
 
     Args:
+        label: in the legend, with how many there are where they are `counted`.
         transform: from pixels of the image to the axes, where they are those of another image.
         shape: of the image (ny, nx), which cuts the last tiles.
     """
@@ -217,7 +220,8 @@ def outline(
         edges = np.minimum(edges, shape[::-1])
     edges -= 0.5
     how = {} if transform is None else {"transform": transform}
-    _lines(axes, edges, colour, label=f"{label}: {int(where.sum())}", **how)
+    shown = f"{label}: {int(where.sum())}" if counted else label
+    _lines(axes, edges, colour, label=shown, **how)
 
 
 def _lines(axes: Any, edges: NDArray[np.float64], colour: str, **how: Any) -> None:
@@ -334,7 +338,9 @@ def outlines(axes: Any, found: Findings, number: int, transform: Any = None) -> 
     (signal, blank), step = _shown(found, number, rows, cols, MAX_SIDE)
     for where, colour, label in ((signal, RED, "signal"), (blank, BLUE, "no data")):
         if where.any():
-            outline(axes, where, step * swept.cell, colour, label, transform, shape)
+            counted = not swept.has_map  # squares of its cells say nothing
+            size = step * swept.cell
+            outline(axes, where, size, colour, label, transform, shape, counted=counted)
 
 
 def _shown(
