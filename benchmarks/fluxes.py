@@ -21,7 +21,9 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,8 @@ POINTS = 600
 """Beams that a compact source has for itself."""
 ON_SOURCE = 2
 """Compact sources on each of the others."""
+FILLED = 0.15
+"""Share of a real image that islands have up to which the rest of it counts as noise."""
 IN_IMAGE = 3
 """Sources put into a real image at a time."""
 SURE = 5.0
@@ -93,6 +97,7 @@ class Field:
     Attributes:
         pixels: all of it [Jy/arcsec^2]. compact: what compact sources add; None: not known.
         rms: noise where each source is [Jy/arcsec^2].
+        before: pixels in islands without the sources; None: there are none.
     """
 
     name: str
@@ -102,6 +107,7 @@ class Field:
     sources: list[tuple[InjectedSource, float]]
     compact: NDArray[np.float64] | None
     rms: list[float]
+    before: NDArray[np.bool_] | None = None
 
 
 # --- what is put in ---
@@ -182,6 +188,10 @@ def real_fields(folder: Path, wanted: int, seed: int, model: Any) -> Iterator[Fi
         if image.beam is None or min(image.shape) < 200:
             print(f"left out: {path.name}: no beam, or smaller than 200 pixels")
             continue
+        share = float(np.mean(found.mask == 1))
+        if share > FILLED:
+            print(f"left out: {path.name}: {100 * share:.0f} % of it is emission")
+            continue
         images.append((image, found, free(image, found)))
     put, turn = 0, 0
     while put < wanted:
@@ -246,7 +256,8 @@ def real_field(
         noises.append(rms)
         y, x = np.ogrid[: room.shape[0], : room.shape[1]]
         room &= np.hypot(y - row, x - col) > 2 * need
-    return Field(image.path.stem, image, shape, pixels, sources, None, noises)
+    before = found.mask == 1
+    return Field(image.path.stem, image, shape, pixels, sources, None, noises, before)
 
 
 HALO = 8.0
@@ -286,6 +297,8 @@ def measured(field: Field, model: Any, finders: bool) -> list[Measure]:
         for island in on:
             row = found.islands[int(island) - 1]
             own = labels == island
+            if field.before is not None and (own & field.before).any():
+                continue  # joined with what was there
             compact = 0.0 if field.compact is None else float(field.compact[own].sum()) * area
             if row["flux_int"].value < SURE * row["flux_int_err"].value or seen[island] < compact:
                 continue
@@ -365,15 +378,16 @@ def beside(field: Field, per_beam: NDArray[np.float32]) -> dict[str, list[float]
 
     beam, wcs = field.image.beam, field.image.wcs
     header = wcs.to_header()
-    header |= {"BUNIT": "Jy/beam", "BMAJ": beam.major / 3600, "BMIN": beam.minor / 3600}
-    header |= {"BPA": beam.angle, "FREQ": FREQUENCY}
+    header.update({"BUNIT": "Jy/beam", "BMAJ": beam.major / 3600, "BMIN": beam.minor / 3600})
+    header.update({"BPA": beam.angle, "FREQ": FREQUENCY})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "field.fits"
-        fits.PrimaryHDU(per_beam, fits.Header(header)).writeto(path)
-        done = bdsf.process_image(str(path), frequency=FREQUENCY, ncores=1, quiet=True)
+        fits.PrimaryHDU(per_beam, header).writeto(path)
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # they say much
+            done = bdsf.process_image(str(path), frequency=FREQUENCY, ncores=1, quiet=True)
+            finder = SourceFinder()
+            components = finder.find_sources_in_image(str(path), cores=1, innerclip=5, outerclip=4)
         rank, totals = done.pyrank.T, np.array([island.total_flux for island in done.islands])
-        finder = SourceFinder()
-        components = finder.find_sources_in_image(str(path), cores=1, innerclip=5, outerclip=4)
     fluxes: dict[str, list[float]] = {"pybdsf": [], "aegean": []}
     at = [wcs.all_world2pix([[c.ra, c.dec]], 0)[0] for c in components]
     for made, _ in field.sources:
@@ -419,33 +433,41 @@ def table(rows: Sequence[Measure], put: int) -> str:
 
 
 def line(name: str, rows: Sequence[Measure]) -> str:
-    """Return a line: ratio (sum over sum), pulls (mean, width) of each flux, and of places."""
+    """Return a line: ratio and pulls (mean, width) of each flux, and places."""
     of = {key: np.array([getattr(row, key) for row in rows]) for key in asdict(rows[0])}
     whole = np.isfinite(of["total"]) & (of["islands"] == 1)
     has = of["compact_true"] > 3 * of["flux_error"] / np.sqrt(of["beams"])  # of a beam
+    unit = of["flux_error"]  # images have fluxes of other orders
+    true = of["pixels"] + of["compact_true"]
     parts = [
-        shown(of["flux"], of["pixels"] + of["compact_true"], of["flux_error"]),
-        shown(of["diffuse"], of["pixels"], of["diffuse_error"]),
-        shown(of["compact"][has], of["compact_true"][has]),
-        shown(*(of[key][whole] for key in ("total", "source_true", "total_error"))),
+        ratio(of["flux"], true, unit) + pulls(of["flux"], true, unit),
+        ratio(of["diffuse"], of["pixels"], unit)
+        + pulls(of["diffuse"], of["pixels"], of["diffuse_error"]),
+        ratio(of["compact"][has], of["compact_true"][has], unit[has]),
+        ratio(of["total"][whole], of["source_true"][whole], unit[whole])
+        + pulls(*(of[key][whole] for key in ("total", "source_true", "total_error"))),
     ]
     # radial distances of two Gaussians have a median of 1.18 standard deviations
     place = np.median(of["away"] / of["limit"]) / np.sqrt(2 * np.log(2))
     return f"{name:24}{len(rows):5}" + "".join(f"{part:>24}" for part in [*parts, f"{place:.2f}"])
 
 
-def shown(
-    value: NDArray[np.float64], true: NDArray[np.float64], error: NDArray[np.float64] | None = None
-) -> str:
-    """Return the ratio of sums and the pulls of values; nothing where there are few."""
-    if len(value) < 3:
-        return "-"
-    ratio = f"{value.sum() / true.sum():.3f}"
-    if error is None:
-        return ratio
+def ratio(value: NDArray[np.float64], true: NDArray[np.float64], unit: NDArray[np.float64]) -> str:
+    """Return the ratio of sums, each part in its own unit; nothing where there are few."""
+    return f"{(value / unit).sum() / (true / unit).sum():.3f}" if len(value) >= FEW else "-"
+
+
+def pulls(value: NDArray[np.float64], true: NDArray[np.float64], error: NDArray[np.float64]) -> str:
+    """Return the mean of the pulls and half the width of their middle 68 %."""
+    if len(value) < FEW:
+        return ""
     pull = (value - true) / error
     low, high = np.percentile(pull, [16, 84])
-    return f"{ratio} {pull.mean():+.2f} {(high - low) / 2:.2f}"
+    return f" {pull.mean():+.2f} {(high - low) / 2:.2f}"
+
+
+FEW = 5
+"""Islands without which nothing is given."""
 
 
 def main(words: Sequence[str] | None = None) -> None:

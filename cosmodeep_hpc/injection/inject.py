@@ -33,6 +33,8 @@ LENGTHS = 4.0
 """Lengths of arcs and bridges over the sizes of halos."""
 PEAKS = (0.5, 16.0)
 """Peaks of the faintest and the brightest source, where no fluxes are given [noise]."""
+WIDEST = 2.0
+"""Distance at which a source ends over the longer side of an image, at most."""
 STEPS = 8
 """Fluxes between them, these included."""
 
@@ -133,6 +135,11 @@ def _planned(
     work: list[Injection] = []
     for number, size in enumerate(_sizes(options, image, known, picture)):
         source = source_of(options, size, picture)
+        if source.reach > WIDEST * max(image.shape) * image.pixel_scale:
+            raise InputError(
+                f"{image.path}: a source of {size:g} arcsec is wider than it; give smaller "
+                "inject.sizes"
+            )
         made = injected(source, image, *_middle(image), 0.0)
         row, col = np.nonzero(made.half)
         spread = float(np.hypot(row - row.mean(), col - col.mean()).max())

@@ -19,7 +19,7 @@ SIDE = 0.5
 """Side of a block [square root of a beam area], about."""
 PIXELS_AT_ONCE = 2**20
 """Pixels that are read at once, about."""
-MOST = 2**21
+MOST = 2**20
 """Pixels that the noise is measured on: all of a smaller image, windows over a larger one."""
 WINDOWS = 3
 """Windows along each side."""
