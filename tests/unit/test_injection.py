@@ -250,7 +250,7 @@ def test_bright_halos_are_found_and_faint_ones_are_not(injections):
     found = injections.completeness
     assert found["completeness"].tolist() == [0.0, 1.0, 1.0]
     assert found["flux_in"].to_value("mJy").tolist() == [0.05, 2.0, 5.0]
-    assert found["flux_ratio"][2] == pytest.approx(1.0, abs=0.1)
+    assert found["flux_ratio"][2] == pytest.approx(1.0, abs=0.2)
     rows = injections.injections
     assert len(rows) == 9 and set(rows["number"]) == {0, 1, 2}
 
