@@ -141,7 +141,7 @@ class _Measures:
             found = [
                 levels.around(n + 1, int(cells.count[n]), self.noise) for n in range(len(labels))
             ]
-            self.level = self.rms * np.array([level.mean for level in found])
+            self.level = np.nan_to_num(self.rms * np.array([level.mean for level in found]))
             self.level_error = self.rms * np.array([level.error for level in found])
         self.flux = sums.flux - self.level * sums.flux_area
         self.diffuse = self.flux - sums.compact

@@ -21,6 +21,7 @@ ABOUT = {
     "tile_probability": ("", "probability of signal of tiles; NaN: no data"),
     "coverage": ("", "share of a tile's pixels with data, of those inside the image"),
     "noise": ("Jy/arcsec2", "local rms noise of the image's pixels"),
+    "background": ("Jy/arcsec2", "level that the image has without emission"),
     "tiles": ("", "1 signal, 0 noise, 255 no data"),
     "islands": ("", "number of the island, 0 where there is none"),
 }
@@ -37,6 +38,7 @@ def write(found: Findings, path: Path) -> None:
         "probability": [plane.probability for plane in swept.planes],
         "coverage": [plane.tiles.coverage for plane in swept.planes],
         "noise": [plane.tiles.noise for plane in swept.planes],
+        "background": [plane.tiles.background for plane in swept.planes],
         "tiles": [plane.tiles.mask(swept.tile_threshold) for plane in swept.planes],
         "islands": [found.labels.whole(number) for number in range(len(swept.planes))],
     }
