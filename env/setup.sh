@@ -204,8 +204,8 @@ python_packages() {
         "$VENV/bin/python" -m pip uninstall -y tensorflow tensorflow-cpu
     fi
     # psutil, cloudpickle, pyyaml and packaging are Horovod's, which is installed without its own.
-    pip_install "$TENSORFLOW" tensorboard h5py numpy scipy astropy matplotlib mocpy colossus llvmlite numba yt zlib-ng uncompresspy \
-        psutil cloudpickle pyyaml packaging pytest pytest-timeout pytest-xdist pyvo regions ruff mypy
+    pip_install "$TENSORFLOW" tensorboard h5py numpy scipy astropy matplotlib mocpy photutils regions colossus llvmlite numba yt zlib-ng uncompresspy \
+        psutil cloudpickle pyyaml packaging pytest pytest-timeout pytest-xdist pyvo ruff mypy
     # The source finders of `cosmodeep compare`, which goes without them where there is no wheel.
     pip_install --only-binary=:all: bdsf || echo "PyBDSF is not installed: no wheel of it for this machine"
     pip_install --only-binary=:all: AegeanTools || echo "Aegean is not installed: no wheels of it for this machine"
