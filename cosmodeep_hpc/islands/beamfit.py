@@ -51,7 +51,7 @@ def fit(
     return found
 
 
-def _box(
+def box(
     pixels: NDArray[np.float64], place: NDArray[np.float64], reach: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return rows (n, 1) and columns (1, n) of the pixels within a square around a place."""
@@ -64,7 +64,7 @@ def _box(
 
 def _level(pixels: NDArray[np.float64], place: NDArray[np.float64], beam: PixelBeam) -> float:
     """Return the median of the ring around a place; 0 where it has no data."""
-    rows, cols = _box(pixels, place, AROUND[1] * beam.major)
+    rows, cols = box(pixels, place, AROUND[1] * beam.major)
     away = np.hypot(cols - place[0], rows - place[1]) / beam.major
     ring = pixels[rows, cols][(away >= AROUND[0]) & (away <= AROUND[1])]
     ring = ring[np.isfinite(ring)]
@@ -78,7 +78,7 @@ def _fit_group(
     beam: PixelBeam,
 ) -> NDArray[np.float64]:
     """Fit sources together; each pixel is above the level of the source nearest to it."""
-    boxes = [_box(pixels, place, FITTED * beam.major) for place in places]
+    boxes = [box(pixels, place, FITTED * beam.major) for place in places]
     low = min(int(rows[0, 0]) for rows, _ in boxes)
     left = min(int(cols[0, 0]) for _, cols in boxes)
     high, right = (max(int(ends[part].max()) for ends in boxes) + 1 for part in (0, 1))

@@ -26,8 +26,14 @@ from cosmodeep_hpc.islands.pixelbeam import PixelBeam
 
 LIMIT = 5.0
 """Times the noise that a source stands out."""
-ROUND = 0.5
-"""Roundness by the finder, of both signs, up to which a peak is no ridge of a relic or filament."""
+INSIDE = 0.6
+"""Distance from a peak within which it is looked at how it is curved [beam]."""
+UNEVEN = 0.5
+"""Unevenness of its curvature in units of the beam's, from 0 for a beam to 1, up to which a peak is
+no ridge of a relic or filament."""
+CURVED = 0.3
+"""Share of a fitted beam's curvature that a peak has, at least: what is wider is no compact source,
+though it stands out far above the noise."""
 ERROR = 1.1
 """Error of a fitted peak in units of the noise: that of the level around is in it."""
 UNLIKE = 0.1
@@ -165,7 +171,7 @@ def _find_near(
     missing = ~np.isfinite(pixels)
     pixels[missing] = 0.0
     where = near[np.ix_(y // plane.cell - around.start, x // plane.cell)]
-    places = _peaks(pixels, where & ~missing, beam)
+    places, curved = _peaks(pixels, where, missing, beam)
     given = np.zeros(len(places), np.bool_)
     if plane.excluded is not None:
         own = np.stack([plane.excluded.x - x[0], plane.excluded.y - y[0]], axis=-1)
@@ -175,18 +181,19 @@ def _find_near(
         own = own[where[at[:, 1], at[:, 0]]]
         alone = _apart(places, own, MOVED * beam.major)
         places = np.concatenate([own, places[alone]])
+        curved = np.concatenate([np.zeros(len(own)), curved[alone]])
         given = np.arange(len(places)) < len(own)
     if not len(places):
         return CompactSources.none(beam)
     pixels[missing] = np.nan
     fitted = beamfit.fit(pixels, places, beam)
     for _ in range(2):  # a fainter one may have held what belongs to its neighbours
-        kept = given | (fitted[:, 2] >= LIMIT)
+        kept = given | ((fitted[:, 2] >= LIMIT) & (curved >= CURVED * fitted[:, 2]))
         if kept.all():
             break
-        given = given[kept]
+        given, curved = given[kept], curved[kept]
         fitted = beamfit.fit(pixels, fitted[kept, :2], beam)
-    kept = given | (fitted[:, 2] >= LIMIT)
+    kept = given | ((fitted[:, 2] >= LIMIT) & (curved >= CURVED * fitted[:, 2]))
     fitted, given = fitted[kept], given[kept]
     at = np.clip(np.rint(fitted[:, :2]).astype(np.int64), 0, [len(x) - 1, len(y) - 1])
     local = rms[at[:, 1], at[:, 0]]
@@ -212,9 +219,18 @@ def _apart(
 
 
 def _peaks(
-    pixels: NDArray[np.float64], where: NDArray[np.bool_], beam: PixelBeam
-) -> NDArray[np.float64]:
-    """Return where sources stand out of pixels in units of the noise: (n, 2) of x and y."""
+    pixels: NDArray[np.float64],
+    where: NDArray[np.bool_],
+    missing: NDArray[np.bool_],
+    beam: PixelBeam,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where sources stand out of pixels in units of the noise: (n, 2) of x and y.
+
+    And the peak of the beam that is curved as each of them is (n,).
+
+    Args:
+        where: which pixels are looked at. missing: which have no data.
+    """
     from photutils.detection import DAOStarFinder
 
     finder = DAOStarFinder(
@@ -223,7 +239,7 @@ def _peaks(
         ratio=beam.minor / beam.major,
         theta=beam.turn,
         sharpness_range=None,
-        roundness_range=(-ROUND, ROUND),
+        roundness_range=None,  # it is that of columns and rows, and not of the beam
         min_separation=beam.major,
         scale_threshold=False,
     )
@@ -234,8 +250,35 @@ def _peaks(
         low, left = max(box[0].start - more, 0), max(box[1].start - more, 0)
         part = slice(low, box[0].stop + more), slice(left, box[1].stop + more)
         with quiet(Warning):  # that nothing was found
-            table = finder(pixels[part], mask=~where[part])
+            table = finder(pixels[part], mask=(missing | ~where)[part])
         if table is not None:
             found.append(np.stack([table["x_centroid"] + left, table["y_centroid"] + low], axis=-1))
-    # boxes overlap
-    return np.unique(np.concatenate(found), axis=0)
+    places = np.unique(np.concatenate(found), axis=0)  # boxes overlap
+    curved = [_curvature(pixels, missing, place, beam) for place in places]
+    peak, uneven = np.array(curved).reshape(-1, 2).T
+    return places[uneven <= UNEVEN], peak[uneven <= UNEVEN]
+
+
+def _curvature(
+    pixels: NDArray[np.float64],
+    missing: NDArray[np.bool_],
+    place: NDArray[np.float64],
+    beam: PixelBeam,
+) -> tuple[float, float]:
+    """Return the peak of a beam that is curved as a peak is, and how unevenly that is curved.
+
+    Paraboloids are fitted to both, in units of the beam's widths. Unevenness: of the curvatures
+    along its axes, the difference over the sum; infinity where it is no peak.
+    """
+    row, col = beamfit.box(pixels, place, INSIDE * beam.major)
+    dx, dy = col - place[0], row - place[1]
+    along, across = beam.along_axes(dx, dy)
+    inside = (np.hypot(along, across) <= INSIDE) & ~missing[row, col]
+    u, v = along[inside], across[inside]
+    terms = np.stack([np.ones(len(u)), u, v, u * u, u * v, v * v], axis=-1)
+    both = np.stack([pixels[row, col][inside], beam.profile(dx, dy)[inside]], axis=-1)
+    _, _, _, uu, uv, vv = np.linalg.lstsq(terms, both, rcond=1e-6)[0]
+    total = uu + vv
+    if not (total < 0).all():
+        return 0.0, math.inf
+    return float(total[0] / total[1]), math.hypot(uu[0] - vv[0], uv[0]) / -float(total[0])

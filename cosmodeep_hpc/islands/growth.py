@@ -38,8 +38,11 @@ DEEPEST = 0.7
 """Radii inside the edge that are fitted at most."""
 STEP = 0.5
 """Width of a ring, at least [beam]."""
-SCALES = 25
-"""Values of h that are looked at."""
+BETWEEN = 0.3
+"""Cells from the middle of one at an island's edge to the edge: half of one along rows, less in all
+other directions, in which the nearest cell across it lies closer."""
+SCALES = 60
+"""Values of h that are looked at: with fewer, that of a bright source lies between two."""
 SHORTEST = 0.4
 """Least h [beam]."""
 CURVATURES = (0.0, 0.05, 0.2, 0.5, 1.0)
@@ -101,8 +104,8 @@ def grown(around: Surroundings, noise: FluxNoise) -> GrownFlux:
     radius = math.sqrt(inside.sum() / math.pi)
     away, nearest = distance_transform_edt(around.labels == 0, return_indices=True)
     others = around.labels[tuple(nearest)] != around.number
-    away -= 0.5
-    deep = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] - 0.5
+    away -= BETWEEN
+    deep = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] - BETWEEN
     distance = np.where(inside, -deep, away)
     first = -min(DEEPEST * radius, INSIDE * beam)
     last = OUTSIDE * beam

@@ -50,11 +50,15 @@ class PixelBeam:
 
     def profile(self, dx: NDArray[np.float64], dy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return it, 1 at its centre, at distances [pixel]."""
+        along, across = self.along_axes(dx, dy)
+        return np.asarray(np.exp(-(FWHM**2) / 2 * (along**2 + across**2)))
+
+    def along_axes(
+        self, dx: NDArray[np.float64], dy: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return distances [pixel] along its long and its short axis, in units of its widths."""
         cosine, sine = math.cos(math.radians(self.turn)), math.sin(math.radians(self.turn))
-        along, across = (dx * cosine + dy * sine), (dy * cosine - dx * sine)
-        return np.asarray(
-            np.exp(-(FWHM**2) / 2 * ((along / self.major) ** 2 + (across / self.minor) ** 2))
-        )
+        return (dx * cosine + dy * sine) / self.major, (dy * cosine - dx * sine) / self.minor
 
     def slopes(
         self, dx: NDArray[np.float64], dy: NDArray[np.float64]

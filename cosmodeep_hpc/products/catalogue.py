@@ -66,7 +66,7 @@ beam_area        | double  | arcmin2     | phys.angArea;instr.beam              
 largest_size     | double  | arcsec      | phys.angSize                          | largest angular size: between the corners of it that lie farthest apart
 maj_axis         | double  | arcsec      | phys.angSize.smajAxis                 | long axis of the ellipse of its pixels' second moments
 min_axis         | double  | arcsec      | phys.angSize.sminAxis                 | short axis of the same
-axis_ratio       | double  |             | arith.ratio;phys.angSize              | long over short axis
+axis_ratio       | double  |             | phys.size.axisRatio                   | long over short axis
 pos_ang          | double  | deg         | pos.posAng                            | position angle of the long axis, from north through east
 x_cen            | double  | pix         | pos.cartesian.x                       | column of its middle, counted from 0
 y_cen            | double  | pix         | pos.cartesian.y                       | row of the same

@@ -26,6 +26,9 @@ SUFFIXES = {
     ".islands.vot",
     ".islands.fits",
     ".islands.csv",
+    ".compact.vot",
+    ".compact.fits",
+    ".compact.csv",
     ".reg",
     ".crtf",
     ".moc.fits",
@@ -33,7 +36,7 @@ SUFFIXES = {
     ".json",
 }
 
-ALL = json.dumps([name for name in ALL_PRODUCTS if name != "pixels"])
+ALL = json.dumps(ALL_PRODUCTS)
 
 
 def digests(folder):
@@ -69,7 +72,7 @@ def mosaics(tmp_path_factory):
 
 
 def sweep(model, mosaics, out):
-    """A sweep with all products that need no refinement."""
+    """A sweep with all products."""
     words = "--model", model, "--out", out, "--classify.batch", 60
     return "classify", *mosaics, *words, "--classify.products", ALL
 

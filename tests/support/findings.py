@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from astropy.io import fits
@@ -12,8 +13,10 @@ from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.survey import ALL_PRODUCTS, Classify
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.images.mosaic import open_mosaic
-from cosmodeep_hpc.islands.islands import Islands
+from cosmodeep_hpc.islands.compacttable import CompactTable
+from cosmodeep_hpc.islands.islandtable import IslandTable
 from cosmodeep_hpc.islands.labels import Labels
+from cosmodeep_hpc.islands.measuredplane import MeasuredPlane
 from cosmodeep_hpc.learn.pixelmap import packed
 from cosmodeep_hpc.products import writing
 from cosmodeep_hpc.products.cube import Paint
@@ -183,9 +186,36 @@ def findings(made: MosaicResult, config: Config | None = None) -> Findings:
     return Findings(made, config or Config())
 
 
-def islands_of(made: MosaicResult, **options: float) -> Islands:
-    """The islands of a swept mosaic."""
-    return findings(made, Config(classify=Classify(**options))).islands
+def islands_of(made: MosaicResult, **options: float) -> list[SimpleNamespace]:
+    """The islands of a swept mosaic, with their measures as attributes."""
+    return rows_in(findings(made, Config(classify=Classify(**options))).islands.table)
+
+
+def noisy(pixels: np.ndarray, folder: Path, **cards: object) -> Path:
+    """Write pixels in units of the noise, 4 arcsec wide and seen through a beam of 20 arcsec."""
+    header = sky(pixels.shape, **{"pixel": 4.0, "BUNIT": "Jy/arcsec2", **cards})
+    return write_mosaic(folder / "field.fits", pixels * NOISE, header)
+
+
+def seen(
+    pixels: np.ndarray, signal: np.ndarray, folder: Path, **cards: object
+) -> tuple[MeasuredPlane, Labels]:
+    """A plane of pixels in units of the noise, as islands are measured on it, and their labels.
+
+    Args:
+        signal: which pixels belong to islands.
+    """
+    made = mapped(noisy(pixels, folder, **cards), np.where(signal, 0.9, 0.1), cell=1)
+    return MeasuredPlane.of(made, 0), Labels(made.planes[0], made.threshold)
+
+
+def rows_in(table: IslandTable | CompactTable) -> list[SimpleNamespace]:
+    """The rows of a table, with its columns as attributes."""
+    names = [column.name for column in fields(table)]
+    return [
+        SimpleNamespace(**{name: getattr(table, name)[row] for name in names})
+        for row in range(len(table))
+    ]
 
 
 def written(made: MosaicResult, folder: Path, config: Config | None = None) -> dict[str, Path]:

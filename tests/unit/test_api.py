@@ -41,8 +41,8 @@ def image(pixels, tmp_path_factory):
 @pytest.mark.parametrize("words, options", [
     ([], {}),
     (["--threshold", "0.3"], {"threshold": 0.3}),
-    (["--model", "paper-npix40", "--refine", "--threshold", "0.3", "--classify.stride", "20"],
-     {"model": "paper-npix40", "refine": True, "threshold": 0.3, "stride": 20}),
+    (["--model", "paper-npix40", "--threshold", "0.3", "--classify.stride", "20"],
+     {"model": "paper-npix40", "threshold": 0.3, "stride": 20}),
 ])  # fmt: skip
 def test_the_result_is_that_of_the_command_bit_for_bit(words, options, tmp_path, capsys):
     y, x = np.mgrid[:200, :280]
@@ -83,10 +83,12 @@ def test_options_of_the_command_are_keywords(image, model):
         cd.classify(image, model=model, threshold=1.5)
     with pytest.raises(cd.InputError, match="classify.stride = 7: expected a divisor"):
         cd.classify(image, model=model, stride=7)
-    for wrong in ({"threshold": True}, {"threshold": "0.5"}, {"refine": "no"}, {"rms": True}):
+    for wrong in ({"threshold": True}, {"threshold": "0.5"}, {"rms": True}):
         (name,) = wrong
         with pytest.raises(cd.InputError, match=f"{name} = .*: expected "):
             cd.classify(image, model=model, **wrong)
+    with pytest.raises(TypeError, match="exclude = 3: expected a path"):
+        cd.classify(image, model=model, exclude=3)
     with pytest.raises(TypeError, match="model = 3: expected a name, the path"):
         cd.classify(image, model=3)
     assert cd.classify(image, model=model, stride=20).probability.shape == (10, 14)

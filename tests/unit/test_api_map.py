@@ -16,7 +16,6 @@ from cosmodeep_hpc.cli.main import main
 from cosmodeep_hpc.config.survey import ALL_PRODUCTS
 
 SHAPE = (241, 203)
-PRODUCTS = [name for name in ALL_PRODUCTS if name != "pixels"]
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +58,16 @@ def test_the_command_writes_the_same_bytes(found, image, model, options, tmp_pat
     """It has the map in a file that ranks write, Python in memory."""
     out, words = tmp_path / "command", [f"--threshold={options['threshold']}"]
     words += [f"--classify.high_threshold={options['high_threshold']}"]
-    words += ["--classify.products", str(PRODUCTS).replace("'", '"')]
+    words += ["--classify.products", str(list(ALL_PRODUCTS)).replace("'", '"')]
     assert main(["classify", str(image), "--model", str(model), "--out", str(out), *words]) == 0
-    found.write(tmp_path / "api", PRODUCTS)
+    found.write(tmp_path / "api", ALL_PRODUCTS)
     by_command = {p.name: p.read_bytes() for p in out.iterdir() if p.name != "summary.csv"}
     by_python = {p.name: p.read_bytes() for p in (tmp_path / "api").iterdir()}
-    assert by_command == by_python and len(by_python) == len(PRODUCTS) + 1
+    assert by_command == by_python and len(by_python) == len(ALL_PRODUCTS) + 1
 
 
 def test_arrays_are_those_of_the_files(found, tmp_path):
-    files = found.write(tmp_path, PRODUCTS)
+    files = found.write(tmp_path, ALL_PRODUCTS)
     for kind, array in (
         ("probability", found.probability),
         ("tile_probability", found.tile_probability),
@@ -106,7 +105,7 @@ def test_a_result_may_be_copied_and_sent(found, again):
 def test_the_mask_is_of_the_map_and_the_table_of_its_islands(found, options):
     signal = found.mask[::2, ::2] == 1
     assert (found.probability[signal] >= options["threshold"]).all()
-    assert signal.sum() == found.islands["n_tiles"].sum()
+    assert signal.sum() == found.islands["n_cells"].sum()
     np.testing.assert_array_equal(found.mask[::2, ::2] == 255, np.isnan(found.probability))
     assert found.islands["max_probability"].min() >= options["high_threshold"]
 

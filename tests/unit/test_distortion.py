@@ -173,7 +173,7 @@ def places(header, **options):
         return WCS(header, **options)
 
 
-@pytest.mark.parametrize("product", ["probability", "tiles", "mask", "pixels"])
+@pytest.mark.parametrize("product", ["probability", "tiles", "mask"])
 def test_products_reopen_where_the_image_lies(made, product):
     head, files = made
     cell = 40 if product in ("probability", "tiles") else 1

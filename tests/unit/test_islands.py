@@ -1,19 +1,20 @@
 """Islands of signal cells: which cells they are made of, and what they measure."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
-from support.findings import islands_of, labels_of, sky, swept, write_mosaic
+from support.fields import NOISE
+from support.findings import findings, islands_of, labels_of, sky, swept, write_mosaic
 
 from cosmodeep_hpc.images.image import Image
-from cosmodeep_hpc.images.mosaic import open_image
-from cosmodeep_hpc.islands.islands import name
+from cosmodeep_hpc.islands.compact import CompactSources
 from cosmodeep_hpc.islands.islandsums import IslandSums
-from cosmodeep_hpc.islands.pixelareas import pixel_areas
+from cosmodeep_hpc.islands.measuredplane import MeasuredPlane
+from cosmodeep_hpc.islands.positions import name
 
 BEAM = np.pi / (4 * np.log(2)) * 20.0**2  # [arcsec^2] of tests' mosaics
 PIXEL = 9.6**2
@@ -59,26 +60,29 @@ def one_cell(tmp_path):
     pixels[50, 70], pixels[50, 100], pixels[60, 85] = 1.0, 1.0, 2.0
     signal = np.zeros((3, 4), bool)
     signal[1, 1:3] = True
-    return swept(write_mosaic(tmp_path / "a.fits", pixels, sky((120, 160))), signal)
+    header = sky((120, 160), BUNIT="Jy/arcsec2", BMAJ=None, BMIN=None, BPA=None)
+    return swept(write_mosaic(tmp_path / "a.fits", pixels, header), signal)
 
 
 def test_measures_of_an_island(one_cell):
-    (island,) = islands_of(one_cell).islands
+    """Of an image without a beam, whose pixels' noise adds up in squares."""
+    (island,) = islands_of(one_cell)
     assert (island.x, island.y) == pytest.approx(
         (85.0, 55.0)
     )  # centre of three pixels of weights 1, 1, 2
     assert (island.x_min, island.x_max, island.y_min, island.y_max) == (40, 119, 40, 79)
     assert (island.x_peak, island.y_peak) == (85, 60)
-    assert island.n_tiles == 2 and island.n_pix == 3200
-    assert island.peak * BEAM == pytest.approx(2.0)
-    assert island.flux == pytest.approx(4.0 * PIXEL / BEAM, rel=1e-4)
-    assert island.solid_angle == pytest.approx(3200 * PIXEL, rel=1e-4)
-    # so many beams' noise, added in squares
-    beams = island.solid_angle / BEAM
-    assert island.flux_error == pytest.approx(island.rms * BEAM * np.sqrt(beams))
+    assert island.cells == 2 and island.pixels == 3200
+    assert island.peak == pytest.approx(2.0)
+    assert island.flux == pytest.approx(4.0 * PIXEL, rel=1e-4)
+    assert island.diffuse == island.flux and island.compact == island.sources == 0
+    assert island.area == pytest.approx(3200 * PIXEL, rel=1e-4)
+    assert island.rms == pytest.approx(NOISE)
+    assert island.flux_error == pytest.approx(NOISE * PIXEL * np.sqrt(3200), rel=1e-4)
     assert island.mean_probability == pytest.approx(0.7515)
     assert island.max_probability == pytest.approx(0.752)
-    assert island.coverage == 1 and not island.edge and not island.partial
+    assert island.coverage == 1 and not (island.edge or island.gap or island.partial)
+    assert np.isnan([island.beams, island.total, island.total_error, island.scale]).all()
 
 
 @pytest.mark.parametrize(
@@ -98,30 +102,10 @@ def test_flux_in_every_unit(tmp_path, unit, factor):
     flux = np.exp(-(x**2 + y**2) / (2 * width**2)) / (2 * np.pi * width**2) * 0.1  # a pixel
     per_beam = flux * BEAM / PIXEL
     path = write_mosaic(tmp_path / "a.fits", per_beam * factor, sky((240, 240), BUNIT=unit))
-    (island,) = islands_of(swept(path, np.ones((6, 6), bool))).islands
+    (island,) = islands_of(swept(path, np.ones((6, 6), bool)))
     assert island.flux == pytest.approx(0.1, rel=1e-3)
     assert island.peak * BEAM == pytest.approx(per_beam.max(), rel=1e-5)
     assert island.edge  # the whole image
-
-
-@pytest.mark.parametrize("unit, grows", [("Jy/sr", True), ("Jy/pixel", False)])
-def test_pixels_far_from_the_centre_cover_more_sky(tmp_path, unit, grows):
-    """SIN, 30 degrees from the centre: a pixel covers 1 / cos(30 deg) of one at the centre."""
-    header = sky((40, 40), BUNIT=unit, CRPIX1=20.5 + np.sin(np.pi / 6) / np.deg2rad(9.6 / 3600))
-    path = write_mosaic(tmp_path / "a.fits", np.ones((40, 40)), header)
-    (island,) = islands_of(swept(path, np.ones((1, 1), bool))).islands
-    farther = 1 / np.cos(np.pi / 6)
-    assert island.solid_angle == pytest.approx(1600 * PIXEL * farther, rel=1e-3)
-    expected = 1600 * PIXEL / (180 * 3600 / np.pi) ** 2 * farther if grows else 1600
-    assert island.flux == pytest.approx(expected, rel=1e-3)
-
-
-def test_all_pixels_of_the_sky_cover_the_sphere(tmp_path):
-    header = sky((180, 360), "CAR", pixel=3600.0, CRVAL1=180.0)
-    path = write_mosaic(tmp_path / "a.fits", np.ones((180, 360)), header)
-    plane = swept(path, np.zeros((180, 360), bool), cell=1).planes[0]
-    areas = pixel_areas(plane.image, np.ones((180, 360), bool), 1)
-    assert areas.sum() == pytest.approx(4 * np.pi * (180 * 3600 / np.pi) ** 2, rel=1e-4)
 
 
 @pytest.mark.parametrize("projection", ["SIN", "TAN", "ZEA", "CAR", "GAL"])
@@ -132,34 +116,35 @@ def test_positions_are_those_of_astropy(tmp_path, projection):
     signal = np.zeros((5, 5), bool)
     signal[0, 3] = True
     path = write_mosaic(tmp_path / "a.fits", pixels, header)
-    (island,) = islands_of(swept(path, signal)).islands
+    (island,) = islands_of(swept(path, signal))
     expected = WCS(header).pixel_to_world(151, 33).icrs
     for ra, dec in ((island.ra, island.dec), (island.ra_peak, island.dec_peak)):
         assert SkyCoord(ra, dec, unit="deg").separation(expected) < 1 * u.mas
 
 
 @pytest.mark.parametrize(
-    "cell, blank, edge, partial",
+    "cell, blank, edge, gap, partial",
     [
-        ((1, 1), None, False, False),
-        ((1, 2), (1, 3), True, False),  # beside no data
-        ((1, 1), (2, 2), True, False),  # at a corner
-        ((0, 2), None, True, False),
-        ((2, 4), None, True, True),  # cut: 190 = 4 * 40 + 30 columns
-        ((2, 1), None, False, True),  # has pixels without data
+        ((1, 1), None, False, False, False),
+        ((1, 2), (1, 3), False, True, False),  # beside no data
+        ((1, 1), (2, 2), False, True, False),  # at a corner
+        ((0, 2), None, True, False, False),
+        ((0, 2), (0, 1), True, True, False),
+        ((2, 4), None, True, False, True),  # cut: 190 = 4 * 40 + 30 columns
+        ((2, 1), None, False, False, True),  # has pixels without data
     ],
 )
-@pytest.mark.parametrize("gap", [np.nan, 0.0])
-def test_flags(tmp_path, cell, blank, edge, partial, gap):
+@pytest.mark.parametrize("missing", [np.nan, 0.0])
+def test_flags(tmp_path, cell, blank, edge, gap, partial, missing):
     pixels = np.full((160, 190), FAINT)
-    pixels[85, 45] = gap
+    pixels[85, 45] = missing
     signal, without = np.zeros((4, 5), bool), np.zeros((4, 5), bool)
     signal[cell] = True
     if blank:
         without[blank] = True
     path = write_mosaic(tmp_path / "a.fits", pixels, sky((160, 190)))
-    (island,) = islands_of(swept(path, signal, blank=without)).islands
-    assert (island.edge, island.partial) == (edge, partial)
+    (island,) = islands_of(swept(path, signal, blank=without))
+    assert (island.edge, island.gap, island.partial) == (edge, gap, partial)
     assert island.coverage == (1599 / 1600 if cell == (2, 1) else 1)
 
 
@@ -167,15 +152,15 @@ def test_pixels_without_data_count_nowhere(tmp_path):
     pixels = np.full((40, 40), 1.0)
     pixels[:20] = np.nan
     path = write_mosaic(tmp_path / "a.fits", pixels, sky((40, 40)))
-    (island,) = islands_of(swept(path, np.ones((1, 1), bool))).islands
-    assert island.n_pix == 800 and island.coverage == 0.5
+    (island,) = islands_of(swept(path, np.ones((1, 1), bool)))
+    assert island.pixels == 800 and island.coverage == 0.5
     assert island.flux == pytest.approx(800 * PIXEL / BEAM, rel=1e-4)
     assert island.y == 29.5
 
 
 def test_an_island_of_negative_pixels_has_its_middle_for_a_centroid(tmp_path):
     path = write_mosaic(tmp_path / "a.fits", np.full((40, 80), -1.0), sky((40, 80)))
-    (island,) = islands_of(swept(path, np.ones((1, 2), bool))).islands
+    (island,) = islands_of(swept(path, np.ones((1, 2), bool)))
     assert (island.x, island.y) == (39.5, 19.5) and island.flux < 0
 
 
@@ -184,9 +169,10 @@ def test_numbers_go_on_through_the_planes(tmp_path):
     path = write_mosaic(tmp_path / "a.fits", np.zeros((2, 80, 80)), header)
     signal = np.zeros((2, 2, 2), bool)
     signal[0, 0, 0] = signal[1, 1, 1] = True
-    found = islands_of(swept(path, signal))
-    assert [(i.number, i.plane) for i in found.islands] == [(1, 0), (2, 1)]
-    assert found.whole(0)[0, 0] == 1 and found.whole(1)[1, 1] == 2
+    made = swept(path, signal)
+    assert [(i.number, i.plane) for i in islands_of(made)] == [(1, 0), (2, 1)]
+    labels = findings(made).labels
+    assert labels.whole(0)[0, 0] == 1 and labels.whole(1)[1, 1] == 2
 
 
 def test_only_rows_with_islands_are_read_a_little_at_a_time(tmp_path):
@@ -200,10 +186,11 @@ def test_only_rows_with_islands_are_read_a_little_at_a_time(tmp_path):
             read.append((start, stop, columns.start, columns.stop))
             return super().data(start, stop, columns)
 
-    seen = open_image(path)
-    image = Watched(**{field.name: getattr(seen, field.name) for field in fields(seen)})
-    sums = IslandSums.nothing(2)
+    plane = MeasuredPlane.of(swept(path, signal), 0)
+    seen = plane.image
+    watched = Watched(**{field.name: getattr(seen, field.name) for field in fields(seen)})
+    sums = IslandSums.nothing(np.zeros((2, 2), int))
     for strip in labels_of(signal).strips():
-        sums.add(image, strip, 40, at_once=200 * 16)
+        sums.add(replace(plane, image=watched), strip, CompactSources.none(), at_once=200 * 16)
     assert read == [(120, 136, 160, 360), (136, 152, 160, 360), (152, 160, 160, 360)]
     assert sums.pixels.tolist() == [3200, 1600]

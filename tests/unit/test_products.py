@@ -79,7 +79,7 @@ def on_input(made, x, y):
     return WCS(fits.getheader(made.path)).pixel_to_world(x, y).icrs
 
 
-@pytest.mark.parametrize("kind, size", [("mask", 1), ("pixels", 1), ("tiles", 40)])
+@pytest.mark.parametrize("kind, size", [("mask", 1), ("tiles", 40)])
 def test_a_product_lies_where_its_input_does(written, kind, size):
     made, files = written
     there = WCS(fits.getheader(files[kind]))
@@ -178,20 +178,22 @@ def test_the_catalogue_against_the_mosaic(written):
     made, files = written
     rows = fits.getdata(files["islands_fits"])
     pixels, mask = fits.getdata(made.path).astype(float), np.kron(CELLS, np.ones((40, 40), bool))
-    assert rows["n_tiles"].tolist() == [1, 8, 2, 2]
+    assert rows["n_cells"].tolist() == [1, 8, 2, 2]
     assert rows["n_pix"].sum() == mask[:250, :330].sum()
     for row in rows:
         # the box, from 0 and with its last pixel; the peak in it, in mJy/beam
         box = pixels[row["y_min"] : row["y_max"] + 1, row["x_min"] : row["x_max"] + 1]
-        assert row["n_tiles"] == 8 or row["flux_peak"] <= np.nanmax(box) * 1e3 * (1 + 1e-6)
-        assert pixels[row["y_peak"], row["x_peak"]] * 1e3 == pytest.approx(row["flux_peak"])
+        peak = row["flux_peak"] + row["mean_background"]
+        assert row["n_cells"] == 8 or peak <= np.nanmax(box) * 1e3 * (1 + 1e-6)
+        assert pixels[row["y_peak"], row["x_peak"]] * 1e3 == pytest.approx(peak)
         place = SkyCoord(row["ra_deg_cont"], row["dec_deg_cont"], unit="deg")
         sexagesimal = SkyCoord(row["ra_hms_cont"], row["dec_dms_cont"], unit=("hourangle", "deg"))
         assert place.separation(sexagesimal) < 1 * u.arcsec
         assert row["background_noise"] == pytest.approx(NOISE * row["beam_area"] * 3600 * 1e3)
     whole = rows[0]
     assert (whole["x_min"], whole["x_max"]) == (320, 329) and whole["flag_partial"]
-    assert rows["flag_edge"].tolist() == [True, True, False, True]
+    assert rows["flag_edge"].tolist() == [True, False, False, True]
+    assert rows["flag_gap"].tolist() == [False, True, False, False]
 
 
 def test_hdf5_holds_the_grids_and_their_header(written):
@@ -228,7 +230,9 @@ def test_the_record_names_everything_that_was_written(written):
     assert said["notes"] == record["notes"][0] and said["image_sha256"] == made.sha256
 
 
-@pytest.mark.parametrize("kind", ["probability", "tiles", "mask", "pixels", "islands_fits", "moc"])
+@pytest.mark.parametrize(
+    "kind", ["probability", "tiles", "mask", "islands_fits", "compact_fits", "moc"]
+)
 def test_fits_products_keep_the_standard(written, kind):
     made, files = written
     with fits.open(files[kind]) as file:
@@ -259,7 +263,7 @@ def test_the_same_bytes_every_time(small, tmp_path):
         write_products(made, tmp_path / folder, options)
     first, second = contents(tmp_path / "first"), contents(tmp_path / "second")
     assert len(first) == len(PRODUCTS) + 1 and first == second  # and the record
-    assert "a.mask.fits.fz" in first and "a.pixels.fits.fz" in first
+    assert "a.mask.fits.fz" in first
 
 
 def test_files_that_only_a_damaged_record_calls_products_stay(small, tmp_path):
@@ -310,7 +314,7 @@ def test_a_mosaic_without_islands_has_empty_products(small, tmp_path):
     assert files["islands_csv"].read_text().count("\n") == 1
     assert MOC.from_fits(files["moc"]).empty()
     assert len(Regions.read(files["regions"], format="ds9")) == 0
-    assert not fits.getdata(files["pixels"]).any()
+    assert not fits.getdata(files["mask"]).any()
 
 
 def test_names_of_other_alphabets_keep_the_standards(small, tmp_path):
@@ -333,7 +337,6 @@ def test_first_lines_of_region_files(small, tmp_path):
     files = write_products(made, tmp_path)
     assert files["regions"].read_text().startswith("# Region file format: DS9")
     assert files["regions_casa"].read_text().startswith("#CRTF")
-    assert "pixels" not in files
 
 
 def test_cells_beyond_the_edge_of_the_projection_are_drawn_in_pixels(tmp_path):
@@ -393,7 +396,7 @@ def test_a_full_disk_leaves_earlier_products_and_their_record(small, earlier, ki
 
 
 def test_an_image_that_cannot_be_read_again_leaves_earlier_products(small, earlier):
-    """The refined mask is made of it, after the mask is written."""
+    """Islands are measured on it, after the mask is written."""
     made = small()
     made.path.write_bytes(made.path.read_bytes()[:2880])
     with pytest.raises(InputError, match="a.fits: "):

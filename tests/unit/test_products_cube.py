@@ -177,7 +177,7 @@ def test_a_plane_without_data_stops_nothing(tmp_path):
         some = replace(made, planes=planes)
         files = written(some, tmp_path)
         assert len(fits.getdata(files["islands_fits"])) == count
-        assert (fits.getdata(files["pixels"])[0] == 255).all()
+        assert (fits.getdata(files["mask"])[0] == 255).all()
         text = (tmp_path / "cube.json").read_text()
         record = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
         assert record["planes"][0]["level"] == {"low": None, "high": None, "sigma": None}
@@ -194,7 +194,6 @@ def test_products_of_a_cube(tmp_path):
         ("probability", (3, 2, 3)),
         ("tiles", (3, 2, 3)),
         ("mask", (3, 70, 110)),
-        ("pixels", (3, 70, 110)),
     ):
         assert fits.getdata(files[kind]).shape == shape
     table = fits.getdata(files["islands_fits"])

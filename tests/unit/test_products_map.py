@@ -1,7 +1,7 @@
 """Products of a map of pixels: what their formats' libraries read of it, and where it lies."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import h5py
 import numpy as np
@@ -13,13 +13,13 @@ from astropy.wcs import WCS
 from mocpy import MOC
 from regions import Regions
 from support.fields import NOISE, contents
-from support.findings import findings, islands_of, mapped, sky, write_mosaic, written
+from support.findings import findings, mapped, rows_in, sky, write_mosaic, written
 
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.config.survey import ALL_PRODUCTS, Classify
+from cosmodeep_hpc.islands.islands import measure
 from cosmodeep_hpc.islands.labels import EIGHT, Labels
 from cosmodeep_hpc.learn.pixelmap import BLANK, packed
-from cosmodeep_hpc.products import islands
 
 SHAPE = (250, 331)
 CELLS = (125, 166)  # of 2 x 2 pixels; the last column is cut
@@ -41,8 +41,7 @@ TILED = ("tiles", "tile_probability")
 
 
 def everything(**options):
-    kinds = tuple(name for name in ALL_PRODUCTS if name != "pixels")
-    return Config(classify=Classify(products=kinds, **options))
+    return Config(classify=Classify(products=ALL_PRODUCTS, **options))
 
 
 def mosaic(folder, projection="SIN", **cards):
@@ -136,7 +135,7 @@ def test_the_mask_holds_just_the_islands_that_are_large_enough(tmp_path, beams):
     expected = np.where(np.isnan(blobs()), 255, inside)
     np.testing.assert_array_equal(fits.getdata(files["mask"]), on_pixels(expected))
     table = fits.getdata(files["islands_fits"])
-    assert len(table) == count and table["n_tiles"].sum() == inside.sum()
+    assert len(table) == count and table["n_cells"].sum() == inside.sum()
     assert len(Regions.read(files["regions"], format="ds9")) == count
     record = json.loads((tmp_path / "field.json").read_text())
     assert record["islands"] == count and record["grid"]["shape"] == list(CELLS)
@@ -154,7 +153,7 @@ def test_and_high_enough(tmp_path, high):
     swept = mapped(mosaic(tmp_path), blobs())
     found = findings(swept, everything(min_beams=2.0, high_threshold=high))
     inside, count = kept(blobs(), 2.46, high)
-    assert len(found.islands.islands) == count
+    assert len(found.islands) == count
     np.testing.assert_array_equal(found.mask(0, 0, CELLS[0]) == 1, inside)
 
 
@@ -233,9 +232,10 @@ def test_a_map_without_data_has_empty_products(tmp_path):
 
 
 def swept_noise(folder, unit="Jy/beam"):
-    """A map over an image of noise with gaps; the noise of tiles differs."""
+    """A map over an image of noise with gaps, bright on the right; the noise of tiles differs."""
     random = np.random.default_rng(5)
     pixels = random.normal(2e-6, 1e-5, SHAPE)
+    pixels[:, 170:] += 4e-4 * on_pixels(np.nan_to_num(blobs()))[:, 170:]
     pixels[::37, ::29] = np.nan
     path = write_mosaic(folder / "field.fits", pixels, sky(SHAPE, BUNIT=unit))
     swept = mapped(path, blobs())
@@ -251,46 +251,60 @@ def test_measures_do_not_depend_on_strips(tmp_path, height):
     swept, *_ = swept_noise(tmp_path)
     plane = swept.planes[0]
     whole, parts = (
-        islands.measure(swept, 0, Labels(plane, 0.5, 2.46, 0.7, at_once=rows * CELLS[1]))
+        measure(swept, 0, Labels(plane, 0.5, 2.46, 0.7, at_once=rows * CELLS[1]))
         for rows in (10**6, height)
     )
-    assert len(whole) > 20 and parts == whole
+    assert len(whole[0]) > 20
+    for one, other in zip(whole, parts, strict=True):
+        for column in fields(one):
+            np.testing.assert_array_equal(getattr(one, column.name), getattr(other, column.name))
 
 
 def test_measures_are_those_of_all_pixels_at_once(tmp_path):
     swept, pixels, noise = swept_noise(tmp_path)
     area = np.pi / (4 * np.log(2)) * 20.0**2
-    found = islands_of(swept, min_beams=2.0)
-    labels = found.whole(0)
+    found = findings(swept, everything(min_beams=2.0))
+    labels, islands = found.labels.whole(0), rows_in(found.islands.table)
     owner = on_pixels(labels)
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     inside = np.isfinite(pixels)
-    beyond = np.pad(np.isnan(blobs()), 1, constant_values=True)
-    edge = scipy.ndimage.binary_dilation(beyond, structure=EIGHT)[1:-1, 1:-1]
-    for island in found.islands:
+    edge, gap = (
+        scipy.ndimage.binary_dilation(beyond, structure=EIGHT)[1:-1, 1:-1]
+        for beyond in (
+            np.pad(np.zeros(CELLS, bool), 1, constant_values=True),
+            np.pad(np.isnan(blobs()), 1),
+        )
+    )
+    for island in islands:
         cells, own = labels == island.number, (owner == island.number) & inside
-        weight = np.where(own, np.maximum(pixels, 0), 0)
-        assert island.n_tiles == cells.sum() and island.n_pix == own.sum()
-        assert island.flux == pytest.approx(pixels[own].sum() / area * 9.6**2, rel=1e-4)
-        assert island.solid_angle == pytest.approx(own.sum() * 9.6**2, rel=1e-4)
+        assert island.cells == cells.sum() and island.pixels == own.sum()
+        above = np.where(own, pixels / area - island.background, 0)
+        assert island.flux == pytest.approx(above.sum() * 9.6**2, rel=1e-4)
+        assert island.diffuse == island.flux and island.compact == island.sources == 0
+        assert island.area == pytest.approx(own.sum() * 9.6**2, rel=1e-4)
+        assert island.beams == pytest.approx(island.area / area)
+        is_sure = island.diffuse > 3 * island.diffuse_error
+        weight = above if is_sure else own
         assert (island.x, island.y) == pytest.approx(
             ((x * weight).sum() / weight.sum(), (y * weight).sum() / weight.sum()), rel=1e-5
         )
         at = np.unravel_index(np.argmax(np.where(own, pixels, -np.inf)), SHAPE)
         assert (island.y_peak, island.x_peak) == at
-        assert island.peak * area == pytest.approx(pixels[at], rel=1e-5)
+        assert island.peak == pytest.approx(pixels[at] / area - island.background, rel=1e-5)
         rows, cols = np.nonzero(owner == island.number)
         box = (island.y_min, island.y_max, island.x_min, island.x_max)
         assert box == (rows.min(), rows.max(), cols.min(), cols.max())
         assert island.mean_probability == pytest.approx(blobs()[cells].mean(), abs=1e-5)
         assert island.max_probability == pytest.approx(blobs()[cells].max(), abs=1e-5)
         assert island.coverage == own.sum() / (owner == island.number).sum()
-        assert island.edge == edge[cells].any()
+        assert island.edge == edge[cells].any() and island.gap == gap[cells].any()
         assert island.partial == (own.sum() < (owner == island.number).sum())
         tiles = np.unique(np.argwhere(cells) * 2 // 40, axis=0)
         assert island.rms == pytest.approx(np.median(noise[tuple(tiles.T)]))
-    assert {True, False} == {island.partial for island in found.islands}
-    assert {True, False} == {island.edge for island in found.islands}
+    for what in ("partial", "edge", "gap"):
+        assert {True, False} == {bool(getattr(island, what)) for island in islands}
+    sure = [island.diffuse > 3 * island.diffuse_error for island in islands]
+    assert {True, False} == {bool(one) for one in sure}
 
 
 def test_of_equally_bright_pixels_the_first_is_the_peak(tmp_path):
@@ -301,5 +315,5 @@ def test_of_equally_bright_pixels_the_first_is_the_peak(tmp_path):
     swept = mapped(path, np.full((20, 20), 0.9, np.float32))
     for height in (2, 5, 20):
         labels = Labels(swept.planes[0], 0.5, at_once=height * 20)
-        (island,) = islands.measure(swept, 0, labels)
-        assert (island.y_peak, island.x_peak) == (3, 5)
+        table, _ = measure(swept, 0, labels)
+        assert (table.y_peak.tolist(), table.x_peak.tolist()) == ([3], [5])

@@ -75,26 +75,12 @@ def counts(tf, tmp_path_factory):
     return write_counts(tmp_path_factory.mktemp("model") / "counts.keras")
 
 
-@pytest.mark.parametrize(
-    "options, request_, said",
-    [
-        (
-            {},
-            {"refine": True},
-            r"nothing is to be refined; leave refine \(--refine\) out",
-        ),
-        (
-            {"stride": 20},
-            {},
-            r"classify\.stride = 0, or the tiles' side, 40 pixels; found 20",
-        ),
-    ],
-)
-def test_what_tiles_alone_need_is_refused_for_a_map(image, counts, options, request_, said):
-    config = Config(classify=Classify(**options))
+def test_tiles_that_overlap_are_refused_for_a_map(image, counts):
+    config = Config(classify=Classify(stride=20))
+    said = r"classify\.stride = 0, or the tiles' side, 40 pixels; found 20"
     for model in (counts, modelfile.load(counts)):
         with pytest.raises(InputError, match=rf"counts\.keras: gives a map of pixels, .*{said}"):
-            SweepPlan.of([image], config, SweepRequest(model=model, **request_), alone())
+            SweepPlan.of([image], config, SweepRequest(model=model), alone())
 
 
 @pytest.mark.parametrize("stride", [0, 40])

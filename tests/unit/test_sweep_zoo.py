@@ -57,8 +57,7 @@ def test_products_keep_the_axes_of_the_file(name, model, tmp_path):
     options = {"any_scale": True, "products": ALL_PRODUCTS}
     (outcome,) = sweep_with(model, [path], out, SweepRequest(hdu=case.hdu), **options)
     assert outcome.state == "done", outcome.notes
-    # with the record, and without refined pixels
-    assert len(list(out.iterdir())) == len(ALL_PRODUCTS) and outcome.mask.exists()
+    assert len(list(out.iterdir())) == len(ALL_PRODUCTS) + 1 and outcome.mask.exists()  # the record
     axes = open_mosaic(path, hdu=case.hdu).axes
     with fits.open(outcome.mask) as file:
         assert file[0].data.shape == axes
@@ -83,7 +82,7 @@ def test_what_other_finders_fail_or_hang_on_simply_finishes(kind, model, tmp_pat
     else:
         pixels += 1e3 * NOISE * (np.sin(x / 3) * np.sin(y / 3)) ** 2
     path = write(tmp_path / "image.fits", pixels.astype(np.float32), **cards)
-    (outcome,) = sweep_with(model, [path], tmp_path / "out", SweepRequest(refine=True))
+    (outcome,) = sweep_with(model, [path], tmp_path / "out", SweepRequest())
     assert outcome.state == "done", outcome.notes
     mask = fits.getdata(outcome.mask)
     assert (mask[280:320, 280:320] == 255).sum() == 0
