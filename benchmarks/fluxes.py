@@ -121,9 +121,11 @@ def drawn(shape: str, unit: float, random: np.random.Generator) -> Source:
     return Arc(8 * width, width) if shape == "arc" else Bridge(8 * width, width)
 
 
-def mock_fields(count: int, seed: int) -> Iterator[Field]:
-    """Yield fields of mock noise: `count` of each shape and beam."""
+def mock_fields(beams: Sequence[float], count: int, seed: int) -> Iterator[Field]:
+    """Yield fields of mock noise: `count` of each shape and beam [arcsec]."""
     for number, (beam, across) in enumerate(BEAMS.items()):
+        if beam not in beams:
+            continue
         for kind, shape in enumerate(SHAPES):
             for field in range(count):
                 random = np.random.default_rng([seed, number, kind, field])
@@ -475,6 +477,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="robust")
     parser.add_argument("--images", type=Path, help="folder of real images")
+    parser.add_argument("--beams", type=float, nargs="+", default=list(BEAMS), help="[arcsec]")
     parser.add_argument("--count", type=int, default=4, help="fields of each shape and beam")
     parser.add_argument("--sources", type=int, default=500, help="sources put into real images")
     parser.add_argument("--seed", type=int, default=7)
@@ -483,7 +486,7 @@ def main(words: Sequence[str] | None = None) -> None:
     args = parser.parse_args(words)
     model = cd.load_model(args.model)
     if args.images is None:
-        fields = mock_fields(args.count, args.seed)
+        fields = mock_fields(args.beams, args.count, args.seed)
     else:
         fields = real_fields(args.images, args.sources, args.seed, model)
     rows, put = [], 0

@@ -43,7 +43,7 @@ def test_public_names_are_those_of_their_rooms():
 
 ROOMS = (
     "errors", "parallel", "io", "config", "engine", "images", "noise", "tiles", "sky", "learn",
-    "survey", "islands", "products", "evaluation", "comparison", "paper", "bench", "doctor", "cli",
+    "survey", "islands", "products", "injection", "evaluation", "comparison", "paper", "bench", "doctor", "cli",
     "api",
 )  # fmt: skip
 """From the lowest to the highest: a room imports from those before it alone."""
