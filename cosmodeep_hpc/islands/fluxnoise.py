@@ -88,7 +88,7 @@ class FluxNoise:
             spread = means[known] * np.sqrt(share[known])
             below = spread[spread < np.median(spread)] - np.median(spread)
             areas.append(area)
-            patches.append(float(np.mean(below**2)) * area)
+            patches.append(float(np.mean(below**2)) * area if len(below) else 0.0)
             sky = [part.coarser() for part in sky if min(part.mean.shape) >= 2]
         if not areas or not all(p > 0 for p in patches):
             return white

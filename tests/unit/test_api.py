@@ -35,6 +35,16 @@ def image(pixels, tmp_path_factory):
     return write(tmp_path_factory.mktemp("image") / "field.fits", pixels)
 
 
+@pytest.fixture
+def halo(tmp_path):
+    """An image of a halo."""
+    y, x = np.mgrid[:200, :280]
+    sky = 4 * NOISE * np.exp(-((y - 80) ** 2 + (x - 130) ** 2) / (2 * 20.0**2))
+    sky += np.random.default_rng(4).normal(0, NOISE, SHAPE)
+    sky[160:, :40] = np.nan
+    return write(tmp_path / "field.fits", sky.astype(np.float32))
+
+
 # --- the command's result ---
 
 
@@ -44,12 +54,8 @@ def image(pixels, tmp_path_factory):
     (["--model", "paper-npix40", "--threshold", "0.3", "--classify.stride", "20"],
      {"model": "paper-npix40", "threshold": 0.3, "stride": 20}),
 ])  # fmt: skip
-def test_the_result_is_that_of_the_command_bit_for_bit(words, options, tmp_path, capsys):
-    y, x = np.mgrid[:200, :280]
-    sky = 4 * NOISE * np.exp(-((y - 80) ** 2 + (x - 130) ** 2) / (2 * 20.0**2))
-    sky += np.random.default_rng(4).normal(0, NOISE, SHAPE)
-    sky[160:, :40] = np.nan
-    path, out = write(tmp_path / "field.fits", sky.astype(np.float32)), tmp_path / "command"
+def test_the_result_is_that_of_the_command_bit_for_bit(words, options, halo, tmp_path, capsys):
+    path, out = halo, tmp_path / "command"
     assert main(["classify", str(path), "--out", str(out), *words]) == 0
     found = cd.classify(path, **options)
     assert len(found.islands) == 1
@@ -69,6 +75,51 @@ def test_the_result_is_that_of_the_command_bit_for_bit(words, options, tmp_path,
         own = found.islands[name]
         np.testing.assert_array_equal(getattr(own, "value", own), rows[name])
         assert str(getattr(own, "unit", None) or "") == str(u.Unit(unit) if unit else "")
+
+
+@pytest.fixture
+def left_out(tmp_path):
+    """A region in the middle of the halo."""
+    path = tmp_path / "own.reg"
+    path.write_text("image\ncircle(131,81,4.3)\n")
+    return path
+
+
+def test_what_is_left_out_is_the_same_to_the_command(halo, left_out, tmp_path, capsys):
+    """The network sees all of the image; measures of islands change, and so does the record."""
+    out = tmp_path / "command"
+    assert main(["classify", str(halo), "--out", str(out), "--exclude", str(left_out)]) == 0
+    whole, found = cd.classify(halo), cd.classify(halo, exclude=left_out)
+    written = found.write(tmp_path / "api")
+    for path in written.values():
+        assert path.read_bytes() == (out / path.name).read_bytes()
+    np.testing.assert_array_equal(found.mask, whole.mask)
+    circle = np.hypot(*np.mgrid[-5:6, -5:6]) < 4.3
+    assert whole.islands["n_pix"].sum() - found.islands["n_pix"].sum() == circle.sum()
+    assert found.record["key"] != whole.record["key"]
+
+
+def test_an_earlier_sweep_with_something_else_left_out_is_not_kept(
+    image, left_out, tmp_path, capsys
+):
+    words = ["classify", str(image), "--out", str(tmp_path / "out"), "--model", "paper-npix40"]
+    for text, state in (
+        ("image\ncircle(131,91,4.3)\n", "done"),
+        ("image\ncircle(131,91,4.3)\n", "kept"),
+        ("image\ncircle(131,91,9)\n", "done"),
+    ):
+        left_out.write_text(text)
+        assert main([*words, "--exclude", str(left_out)]) == 0
+        assert state in (tmp_path / "out" / "summary.csv").read_text()
+
+
+def test_a_file_of_nothing_to_leave_out_stops_the_command(image, left_out, tmp_path, capsys):
+    left_out.write_text("rubbish\n")
+    words = ["classify", str(image), "--out", str(tmp_path / "out"), "--exclude", str(left_out)]
+    assert main(words) == 2
+    assert "own.reg: no region" in capsys.readouterr().err
+    with pytest.raises(cd.InputError, match=r"own\.reg: no region"):
+        cd.classify(image, exclude=left_out)
 
 
 def test_options_of_the_command_are_keywords(image, model):
