@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,13 +48,12 @@ class BlockMeans:
         weight = np.where(np.isfinite(self.mean), self.share, 0.0)[inside]
         value = np.nan_to_num(self.mean)[inside] * weight
 
-        def joined(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.asarray(values.reshape(rows, factor, cols, factor).sum(axis=(1, 3)))
-
         with np.errstate(invalid="ignore"):
-            mean = joined(value) / joined(weight)
+            mean = _summed(value, factor) / _summed(weight, factor)
         many = factor**2
-        return BlockMeans(mean, joined(weight) / many, self.side * factor, self.area * many)
+        return BlockMeans(
+            mean, _summed(weight, factor) / many, self.side * factor, self.area * many
+        )
 
 
 def block_side(plane: MeasuredPlane) -> int:
@@ -115,13 +115,21 @@ def block_means(
         with np.errstate(invalid="ignore"):
             out |= _grown(pixels > BRIGHT, reach)
         pixels[out] = np.nan
-        inside = pixels[some.start - around.start :][: len(some)].astype(np.float64)
-        blocks = inside.reshape(len(some) // block, block, shape[1], block)
+        inside = pixels[some.start - around.start :][: len(some)]
+        known = np.isfinite(inside)
         here = slice(start // block, (start + len(some)) // block)
-        total[here], count[here] = np.nansum(blocks, axis=(1, 3)), np.isfinite(blocks).sum((1, 3))
+        total[here] = _summed(np.where(known, inside, 0), block)
+        count[here] = _summed(known, block)
     area = (block * plane.image.pixel_scale) ** 2
     with np.errstate(invalid="ignore"):
         return BlockMeans(total / count, count / block**2, block, area)
+
+
+def _summed(values: NDArray[Any], block: int) -> NDArray[np.float64]:
+    """Return the sums of whole blocks of `block` x `block` of values, float64 (rows, cols)."""
+    rows, cols = (side // block for side in values.shape)
+    lines = values.reshape(rows, block, -1).sum(axis=1, dtype=np.float64)
+    return np.asarray(lines.reshape(rows, cols, block).sum(axis=2))
 
 
 def _near_islands(

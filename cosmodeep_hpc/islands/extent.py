@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial import ConvexHull
 
 from cosmodeep_hpc.islands.positions import directions, icrs
 
@@ -22,28 +22,24 @@ def largest_sizes(
         rows: where islands end: island from 0, row, first and last column of cells (n, 4).
         cell: side of a cell [pixel]. shape: (ny, nx) of the image, which cuts the last cells.
     """
-    found = np.full(count, np.nan)
     order = np.argsort(rows[:, 0], kind="stable")
     owner, ends = rows[order, 0], rows[order, 1:]
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    hulls, owners = [np.zeros((0, 2), np.int64)], list[int]()
     for part in np.split(np.arange(len(owner)), starts[1:]) if len(owner) else ():
         row, left, right = ends[part].T
         y, x = np.concatenate([row, row + 1]), np.concatenate([left, left])
         x, y = np.concatenate([x, right + 1, right + 1]), np.concatenate([y, row, row + 1])
         corners = np.unique(np.stack([x, y], axis=-1), axis=0)
-        corners = np.minimum(_hull(corners) * cell, shape[::-1]) - 0.5
-        towards = directions(icrs(wcs, corners[:, 0], corners[:, 1]))
-        chord = np.linalg.norm(towards[:, None] - towards[None], axis=-1).max()
-        found[owner[part[0]]] = np.rad2deg(2 * np.arcsin(min(chord / 2, 1.0))) * 3600
-    return found
-
-
-def _hull(corners: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the corners of the convex hull of some, (n, 2)."""
-    try:
-        return np.asarray(corners[ConvexHull(corners).vertices])
-    except QhullError:  # of a line of cells of no width, which there is none of
-        return corners
+        hulls.append(corners[ConvexHull(corners).vertices])
+        owners.append(int(owner[part[0]]))
+    every = np.minimum(np.concatenate(hulls) * cell, shape[::-1]) - 0.5
+    towards = directions(icrs(wcs, every[:, 0], every[:, 1]))  # of all at once, which is quicker
+    chords = np.full(count, np.nan)
+    ends = np.cumsum([len(hull) for hull in hulls[1:]])
+    for number, own in zip(owners, np.split(towards, ends[:-1]), strict=False):
+        chords[number] = np.linalg.norm(own[:, None] - own[None], axis=-1).max()
+    return np.asarray(np.rad2deg(2 * np.arcsin(np.minimum(chords / 2, 1.0))) * 3600)
 
 
 def ellipses(

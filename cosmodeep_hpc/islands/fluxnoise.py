@@ -47,9 +47,12 @@ class FluxNoise:
         return rms * math.sqrt(area * self.patch(area))
 
     def patch(self, area: float) -> float:
-        """Return P for an area [arcsec^2]: between those of squares, constant beyond them."""
-        if not area > 0:
-            return float(self.patches[0])
+        """Return P for an area [arcsec^2]: between those of squares, and constant above them.
+
+        Below, the noise is alike all over the area, and P goes as that.
+        """
+        if not area > self.areas[0]:
+            return float(self.patches[0] * area / self.areas[0])
         return float(np.exp(np.interp(np.log(area), np.log(self.areas), np.log(self.patches))))
 
     @classmethod

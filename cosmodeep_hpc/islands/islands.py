@@ -143,6 +143,7 @@ class _Measures:
             ]
             self.level = np.nan_to_num(self.rms * np.array([level.mean for level in found]))
             self.level_error = self.rms * np.array([level.error for level in found])
+        self.flux_areas = flux_areas(plane.image, solid_angles(plane.image, *sums.middle()))
         self.flux = sums.flux - self.level * sums.flux_area
         self.diffuse = self.flux - sums.compact
 
@@ -292,7 +293,7 @@ class _Measures:
                 brightness=self._means(rows, cols) - self.level[number],
                 labels=here,
                 number=number + 1,
-                area=plane.cell**2 * self._flux_area(number),
+                area=plane.cell**2 * float(self.flux_areas[number]),
                 rms=float(self.rms[number]),
                 level_error=float(self.level_error[number]),
                 beam=plane.beam_cells,
@@ -318,12 +319,6 @@ class _Measures:
                 known > 0, total / np.maximum(known, 1), np.nan
             )
         return found
-
-    def _flux_area(self, number: int) -> float:
-        """Return what makes a pixel's flux of its brightness within an island [arcsec^2]."""
-        x, y = self.sums.middle()
-        areas = solid_angles(self.plane.image, x[[number]], y[[number]])
-        return float(flux_areas(self.plane.image, areas)[0])
 
 
 def _compact_table(
