@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,7 +166,6 @@ def inject(
         InputError: bad usage, a bad model or image, or no room in it for a source.
         TypeError: an unknown keyword, or an array without `about`.
     """
-    import numpy as np
     from astropy.coordinates import SkyCoord
 
     from cosmodeep_hpc.config.inject import SHAPES, Inject
@@ -180,12 +179,15 @@ def inject(
     known = tuple(field.name for field in dataclasses.fields(Inject) if field.name != "source")
     arguments.refuse_unknown("inject", options, known)
     settings = arguments.config_of(config, {})
-    is_shape = source in SHAPES
+    is_shape = isinstance(source, str) and source in SHAPES
     shape: dict[str, Any] = {"source": source} if is_shape else {}
     settings = replace(settings, inject=replace(settings.inject, **shape, **options))
-    is_one = isinstance(at, str) or (isinstance(at, SkyCoord) and at.isscalar)
-    is_one = is_one or (at is not None and not isinstance(at, SkyCoord) and np.ndim(at) == 1)
-    places = [] if at is None else [at] if is_one else list(at)
+    if at is None:
+        places = []
+    elif isinstance(at, str) or (isinstance(at, SkyCoord) and at.isscalar):
+        places = [at]
+    else:
+        places = [tuple(at)] if all(isinstance(one, Real) for one in at) else list(at)
     request = InjectRequest(
         arguments.image_of(image, about, unit, hdu, name),
         SweepRequest(

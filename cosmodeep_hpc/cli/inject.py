@@ -36,9 +36,10 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     with startup.importing():
         from cosmodeep_hpc.injection.inject import InjectRequest, inject
         from cosmodeep_hpc.injection.places import positions_of
-        from cosmodeep_hpc.injection.results import InjectionResult
+        from cosmodeep_hpc.injection.results import InjectionResult, prepare
 
     positions = world.on_root(lambda: positions_of(args.at, args.list))
+    world.on_root(lambda: prepare(args.out, Path(args.image)))
     request = InjectRequest(Path(args.image), request_of(args), args.source, positions)
     progress = progress_of("sources", args, world)
     done = inject(request, settings, world, progress)

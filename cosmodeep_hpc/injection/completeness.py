@@ -69,7 +69,10 @@ def _curve(size: float, trials: list[Trial]) -> SizeCurve:
     tried = np.array([len(some) for some in at])
     found = np.array([sum(trial.found for trial in some) for some in at])
     low, high = wilson(found, tried)
-    ratio = [[measured(trial) / trial.flux for trial in some if trial.found] for some in at]
+    ratio = [
+        [measured(trial) / trial.flux for trial in some if math.isfinite(trial.diffuse)]
+        for some in at
+    ]
     half, most = fitted(fluxes, found, tried)
     return SizeCurve(
         size=size,
@@ -119,15 +122,19 @@ def fitted(
     if not (share.min() < HALF <= share.max()):
         return math.nan, math.nan
     x = np.log(fluxes)
+    least = float(np.median(np.diff(x))) / 2  # a curve is not known more finely than its fluxes
+
+    def width_of(known: NDArray[np.float64]) -> float:
+        return max(float(np.exp(known[1])), least)
 
     def unlikely(known: NDArray[np.float64]) -> float:
-        z = (x - known[0]) / np.exp(known[1])
+        z = (x - known[0]) / width_of(known)
         return -float((found * log_ndtr(z) + (tried - found) * log_ndtr(-z)).sum())
 
     begin = [float(np.interp(HALF, np.maximum.accumulate(share), x)), math.log(0.3)]
-    middle, width = minimize(unlikely, begin, method="Nelder-Mead").x
-    most = math.exp(middle + math.exp(max(width, -5.0)) * float(ndtri(MOST)))
-    return math.exp(middle), most if most <= fluxes[-1] else math.nan
+    best = minimize(unlikely, begin, method="Nelder-Mead").x
+    most = math.exp(best[0] + width_of(best) * float(ndtri(MOST)))
+    return math.exp(best[0]), most if most <= fluxes[-1] else math.nan
 
 
 def limit(trials: Sequence[Trial]) -> float:

@@ -147,7 +147,7 @@ def _planned(
         if request.positions is None:
             found = where.drawn(image, known, spread, options.count, options.seed, number)
         else:
-            found = where.given(image, request.positions, options.seed)
+            found = where.given(image, known, request.positions, options.seed)
         if not found:
             raise InputError(
                 f"{image.path}: no room without islands and gaps for a source of {size:g} arcsec; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.islands.excluded import Excluded
+
+logger = logging.getLogger(__name__)
 
 TRIES = 1000
 """Random places that are looked at for one that is free."""
@@ -101,11 +104,11 @@ def _position(place: Any) -> SkyCoord:
         ) from error
 
 
-def given(image: Image, positions: SkyCoord, seed: int) -> list[Place]:
+def given(image: Image, sky: KnownSky, positions: SkyCoord, seed: int) -> list[Place]:
     """Return the places that a user gives, each with a random direction.
 
     Raises:
-        InputError: one lies outside the image.
+        InputError: one lies outside the image, or where it has no data.
     """
     places = []
     for number, position in enumerate(positions):
@@ -115,6 +118,17 @@ def given(image: Image, positions: SkyCoord, seed: int) -> list[Place]:
             raise InputError(
                 f"{image.path}: {position.to_string('hmsdms')} lies outside of it; expected places "
                 "inside the image"
+            )
+        row, col = round(y) // sky.cell, round(x) // sky.cell
+        where = position.to_string("hmsdms", precision=1)
+        if sky.blank[row, col]:
+            raise InputError(f"{image.path}: has no data at {where}; expected places with data")
+        if sky.taken[row, col]:
+            logger.warning(
+                "%s: %s lies on an island of the image; a source counts as found there where it "
+                "adds to the island",
+                image.path,
+                where,
             )
         places.append(Place(number, x, y, _random(seed, number).uniform(0, 180)))
     return places

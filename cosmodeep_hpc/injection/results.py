@@ -53,7 +53,7 @@ n_beams      | double  |             | meta.number;instr.beam                | a
 """  # noqa: E501
 
 COMPLETENESS = """
-size         | double | arcsec |                            | e-folding radius of a halo, length of an arc or a bridge
+size         | double | arcsec | phys.angSize               | e-folding radius of a halo, length of an arc or a bridge
 flux_in      | double | mJy    | phot.flux.density;em.radio | flux that was put in
 tried        | int    |        | meta.number                | sources put in
 found        | int    |        | meta.number                | sources found
@@ -148,17 +148,16 @@ class InjectionResult:
             "sizes": [_of_size(curve) for curve in self.done.curves],
         }
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
+
     def write(self, out: Path) -> dict[str, Path]:
         """Write all of it, whole or not at all; return the files.
 
         Raises:
-            InputError: the folder cannot be written, or holds a file of such a name that no
-                injection has left.
+            InputError: as `prepare`, or the disk is full.
         """
-        make_folder(out)
-        name = stem(self.done.found.swept.path)
-        files = {ending: out / f"{name}.{ending}" for ending in ENDINGS}
-        _spare_others(files)
+        files = prepare(out, self.done.found.swept.path)
         with replacing_together() as beside:
             for ending, file in files.items():
                 with naming(file, "write"):
@@ -229,6 +228,19 @@ def _of_size(curve: SizeCurve) -> dict[str, Any]:
     }
 
 
+def prepare(out: Path, image: Path) -> dict[str, Path]:
+    """Make the folder; return the files that the injections into an image leave there.
+
+    Raises:
+        InputError: the folder cannot be made, or holds a file of such a name that no injection has
+            left.
+    """
+    make_folder(out)
+    files = {ending: out / f"{stem(image)}.{ending}" for ending in ENDINGS}
+    _spare_others(files)
+    return files
+
+
 def _spare_others(files: dict[str, Path]) -> None:
     """Refuse to overwrite files that no earlier injection has left."""
     there = [file for file in files.values() if file.exists()]
@@ -248,12 +260,18 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _quoted(curve: SizeCurve) -> str:
     """Return the fluxes of which half and 95 % are found, or upper limits at few places."""
+    least = f"{MJY * float(curve.fluxes[0]):.4g} mJy"
 
-    def shown(flux: float) -> str:
-        return f"{MJY * flux:.4g} mJy" if math.isfinite(flux) else "not reached"
+    def shown(flux: float, share: float) -> str:
+        if math.isfinite(flux):
+            return f"{MJY * flux:.4g} mJy"
+        return f"less than {least}" if curve.share[0] >= share else "not reached"
 
     if len(curve.limits) > FEW:
-        return f"  half are found from {shown(curve.half)}, 95 % from {shown(curve.most)}"
-    return "\n".join(
-        f"  upper limit at place {number}: {shown(flux)}" for number, flux in curve.limits.items()
-    )
+        half, most = shown(curve.half, HALF), shown(curve.most, MOST)
+        return f"  half are found from: {half}; 95 % from: {most}"
+    limits = []
+    for number, flux in curve.limits.items():
+        at_most = "at most " if flux == curve.fluxes[0] else ""
+        limits.append(f"  upper limit at place {number}: {at_most}{shown(flux, math.inf)}")
+    return "\n".join(limits)

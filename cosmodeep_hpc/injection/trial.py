@@ -31,7 +31,7 @@ class Trial:
             before.
         found: whether that is enough.
         diffuse, diffuse_error, total, total_error: fluxes of the largest such island [Jy]; NaN:
-            there is none.
+            there is none, or it is joined with one that was there before.
         beams: area of that [beam].
     """
 
@@ -125,6 +125,17 @@ def trials(sky: TrialSky, injection: Injection) -> list[Trial]:
     return done
 
 
+def _is_joined(known: KnownSky, found: Findings, number: int, rows: range, columns: range) -> bool:
+    """Return whether an island of a window has cells of one that was there before."""
+    part = found.labels.planes[0].boxes[number - 1]
+    own = found.labels.planes[0].group(number)
+    first, left = rows.start // known.cell, columns.start // known.cell
+    before = known.taken[
+        first + part[0].start : first + part[0].stop, left + part[1].start : left + part[1].stop
+    ]
+    return bool((own[: before.shape[0], : before.shape[1]] & before).any())
+
+
 def _trial(
     sky: TrialSky,
     found: Findings,
@@ -146,9 +157,9 @@ def _trial(
     covered = float((new > 0).sum() / max(half.sum(), 1))
     is_found = covered >= sky.overlap
     diffuse = diffuse_error = total = total_error = beams = math.nan
-    if is_found:
+    largest = int(np.bincount(new[new > 0]).argmax()) - 1 if is_found else -1
+    if is_found and not _is_joined(sky.known, found, largest + 1, rows, columns):
         table = found.islands.table
-        largest = int(np.bincount(new[new > 0]).argmax()) - 1
         diffuse, diffuse_error = float(table.diffuse[largest]), float(table.diffuse_error[largest])
         total, total_error = float(table.total[largest]), float(table.total_error[largest])
         beams = float(table.beams[largest])

@@ -28,6 +28,8 @@ LIMIT = 5.0
 """Times the noise that a source stands out."""
 INSIDE = 0.6
 """Distance from a peak within which it is looked at how it is curved [beam]."""
+PIXELS = 1.9
+"""The same in pixels, at least: fewer of them do not tell."""
 UNEVEN = 0.5
 """Unevenness of its curvature in units of the beam's, from 0 for a beam to 1, up to which a peak is
 no ridge of a relic or filament."""
@@ -126,10 +128,11 @@ class CompactSources:
         return box, self.beam.profile(dx[None, :], dy[:, None])
 
 
-def find(plane: MeasuredPlane, labels: Labels) -> CompactSources:
+def find(plane: MeasuredPlane, labels: Labels, rows: int | None = None) -> CompactSources:
     """Find and fit the compact sources of a plane in and beside its islands.
 
-    The rows that are looked at together depend on the plane alone.
+    Args:
+        rows: of pixels that are looked at together; None: as the width of the plane says.
 
     Raises:
         InputError: the image cannot be read.
@@ -139,7 +142,7 @@ def find(plane: MeasuredPlane, labels: Labels) -> CompactSources:
         return CompactSources.none(beam)
     wide = growth.reach(plane.beam_cells)  # the whole flux is measured without them
     margin = wide * plane.cell + math.ceil(max(beam.reach, (AROUND[1] + MOVED) * beam.major))
-    tall = max(PIXELS_AT_ONCE // plane.image.shape[1], FEWEST)
+    tall = rows or max(PIXELS_AT_ONCE // plane.image.shape[1], FEWEST)
     height = max(tall // plane.cell, 1)
     parts = []
     for start in range(0, labels.shape[0], height):
@@ -150,8 +153,8 @@ def find(plane: MeasuredPlane, labels: Labels) -> CompactSources:
         if near.any():
             near = binary_dilation(near, EIGHT, iterations=wide)
             part = _find_near(plane, beam, near, around)
-            rows = plane.cells_inside(cells, range(1))[0]
-            parts.append(part.some((part.y >= rows.start - 0.5) & (part.y < rows.stop - 0.5)))
+            own = plane.cells_inside(cells, range(1))[0]
+            parts.append(part.some((part.y >= own.start - 0.5) & (part.y < own.stop - 0.5)))
     return CompactSources.joined(parts, beam) if parts else CompactSources.none(beam)
 
 
@@ -268,12 +271,14 @@ def _curvature(
     """Return the peak of a beam that is curved as a peak is, and how unevenly that is curved.
 
     Paraboloids are fitted to both, in units of the beam's widths. Unevenness: of the curvatures
-    along its axes, the difference over the sum; infinity where it is no peak.
+    along its axes, the difference over the sum, less that of the beam on the same pixels; infinity
+    where it is no peak.
     """
-    row, col = beamfit.box(pixels, place, INSIDE * beam.major)
+    reach = max(INSIDE, PIXELS / beam.minor)
+    row, col = beamfit.box(pixels, place, reach * beam.major)
     dx, dy = col - place[0], row - place[1]
     along, across = beam.along_axes(dx, dy)
-    inside = (np.hypot(along, across) <= INSIDE) & ~missing[row, col]
+    inside = (np.hypot(along, across) <= reach) & ~missing[row, col]
     u, v = along[inside], across[inside]
     terms = np.stack([np.ones(len(u)), u, v, u * u, u * v, v * v], axis=-1)
     both = np.stack([pixels[row, col][inside], beam.profile(dx, dy)[inside]], axis=-1)
@@ -281,4 +286,5 @@ def _curvature(
     total = uu + vv
     if not (total < 0).all():
         return 0.0, math.inf
-    return float(total[0] / total[1]), math.hypot(uu[0] - vv[0], uv[0]) / -float(total[0])
+    (along_axes, beams), (between, its) = (uu - vv) / total, uv / total
+    return float(total[0] / total[1]), math.hypot(along_axes - beams, between - its)

@@ -10,6 +10,7 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import votable
+from astropy.wcs import NoConvergence
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError, naming
@@ -35,10 +36,12 @@ class Excluded:
         regions: shapes of the package `regions`, on the sky or in pixels. A minus before one is not
             looked at: what is in the file is left out.
         sources: positions of compact sources (n,).
+        name: of the file.
     """
 
     regions: tuple[Any, ...]
     sources: SkyCoord
+    name: str
 
     @classmethod
     def read(cls, path: Path) -> Excluded:
@@ -52,7 +55,7 @@ class Excluded:
         with naming(path, "read"):
             head = path.read_bytes()[:HEAD]
         if b"<VOTABLE" in head.upper() or head.lstrip().startswith(b"<?xml"):
-            return cls((), _sources(path))
+            return cls((), _sources(path), path.name)
         return cls._of_regions(path, "crtf" if head.lstrip().startswith(b"#CRTF") else "ds9")
 
     @classmethod
@@ -82,33 +85,39 @@ class Excluded:
         if not shapes and not points:
             raise InputError(f"{path}: no region in it; {EXPECTED}")
         places = SkyCoord(points) if points else SkyCoord([], [], unit="deg")
-        return cls(tuple(shapes), places)
+        return cls(tuple(shapes), places, path.name)
 
     def on(self, image: Image) -> ExcludedPixels:
-        """Return it on the pixels of an image.
-
-        Raises:
-            InputError: a shape does not lie on the image's projection.
-        """
-        from regions import PixelRegion
-
-        with quiet():
-            try:
-                shapes = [
-                    shape if isinstance(shape, PixelRegion) else shape.to_pixel(image.wcs)
-                    for shape in self.regions
-                ]
-            except Exception as error:  # likewise
-                reason = " ".join(str(error).split()) or type(error).__name__
-                raise InputError(
-                    f"{image.path}: a region that is left out has no place in it ({reason}); "
-                    "expected regions of its part of the sky"
-                ) from error
+        """Return what of it lies on an image: a file may be of a whole survey."""
+        shapes = []
+        with quiet(Warning):
+            for region in self.regions:
+                shape = _on_pixels(region, image)
+                if shape is not None:
+                    shapes.append(shape)
             x, y = image.wcs.world_to_pixel(self.sources) if len(self.sources) else ([], [])
         x, y = np.asarray(x, float), np.asarray(y, float)
         ny, nx = image.shape
         inside = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
         return ExcludedPixels(tuple(shapes), x[inside], y[inside])
+
+
+def _on_pixels(region: Any, image: Image) -> Any:
+    """Return a region on the pixels of an image; None: it does not lie on it.
+
+    Beyond the edge of the projection there are no pixels, which shows as numbers that are none, or
+    as errors of the sky coordinates.
+    """
+    from regions import PixelRegion
+
+    try:
+        shape = region if isinstance(region, PixelRegion) else region.to_pixel(image.wcs)
+        box = shape.bounding_box
+    except (ValueError, np.linalg.LinAlgError, NoConvergence):
+        return None
+    ny, nx = image.shape
+    is_on = box.iymin < ny and box.iymax > 0 and box.ixmin < nx and box.ixmax > 0
+    return shape if is_on else None
 
 
 @dataclass(frozen=True)
@@ -164,7 +173,10 @@ def _sources(path: Path) -> SkyCoord:
         values: Any = np.ma.filled(np.ma.asarray(table.array[column.ID], float), np.nan)
         angles.append(values * u.Unit(column.unit or u.deg))
     known = np.isfinite(angles[0]) & np.isfinite(angles[1])
-    return SkyCoord(angles[0][known], angles[1][known])
+    try:
+        return SkyCoord(angles[0][known], angles[1][known])
+    except ValueError as error:  # a declination of 100 degrees
+        raise InputError(f"{path}: a row of it has no place on the sky ({error})") from error
 
 
 def _column(table: Any, ucds: tuple[str, ...], names: tuple[str, ...]) -> Any:

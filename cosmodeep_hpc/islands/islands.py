@@ -176,7 +176,7 @@ class _Measures:
         own = [self.noise.error(*pair) for pair in zip(self.rms, sums.area, strict=True)]
         error = np.hypot(own, self.level_error * sums.flux_area)
         of_compact = self._compact_errors()
-        diffuse, of_diffuse = self.diffuse, np.hypot(error, of_compact)
+        diffuse, of_diffuse = self.diffuse.copy(), np.hypot(error, of_compact)
         x, y, spread = self._positions(of_diffuse)
         middle_x, middle_y = sums.middle()
         turn = steps(wcs, middle_x, middle_y)
@@ -187,6 +187,11 @@ class _Measures:
         whole = [self._whole(n, diffuse[n], of_diffuse[n]) for n in range(count)]
         centre, peak = icrs(wcs, x, y), icrs(wcs, sums.peak_x, sums.peak_y)
         pixels = sums.pixels.astype(np.int64)
+        nothing = pixels == 0  # all of them are left out
+        unknown = nothing | (self.sources.beam is None)  # compact sources were not looked for
+        for column in (x, y, centre, peak, error, diffuse, of_diffuse, major, minor, angle):
+            column[nothing] = np.nan
+        on_sky[nothing] = np.nan
         partial = pixels < cells.inside
         if not self.mapped:  # a tile that reaches beyond the image is
             partial |= (boxes[:, 1] > ny) | (boxes[:, 3] > nx)
@@ -213,10 +218,10 @@ class _Measures:
             pixels=pixels,
             area=sums.area,
             beams=sums.area / (math.nan if beam is None else beam.area),
-            flux=self.flux,
+            flux=np.where(nothing, np.nan, self.flux),
             flux_error=error,
-            compact=sums.compact,
-            compact_error=of_compact,
+            compact=np.where(unknown, np.nan, sums.compact),
+            compact_error=np.where(unknown, np.nan, of_compact),
             diffuse=diffuse,
             diffuse_error=of_diffuse,
             total=np.array([one.flux for one in whole]),

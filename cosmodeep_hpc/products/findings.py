@@ -64,6 +64,9 @@ class Findings:
         if self.swept.has_map:
             header["HITHRESH"] = (options.high_threshold, "which a pixel of each island reaches")
             header["MINBEAMS"] = (options.min_beams, "[beam] area of an island, at least")
+        if self.excluded is not None:
+            name = printable(self.excluded.name).encode("ascii", "replace").decode()
+            header["EXCLUDED"] = (name, "left out of islands' measures")
         return header
 
     @cached_property

@@ -71,11 +71,13 @@ def record(
     labels: IslandLabels,
     config: Config,
     files: dict[str, str],
+    excluded: str | None,
 ) -> dict[str, Any]:
     """Return the content of the JSON record.
 
     Args:
         files: names of the products by kind.
+        excluded: file of what is left out of islands' measures.
     """
     card, image = swept.model.card, swept.planes[0].image
     planes = [
@@ -122,6 +124,7 @@ def record(
             for what in ("signal", "noise", "no_data")
         },
         "islands": len(labels),
+        "excluded": excluded,
         "planes": planes,
         "notes": notes(swept),
         "products": files,

@@ -24,6 +24,7 @@ from cosmodeep_hpc.products import (
 )
 from cosmodeep_hpc.products.findings import Findings
 from cosmodeep_hpc.products.names import record_of, stem
+from cosmodeep_hpc.survey.result import printable
 
 PACKED_ENDING = ".fz"
 
@@ -174,4 +175,5 @@ def record_with(found: Findings, config: Config, files: dict[str, str]) -> dict[
         config: see `write`.
         files: names of its products by kind.
     """
-    return provenance.record(found.swept, found.cube, found.labels, config, files)
+    excluded = None if found.excluded is None else printable(found.excluded.name)
+    return provenance.record(found.swept, found.cube, found.labels, config, files, excluded)

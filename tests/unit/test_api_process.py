@@ -22,7 +22,7 @@ from support.sweeping import same
 
 import cosmodeep_hpc as cd
 from cosmodeep_hpc.parallel.warningfilters import ONE_AT_A_TIME
-from cosmodeep_hpc.products import catalogue
+from cosmodeep_hpc.products import tables
 
 SHAPE = (200, 280)
 
@@ -76,7 +76,7 @@ def test_warning_filters_are_set_one_thread_at_a_time(image, model, monkeypatch)
         return enter(self)
 
     monkeypatch.setattr(warnings.catch_warnings, "__enter__", watched)
-    catalogue._unit.cache_clear()
+    tables._unit.cache_clear()
     assert len(cd.classify(image, model=model).islands) > 0
     assert alone and all(alone)
 
@@ -90,7 +90,7 @@ handlers = [signal.getsignal(n) for n in signal.valid_signals()]
 filters = list(warnings.filters)
 import cosmodeep_hpc as cd
 from cosmodeep_hpc.parallel.warningfilters import ONE_AT_A_TIME
-from cosmodeep_hpc.products import catalogue
+from cosmodeep_hpc.products import tables
 import astropy.table, astropy.wcs, numba, scipy.sparse, scipy.special
 filters = list(warnings.filters)  # to which importing these adds
 found = cd.classify({image!r})

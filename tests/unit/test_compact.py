@@ -29,9 +29,9 @@ SKIES = {
 }  # fmt: skip
 
 
-def sources_in(pixels, folder, signal=ALL, **cards):
+def sources_in(pixels, folder, signal=ALL, rows=None, **cards):
     plane, labels = seen(pixels, signal, folder, **{**CARDS, **cards})
-    return compact.find(plane, labels)
+    return compact.find(plane, labels, rows)
 
 
 @pytest.mark.parametrize("sky", SKIES)
@@ -94,15 +94,14 @@ def test_noise_has_few_sources(tmp_path):
 
 
 @pytest.mark.parametrize("rows", [16, 40, 10**4])
-def test_sources_do_not_depend_on_the_rows_that_are_looked_at_together(rows, tmp_path, monkeypatch):
+def test_sources_do_not_depend_on_the_rows_that_are_looked_at_together(rows, tmp_path):
     """To the last bit: one fit of a group has them all."""
     beam = Beam(20.0, 20.0)
     pixels = gaussian_filter(np.random.default_rng(1).normal(size=(SIDE, SIDE)), 1)
     for x, y in np.random.default_rng(3).uniform(5, SIDE - 5, (12, 2)):
         pixels += 60 * beam.profile(PIXEL * (X - x), PIXEL * (Y - y))
     every = sources_in(pixels, tmp_path, **round_beam(20.0))
-    monkeypatch.setattr(compact, "ROWS", rows)
-    found = sources_in(pixels, tmp_path, **round_beam(20.0))
+    found = sources_in(pixels, tmp_path, rows=rows, **round_beam(20.0))
     assert len(found) == len(every) > 8
     np.testing.assert_allclose(found.x, every.x, atol=0.05)
     np.testing.assert_allclose(found.peak, every.peak, rtol=0.02)
@@ -121,3 +120,20 @@ def test_far_from_islands_there_are_none(tmp_path):
     signal = np.hypot(X - 20, Y - 60) < 12
     found = sources_in(pixels, tmp_path, signal, **round_beam(20.0))
     assert found.x == pytest.approx([22.0, 58.0], abs=0.05)  # within six beams of it
+
+
+@pytest.mark.parametrize("widths", [(12.0, 8.0), (10.0, 10.0), (8.0, 8.0)])
+def test_sources_are_found_wherever_they_lie_between_pixels(widths, tmp_path):
+    """Through beams of two and three pixels, at 100 sigma, on a smooth halo."""
+    beam = Beam(*widths, 30.0)
+    random = np.random.default_rng(4)
+    rows, cols = np.meshgrid(np.arange(12, SIDE - 12, 16), np.arange(12, SIDE - 12, 16))
+    x, y = (grid.ravel() + random.uniform(-0.5, 0.5, grid.size) for grid in (cols, rows))
+    away = np.hypot(X - SIDE / 2, Y - SIDE / 2)
+    pixels = 30 * np.exp(-((away / 40) ** 2)) + random.normal(size=(SIDE, SIDE)) * 0.3
+    for one, other in zip(x, y, strict=True):
+        pixels += 100 * beam.profile(PIXEL * (X - one), PIXEL * (Y - other))
+    cards = {"BMAJ": widths[0] / 3600, "BMIN": widths[1] / 3600, "BPA": 30.0}
+    found = sources_in(pixels, tmp_path, **cards)
+    assert len(found) == len(x)
+    np.testing.assert_allclose(found.peak.mean() / found.rms.mean(), 100, rtol=0.05)
