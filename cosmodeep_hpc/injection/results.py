@@ -151,13 +151,13 @@ class InjectionResult:
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self}>"
 
-    def write(self, out: Path) -> dict[str, Path]:
+    def write(self, out: str | Path) -> dict[str, Path]:
         """Write all of it, whole or not at all; return the files.
 
         Raises:
             InputError: as `prepare`, or the disk is full.
         """
-        files = prepare(out, self.done.found.swept.path)
+        files = prepare(Path(out), self.done.found.swept.path)
         with replacing_together() as beside:
             for ending, file in files.items():
                 with naming(file, "write"):
