@@ -97,8 +97,7 @@ def inject(
         plane=None if planes is None else planes[0],
         beam=request.sweep.beam,
     )
-    picture = None if request.picture is None else Picture.read(request.picture)
-    work = _planned(request, config.inject, image, known, picture)
+    work = world.on_root(lambda: _planned(request, config.inject, image, known))
     sky = TrialSky(
         plan=plan,
         image=image,
@@ -125,13 +124,13 @@ def _planned(
     options: Inject,
     image: Image,
     known: KnownSky,
-    picture: Picture | None,
 ) -> list[Injection]:
     """Return which source is put where.
 
     Raises:
         InputError: a place lies outside the image, or there is no room.
     """
+    picture = None if request.picture is None else Picture.read(request.picture)
     work: list[Injection] = []
     for number, size in enumerate(_sizes(options, image, known, picture)):
         source = source_of(options, size, picture)
