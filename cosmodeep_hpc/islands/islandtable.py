@@ -23,7 +23,8 @@ class IslandTable:
         x_peak, y_peak, ra_peak, dec_peak: the brightest pixel, and its centre, as above.
         cells: how many. pixels: with data in them.
         area: of those pixels [arcsec^2]. beams: in areas of the beam; NaN where it is not known.
-        flux: their sum [Jy]. compact: the part of it in compact sources. diffuse: the rest.
+        flux: their sum [Jy]. compact: the part of it in compact sources; NaN: they were not looked
+            for. diffuse: the rest.
             total: of the whole source, also outside of the island; NaN: not measured. Each with its
             error: `flux_error` and so on.
         scale: length by which the brightness falls at the island's edge [arcsec]; NaN as `total`.
