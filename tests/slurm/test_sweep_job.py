@@ -32,7 +32,7 @@ def test_a_list_is_swept_by_two_nodes_through_a_requeue(cluster, images, tmp_pat
     alone = bash(tmp_path, *words, "--out", tmp_path / "alone", RANKS="1")
     assert alone.returncode == 2, alone.stderr
     of_one = sorted(tmp_path.glob("alone/noise-*"))
-    assert len(of_one) == 8 * len(mosaics)  # the usual products, and the record
+    assert len(of_one) == 9 * len(mosaics)  # the usual products, and the record
     for product in of_one:
         assert (out / product.name).read_bytes() == product.read_bytes(), product.name
     assert not list(out.glob(".*"))
