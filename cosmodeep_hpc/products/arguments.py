@@ -147,17 +147,6 @@ def number_of(name: str, given: Any, expected: str) -> float:
     return float(given)
 
 
-def flag_of(name: str, given: Any) -> bool:
-    """Return True or False; words such as "no" are neither.
-
-    Raises:
-        InputError: it is neither.
-    """
-    if not isinstance(given, bool | np.bool_):
-        raise InputError(f"{name} = {given!r}: expected True or False")
-    return bool(given)
-
-
 def model_of(model: Any) -> Path | TrainedModel | None:
     """Return what names a model, or is one.
 

@@ -24,7 +24,6 @@ Paint = Callable[[int, int, int], NDArray[Any]]
 
 UNKNOWN = np.uint8(NO_DATA)
 STRIP = 2**22  # pixels of a strip, about
-TALL = 2**26  # the same where tall strips pay
 TALLEST = 1024  # rows of a strip, at most
 KEPT = ("OBJECT", "TELESCOP", "INSTRUME", "OBSERVER", "RESTFRQ", "RESTFREQ", "BMAJ", "BMIN", "BPA")
 
@@ -143,10 +142,10 @@ class PlaneBox:
             found.append(known[0] if known else float("nan"))
         return found
 
-    def height(self, cell: int, pixels: int = STRIP) -> int:
-        """Return the rows of a strip of about `pixels`: whole cells, or less than one."""
+    def height(self, cell: int) -> int:
+        """Return the rows of a strip: whole cells, or less than one."""
         a_row = int(np.prod(self.axes[self.y + 1 :]))
-        fitting = min(max(1, pixels // a_row), max(cell, TALLEST))
+        fitting = min(max(1, STRIP // a_row), max(cell, TALLEST))
         rows = fitting // cell * cell if fitting >= cell else fitting
         return min(rows, self.axes[self.y])
 
