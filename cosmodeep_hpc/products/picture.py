@@ -338,8 +338,7 @@ def outlines(axes: Any, found: Findings, number: int, transform: Any = None) -> 
     (signal, blank), step = _shown(found, number, rows, cols, MAX_SIDE)
     for where, colour, label in ((signal, RED, "signal"), (blank, BLUE, "no data")):
         if where.any():
-            counted = not swept.has_map  # squares of its cells say nothing
-            size = step * swept.cell
+            size, counted = step * swept.cell, not swept.has_map  # its squares say nothing
             outline(axes, where, size, colour, label, transform, shape, counted=counted)
 
 
