@@ -38,8 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say how an image is swept."""
+def add_sweep_arguments(
+    parser: argparse.ArgumentParser, planes: str = "may be given again (default: all)"
+) -> None:
+    """Add the arguments that say how an image is swept; `planes` says how many may be given."""
     parser.add_argument(
         "--model",
         type=words.text,
@@ -54,7 +56,7 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--plane", type=words.at_least(0), action="append", metavar="K",
-        help="a plane of a cube, from 0; may be given again (default: all)",
+        help="a plane of a cube, from 0; " + planes,
     )  # fmt: skip
     parser.add_argument(
         "--beam", type=float, nargs=3, metavar=("BMAJ", "BMIN", "BPA"),

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "random)",
     )  # fmt: skip
     parser.add_argument("--list", help="a VOTable or region file of places", **FILE)
-    add_sweep_arguments(parser)
+    add_sweep_arguments(parser, planes="needed where there are several")
 
 
 def run(args: argparse.Namespace, settings: Config, world: World) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from astropy.coordinates.jparser import to_skycoord
 from numpy.typing import NDArray
 
 from cosmodeep_hpc.errors import InputError
@@ -19,6 +21,8 @@ from cosmodeep_hpc.islands.excluded import Excluded
 
 logger = logging.getLogger(__name__)
 
+NAME = re.compile(r"J\d{6}(\.\d+)?[+-]\d{6}(\.\d+)?")
+"""A position as a source's name, Jhhmmss-ddmmss."""
 TRIES = 1000
 """Random places that are looked at for one that is free."""
 
@@ -66,8 +70,9 @@ def positions_of(places: Sequence[Any], file: Path | None = None) -> SkyCoord | 
     """Return the positions that a user gives; None: none are given.
 
     Args:
-        places: right ascension and declination each: text in degrees ("150.1 -35.2"), or hours and
-            degrees ("10:00:24 -35:12:00"), a pair of numbers [deg], or a SkyCoord.
+        places: right ascension and declination each: text in degrees ("150.1 -35.2"), hours and
+            degrees ("10:00:24 -35:12:00") or as a name ("J100024-351200"), a pair of numbers [deg],
+            or a SkyCoord.
         file: a VOTable of positions, or a region file with points.
 
     Raises:
@@ -93,6 +98,8 @@ def _position(place: Any) -> SkyCoord:
             return place.icrs
         if not isinstance(place, str):
             return SkyCoord(*(float(angle) for angle in place), unit="deg")
+        if NAME.fullmatch(place.strip()):
+            return to_skycoord(place.strip()).icrs
         words = place.replace(",", " ").split()
         is_hours = any(mark in words[0] for mark in ":hm")
         unit = (u.hourangle, u.deg) if is_hours or len(words) > 2 else (u.deg, u.deg)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,15 @@ from numpy.typing import NDArray
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.images.quiet import quiet
+from cosmodeep_hpc.parallel.warningfilters import ONE_AT_A_TIME
 
-EXPECTED = "expected regions of DS9 or CASA (CRTF), or a VOTable of sources"
+EXPECTED = (
+    "expected regions of DS9 or CASA (CRTF), on the sky or in image pixels, or a VOTable of sources"
+)
+LEFT = re.compile("skipping|Skipping|unable|[Pp]arse|[Nn]ot a valid")
+"""What `regions` says of a region that it leaves out."""
+HARMLESS = re.compile("ruler|vector|compass|projection|metadata")
+"""What has no area, and what only says how a region is drawn."""
 HEAD = 4096
 """Bytes of a file by which its format is told."""
 RA_UCDS = ("pos.eq.ra;meta.main", "pos.eq.ra", "POS_EQ_RA_MAIN")
@@ -63,11 +72,16 @@ class Excluded:
         from regions import PixelRegion, PointSkyRegion, Regions  # an image without it needs none
 
         try:
-            with quiet(Warning):
+            with ONE_AT_A_TIME, warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
                 found = Regions.read(path, format=form)
         except Exception as error:  # it raises what its parts raise
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"{path}: no regions in it ({reason}); {EXPECTED}") from error
+        for warning in said:  # it goes on without a region that it cannot read
+            reason = " ".join(str(warning.message).split())
+            if LEFT.search(reason) and not HARMLESS.search(reason):
+                raise InputError(f"{path}: a region cannot be read ({reason}); {EXPECTED}")
         shapes, points = [], []
         for region in found:
             what = type(region).__name__.removesuffix("SkyRegion").removesuffix("PixelRegion")

@@ -89,7 +89,8 @@ class FluxNoise:
                 break
             # the mean of a part of a square varies as much more as the part is smaller
             spread = means[known] * np.sqrt(share[known])
-            below = spread[spread < np.median(spread)] - np.median(spread)
+            spread -= np.median(spread)
+            below = spread[spread < 0]
             areas.append(area)
             patches.append(float(np.mean(below**2)) * area if len(below) else 0.0)
             sky = [part.coarser() for part in sky if min(part.mean.shape) >= 2]

@@ -59,6 +59,7 @@ DS9 = {
     ),
     "two": ("image\ncircle(71,51,10.3)\nbox(31,31,10.6,10.6,0)",
             DISC | (abs(X - 30) < 5.3) & (abs(Y - 30) < 5.3)),
+    "ruler beside": ("image\ncircle(71,51,10.3)\n# ruler(71,51,80,51)", DISC),
     "text beside": ("image\ncircle(71,51,10.3)\n# text(71,51) text={here}", DISC),
     "beyond the image": ("image\ncircle(500,51,10)", np.zeros(SHAPE, bool)),
 }  # fmt: skip
@@ -134,6 +135,9 @@ def test_the_products_own_regions_are_read_again(image, tmp_path):
         ("image\npoint(3,4)\n", "a point in pixels; expected shapes"),
         ("#CRTFv0\ncircle [[70pix\n", "expected regions of DS9 or CASA"),
         ("<VOTABLE", r"no VOTable \(.*\); expected"),
+        ("circle(71,51,10.3)\n", "a region cannot be read .A coordinate frame was not found"),
+        ("physical\ncircle(71,51,10.3)\nimage\ncircle(71,51,10.3)\n", "a region cannot be .*physi"),
+        ("fk5\npanda(150,-35,0,90,1,1,5,1)\ncircle(150,-35,1)\n", "a region cannot be .*panda"),
         ("\x00\x01\x02", "expected regions of DS9 or CASA"),
     ],
 )

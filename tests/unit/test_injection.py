@@ -110,6 +110,7 @@ def test_a_picture_without_brightness_is_refused(tmp_path):
         "10:00:24 -35:12:00",
         "10h00m24s -35d12m00s",
         "10 00 24 -35 12 00",
+        "J100024-351200",
         (150.1, -35.2),
         SkyCoord(150.1, -35.2, unit="deg"),
         SkyCoord(150.1, -35.2, unit="deg").galactic,
