@@ -8,10 +8,21 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from support.fields import NOISE
-from support.findings import findings, islands_of, labels_of, sky, swept, write_mosaic
+from support.findings import (
+    findings,
+    islands_of,
+    labels_of,
+    mapped,
+    rows_in,
+    sky,
+    swept,
+    write_mosaic,
+)
 
 from cosmodeep_hpc.images.image import Image
 from cosmodeep_hpc.islands.compact import CompactSources
+from cosmodeep_hpc.islands.islandlabels import IslandLabels
+from cosmodeep_hpc.islands.islands import Islands
 from cosmodeep_hpc.islands.islandsums import IslandSums
 from cosmodeep_hpc.islands.measuredplane import MeasuredPlane
 from cosmodeep_hpc.islands.positions import name
@@ -195,3 +206,24 @@ def test_only_rows_with_islands_are_read_a_little_at_a_time(tmp_path):
         sums.add(replace(plane, image=watched), strip, CompactSources.none(), at_once=200 * 16)
     assert read == [(120, 136, 160, 360), (136, 152, 160, 360), (152, 160, 160, 360)]
     assert sums.pixels.tolist() == [3200, 1600]
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, -0.3])
+def test_the_level_around_an_island_is_taken_out_of_every_measure(level, tmp_path):
+    """A disc of 3 times the noise, in an island with an arm of nothing."""
+    y, x = np.mgrid[:400, :400]
+    disc = np.hypot(x - 190, y - 200) <= 15
+    random = np.random.default_rng(1)
+    pixels = np.where(disc, 3.0, 0.0) + level + 0.02 * random.standard_normal(disc.shape)
+    island = (abs(x - 190) <= 20) & (abs(y - 200) <= 20)
+    island |= (abs(x - 230) <= 20) & (abs(y - 190) <= 5)
+    header = sky(pixels.shape, pixel=4.0, BUNIT="Jy/arcsec2")
+    path = write_mosaic(tmp_path / "a.fits", pixels * NOISE, header)
+    made = mapped(path, np.where(island, 0.9, 0.1), cell=1)
+    (found,) = rows_in(Islands.of(made, IslandLabels.of(made, 2.0, 0.7)).table)
+    flux = 3 * NOISE * disc.sum() * 16
+    assert found.background / NOISE == pytest.approx(level, abs=2e-3)
+    assert found.flux == pytest.approx(flux, rel=0.01)
+    assert (found.x, found.y) == pytest.approx((190, 200), abs=0.1)
+    assert found.peak / NOISE == pytest.approx(3.0, abs=0.1)
+    assert found.total == pytest.approx(flux, rel=0.05)
