@@ -176,6 +176,7 @@ def beside(field: Field, per_beam: NDArray[np.float32]) -> dict[str, list[float]
     import bdsf
     from AegeanTools.source_finder import SourceFinder
 
+    vars(np.linalg).setdefault("linalg", np.linalg)  # Aegean 2.3 looks for it, NumPy 2.4 has it not
     beam, wcs = field.image.beam, field.image.wcs
     header = wcs.to_header()
     header.update({"BUNIT": "Jy/beam", "BMAJ": beam.major / 3600, "BMIN": beam.minor / 3600})
@@ -184,15 +185,22 @@ def beside(field: Field, per_beam: NDArray[np.float32]) -> dict[str, list[float]
         path = Path(folder) / "field.fits"
         fits.PrimaryHDU(per_beam, header).writeto(path)
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # they say much
-            done = bdsf.process_image(str(path), frequency=FREQUENCY, ncores=1, quiet=True)
+            try:
+                done = bdsf.process_image(str(path), frequency=FREQUENCY, ncores=1, quiet=True)
+            except RuntimeError as error:
+                done, failure = None, str(error)
             finder = SourceFinder()
             components = finder.find_sources_in_image(str(path), cores=1, innerclip=5, outerclip=4)
-        rank, totals = done.pyrank.T, np.array([island.total_flux for island in done.islands])
     fluxes: dict[str, list[float]] = {"pybdsf": [], "aegean": []}
     at = [wcs.all_world2pix([[c.ra, c.dec]], 0)[0] for c in components]
+    if done is None:
+        print(f"{field.name}: PyBDSF gives the image up: {failure}", flush=True)
     for made, _ in field.sources:
-        own = np.unique(rank[inside(made)][made.half])
-        fluxes["pybdsf"].append(1e3 * float(totals[own[own >= 0]].sum()))
+        total = float("nan")
+        if done is not None:
+            own = np.unique(done.pyrank.T[inside(made)][made.half])
+            total = 1e3 * sum(float(done.islands[n].total_flux) for n in own[own >= 0])
+        fluxes["pybdsf"].append(total)
         total = 0.0
         for component, (x, y) in zip(components, at, strict=True):
             row, col = round(float(y)) - made.rows.start, round(float(x)) - made.columns.start
@@ -220,7 +228,7 @@ def table(rows: Sequence[Measure], put: int) -> str:
         names = sorted({row.image for row in rows})
     groups |= {name: [row for row in rows if row.image == name] for name in names}
     lines += [line(name[:23], some) for name, some in groups.items() if some]
-    with_others = [row for row in rows if np.isfinite(row.pybdsf)]
+    with_others = [row for row in rows if np.isfinite(row.aegean)]
     if with_others:
         true = np.array([row.source_true for row in with_others])
         lines.append("flux over all of the source, median and middle 68 %, where not 0:")

@@ -84,7 +84,7 @@ def run(
         ready()
     _wait(world)
     alone = world.comm.bcast(alone, root=0)
-    together = Allreduce(world)
+    together = Allreduce(world, config.train.sums)
     weak = _steps(_StepTrial(tf, config, together, batch, batch * world.size), steps)
     ready()
     mine = len(world.share(batch))

@@ -86,6 +86,11 @@ class Train(Section):
         "float32",
         "numbers the step computes with; weights, sums and gradients over ranks stay float32",
     )
+    sums: Literal["auto", "horovod", "mpi"] = option(
+        "auto",
+        "how gradients are summed over ranks: by Horovod (NCCL between GPUs), or by MPI on the "
+        "host's memory, without Horovod; auto: Horovod where it has NCCL and there are GPUs",
+    )
     xla: bool = option(False, "compile the step with XLA: for GPUs, it is slower on CPUs")
     deterministic: bool = option(
         False, "bit-for-bit repeats on GPUs too, at a cost; runs on CPUs repeat anyhow"

@@ -89,7 +89,7 @@ def run(
             tf,
             net,
             config.train.learning_rate,
-            Allreduce(world),
+            Allreduce(world, config.train.sums),
             precision=config.train.precision,
             xla=config.train.xla,
         )
