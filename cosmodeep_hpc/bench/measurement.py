@@ -1,7 +1,8 @@
 """The cost of a training step on the ranks of this job, measured part by part.
 
 Everything is timed on random tiles held in memory, so no tile set is needed. One rank alone is
-timed before Horovod starts, whose thread would otherwise use the same cores.
+timed before Horovod starts, whose thread would otherwise use the same cores. Where gradients are
+summed by MPI and Horovod is there, its steps are timed at the end.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 import platform
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,7 +24,7 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.files import make_folder
 from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.learn import network
-from cosmodeep_hpc.learn.allreduce import Allreduce
+from cosmodeep_hpc.learn.allreduce import Allreduce, Way
 from cosmodeep_hpc.learn.batch import Batch, CountsBatch, PaperBatch
 from cosmodeep_hpc.learn.sampler import Sampler, keep_mask
 from cosmodeep_hpc.learn.step import Step
@@ -103,6 +105,9 @@ def run(
     classify = _classify(trial.step, config, world, max(steps // 4, 2))
     ready()
     compute = np.concatenate(world.comm.allgather(weak["compute"]))
+    beside: dict[str, Timing] = {}
+    if other := _other_way(together.way, world):
+        beside = _beside(tf, config, Allreduce(world, other), world, steps)
     return StepTimings(
         place=place,
         batch=batch,
@@ -113,7 +118,9 @@ def run(
         strong={name: _slowest(seconds, world) for name, seconds in strong.items()},
         crowding=float(np.median(compute)) / alone[batch].median,
         scatter=_scatter(compute),
+        sums=together.way,
         messages=messages,
+        beside=beside,
         input=fetching,
         classify=classify,
     )
@@ -237,6 +244,27 @@ def _repeated(action: Callable[[], object], world: World, count: int) -> Timing:
         if number >= 0:
             found[number] = time.perf_counter() - start
     return _slowest(found, world)
+
+
+def _other_way(way: str, world: World) -> Way | None:
+    """Return the way to sum that this job does not take; None: there is none here."""
+    if way == "horovod":
+        return "mpi"
+    return "horovod" if way == "mpi" and not world.any(find_spec("horovod") is None) else None
+
+
+def _beside(
+    tf: Any, config: Config, allreduce: Allreduce, world: World, steps: int
+) -> dict[str, Timing]:
+    """Time steps, and their sum alone, that are summed in another way; a collective call."""
+    batch = config.train.batch
+    weak = _StepTrial(tf, config, allreduce, batch, batch * world.size)
+    strong = _StepTrial(tf, config, allreduce, len(world.share(batch)), batch)
+    found = {
+        name: _slowest(_steps(trial, steps)["step"], world)
+        for name, trial in (("weak", weak), ("strong", strong))
+    }
+    return found | {"gradient": _repeated(_summed(allreduce, tf.zeros(weak.numbers)), world, steps)}
 
 
 def _sums(

@@ -17,6 +17,7 @@ from cosmodeep_hpc.bench import costmodel
 from cosmodeep_hpc.bench.costmodel import Costs, Interconnect
 
 RANKS = tuple(2**k for k in range(13))  # of the prediction
+NAMES = {"horovod": "Horovod", "mpi": "MPI"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,11 @@ class StepTimings:
             tiles over all: "step", and its parts "compute" and "allreduce" with waiting.
         crowding: computation of `batch` tiles with all ranks at work, in ratio to one alone.
         scatter: of a rank's computation, relative: 1.48 median deviations from the median.
-        messages: seconds of sums and barriers, by Horovod and by MPI itself. Empty for one rank.
+        sums: the way that gradients are summed, "horovod" or "mpi"; empty for one rank.
+        messages: seconds of sums and barriers, as a step sums and by MPI itself. Empty for one
+            rank.
+        beside: seconds of a step with `batch` tiles each ("weak"), over all ("strong"), and of the
+            sum alone ("gradient"), summed in the other way; empty where there is none.
         input: seconds of drawing a rank's tiles from memory, and of making its dropout masks.
         classify: seconds of the network's forward pass of `inference` tiles on every rank at once.
     """
@@ -78,7 +83,9 @@ class StepTimings:
     strong: dict[str, Timing]
     crowding: float
     scatter: float
+    sums: str
     messages: dict[str, Timing]
+    beside: dict[str, Timing]
     input: dict[str, Timing]
     classify: Timing
 
@@ -99,12 +106,14 @@ class StepTimings:
         return 2 * (ranks - 1) / ranks * self.gradient / self.messages["gradient"].median
 
     def costs(self) -> Costs:
-        """Return the inputs of the model; with one rank, Horovod costs its cycle.
+        """Return the inputs of the model; with one rank on a GPU, Horovod costs its cycle.
 
         MPI's own messages count by their best times: what the network is capable of. Delays in a
-        real step are in the median of Horovod's sum.
+        real step are in the median of the step's sum.
         """
-        software = 1e-3 * float(os.environ.get("HOROVOD_CYCLE_TIME", "1"))
+        software = 0.0
+        if self.place.gpus:
+            software = 1e-3 * float(os.environ.get("HOROVOD_CYCLE_TIME", "1"))
         if self.messages:
             of_mpi = self.messages["gradient, MPI"].best
             software = max(0.0, self.messages["gradient"].median - of_mpi)
@@ -216,12 +225,20 @@ def _steps(found: StepTimings) -> list[str]:
 
 def _messages(found: StepTimings) -> list[str]:
     """Return the lines of the sums; there are none for one rank."""
-    notes = {"gradient": "step's sum alone, Horovod", "8 bytes": "8 bytes, Horovod"}
+    by = NAMES.get(found.sums, "")
+    notes = {"gradient": f"step's sum alone, by {by}", "8 bytes": f"8 bytes, as a step, by {by}"}
     lines = []
     for name, timing in found.messages.items():
         note = f"{found.bus_bandwidth / 1e9:.2f} GB/s a rank" if name == "gradient" else ""
         lines.append(_line(notes.get(name, name), timing, note))
-    return lines
+    other = {"horovod": "MPI", "mpi": "Horovod"}.get(found.sums, "")
+    ranks, batch = found.place.ranks, found.batch
+    kinds = {
+        "weak": f"by {other}: each of {ranks} ranks {batch} tiles",
+        "strong": f"by {other}: {batch} tiles over {ranks} ranks",
+        "gradient": f"by {other}: step's sum alone",
+    }
+    return lines + [_line(kinds[name], timing) for name, timing in found.beside.items()]
 
 
 def _others(found: StepTimings) -> list[str]:

@@ -19,6 +19,9 @@ def test_two_ranks(tmp_path):
     assert found["gradient"] == 4 * (677_250 + 2)
     sums = {"gradient", "8 bytes", "gradient, MPI", "8 bytes, MPI", "barrier, MPI"}
     assert found["messages"].keys() == sums | {"gradient, MPI, a node", "8 bytes, MPI, a node"}
+    assert found["sums"] == "mpi" and found["beside"].keys() == {"weak", "strong", "gradient"}
+    assert "step's sum alone, by MPI" in job.stdout
+    assert "by Horovod: each of 2 ranks 5 tiles" in job.stdout
     for kind in ("weak", "strong"):
         parts = {name: timing["best"] for name, timing in found[kind].items()}
         assert parts.keys() == {"step", "compute", "allreduce"}

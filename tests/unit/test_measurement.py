@@ -44,6 +44,8 @@ def on(ranks, per_node):
         strong={"step": exactly(0.08), "compute": exactly(0.06), "allreduce": exactly(0.02)},
         crowding=1.1,
         scatter=0.05,
+        sums="horovod",
+        beside={},
         messages={
             "gradient": exactly(within + 0.002),
             "8 bytes": exactly(0.001),
@@ -75,12 +77,18 @@ def test_a_busy_machine_does_not_make_the_network_slower():
     assert replace(quiet, messages=ours).costs() == quiet.costs()
 
 
-def test_a_rank_a_node_sends_nothing_in_memory(monkeypatch):
-    monkeypatch.setenv("HOROVOD_CYCLE_TIME", "0.5")
+def test_a_rank_a_node_sends_nothing_in_memory():
     alone = replace(on(1, 1), messages={})
-    costs = alone.costs()
-    assert ring(1e9, 1, costs.local) == 0
-    assert costs.software == 0.0005  # nothing to measure it by: Horovod looks so often
+    assert ring(1e9, 1, alone.costs().local) == 0
+
+
+@pytest.mark.parametrize("gpus, software", [(0, 0.0), (1, 0.0005)])
+def test_one_rank_on_a_gpu_counts_how_often_horovod_looks(gpus, software, monkeypatch):
+    """There is nothing to measure it by. On cores MPI sums, and a rank waits for nothing."""
+    monkeypatch.setenv("HOROVOD_CYCLE_TIME", "0.5")
+    one = on(1, 1)
+    alone = replace(one, messages={}, place=replace(one.place, gpus=gpus))
+    assert alone.costs().software == software
 
 
 def test_efficiencies():
