@@ -3,18 +3,29 @@
 #
 # COSMODEEP_PYTHON  the interpreter; else .venv/bin/python of the project, else python3
 # COSMODEEP_MPI     the word for srun --mpi=; else the site's best
-# CONTAINER         an Apptainer image to run the stage in, with COSMODEEP_PYTHON or python3 of its own
+# CONTAINER         an image to run the stage in, with COSMODEEP_PYTHON or python3 of its own: container.sh
 # STAGE_IN          a folder on each node's own disk, or $NAME: --tiles is copied there before the ranks start
 # RANKS             without Slurm: number of ranks; else one rank a GPU, or 2 ranks on two cores or more
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# A stage that was warned of its end and saved its state ends with this status: start it again (sysexits.h).
+# A stage that was told to end and saved its state ends with the first: start it again (sysexits.h). With the second
+# it has done nothing since its start.
 EX_TEMPFAIL=75
+IDLE=76
+
+# Modules in the folder of submission, a user's random.py or copy.py, are not Python's own.
+export PYTHONSAFEPATH=1
+# shellcheck source=slurm/gpus.sh
+source "$HERE/slurm/gpus.sh"
+# shellcheck source=slurm/job.sh
+source "$HERE/slurm/job.sh"
+# shellcheck source=slurm/container.sh
+source "$HERE/slurm/container.sh"
 
 # launch STAGE ARGUMENT...: run `cosmodeep STAGE ARGUMENT...` on every rank and end with its status.
 launch() {
-    local -a program
+    local -a program step_options=()
     find_program
     if [ -n "${SLURM_JOB_ID:-}" ]; then
         launch_in_slurm "$@"
@@ -36,14 +47,7 @@ has() {
 find_program() {
     local python=${COSMODEEP_PYTHON:-}
     if [ -n "${CONTAINER:-}" ]; then
-        [ -e "$CONTAINER" ] || stop "CONTAINER=$CONTAINER: no such image"
-        has apptainer || stop "CONTAINER is set, but there is no apptainer here: load its module"
-        # Slurm's side of PMIx keeps its data in a folder that the image does not see
-        export PMIX_MCA_gds=${PMIX_MCA_gds:-hash}
-        program=(apptainer exec)
-        [ "$(count_gpus)" -eq 0 ] || program+=(--nv)
-        [ -z "${STAGE_IN:-}" ] || program+=(--bind "$(own_disk)")
-        program+=("$CONTAINER" "${python:-python3}")
+        enter_container "${python:-python3}"
         return
     fi
     if [ -z "$python" ] && [ -x "$HERE/.venv/bin/python" ]; then
@@ -52,19 +56,6 @@ find_program() {
     fi
     program=("${python:-python3}")
     has "${program[0]}" || stop "no ${program[0]}: run \`make env\` in $HERE, or set COSMODEEP_PYTHON"
-}
-
-# Print the number of GPUs that the ranks of this node may use.
-count_gpus() {
-    if [ -n "${SLURM_JOB_ID:-}" ]; then
-        echo "${SLURM_GPUS_ON_NODE:-0}"
-    elif [ -n "${CUDA_VISIBLE_DEVICES+set}" ]; then
-        tr , '\n' <<<"$CUDA_VISIBLE_DEVICES" | grep -c '^[^-]'
-    elif has nvidia-smi; then
-        nvidia-smi -L | grep -c '^GPU'
-    else
-        echo 0
-    fi
 }
 
 set_threads() { # set_threads N: set the number of threads of one rank
@@ -137,21 +128,21 @@ launch_in_slurm() {
         echo "${0##*/}: $tasks tasks for the $gpus GPUs of a node; expected one a GPU:" \
             "--gpus-per-node=$gpus --ntasks-per-node=$gpus" >&2
     fi
+    # in the shell of `srun --pty bash` the step around it holds all cores
+    [ -z "${SLURM_STEP_ID:-}" ] || options+=(--overlap)
     stage_in "$@"
-    srun --mpi="$mpi" "${options[@]}" "${held[@]}" "${program[@]}" -m cosmodeep_hpc "${arguments[@]}"
+    step srun --mpi="$mpi" "${options[@]}" "${step_options[@]}" \
+        "${held[@]}" "${program[@]}" -m cosmodeep_hpc "${arguments[@]}"
     status=$?
     unstage
+    [ "$status" = "$IDLE" ] || forget_idle_starts
     case $status in
     0 | 2) ;;
     "$EX_TEMPFAIL") requeue "all is saved" ;;
+    "$IDLE") requeue_idle ;;
     *) ! node_lost || requeue "a node of $SLURM_JOB_NODELIST does not answer" ;;
     esac
     exit "$status"
-}
-
-requeue() { # requeue REASON
-    echo "${0##*/}: $1: the job is put back into the queue" >&2
-    scontrol requeue "$SLURM_JOB_ID" || echo "${0##*/}: that failed: submit it again" >&2
 }
 
 # Tell whether a node is gone. The ranks of other nodes may notice it, and fail, minutes before Slurm does.
@@ -203,3 +194,5 @@ count_cores() {
     real=$(lscpu -p=CORE,SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l)
     echo $((real > 0 && real < allowed ? real : allowed))
 }
+
+[ -z "${SLURM_JOB_ID:-}" ] || own_environment

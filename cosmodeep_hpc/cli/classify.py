@@ -84,10 +84,12 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     excluded = world.on_root(lambda: Excluded.read(args.exclude)) if args.exclude else None
     folder = ProductFolder(args.out, settings, excluded, args.restart)
     with StopRequest() as stop:
-        options = SweepOptions(strict=args.strict, is_stopped=lambda: stop.given, progress=progress)
+        options = SweepOptions(
+            strict=args.strict, is_stopped=lambda: stop.given, did=stop.did, progress=progress
+        )
         outcomes = classify_into(folder, images, request_of(args), world, options)
     if world.on_root(lambda: outcomes is None):
-        return say_stopped(world, args.out)
+        return say_stopped(world, args.out, stop)
     say(world, summary.table(outcomes or []))
     return 2 if world.on_root(lambda: any(o.state == "failed" for o in outcomes or [])) else 0
 

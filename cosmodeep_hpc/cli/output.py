@@ -9,7 +9,7 @@ from pathlib import Path
 from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io import messages
 from cosmodeep_hpc.io.progress import ProgressBar
-from cosmodeep_hpc.parallel.signals import STOPPED
+from cosmodeep_hpc.parallel.signals import IDLE, STOPPED, StopRequest
 from cosmodeep_hpc.parallel.world import World
 
 
@@ -19,14 +19,16 @@ def say(world: World, text: str) -> None:
         messages.print_result(text)
 
 
-def say_stopped(world: World, out: Path) -> int:
-    """Say that USR1 ended the job; return the status by which batch systems start it again.
+def say_stopped(world: World, out: Path, stop: StopRequest) -> int:
+    """Say that the job was told to end; return the status by which batch systems start it again.
 
     A full standard output must not change that status.
     """
+    idle = not world.any(stop.done > 0)
+    what = "before anything was done" if idle else f"all saved in {out}"
     with suppress(InputError):
-        say(world, f"stopped by USR1, all saved in {out}; the same command goes on from there")
-    return STOPPED
+        say(world, f"told to end (USR1 or SIGTERM), {what}; the same command goes on from there")
+    return IDLE if idle else STOPPED
 
 
 def progress_of(label: str, args: argparse.Namespace, world: World) -> ProgressBar:

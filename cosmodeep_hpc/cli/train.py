@@ -7,6 +7,7 @@ import argparse
 from cosmodeep_hpc.cli.output import progress_of, say, say_stopped
 from cosmodeep_hpc.cli.words import FOLDER
 from cosmodeep_hpc.config.configuration import Config
+from cosmodeep_hpc.parallel.signals import StopRequest
 from cosmodeep_hpc.parallel.world import World
 
 HELP = "Train the network, data-parallel over ranks; a run folder with checkpoints goes on."
@@ -29,16 +30,18 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
     from cosmodeep_hpc.learn import trainer
 
     progress = progress_of("steps", args, world)
-    model = trainer.run(
-        settings,
-        args.tiles,
-        args.out,
-        world,
-        restart=args.restart,
-        accept_changes=args.accept_changes,
-        progress=progress,
-    )
+    with StopRequest() as stop:
+        model = trainer.run(
+            settings,
+            args.tiles,
+            args.out,
+            world,
+            restart=args.restart,
+            accept_changes=args.accept_changes,
+            progress=progress,
+            stop=stop,
+        )
     if model is None:
-        return say_stopped(world, args.out)
+        return say_stopped(world, args.out, stop)
     say(world, f"model in {model}")
     return 0

@@ -9,6 +9,7 @@ from cosmodeep_hpc.cli.output import progress_of, say, say_stopped
 from cosmodeep_hpc.cli.words import FOLDER
 from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.parallel.signals import StopRequest
 from cosmodeep_hpc.parallel.world import World, collective
 
 HELP = "Search the best learning rate, batch and epochs, run by run, or sum a search up."
@@ -41,19 +42,21 @@ def run(args: argparse.Namespace, settings: Config, world: World) -> int:
 
     first, step = args.task or (0, 1)
     numbers = [first] if step is None else range(first, grid.count(settings.tune), step)
-    outcome = runs.run(
-        settings,
-        args.tiles,
-        args.out,
-        world,
-        numbers,
-        progress=lambda label: progress_of(label, args, world),
-    )
+    with StopRequest() as stop:
+        outcome = runs.run(
+            settings,
+            args.tiles,
+            args.out,
+            world,
+            numbers,
+            progress=lambda label: progress_of(label, args, world),
+            stop=stop,
+        )
     done, kept, failed = (len(group) for group in (outcome.done, outcome.kept, outcome.failed))
     elsewhere = f", {len(outcome.elsewhere)} left to other jobs" if outcome.elsewhere else ""
     counts = f"{words.counted(done, 'run')} done, {kept} there already, {failed} failed{elsewhere}"
     say(world, f"{counts}; results in {args.out}")
     if outcome.stopped:
-        return say_stopped(world, args.out)
+        return say_stopped(world, args.out, stop)
     say(world, f"ranking and figures: cosmodeep tune --summary --out {args.out}")
     return 1 if outcome.failed else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,20 +46,22 @@ def run(
     accept_changes: bool = False,
     progress: Progress = silent,
     store: Store | None = None,
+    stop: StopRequest | None = None,
 ) -> Path | None:
     """Train on a tile set; a collective call.
 
-    A run folder with checkpoints of the same recipe is continued. After USR1 all ranks stop at the
-    same step and write a checkpoint of it.
+    A run folder with checkpoints of the same recipe is continued. After USR1 or SIGTERM all ranks
+    stop at the same step and write a checkpoint of it.
 
     Args:
         restart: begin anew in a used run folder.
         accept_changes: continue checkpoints of another recipe.
         progress: called after each step.
         store: the tiles, as `read_tiles` gives them for this configuration but for its batch.
+        stop: listens for these signals, and counts steps; by default the run listens itself.
 
     Returns:
-        the model file; None if USR1 stopped the run.
+        the model file; None if a signal stopped the run.
 
     Raises:
         InputError: bad input; no TensorFlow; `out` holds a finished run, a run of another recipe,
@@ -71,7 +74,7 @@ def run(
         text = f"expected at least one tile for each of the {world.size} ranks"
         raise collective(InputError(f"train.batch = {config.train.batch}: {text}"))
     recipe = runfolder.recipe_of(config, tileset)
-    with StopRequest() as stop, runfolder.held(out, world):
+    with nullcontext(stop) if stop else StopRequest() as stop, runfolder.held(out, world):
         if world.on_root(lambda: runfolder.is_finished(out, recipe)):
             return out / modelfile.MODEL
         state = world.on_root(
@@ -211,6 +214,8 @@ def train(job: Job, state: State | None) -> Standing | None:
                 total, in_all, f"epoch {epoch + 1}/{options.epochs}, loss {meter.last_loss:.4f}"
             )
             stopping, due = said
+            if not stopping:  # a run that is told to end at its start does one step each time
+                job.stop.did()
             due = due or total % options.checkpoint_steps == 0
             if k + 1 < sampler.steps and (stopping or due):
                 job.save(epoch, k + 1, total, standing)

@@ -29,6 +29,7 @@ from typing import Any
 from uuid import uuid4
 
 from cosmodeep_hpc.errors import naming
+from cosmodeep_hpc.parallel.signals import warned_by_sigterm
 
 BEAT = 30.0
 """Seconds between two renewals of a lock."""
@@ -298,6 +299,8 @@ def _linked(own: Path, file: Path) -> bool:
 def on_sigterm(action: Callable[[], None]) -> Iterator[None]:
     """Have SIGTERM call `action` while the block lasts, and then do what it did before.
 
+    The first one is only a warning where a `StopRequest` listens.
+
     In another thread than the main one, which alone can listen, nothing is done.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -306,6 +309,8 @@ def on_sigterm(action: Callable[[], None]) -> Iterator[None]:
     before: Any = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL  # None: not set by Python
 
     def stop(number: int, frame: FrameType | None) -> None:
+        if warned_by_sigterm():
+            return
         action()
         signal.signal(signal.SIGTERM, before)
         os.kill(os.getpid(), number)

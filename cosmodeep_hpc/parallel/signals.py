@@ -5,48 +5,85 @@ A signal sets a flag, and the next step sends the flag to all ranks with its gra
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-STOPPED = 75  # exit status of a run that saved all and wants to be started again (sysexits.h)
+STOPPED = 75
+"""Exit status of a run that saved all and wants to be started again (sysexits.h)."""
+IDLE = 76
+"""The same of one that has done nothing since its start: it may have too little time."""
+
+_listening: list[StopRequest] = []
 
 
 class StopRequest:
-    """Listens for USR1, which a batch system sends some time before the end (`--signal`).
+    """Listens for the warnings of a batch system: USR1 (`--signal`), and SIGTERM before a kill.
 
-    The signal only sets a flag: a rank may be in the middle of a sum over ranks. slurm/launch.sh
+    A signal only sets a flag: a rank may be in the middle of a sum over ranks. slurm/launch.sh
     starts the ranks with USR1 blocked: a signal that comes before or after a rank listens does not
-    end it, and an early one counts at the first step.
+    end it, and an early one counts at the first step. A second SIGTERM does what the first would
+    have done without this.
+
+    Attributes:
+        done: parts of the work, such as steps, that were done since the start.
     """
 
     def __init__(self) -> None:
         """Prepare to listen; `with` begins it."""
-        self._given = False
-        self._earlier: Any = None
+        self.done = 0
+        self._given = self._terminated = False
+        self._earlier: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
-        self._earlier = signal.signal(signal.SIGUSR1, self._take)
+        _listening.append(self)
+        self._earlier = {
+            number: signal.signal(number, take)
+            for number, take in ((signal.SIGUSR1, self._warned), (signal.SIGTERM, self._ended))
+        }
         self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
         return self
 
     def __exit__(self, *exception: object) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-        signal.signal(signal.SIGUSR1, self._earlier)
+        for number, earlier in self._earlier.items():
+            signal.signal(number, signal.SIG_DFL if earlier is None else earlier)
+        _listening.remove(self)
 
     @property
     def given(self) -> bool:
-        """Whether this rank has received the signal."""
+        """Whether this rank has received a signal."""
         return self._given
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
+    def did(self) -> None:
+        """Count a part of the work that was done."""
+        self.done += 1
+
+    def terminate(self) -> bool:
+        """Take a SIGTERM as a warning; return whether it was the first, and so no more is done."""
+        first = not self._terminated
+        self._given = self._terminated = True
+        return first
+
+    def _warned(self, number: int, frame: FrameType | None) -> None:
         self._given = True
+
+    def _ended(self, number: int, frame: FrameType | None) -> None:
+        if not self.terminate():
+            signal.signal(number, self._earlier[number] or signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     def flags(self, timer: Timer) -> tuple[bool, bool]:
         """Return this rank's flags for its next step: signal received, and timer run out."""
         return self._given, timer.is_due
+
+
+def warned_by_sigterm() -> bool:
+    """Take a SIGTERM as a warning where a run listens for it; return whether it ends nothing."""
+    return bool(_listening) and _listening[-1].terminate()
 
 
 class Timer:

@@ -46,11 +46,13 @@ class SweepOptions:
     Attributes:
         strict: whether an image that cannot be swept ends the sweep; else it is logged.
         is_stopped: whether the job is about to end: no task is given out any more.
+        did: called after each part of the work.
         progress: called with what is done, what there is to do, and a note.
     """
 
     strict: bool = False
     is_stopped: Callable[[], bool] = lambda: False
+    did: Callable[[], None] = lambda: None
     progress: Progress = silent
 
 
@@ -130,6 +132,8 @@ class Scheduler:
         """
         mosaic = next(m for m in self._active if m.number == task.mosaic)
         mosaic.drawn -= 1
+        if isinstance(task, MeasureStripe | ClassifyStripe | HandOver):
+            self._options.did()
         if mosaic.outcome is None:
             try:
                 if isinstance(result, InputError):

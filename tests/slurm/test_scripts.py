@@ -157,21 +157,6 @@ def test_the_pmi_is_one_that_the_site_offers(tmp_path, listed, chosen):
     assert found.stdout.strip() == chosen
 
 
-def test_a_container_runs_the_stage_with_the_gpus_of_this_machine(tmp_path):
-    program(tmp_path / "apptainer", "printf '<%s>' \"$@\"")
-    (tmp_path / "my image.sif").touch()
-    here = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CONTAINER": "my image.sif", "RANKS": "1"}
-    here["COSMODEEP_PYTHON"] = "/opt/python"
-    stage = "<my image.sif></opt/python><-m><cosmodeep_hpc><tiles><--out><a b>"
-    done = bash(tmp_path, "tiles.sh", "--out", "a b", CUDA_VISIBLE_DEVICES="", **here)
-    assert done.stdout == f"<exec>{stage}"
-    done = bash(tmp_path, "tiles.sh", "--out", "a b", CUDA_VISIBLE_DEVICES="0", **here)
-    assert done.stdout == f"<exec><--nv>{stage}"
-    here["CONTAINER"] = "none.sif"
-    done = bash(tmp_path, "tiles.sh", **here)
-    assert (done.returncode, done.stderr) == (2, "tiles.sh: CONTAINER=none.sif: no such image\n")
-
-
 def test_ranks_in_a_container_meet_without_seeing_slurm_s_folders(cluster, tmp_path):
     code = "from mpi4py import MPI; print(MPI.COMM_WORLD.allreduce(1), flush=True)"
     hides = f"mount -t tmpfs none {cluster.folder} && exec {sys.executable} -c '{code}'"

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -65,6 +66,7 @@ def run(
     *,
     progress: Callable[[str], Progress] = lambda label: silent,
     poll: float = locks.POLL,
+    stop: StopRequest | None = None,
 ) -> SearchOutcome:
     """Do the runs of a search, all ranks together on each; a collective call.
 
@@ -78,6 +80,7 @@ def run(
         numbers: of the runs to do; all by default.
         progress: makes, of a label, what is called with (steps done, steps in all).
         poll: seconds between two looks at a run that another job trains.
+        stop: listens for signals, and counts steps; by default the search listens itself.
 
     Raises:
         InputError: no such run, a tile set that is damaged or without validation images, a folder
@@ -87,8 +90,9 @@ def run(
     wanted = range(count(config.tune)) if numbers is None else numbers
     asked = world.on_root(lambda: [tune_run(config.tune, k) for k in wanted])
     world.on_root(lambda: _prepare(config, tiles, out))
-    search, outcome = _Search(config, tiles, out, world, poll), SearchOutcome()
-    with StopRequest() as stop:  # between two runs too
+    outcome = SearchOutcome()
+    with nullcontext(stop) if stop else StopRequest() as stop:  # between two runs too
+        search = _Search(config, tiles, out, world, poll, stop)
 
         def is_over() -> bool:
             return world.any(stop.given)
@@ -132,6 +136,7 @@ class _Search:
     out: Path
     world: World
     poll: float
+    stop: StopRequest
 
     @cached_property
     def store(self) -> Store:
@@ -170,7 +175,9 @@ class _Search:
         folder, error = folder_of(self.out, run), None
         # there, without a result: the job ended between the two
         is_trained = self.world.on_root(lambda: (folder / modelfile.MODEL).exists())
-        more: Any = {} if is_trained else {"progress": progress, "store": self.store}
+        more: Any = (
+            {} if is_trained else {"progress": progress, "store": self.store, "stop": self.stop}
+        )
         own = config_of(self.config, run)
         try:
             if not is_trained and not trainer.run(own, self.tiles, folder, self.world, **more):
