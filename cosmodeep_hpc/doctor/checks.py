@@ -143,18 +143,14 @@ def advise_launch(facts: Environment, launcher: str, offer: str) -> str:
 
 def check_horovod(facts: Environment) -> Iterator[Finding]:
     """Check Horovod, and that it was built for this job's network and devices."""
-    if facts.horovod.missing:
-        # a user with TensorFlow and several ranks wants to train on them
-        wanted = len(facts.ranks) > 1 and not facts.tensorflow.missing
+    if facts.horovod.missing or facts.horovod.error:
+        what = "not installed" if facts.horovod.missing else facts.horovod.error
         yield Finding(
-            "fault" if wanted else "note",
+            "note",
             "Horovod",
-            "not installed: needed to train on several ranks",
+            f"{what}: gradients are summed by MPI, on GPUs through the host's memory",
             "`make env`, in a clone of cosmodeep_hpc, builds it",
         )
-        return
-    if facts.horovod.error:
-        yield Finding("fault", "Horovod", facts.horovod.error, _SET_UP)
         return
     built = {"MPI": facts.horovod.mpi, "Gloo": facts.horovod.gloo, "NCCL": facts.horovod.nccl}
     listed = ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in built.items())
@@ -163,14 +159,14 @@ def check_horovod(facts: Environment) -> Iterator[Finding]:
         yield Finding(
             "fault",
             "Horovod MPI",
-            "built without MPI: ranks of mpirun or srun would train alone",
+            "built without MPI: with train.sums = horovod each rank would train alone",
             "put mpicc in PATH, remove .venv/.horovod and .venv/.ready, and run `make env`",
         )
     if facts.has_gpus and not facts.horovod.nccl:
         yield Finding(
-            "fault",
+            "note",
             "Horovod NCCL",
-            "built without NCCL on a node with GPUs: gradients go through the host's memory",
+            "built without NCCL: gradients of GPUs are summed by MPI, through the host's memory",
             "load CUDA and NCCL, then HOROVOD_GPU_OPERATIONS=NCCL make env",
         )
 
@@ -189,15 +185,15 @@ def check_tensorflow(facts: Environment) -> Iterator[Finding]:
     if facts.tensorflow.error:
         yield Finding("fault", "TensorFlow", facts.tensorflow.error, _SET_UP)
         return
-    kind = "GPU" if facts.tensorflow.cuda else "CPU"
+    kind = "GPU" if facts.tensorflow.gpu else "CPU"
     state = "on" if facts.tensorflow.onednn else "off"
     yield Finding("ok", "TensorFlow", f"{facts.tensorflow.version} for {kind}, oneDNN {state}")
-    if facts.has_gpus and not facts.tensorflow.cuda:
+    if facts.has_gpus and not facts.tensorflow.gpu:
         yield Finding(
             "fault",
             "TensorFlow GPU",
             "a node with GPUs, but a TensorFlow for CPUs",
-            "COSMODEEP_TENSORFLOW='tensorflow[and-cuda]' make env",
+            "COSMODEEP_TENSORFLOW='tensorflow[and-cuda]' make env; AMD: your site's own",
         )
     if not facts.has_gpus and not facts.tensorflow.onednn:
         yield Finding(

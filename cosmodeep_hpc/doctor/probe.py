@@ -5,17 +5,19 @@ Only this module imports libraries and runs commands; `checks` decides what the 
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from cosmodeep_hpc.parallel.environment import before_mpi
+from cosmodeep_hpc.parallel.gpus import VARIABLES, named_gpus
 from cosmodeep_hpc.parallel.launcher import launched
 from cosmodeep_hpc.parallel.runtime import start_tensorflow
 from cosmodeep_hpc.parallel.world import World, alone, open_world
@@ -79,12 +81,12 @@ class Horovod:
 
 @dataclass(frozen=True, kw_only=True)
 class TensorFlow:
-    """TensorFlow, whether it was built for GPUs, and whether it uses oneDNN."""
+    """TensorFlow, whether it was built for GPUs (CUDA or ROCm), and whether it uses oneDNN."""
 
     missing: bool = False
     error: str = ""
     version: str = ""
-    cuda: bool = False
+    gpu: bool = False
     onednn: bool = False
 
 
@@ -147,22 +149,50 @@ class Environment:
         return any(rank.gpus for rank in self.ranks)
 
 
-def visible_gpus(listing: str, cuda_visible_devices: str | None) -> tuple[str, ...]:
-    """Return the GPUs of `nvidia-smi -L` that CUDA_VISIBLE_DEVICES leaves, in its order.
+def nvidia_gpus(listing: str) -> list[tuple[str, str]]:
+    """Return name and UUID of each GPU that `nvidia-smi -L` lists."""
+    return re.findall(r"^GPU \d+: (.+?) \(UUID: ([\w-]+)\)", listing, flags=re.MULTILINE)
 
-    It names them by number or by the beginning of their UUID.
+
+def amd_gpus(listing: str) -> list[tuple[str, str]]:
+    """Return name and identifier of each GPU of `rocm-smi --showproductname --showuniqueid --csv`.
+
+    The identifier is GPU- and 16 digits, as in ROCR_VISIBLE_DEVICES.
     """
-    gpus = re.findall(r"^GPU \d+: (.+?) \(UUID: ([\w-]+)\)", listing, flags=re.MULTILINE)
-    named = [f"{name} ({uuid})" for name, uuid in gpus]
-    if cuda_visible_devices is None:
+    found = []
+    for row in csv.DictReader(listing.strip().splitlines()):
+        kind = (row.get(name) for name in ("Card Series", "Card series", "Card Model"))
+        unique = (row.get("Unique ID") or "").removeprefix("0x")
+        found.append((next(filter(None, kind), "AMD GPU"), f"GPU-{unique or row.get('device')}"))
+    return found
+
+
+def visible_gpus(gpus: Sequence[tuple[str, str]], shown: str | None) -> tuple[str, ...]:
+    """Return the GPUs that a variable such as CUDA_VISIBLE_DEVICES leaves, in its order.
+
+    It names them by number or by the beginning of their identifier.
+    """
+    named = [f"{name} ({identifier})" for name, identifier in gpus]
+    words = named_gpus(shown)
+    if words is None:
         return tuple(named)
     chosen = []
-    for word in filter(None, cuda_visible_devices.split(",")):
+    for word in words:
         matches = [n for i, n in enumerate(named) if word == str(i) or gpus[i][1].startswith(word)]
         if not matches:
             break  # CUDA too ignores all devices after an unknown one
         chosen.append(matches[0])
     return tuple(chosen)
+
+
+def _gpus() -> tuple[str, ...]:
+    """Return the GPUs that this process may use."""
+    gpus, maker = nvidia_gpus(_output("nvidia-smi", "-L")), "nvidia"
+    if not gpus:
+        words = ("rocm-smi", "--showproductname", "--showuniqueid", "--csv")
+        gpus, maker = amd_gpus(_output(*words)), "amd"
+    shown = (os.environ.get(name) for name in VARIABLES[maker])
+    return visible_gpus(gpus, next((value for value in shown if value is not None), None))
 
 
 def _output(*command: str) -> str:
@@ -218,7 +248,7 @@ def _tensorflow(world: World) -> TensorFlow:
 
         return TensorFlow(
             version=tf.__version__,
-            cuda=bool(tf.test.is_built_with_cuda()),
+            gpu=bool(tf.test.is_built_with_gpu_support()),
             onednn=bool(IsMklEnabled()),
         )
     except Exception as error:  # likewise
@@ -322,8 +352,7 @@ def gather() -> Environment | None:
     Ranks that MPI does not join return facts of their own.
     """
     before_mpi()
-    gpus = visible_gpus(_output("nvidia-smi", "-L"), os.environ.get("CUDA_VISIBLE_DEVICES"))
-    rank = Rank(rank=0, host=os.uname().nodename, local_rank=0, gpus=gpus)
+    rank = Rank(rank=0, host=os.uname().nodename, local_rank=0, gpus=_gpus())
     mpi = _mpi()
     world = alone() if mpi.missing or mpi.error else open_world()
     tensorflow = _tensorflow(world)

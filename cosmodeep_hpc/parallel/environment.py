@@ -6,12 +6,9 @@ A user's own environment wins: only unset variables are set.
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
-DEVICES = Path("/dev")
-NO_GPU = {"-1", "", "NoDevFiles"}
-"""Values of CUDA_VISIBLE_DEVICES for a job without GPU; the last is Slurm's, without --gres."""
+from cosmodeep_hpc.parallel.gpus import DEVICES, count_gpus
 
 BEFORE_MPI = {
     # Open MPI 5 asks the kernel for the route between two ranks of one node, is told the loopback,
@@ -49,26 +46,10 @@ FOR_DETERMINISM = {
 }
 
 
-def has_gpu(devices: Path = DEVICES) -> bool:
-    """Return whether this node has an NVIDIA GPU that this job may use."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in NO_GPU
-    return (devices / "nvidia0").exists() and not hidden
-
-
-def gpus_of_node(devices: Path = DEVICES) -> int:
-    """Return the number of NVIDIA GPUs that this job may use here, before libraries count them."""
-    if not has_gpu(devices):
-        return 0
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if shown is not None:
-        return len(shown.split(","))
-    return sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in devices.iterdir())
-
-
 def before_mpi(devices: Path = DEVICES) -> None:
     """Set the defaults that MPI reads when it starts."""
     set_defaults(BEFORE_MPI)
-    if not has_gpu(devices):
+    if not count_gpus(devices):
         set_defaults(BEFORE_MPI_ON_CPU)
 
 

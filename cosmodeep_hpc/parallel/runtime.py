@@ -16,11 +16,10 @@ from cosmodeep_hpc.parallel.environment import (
     BEFORE_HOROVOD,
     BEFORE_JAX,
     BEFORE_TENSORFLOW,
-    DEVICES,
     FOR_DETERMINISM,
-    gpus_of_node,
     set_defaults,
 )
+from cosmodeep_hpc.parallel.gpus import DEVICES, count_gpus
 from cosmodeep_hpc.parallel.world import World
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
@@ -40,9 +39,10 @@ def start_jax(world: World, devices: Path = DEVICES) -> Any:
     set_defaults({"NPROC": str(cores_of_rank(world))})
     import jax
 
-    gpus = gpus_of_node(devices)
+    gpus = count_gpus(devices)
     if gpus:
-        jax.config.update("jax_cuda_visible_devices", str(world.local_rank % gpus))
+        for maker in ("cuda", "rocm"):
+            jax.config.update(f"jax_{maker}_visible_devices", str(world.local_rank % gpus))
     return jax
 
 
