@@ -50,6 +50,7 @@ def _run(words: list[str]) -> int:
     Raises:
         InputError: bad usage, or a full standard output where no stage is at work.
     """
+    _have_a_home()
     # a notebook hands its backend on to the commands it starts, where it may not be installed; ours
     # draw into files
     os.environ.pop("MPLBACKEND", None)
@@ -89,6 +90,14 @@ def _run(words: list[str]) -> int:
         return status
 
 
+def _have_a_home() -> None:
+    """Name a home that is not there for a user without one: libraries look for their settings."""
+    try:
+        Path.home()
+    except RuntimeError:  # neither HOME nor an entry for this uid
+        os.environ["HOME"] = "/nonexistent"
+
+
 def _guarded(stage: Callable[[], int], world: World, *, debug: bool) -> int:
     """Run a stage and return the exit status; turn each error into a line and its status."""
     try:
@@ -101,6 +110,12 @@ def _guarded(stage: Callable[[], int], world: World, *, debug: bool) -> int:
         name = error.filename or "a file"
         text = f"{name}: {error.strerror}; ask its owner, or choose another"
         return stop(world, text, 2, everywhere=is_collective(error))
+    except MemoryError as error:
+        text = (
+            f"not enough memory ({error}); ask for more (--mem of sbatch, ulimit -v), or start "
+            "fewer ranks on a node"
+        )
+        return stop(world, text, 1, everywhere=is_collective(error))
     except Exception as error:
         hint = "" if debug else " (add --debug for the traceback)"
         text = f"fault: {type(error).__name__}: {error}{hint}"

@@ -13,6 +13,7 @@ from cosmodeep_hpc.engine.backend import BACKENDS, chosen_backend
 from cosmodeep_hpc.engine.blocksbykeras import BlocksByKeras
 from cosmodeep_hpc.engine.graph import Array, Graph, Shape
 from cosmodeep_hpc.errors import InputError
+from cosmodeep_hpc.parallel.runtime import settle_keras
 
 
 def in_parts(compute: Callable[[Array], Any], rows: Array, part: int) -> Array:
@@ -108,12 +109,5 @@ def _keras() -> Any:
 
         # float32 throughout: a GPU's shorter TF32 would give a mask that differs from a CPU's
         tf.config.experimental.enable_tensor_float_32_execution(False)
-    as_described(keras)
+    settle_keras()
     return keras
-
-
-def as_described(keras: Any) -> None:
-    """Let Keras take layers as our files describe them, whatever a user's keras.json says."""
-    keras.config.set_image_data_format("channels_last")
-    keras.config.set_floatx("float32")
-    keras.config.set_epsilon(1e-7)

@@ -27,6 +27,7 @@ class RunLog:
         are done again.
         """
         path = run / METRICS
+        kept: list[str] = []
         if path.exists():
             with naming(path):
                 lines = path.read_text(errors="replace").splitlines()
@@ -37,8 +38,16 @@ class RunLog:
             self._file = path.open("a", buffering=1)
         self._tf = tf
         self._board_path = run / BOARD
+        earlier = list(self._board_path.glob("events.*"))
         with self._naming_board():
             self._board = tf.summary.create_file_writer(str(self._board_path))
+        for line in kept:  # TensorBoard would show steps of two starts twice
+            values = json.loads(line)
+            self._show(values.pop("kind"), values.pop("step"), values)
+        with self._naming_board():
+            self._board.flush()
+        for file in earlier:
+            file.unlink(missing_ok=True)
 
     @contextmanager
     def _naming_board(self) -> Iterator[None]:
@@ -52,6 +61,10 @@ class RunLog:
         """Record values of one kind (`train` or `validation`) at a step."""
         with naming(self._file.name, "write"):
             self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        self._show(kind, step, values)
+
+    def _show(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        """Give values to TensorBoard."""
         with self._naming_board(), self._board.as_default():
             for name, value in values.items():
                 if isinstance(value, int | float) and name not in {"epoch", "step"}:

@@ -83,8 +83,7 @@ def start_tensorflow(world: World, *, deterministic: bool = False) -> Any:
         set_defaults(FOR_DETERMINISM)
     threads = cores_of_rank(world)
     with _hushed():
-        import tensorflow as tf
-
+        tf = _tensorflow()
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         # one operation after the other: the network is a chain, more would only share the cores
         tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -92,7 +91,34 @@ def start_tensorflow(world: World, *, deterministic: bool = False) -> Any:
             tf.config.experimental.enable_op_determinism()
         take_gpu(tf, world)
         tf.zeros(1) + 1.0  # the first operation brings the rest of the start-up notes
+    settle_keras()
     return tf
+
+
+def _tensorflow() -> Any:
+    """Import TensorFlow.
+
+    Raises:
+        InputError: it is installed, and cannot be loaded.
+    """
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        advice = "run `cosmodeep doctor`"
+        if "failed to map" in reason or "allocate" in reason:
+            advice = "ask for more memory (--mem of sbatch, ulimit -v): it takes 2 GB of addresses"
+        raise InputError(f"TensorFlow cannot be loaded ({reason}); {advice}") from error
+    return tf
+
+
+def settle_keras() -> None:
+    """Let Keras take layers as our files describe them, whatever a user's keras.json says."""
+    import keras
+
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
 
 
 def take_gpu(tf: Any, world: World) -> Any:
