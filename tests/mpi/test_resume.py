@@ -104,7 +104,7 @@ def test_notice_of_the_end_stops_all_ranks_at_one_step(uninterrupted, tiles, tmp
     (line,) = [text for text in second.stdout.splitlines() if text.startswith("cosmodeep: ")]
     assert f"{run}: another job trains in it (process {ranks_of_job[0]} on " in line
     assert ended.returncode == 75, ended.stdout
-    assert "stopped by USR1" in ended.stdout
+    assert f"told to end (USR1 or SIGTERM), all saved in {run}" in ended.stdout
     assert len(list((run / "checkpoints").glob("step-*.h5"))) == 1
     rest, record = train(2, tiles, run), uninterrupted[1]
     assert 0 < len(rest["seen"]) <= len(record["seen"]) - 3

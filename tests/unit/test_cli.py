@@ -322,6 +322,34 @@ def test_a_fault_is_one_line_and_status_1(pair, tmp_path, capfd, monkeypatch):
     assert "Traceback" in capfd.readouterr().err
 
 
+def test_too_little_memory_is_one_line_and_status_1(pair, tmp_path, capfd, monkeypatch):
+    from cosmodeep_hpc.tiles import make
+
+    def cut(*_):
+        raise MemoryError("Unable to allocate 16.5 MiB")
+
+    monkeypatch.setattr(make, "cut", cut)
+    assert main(["tiles", "--images", str(pair), "--out", str(tmp_path / "out")]) == 1
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert "not enough memory (Unable to allocate 16.5 MiB); ask for more (--mem of sbatch" in line
+
+
+def test_a_user_without_a_home(monkeypatch, capfd):
+    """Neither HOME nor an entry of this uid, as in containers: libraries would raise."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert main(["models"]) == 0
+    assert os.environ["HOME"] == "/nonexistent"
+    assert "paper-npix40" in capfd.readouterr().out
+
+
+def test_modules_in_the_current_folder_are_not_python_s(tmp_path):
+    (tmp_path / "copy.py").write_text("raise SystemExit('a file of the user ran')\n")
+    line = [sys.executable, "-m", "cosmodeep_hpc", "--version"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_folder_that_may_not_be_looked_into(tmp_path, capfd, monkeypatch):
     """As root nothing is forbidden: the answer of the system is put in its place."""
 

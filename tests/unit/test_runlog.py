@@ -1,6 +1,10 @@
 """What a run records of its steps."""
 
-from cosmodeep_hpc.learn.runlog import Meter
+import json
+
+import pytest
+
+from cosmodeep_hpc.learn.runlog import BOARD, METRICS, Meter, RunLog
 
 
 def test_means_and_times_of_steps():
@@ -24,3 +28,33 @@ def test_means_and_times_of_steps():
     clock[0] += 1.0
     again = meter.read(4, {})  # it begins anew
     assert again["loss"] == 3.0 and "step_seconds" not in again
+
+
+def shown(run):
+    """The steps and values of a scalar that TensorBoard shows, in the order of its files."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    board = EventAccumulator(str(run / BOARD))
+    board.Reload()
+    return [
+        (event.step, pytest.approx(float(make_ndarray(event.tensor_proto))))
+        for event in board.Tensors("train/loss")
+    ]
+
+
+def test_a_resumed_run_has_one_line_a_step(tf, tmp_path):
+    """Steps after the last checkpoint are done again: in both records they are there once."""
+    log = RunLog(tmp_path, tf, after_step=0)
+    for step in range(1, 6):
+        log.write("train", step, {"epoch": 0, "loss": 1.0 / step})
+    log.close()
+    again = RunLog(tmp_path, tf, after_step=3)
+    for step in (4, 5, 6):
+        again.write("train", step, {"epoch": 0, "loss": 10.0 / step})
+    again.close()
+    expected = [(1, 1.0), (2, 1 / 2), (3, 1 / 3), (4, 10 / 4), (5, 2.0), (6, 10 / 6)]
+    lines = map(json.loads, (tmp_path / METRICS).read_text().splitlines())
+    assert [(line["step"], line["loss"]) for line in lines] == expected
+    assert shown(tmp_path) == expected
+    assert len(list((tmp_path / BOARD).glob("events.*"))) == 1

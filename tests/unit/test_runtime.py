@@ -66,6 +66,16 @@ def test_waiting_ranks_yield_where_there_is_no_gpu(monkeypatch, tmp_path, device
     assert ("OMPI_MCA_mpi_yield_when_idle" in os.environ) is not expected
 
 
+def test_training_has_the_settings_of_its_networks(tf, world):
+    """Whatever keras.json lies in a user's home."""
+    import keras
+
+    keras.config.set_floatx("float16")
+    keras.config.set_image_data_format("channels_first")
+    runtime.start_tensorflow(world)
+    assert (keras.config.floatx(), keras.config.image_data_format()) == ("float32", "channels_last")
+
+
 class Jax:
     """JAX's configuration, as asked for."""
 
