@@ -65,7 +65,7 @@ def check_mpi(facts: Environment) -> Iterator[Finding]:
             "fault",
             "MPI libraries",
             f"{len(facts.mpi.libraries)} in one process: {', '.join(facts.mpi.libraries)}",
-            "build Horovod and a parallel h5py with the mpicc of the first, which mpi4py loads",
+            "build a parallel h5py with the mpicc of the first, which mpi4py loads",
         )
 
 
@@ -155,6 +155,14 @@ def check_horovod(facts: Environment) -> Iterator[Finding]:
     built = {"MPI": facts.horovod.mpi, "Gloo": facts.horovod.gloo, "NCCL": facts.horovod.nccl}
     listed = ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in built.items())
     yield Finding("ok", "Horovod", f"{facts.horovod.version}; built with {listed}")
+    if facts.horovod.libraries:
+        needed = facts.has_gpus and facts.horovod.nccl  # else MPI sums, and Horovod is not loaded
+        yield Finding(
+            "fault" if needed else "note",
+            "Horovod MPI",
+            f"built with another MPI than mpi4py's: {', '.join(facts.horovod.libraries)}",
+            "set train.sums = mpi, or build Horovod with the mpicc of mpi4py's MPI: `make env`",
+        )
     if not facts.horovod.mpi:
         yield Finding(
             "fault",

@@ -69,7 +69,11 @@ class Mpi:
 
 @dataclass(frozen=True, kw_only=True)
 class Horovod:
-    """Horovod and its build options."""
+    """Horovod and its build options.
+
+    Attributes:
+        libraries: MPI libraries that it brings into the process beside mpi4py's.
+    """
 
     missing: bool = False
     error: str = ""
@@ -77,6 +81,7 @@ class Horovod:
     mpi: bool = False
     gloo: bool = False
     nccl: bool = False
+    libraries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,15 +288,17 @@ def _loops() -> Loops:
 
 def _facts(ranks: tuple[Rank, ...], mpi: Mpi, tensorflow: TensorFlow) -> Environment:
     """Return the facts of this process, and those of every rank."""
-    hdf5, horovod = _hdf5(), _horovod()
+    hdf5, before = _hdf5(), _loaded_mpi_libraries()
+    horovod = _horovod()
+    known = dict.fromkeys((*mpi.libraries, *before))
+    brought = tuple(path for path in _loaded_mpi_libraries() if mpi.libraries and path not in known)
     plugins = re.findall(r"^\s*([\w-]+)$", _output("srun", "--mpi=list"), flags=re.MULTILINE)
     return Environment(
         environ=dict(os.environ),
         is_root=os.geteuid() == 0,
         ranks=ranks,
-        # after all imports that may load an MPI library
-        mpi=replace(mpi, libraries=tuple(dict.fromkeys(mpi.libraries + _loaded_mpi_libraries()))),
-        horovod=horovod,
+        mpi=replace(mpi, libraries=tuple(known)),
+        horovod=replace(horovod, libraries=brought),
         tensorflow=tensorflow,
         hdf5=hdf5,
         loops=_loops(),

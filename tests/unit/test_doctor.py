@@ -204,6 +204,12 @@ def test_a_healthy_installation_has_no_fault(facts):
             "mpicc",
         ),
         (
+            replace(GPU_NODE, horovod=replace(GPU_NODE.horovod, libraries=("/b/libmpi.so.40",))),
+            "Horovod MPI",
+            "another MPI than mpi4py's",
+            "train.sums = mpi",
+        ),
+        (
             replace(HEALTHY, horovod=replace(HEALTHY.horovod, mpi=False)),
             "Horovod MPI",
             "without MPI",
@@ -329,6 +335,11 @@ def test_an_mpi_that_does_not_start_is_a_note_for_one_rank():
         (replace(HEALTHY, horovod=Horovod(missing=True)), "Horovod", "summed by MPI"),
         (replace(HEALTHY, horovod=Horovod(error="ImportError: x.so")), "Horovod", "ImportError"),
         (replace(GPU_NODE, horovod=HEALTHY.horovod), "Horovod NCCL", "summed by MPI"),
+        (
+            replace(HEALTHY, horovod=replace(HEALTHY.horovod, libraries=("/b/libmpi.so.40",))),
+            "Horovod MPI",
+            "another MPI than mpi4py's: /b/libmpi.so.40",
+        ),
     ],
 )
 def test_ranks_without_horovod_sum_by_mpi(facts, subject, said):
