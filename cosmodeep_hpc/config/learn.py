@@ -106,7 +106,7 @@ class Train(Section):
     log_steps: int = option(50, "steps between two lines of metrics.jsonl", unit="step", low=1)
     checkpoint_steps: int = option(500, "steps between two checkpoints", unit="step", low=1)
     checkpoint_minutes: float = option(
-        10.0, "minutes after which there is a checkpoint anyhow; 0: by steps alone", low=0
+        2.0, "minutes after which there is a checkpoint anyhow; 0: by steps alone", low=0
     )
     keep_checkpoints: int = option(3, "newest checkpoints kept", low=1)
 
