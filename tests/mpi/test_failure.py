@@ -1,5 +1,6 @@
 """What goes wrong on one rank ends the job on all, soon, and is told once."""
 
+import os
 import shutil
 
 import h5py
@@ -105,14 +106,31 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-def test_a_fault_while_a_gradient_is_summed_ends_the_job(tiles, tmp_path):
-    """The sum of the dense layers' gradient is under way, and the other rank waits for the next."""
-    words = ["--tiles", tiles, "--out", tmp_path / "run", "--train.batch", 8]
+@pytest.mark.parametrize("way", ["mpi", "horovod"])
+def test_a_fault_while_a_gradient_is_summed_ends_the_job(tiles, tmp_path, way):
+    """The other rank waits for the sum, or for its next part."""
+    words = ["--tiles", tiles, "--out", tmp_path / "run", "--train.batch", 8, "--train.sums", way]
     job = mpirun(2, "-c", BACKWARD, "train", *words, timeout=90)
     assert job.returncode == 1, job.stdout
-    assert told(job) == [
+    assert told(job)[-1] == (
         "cosmodeep: rank 1: fault: RuntimeError: made on purpose (add --debug for the traceback)"
-    ]
+    )
+
+
+def test_a_horovod_that_is_asked_for_and_is_not_there(tiles, tmp_path):
+    """By itself a run sums by MPI where Horovod is missing or of another TensorFlow."""
+    (tmp_path / "horovod").mkdir()
+    (tmp_path / "horovod/__init__.py").write_text("raise ImportError('of another TensorFlow')")
+    paths = {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    words = ["train", "--tiles", tiles, "--out", tmp_path / "run", "--train.epochs", 1]
+    job = mpirun(2, *words, "--train.sums", "horovod", timeout=90, **paths)
+    assert job.returncode == 2, job.stdout
+    (line,) = told(job)
+    assert "horovod: not installed for this TensorFlow (of another TensorFlow)" in line
+    assert "or set train.sums = mpi" in line
+    job = mpirun(2, *words, timeout=90, **paths)
+    assert job.returncode == 0, job.stdout
+    assert "gradients are summed over 2 ranks by MPI" in job.stdout
 
 
 NAN = """

@@ -26,10 +26,10 @@ def submit(cluster, folder, *words, options=FOUR_RANKS, submit_from=None, **envi
     return job, log
 
 
-def sbatch(cluster, folder, *words, **how):
+def sbatch(cluster, folder, *words, timeout=ENDS, **how):
     """The end of a job submitted likewise, with its log."""
     job, log = submit(cluster, folder, *words, **how)
-    return cluster.wait(job, log=log, timeout=ENDS)
+    return cluster.wait(job, log=log, timeout=timeout)
 
 
 def bash(folder, *words, **environment):
