@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from scipy.ndimage import maximum_filter1d
 
 from cosmodeep_hpc.islands.labels import Labels
 from cosmodeep_hpc.islands.measuredplane import MeasuredPlane
+
+T = TypeVar("T", bound=np.generic)
 
 BRIGHT = 4.0
 """Times the noise: brighter pixels, and those within a beam of them, are left out."""
@@ -110,7 +112,7 @@ def block_means(
         around = range(max(some.start - reach, 0), min(some.stop + reach, plane.image.shape[0]))
         pixels = plane.read(around, columns)
         y, x = np.asarray(around), np.asarray(columns)
-        pixels /= plane.rms(x[None, :], y[:, None])
+        pixels /= at_pixels(plane.noise, plane.tile, y, x)
         out = _near_islands(plane, labels, y, x)
         with np.errstate(invalid="ignore"):
             out |= _grown(pixels > BRIGHT, reach)
@@ -147,7 +149,20 @@ def _near_islands(
     found = labels.rows(top, min(last + wide, labels.shape[0])) > 0
     if found.any():
         found = _grown(found, wide)
-    return np.asarray(found[np.ix_(y // cell - top, x // cell)])
+    return at_pixels(found, cell, y - top * cell, x)
+
+
+def at_pixels(
+    grid: NDArray[T], side: int, y: NDArray[np.int64], x: NDArray[np.int64]
+) -> NDArray[T]:
+    """Return what a grid of squares has at rows `y` and columns `x` of pixels: (rows, columns).
+
+    Args:
+        side: of a square [pixel]; the last ones count beyond the grid.
+    """
+    last = [length - 1 for length in grid.shape]
+    rows, own = np.unique(np.minimum(y // side, last[0]), return_inverse=True)
+    return np.asarray(np.take(grid[rows], np.minimum(x // side, last[1]), axis=1)[own])
 
 
 def _grown(where: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:

@@ -98,17 +98,18 @@ class IslandSums:
         areas = pixel_areas(plane.image, labels > 0, cell, strip.first)
         per_flux = flux_areas(plane.image, areas)
         for rows, columns in plane.runs(labels > 0, strip.first, at_once):
-            pixels = plane.read(rows, columns)
+            level = plane.level(rows, columns)
+            pixels = plane.read(rows, columns, level)
             down = np.asarray(rows) // cell - strip.first
             across = np.asarray(columns) // cell
             row, col = np.nonzero((labels > 0)[np.ix_(down, across)])
             cells = down[row], across[col]
-            island = labels[cells] - 1
+            island = labels[cells].astype(np.intp) - 1  # NumPy adds at other numbers slowly
             pixel = pixels[row, col]
             finite = np.isfinite(pixel)
             value = np.where(finite, pixel, 0).astype(np.float64)
             part = np.where(finite, compact.pixels(rows, columns)[row, col], 0)
-            level = np.where(finite, plane.level(rows, columns)[row, col], 0)
+            background = np.where(finite, level[row, col], 0)
             x, y = col + columns.start, row + rows.start
             from_x, from_y = x - self.origin[island, 1], y - self.origin[island, 0]
             rest = value - part
@@ -118,7 +119,7 @@ class IslandSums:
                 "flux": value * per_flux[cells],
                 "flux_area": finite * per_flux[cells],
                 "compact": part * per_flux[cells],
-                "background": level,
+                "background": background,
                 "x": finite * from_x,
                 "y": finite * from_y,
                 "xx": finite * from_x**2,
@@ -129,13 +130,13 @@ class IslandSums:
                 "diffuse_y": rest * from_y,
             }
             for what, values in of_pixels.items():
-                np.add.at(getattr(self, what), island, values)
+                np.add.at(getattr(self, what), island, np.asarray(values, np.float64))
             self._brightest(np.where(finite, pixel, -np.inf), island, x, y)
 
     def _brightest(
         self,
         pixel: NDArray[np.floating],
-        island: NDArray[np.int32],
+        island: NDArray[np.intp],
         x: NDArray[np.int64],
         y: NDArray[np.int64],
     ) -> None:

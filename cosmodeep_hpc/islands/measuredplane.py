@@ -71,14 +71,21 @@ class MeasuredPlane:
         beam = self.image.beam
         return None if beam is None else beam.in_pixels(self.image.pixel_scale)
 
-    def read(self, rows: range, columns: range) -> NDArray[np.float32]:
+    def read(
+        self, rows: range, columns: range, level: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """Read pixels less their background [Jy/arcsec^2]; NaN: no data, or left out.
+
+        Args:
+            level: their background, where it is known already.
 
         Raises:
             InputError: the image cannot be read.
         """
         found = self.image.data(rows.start, rows.stop, slice(columns.start, columns.stop))
-        if self.background.any():
+        if level is not None:
+            found -= level
+        elif self.background.any():
             for start in range(0, len(rows), ROWS):
                 some = rows[start : start + ROWS]
                 found[start : start + ROWS] -= self.level(some, columns)
