@@ -9,8 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from cosmodeep_hpc.errors import InputError
+
 SHARED = Path("/dev/shm")
 """Where MPI keeps the memory that the ranks of a node share."""
+ELSEWHERE = "OMPI_MCA_osc_sm_backing_directory"
+"""The variable by which Open MPI is told of another place."""
+ADVICE = "leave the tiles on disk with --train.store disk"
 ROOT = Path("/")
 GIB = 2**30
 OF_RANK = GIB
@@ -42,17 +47,32 @@ def room(ranks: int, environ: Mapping[str, str], root: Path = ROOT) -> Room:
     """
     found = [*_of_node(ranks, environ, root), *_of_process(ranks, root)]
     if ranks > 1:
-        found.append(Room(free_shared(root), f"what is free in {SHARED}"))
+        shared = Path(environ.get(ELSEWHERE, SHARED))
+        found.append(Room(_free(root / shared.relative_to("/")), f"what is free in {shared}"))
     return min(found, default=Room(2**62, "no limit that is known"))
 
 
-def free_shared(root: Path = ROOT) -> int:
-    """Return the bytes that are free where MPI keeps shared memory.
+def too_little_shared(size: int, environ: Mapping[str, str]) -> InputError | None:
+    """Return the error of ranks that want so many bytes of shared memory; None if they are there.
 
-    A file system that is not there limits nothing: this MPI keeps its memory elsewhere.
+    MPI makes a file of this size and maps it. Where the file system is full a rank would be killed
+    by a bus error, in the middle of its work and without a word.
     """
+    shared = Path(environ.get(ELSEWHERE, SHARED))
+    free = _free(shared)
+    if size <= free:
+        return None
+    return InputError(
+        f"{shared}: {free / 1e6:.0f} MB free, and the ranks of this node are to share "
+        f"{size / 1e6:.0f} MB there; give it more (a container: --shm-size=8g, or bind the host's "
+        f"/dev/shm), start one rank a node, or {ADVICE}"
+    )
+
+
+def _free(folder: Path) -> int:
+    """Return the bytes that are free in a folder; one that is not there limits nothing."""
     try:
-        found = os.statvfs(root / SHARED.relative_to("/"))
+        found = os.statvfs(folder)
     except OSError:
         return 2**62
     return found.f_bavail * found.f_frsize

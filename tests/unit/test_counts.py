@@ -73,9 +73,9 @@ def test_targets_are_those_of_the_sky(counted, world):
     store = fill(tileset, options.label, options.train, world, counted=True)
     tiles, sky, counts = (all_rows(counted, name) for name in ("tiles", "sky", "counts"))
     number = {tile.tobytes(): row for row, tile in enumerate(tiles)}
-    held = np.array([number[tile.tobytes()] for tile in store.tiles])
+    held = np.array([number[tile.tobytes()] for tile in store.tiles.pixels])
     for k, threshold in enumerate(tileset.thresholds):
-        exceeds = store.counted.exceeded >> k & 1
+        exceeds = store.tiles.exceeded >> k & 1
         np.testing.assert_array_equal(exceeds, sky[held] > np.float32(threshold))
         np.testing.assert_array_equal(exceeds.sum(axis=(1, 2)), counts[held, k])
     np.testing.assert_array_equal(store.counted.bright, counts[held])

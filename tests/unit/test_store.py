@@ -46,7 +46,7 @@ def all_rows(folder):
 def rows_in(store, tiles):
     """Which rows of `tiles` the store holds, in its order: no two rows are alike."""
     number = {tile.tobytes(): row for row, tile in enumerate(tiles)}
-    return np.array([number[tile.tobytes()] for tile in store.tiles])
+    return np.array([number[tile.tobytes()] for tile in store.tiles.pixels])
 
 
 @pytest.mark.parametrize("threads", ["1", "4"])
@@ -74,11 +74,11 @@ def test_it_holds_what_a_run_needs(tmp_path, world, monkeypatch, bright, threads
 
 def test_a_batch(tileset, world):
     store = fill(tileset, LABEL, TRAIN, world)
-    positions = np.array([3, 3, 0, len(store.tiles) - 1])
-    expected = np.stack([store.tiles[p] for p in (3, 3, 0, -1)])
-    np.testing.assert_array_equal(store.batch(positions), expected)
+    positions = np.array([3, 3, 0, len(store.tiles.pixels) - 1])
+    expected = np.stack([store.tiles.pixels[p] for p in (3, 3, 0, -1)])
+    np.testing.assert_array_equal(store.tiles.batch(positions), expected)
     out = np.zeros((6, 10, 10), np.float32)
-    np.testing.assert_array_equal(store.batch(positions, out), expected)
+    np.testing.assert_array_equal(store.tiles.batch(positions, out), expected)
     np.testing.assert_array_equal(out[:4], expected)
     assert not out[4:].any()
 
@@ -92,7 +92,7 @@ def test_repacked_shards_fill_it_alike(tileset, own, world):
                 storage = {"compression": "gzip"} if len(rows) else {}
                 file.create_dataset(name, data=rows, **storage)
     one, other = (fill(t, LABEL, TRAIN, world) for t in (tileset, read_tileset(own)))
-    np.testing.assert_array_equal(one.tiles, other.tiles)
+    np.testing.assert_array_equal(one.tiles.pixels, other.tiles.pixels)
     np.testing.assert_array_equal(one.signal, other.signal)
 
 
@@ -149,7 +149,7 @@ def format_1(own):
 def test_a_tile_set_of_format_1_is_read(tileset, format_1, world):
     earlier = read_tileset(format_1)
     one, other = (fill(t, LABEL, TRAIN, world) for t in (tileset, earlier))
-    np.testing.assert_array_equal(one.tiles, other.tiles)
+    np.testing.assert_array_equal(one.tiles.pixels, other.tiles.pixels)
     np.testing.assert_array_equal(one.signal, other.signal)
     before = json.loads((format_1 / "index.json").read_text())
     earlier.write()
