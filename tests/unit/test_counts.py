@@ -86,6 +86,14 @@ def test_targets_are_those_of_the_sky(counted, world):
     assert set(store.sampler.signal) == set(training[faint[training]])
 
 
+def test_tiles_on_disk_train_the_same_network(run, counted, world, tmp_path):
+    """Bit for bit: tiles, counts and the thresholds of pixels, turned and mirrored."""
+    folder = tmp_path / "run"
+    trainer.run(settings(**{"train.store": "disk"}), counted, folder, world)
+    for one, other in zip(weights_of(run), weights_of(folder), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_without_sky_tiles_it_is_refused(tiles, world, tmp_path):
     with pytest.raises(InputError, match=r"no Sky tiles in it; .* with tiles\.keep_sky = true"):
         trainer.run(settings(), tiles, tmp_path / "run", world)

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import zlib
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -192,16 +193,19 @@ def damage(folder, shard, dataset, row):
     ],
 )
 @pytest.mark.parametrize("threads", ["1", "4"])
-def test_a_flipped_byte_is_named(own, world, monkeypatch, shard, dataset, row, line, threads):
+@pytest.mark.parametrize("held", ["memory", "disk"])
+def test_a_flipped_byte_is_named(own, world, monkeypatch, shard, dataset, row, line, threads, held):
+    """Before the first step, wherever the tiles are held."""
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", threads)
     path = damage(own, shard, dataset, row)
     with pytest.raises(InputError, match=re.escape(line)) as caught:
-        fill(read_tileset(own), LABEL, TRAIN, world)
+        fill(read_tileset(own), LABEL, replace(TRAIN, store=held), world)
     assert str(caught.value).startswith(str(path))
 
 
 @pytest.mark.parametrize("image, row, where", [(3, 256, 256), (1, 5, 305)])
-def test_a_pixel_that_is_no_number(tmp_path, world, image, row, where):
+@pytest.mark.parametrize("held", ["memory", "disk"])
+def test_a_pixel_that_is_no_number(tmp_path, world, image, row, where, held):
     """In a tile that was written so: its checksum is right. All tiles are kept here."""
     tileset = write_tileset(
         tmp_path, SHARDS, validation=frozenset({3}), bright=0.6, spoil={image: row}
@@ -209,7 +213,7 @@ def test_a_pixel_that_is_no_number(tmp_path, world, image, row, where):
     shard = "shard-00002.h5" if image == 3 else "shard-00000.h5"
     line = f"{tmp_path / shard}: dataset 'tiles', rows {where} to {where}: a pixel is not finite"
     with pytest.raises(InputError, match=re.escape(line)):
-        fill(tileset, LABEL, TRAIN, world)
+        fill(tileset, LABEL, replace(TRAIN, store=held), world)
 
 
 def test_a_shard_that_is_a_link_to_other_data(own, world):
