@@ -60,9 +60,10 @@ def in_a_container(*words):
     """Run two ranks that have 24 MB of shared memory, as in a container of default size."""
     own = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     inside = [*own, "sh", "-c", SMALL, "sh"]
-    if shutil.which("unshare") is None or subprocess.run(
-        [*inside, "true"], capture_output=True
-    ).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*inside, "true"], capture_output=True).returncode
+    ):
         pytest.skip("no mount namespace may be made here, so /dev/shm cannot be made small")
     return subprocess.run(
         [*inside, *command(2, *words)],

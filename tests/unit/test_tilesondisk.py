@@ -175,14 +175,28 @@ def test_a_shard_that_is_taken_away(tileset, world, tmp_path):
         drawn(store, epochs=1)
 
 
-def test_no_thread_is_left_where_training_ends_early(tileset, world):
-    """And nothing is read any more."""
-    store = fill(tileset, LABEL, options("disk"), world)
-    stream = store.tiles.stream(store.sampler.local_positions(0, 1, first=(0, 0), epochs=10**6))
-    next(stream)
-    assert any("read-ahead" in thread.name for thread in threading.enumerate())
+def test_nothing_is_read_any_more_where_training_ends_early(tmp_path, world):
+    """The reads that are under way end; those of the other shards are not begun."""
+    tileset = write_tileset(tmp_path, ((100,),) * 30, bright=0.5)
+    goes_on, begun = threading.Event(), set()
+
+    @contextmanager
+    def opened(location):
+        begun.add(location.path.name)
+        if location.path.name != "shard-00000.h5":
+            goes_on.wait(60)
+        with location.opened_rows() as read_rows:
+            yield read_rows
+
+    store = fill(tileset, LABEL, options("disk"), world, opened=opened)
+    stream = store.tiles.stream([np.arange(50), np.arange(100, len(store.signal))])
+    next(stream)  # of the first shard; now those of the others are read ahead
+    release = threading.Timer(0.5, goes_on.set)
+    release.start()
     stream.close()
+    assert len(begun) <= 1 + 4
     assert not any("read-ahead" in thread.name for thread in threading.enumerate())
+    release.join()
 
 
 @pytest.mark.parametrize("megabytes, kind, said", [("1000000", "memory", 0), ("1", "disk", 1)])
