@@ -24,19 +24,23 @@ from cosmodeep_hpc.tiles.tileset import TileSet
 
 GAP = 2**16
 """Bytes between two rows that are read and dropped: a disk gives them while it would begin anew."""
-RUN = 2**20  # bytes that are read at once, at most
-JOB = 64  # runs of a shard that a thread reads before it takes the next
+PART = 2**20  # bytes that a thread reads before it takes the next; up to twice as many
 OpenedRows = Callable[[DatasetLocation], AbstractContextManager[ReadRows]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """Rows of a shard that are read at once: which, those of them to keep, and where they go."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Part:
+    """Rows of one shard that a thread reads together.
+
+    Attributes:
+        runs: first row in the shard, and number, of rows that follow each other: int64 (m, 2).
+        kept: int64 (k,), the rows to keep among all that are read.
+        into: where those go, among the positions that were asked for.
+    """
 
     shard: int
-    rows: range
+    runs: NDArray[np.int64]
     kept: NDArray[np.int64]
-    positions: NDArray[np.int64]
     into: slice
 
 
@@ -58,56 +62,65 @@ class KeptRows:
     crc32: NDArray[np.uint32]
     opened: OpenedRows
 
-    def jobs(self, positions: NDArray[np.int64]) -> list[list[_Run]]:
+    def parts(self, positions: NDArray[np.int64]) -> list[_Part]:
         """Return how the rows at these positions (ascending) are read, in the order of the disk."""
-        rows = self.kept[positions]
-        shard = np.searchsorted(self.firsts, rows, side="right") - 1
-        row = rows - self.firsts[shard]
+        if len(positions) == 0:
+            return []
+        numbers = self.kept[positions]
+        shard = np.searchsorted(self.firsts, numbers, side="right") - 1
+        row = numbers - self.firsts[shard]
         of_row = self.locations[0].row_bytes
-        together = max(RUN // of_row, 1)
-        cut = (np.diff(shard) != 0) | ((np.diff(row) - 1) * of_row > GAP)
-        cut |= np.diff(row // together) != 0
-        starts = [0, *(np.flatnonzero(cut) + 1).tolist(), len(rows)]
-        runs = [
-            _Run(
-                shard=int(shard[first]),
-                rows=range(int(row[first]), int(row[end - 1]) + 1),
-                kept=row[first:end] - row[first],
-                positions=positions[first:end],
-                into=slice(first, end),
+        together = max(PART // of_row, 1)
+        # a run ends where the next row is far away, in another shard, or too much for one part
+        ends = (np.diff(shard) != 0) | ((np.diff(row) - 1) * of_row > GAP)
+        ends |= np.diff(row // together) != 0
+        first = np.append(0, np.flatnonzero(ends) + 1)
+        bounds = np.append(first, len(row))
+        count = row[bounds[1:] - 1] + 1 - row[first]
+        before = np.cumsum(count) - count  # rows that are read before each run
+        run = np.append(0, np.cumsum(ends))
+        place = row - row[first][run] + before[run]
+        part = np.stack([shard[first], before // together])
+        cuts = np.flatnonzero((np.diff(part) != 0).any(axis=0)) + 1
+        return [
+            _Part(
+                shard=int(part[0, a]),
+                runs=np.stack([row[first[a:b]], count[a:b]], axis=1),
+                kept=place[bounds[a] : bounds[b]] - before[a],
+                into=slice(int(bounds[a]), int(bounds[b])),
             )
-            for first, end in pairwise(starts)
-            if first < end
+            for a, b in pairwise([0, *cuts.tolist(), len(first)])
         ]
-        jobs: list[list[_Run]] = []
-        for run in runs:
-            if not jobs or len(jobs[-1]) == JOB or jobs[-1][0].shard != run.shard:
-                jobs.append([])
-            jobs[-1].append(run)
-        return jobs
 
-    def read(self, job: list[_Run], take: Callable[[slice, NDArray[np.float32]], None]) -> None:
-        """Read runs of one shard; give `take` the rows to keep, and where they go.
+    def read(
+        self,
+        part: _Part,
+        positions: NDArray[np.int64],
+        take: Callable[[slice, NDArray[np.float32]], None],
+    ) -> None:
+        """Read a part of the rows at these positions; give `take` them, and where they go.
 
         Raises:
             InputError: a row cannot be read, or is not what it was when its block was checked.
         """
-        location = self.locations[job[0].shard]
-        longest = max(len(run.rows) for run in job)
-        scratch = np.empty((longest, *location.row_shape), np.float32)
+        location = self.locations[part.shard]
+        read = np.empty((int(part.runs[:, 1].sum()), *location.row_shape), np.float32)
+        place = 0
         with self.opened(location) as read_rows:
-            for run in job:
-                read_rows(run.rows, scratch[: len(run.rows)])
-                rows = scratch[run.kept]
-                differs = row_checksums(rows) != self.crc32[run.positions]
-                if differs.any():
-                    row = run.rows.start + int(run.kept[np.argmax(differs)])
-                    raise InputError(
-                        f"{location.where(range(row, row + 1))}: differs from what was read as the "
-                        "job began: the file was changed, or its disk is failing; make it whole "
-                        "and start the job again, which goes on from its checkpoint"
-                    )
-                take(run.into, rows)
+            for row, count in part.runs.tolist():
+                read_rows(range(row, row + count), read[place : place + count])
+                place += count
+        rows = read if len(part.kept) == len(read) else read[part.kept]
+        chosen = positions[part.into]
+        differs = row_checksums(rows) != self.crc32[chosen]
+        if differs.any():
+            row = int(self.kept[chosen[np.argmax(differs)]] - self.firsts[part.shard])
+            raise InputError(
+                f"{location.where(range(row, row + 1))}: differs from what was read as the job "
+                "began: the file was changed, or its disk is failing; make it whole and start the "
+                "job again, which goes on from its checkpoint"
+            )
+        take(part.into, rows)
 
 
 @dataclass(kw_only=True)
@@ -197,7 +210,10 @@ class TilesOnDisk:
         def take(where: slice, rows: NDArray[np.float32]) -> None:
             pixels[where] = rows
 
-        reading = [pool.submit(self.tiles.read, job, take) for job in self.tiles.jobs(positions)]
+        reading = [
+            pool.submit(self.tiles.read, part, positions, take)
+            for part in self.tiles.parts(positions)
+        ]
         above: NDArray[np.uint8] | None = None
         if sky is not None:
             above = np.empty((len(positions), *sky.locations[0].row_shape), np.uint8)
@@ -206,7 +222,9 @@ class TilesOnDisk:
             def take_sky(where: slice, rows: NDArray[np.float32]) -> None:
                 into[where] = exceeded(rows, self.thresholds)
 
-            reading += [pool.submit(sky.read, job, take_sky) for job in sky.jobs(positions)]
+            reading += [
+                pool.submit(sky.read, part, positions, take_sky) for part in sky.parts(positions)
+            ]
         return _Window(steps=steps, places=places, pixels=pixels, exceeded=above, reading=reading)
 
 

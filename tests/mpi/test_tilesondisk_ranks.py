@@ -1,4 +1,4 @@
-"""Ranks whose tiles stay on disk see what they would see from memory; a small /dev/shm ends well."""
+"""Ranks whose tiles stay on disk see what they would see from memory; /dev/shm may be small."""
 
 import json
 import os
