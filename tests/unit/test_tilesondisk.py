@@ -147,7 +147,7 @@ def test_memory_is_bounded(tmp_path, world):
     with peak_memory() as peak:
         for tiles in store.tiles.stream(positions):
             assert tiles.pixels.nbytes <= 100 * row
-    threads = 4 * 2 * 2**20  # what was read, and what was kept of it
+    threads = 4 * 4 * 2**20  # what is read, and what is kept of it
     assert 4e6 < peak[0] < 4 * 2**20 + threads + 64 * len(store.signal) + 1e6
 
 
