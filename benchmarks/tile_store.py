@@ -25,11 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cosmodeep_hpc.config.configuration import Config, load
 from cosmodeep_hpc.io import checksum
 from cosmodeep_hpc.learn.sampler import keep_mask
-from cosmodeep_hpc.learn.store import Store, fill
+from cosmodeep_hpc.learn.store import fill
+from cosmodeep_hpc.learn.tilesinmemory import TilesInMemory
 from cosmodeep_hpc.parallel import runtime
 from cosmodeep_hpc.parallel.world import World, open_world, rank_range
 from cosmodeep_hpc.tiles.preprocessing import Level, Preprocessing
@@ -123,7 +125,7 @@ def timed(action: Callable[[], object], world: World) -> tuple[float, float]:
 
 def worker(folder: Path, out: Path, rounds: int) -> None:
     """Time the ways in turn, as one rank of a job."""
-    world, config = open_world(), load(None, [])
+    world, config = open_world(), load(None, [("train.store", "memory")])
     tileset = read_tileset(folder)
     files = [folder / shard.file for shard in tileset.shards]
     share, threads = world.share(len(files)), runtime.cores_of_rank(world)
@@ -142,21 +144,22 @@ def worker(folder: Path, out: Path, rounds: int) -> None:
             held.clear()
     if world.is_root:
         best = {name: [min(t) for t in zip(*found, strict=True)] for name, found in times.items()}
-        store = fill(tileset, config.label, config.train, world) if world.size == 1 else None
-        drawn = drawing(store, config) if store is not None else {}
-        kept = len(store.tiles) if store is not None else 0
+        drawn, kept = {}, 0
+        if world.size == 1:
+            store = fill(tileset, config.label, config.train, world)
+            drawn = drawing(store.tiles, store.sampler.order(0), config)
+            kept = len(store.tiles.pixels)
         out.write_text(json.dumps({"times": best, "drawing": drawn, "kept": kept}))
 
 
-def drawing(store: Store, config: Config) -> dict[str, float]:
+def drawing(tiles: TilesInMemory, order: NDArray[np.int64], config: Config) -> dict[str, float]:
     """Return the seconds of a step's calls to the store, a mean over 100 batches of an epoch."""
-    order = store.sampler.order(0)
     batch = config.train.batch
-    out = np.empty((batch, *store.tiles.shape[1:]), np.float32)
+    out = np.empty((batch, *tiles.pixels.shape[1:]), np.float32)
     ways: dict[str, Callable[[range], object]] = {
-        "tiles[rows]": lambda rows: store.tiles[order[rows.start : rows.stop]],
-        "batch(rows)": lambda rows: store.batch(order[rows.start : rows.stop]),
-        "batch(rows, out)": lambda rows: store.batch(order[rows.start : rows.stop], out),
+        "pixels[rows]": lambda rows: tiles.pixels[order[rows.start : rows.stop]],
+        "batch(rows)": lambda rows: tiles.batch(order[rows.start : rows.stop]),
+        "batch(rows, out)": lambda rows: tiles.batch(order[rows.start : rows.stop], out),
         "keep_mask": lambda rows: keep_mask(1024, 0.25, seed=1, epoch=0, rows=rows),
     }
     found = {}

@@ -28,7 +28,7 @@ from cosmodeep_hpc.learn.allreduce import Allreduce, Way
 from cosmodeep_hpc.learn.batch import Batch, CountsBatch, PaperBatch
 from cosmodeep_hpc.learn.sampler import Sampler, keep_mask
 from cosmodeep_hpc.learn.step import Step
-from cosmodeep_hpc.learn.store import Store
+from cosmodeep_hpc.learn.tilesinmemory import TilesInMemory
 from cosmodeep_hpc.parallel import runtime
 from cosmodeep_hpc.parallel.world import Ranks, World, collective
 from cosmodeep_hpc.parallel.world import alone as world_of_one
@@ -306,16 +306,15 @@ def _summing(
 def _input(config: Config, world: World, steps: int) -> dict[str, Timing]:
     """Time drawing a rank's part of a batch from the node's shared memory, as training does."""
     size, options = config.tiles.window, config.train
-    tiles = world.node_array((HELD, size, size), np.float32, cleared=False)
+    pixels = world.node_array((HELD, size, size), np.float32, cleared=False)
     if world.local_rank == 0:
-        tiles[:] = np.random.default_rng(options.seed).standard_normal(size**2).reshape(size, size)
+        pixels[:] = np.random.default_rng(options.seed).standard_normal(size**2).reshape(size, size)
     world.node.Barrier()
     half = np.arange(HELD // 2)
     sampler = Sampler(
         signal=half, noise=half + len(half), batch=options.batch, noise_per_signal=1.0, seed=1
     )
-    signal = np.arange(HELD) < len(half)
-    store = Store(tiles=tiles, signal=signal, sampler=sampler, validation=half[:0])
+    tiles = TilesInMemory(pixels=pixels)
     order, rows = sampler.order(0), sampler.local_rows(0, world.rank, world.size)
     chosen = order[rows.start : rows.stop]
     drop = config.model.dropout
@@ -324,7 +323,7 @@ def _input(config: Config, world: World, steps: int) -> dict[str, Timing]:
         return keep_mask(network.HIDDEN_UNITS, drop, seed=options.seed, epoch=0, rows=rows)
 
     return {
-        "tiles": _repeated(lambda: store.batch(chosen), world, steps),
+        "tiles": _repeated(lambda: tiles.batch(chosen), world, steps),
         "masks": _repeated(masks, world, steps),
     }
 

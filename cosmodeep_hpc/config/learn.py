@@ -80,7 +80,15 @@ class Train(Section):
         low=0,
     )
     noise_pool: float = option(
-        4.0, "noise tiles held in memory for one signal tile; an epoch draws from them", above=0
+        4.0, "noise tiles held for one signal tile; an epoch draws from them", above=0
+    )
+    store: Literal["auto", "memory", "disk"] = option(
+        "auto",
+        "where tiles are held: in the memory of each node, or on disk, from which each rank reads "
+        "those of its coming steps; auto: in memory where they fit. The result is the same",
+    )
+    read_ahead: int = option(
+        256, "memory of a rank for tiles read ahead from disk", unit="MiB", low=1, high=2**20
     )
     precision: Literal["float32", "bfloat16", "float16"] = option(
         "float32",

@@ -12,7 +12,7 @@ try:  # the same function, several times as fast; all that is read passes throug
 except ImportError:
     from zlib import crc32
 
-__all__ = ["BLOCK", "checksums", "crc32", "joined"]
+__all__ = ["BLOCK", "checksums", "crc32", "joined", "row_checksums"]
 
 BLOCK = 256  # rows that share a checksum: the smallest piece a reader takes
 
@@ -23,6 +23,11 @@ def checksums(array: NDArray[Any]) -> NDArray[np.uint32]:
         [crc32(array[start : start + BLOCK].data) for start in range(0, len(array), BLOCK)],
         dtype=np.uint32,
     )
+
+
+def row_checksums(array: NDArray[Any]) -> NDArray[np.uint32]:
+    """Return the CRC-32 of each row, uint32 (n,)."""
+    return np.array([crc32(row.data) for row in array], dtype=np.uint32)
 
 
 def joined(blocks: NDArray[np.uint32]) -> int:

@@ -1,4 +1,4 @@
-"""A rank's part of a global batch: the tiles, and the numbers that a network is trained on."""
+"""A rank's part of a global batch: its tiles, and the numbers that a network is trained on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DrawnTiles:
+    """Tiles as a store gives them: copies, to be changed at will.
+
+    Attributes:
+        positions: int64 (n,), in the store.
+        pixels: float32 (n, window, window), contiguous; n may be 0.
+        exceeded: for a counts network, the thresholds that each Sky pixel exceeds, uint8
+            (n, size, size), a bit for each; None where it was not asked for.
+    """
+
+    positions: NDArray[np.int64]
+    pixels: NDArray[np.float32]
+    exceeded: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -28,7 +28,15 @@ DYING = 5.0
 """Seconds that a rank of a job that was killed may take to die, while the next job begins."""
 SEARCH = "tiles.json"  # in the folder of a search: the tile set that it is made on
 LOCK = "run"  # what is locked: the file run.lock says by whom
-FREE = {"log_steps", "checkpoint_steps", "checkpoint_minutes", "keep_checkpoints", "sums"}
+FREE = {
+    "log_steps",
+    "checkpoint_steps",
+    "checkpoint_minutes",
+    "keep_checkpoints",
+    "store",
+    "read_ahead",
+    "sums",
+}
 """Options of training that do not change its result."""
 
 

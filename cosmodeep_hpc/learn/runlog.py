@@ -101,6 +101,7 @@ class Meter:
         """Start with no steps; `clock` tells the seconds."""
         self._clock = clock
         self.last_loss = float("nan")
+        self._begun, self._in_all = clock(), dict[str, float]()
         self._clear()
 
     def _clear(self) -> None:
@@ -113,7 +114,13 @@ class Meter:
         """Add the time of the block to the seconds of `what`."""
         start = self._clock()
         yield
-        self._seconds[what] = self._seconds.get(what, 0.0) + self._clock() - start
+        seconds = self._clock() - start
+        for sums in (self._seconds, self._in_all):
+            sums[what] = sums.get(what, 0.0) + seconds
+
+    def share(self, what: str) -> float:
+        """Return the share of all time since the beginning that `what` took."""
+        return self._in_all.get(what, 0.0) / max(self._clock() - self._begun, 1e-9)
 
     def add(self, loss: float, correct: float, tiles: int) -> None:
         """Add a global batch: the sum of its losses, its correct tiles and its tiles."""

@@ -6,6 +6,7 @@ another number of ranks continues with the same global batches.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,6 +101,22 @@ class Sampler:
         rows = self.batch_rows(step)
         part = rank_range(len(rows), rank, size)
         return range(rows.start + part.start, rows.start + part.stop)
+
+    def local_positions(
+        self, rank: int, size: int, *, first: tuple[int, int], epochs: int
+    ) -> Iterator[NDArray[np.int64]]:
+        """Yield the positions of this rank's tiles in the store, step by step.
+
+        Args:
+            first: the epoch and the step in it to begin with.
+            epochs: of the run; the last step is that of the last of them.
+        """
+        begin, skipped = first
+        for epoch in range(begin, epochs):
+            order = self.order(epoch)
+            for step in range(skipped if epoch == begin else 0, self.steps):
+                rows = self.local_rows(step, rank, size)
+                yield order[rows.start : rows.stop]
 
 
 def keep_mask(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.io.progress import Progress, silent
 from cosmodeep_hpc.learn import modelfile, network, runfolder, symmetries
 from cosmodeep_hpc.learn.allreduce import Allreduce
-from cosmodeep_hpc.learn.batch import Batch, CountsBatch, PaperBatch
+from cosmodeep_hpc.learn.batch import Batch, CountsBatch, DrawnTiles, PaperBatch
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.checkpoint import State
 from cosmodeep_hpc.learn.optimiser import learning_rate
@@ -34,6 +34,9 @@ from cosmodeep_hpc.parallel.world import World, collective
 from cosmodeep_hpc.tiles.tileset import TileSet, read_tileset
 
 logger = logging.getLogger(__name__)
+
+WAITED = 0.2
+"""Share of the time that a run may wait for its tiles without a word."""
 
 
 def run(
@@ -175,6 +178,29 @@ class Job:
 
 
 def train(job: Job, state: State | None) -> Standing | None:
+    """Train from `state` on, as `_train` does, and say if much of the time went into waiting."""
+    first = (state.epoch, state.step) if state is not None else (0, 0)
+    world, epochs = job.world, job.config.train.epochs
+    positions = job.store.sampler.local_positions(
+        world.rank, world.size, first=first, epochs=epochs
+    )
+    meter = Meter()
+    with closing(job.store.tiles.stream(positions)) as drawn:
+        standing = _train(job, state, drawn, meter)
+    waited = meter.share("data")
+    if waited > WAITED and world.is_root:
+        logger.warning(
+            "%s: waited for tiles in %.0f %% of the time (data_seconds of metrics.jsonl); copy "
+            "them to a faster disk, raise train.read_ahead, or give the job more memory",
+            job.out,
+            100 * waited,
+        )
+    return standing
+
+
+def _train(
+    job: Job, state: State | None, drawn: Iterator[DrawnTiles], meter: Meter
+) -> Standing | None:
     """Train from `state` on, until the last epoch or until validations get no better.
 
     A validation is saved by the checkpoint that follows it, so none is done or recorded twice.
@@ -189,14 +215,13 @@ def train(job: Job, state: State | None) -> Standing | None:
         first_epoch, first_step, total = state.epoch, state.step, state.total_steps
         standing = state.standing
     in_all = total + max(options.epochs - first_epoch, 0) * sampler.steps - first_step
-    meter, timer = Meter(), Timer(options.checkpoint_minutes)
+    timer = Timer(options.checkpoint_minutes)
     for epoch in range(first_epoch, options.epochs):
         if standing.is_over(options.patience):
             break
-        order = sampler.order(epoch)
         stopping = due = False
         for k in range(first_step if epoch == first_epoch else 0, sampler.steps):
-            part = _local_batch(job, order, epoch, k, meter)
+            part = _local_batch(job, drawn, epoch, k, meter)
             batch = len(sampler.batch_rows(k))
             job.step.learning_rate = learning_rate(
                 options, epoch * sampler.steps + k, sampler.steps
@@ -236,26 +261,26 @@ def train(job: Job, state: State | None) -> Standing | None:
     return standing
 
 
-def _local_batch(job: Job, order: NDArray[np.int64], epoch: int, k: int, meter: Meter) -> Batch:
-    """Return this rank's part of global batch `k`."""
+def _local_batch(job: Job, drawn: Iterator[DrawnTiles], epoch: int, k: int, meter: Meter) -> Batch:
+    """Return this rank's part of global batch `k`, whose tiles are drawn next."""
     store, options = job.store, job.config
     rows = store.sampler.local_rows(k, job.world.rank, job.world.size)
-    chosen, seed = order[rows.start : rows.stop], options.train.seed
+    seed = options.train.seed
     with meter.timing("data"):
-        tiles = store.batch(chosen)
-        drawn = symmetries.drawn(seed, epoch, rows) if options.train.symmetries else None
-        if drawn is not None:
-            symmetries.apply(drawn, tiles)
-        if store.counted is not None:
-            exceeded = store.counted.exceeded[chosen]
-            if drawn is not None:
-                symmetries.apply(drawn, exceeded)
-            return CountsBatch(tiles=tiles, counts=store.counted.bright[chosen], exceeded=exceeded)
-        signal = store.signal[chosen]
+        own = next(drawn)
+        if options.train.symmetries:
+            turned = symmetries.drawn(seed, epoch, rows)
+            symmetries.apply(turned, own.pixels)
+            if own.exceeded is not None:
+                symmetries.apply(turned, own.exceeded)
+        if store.counted is not None and own.exceeded is not None:
+            counts = store.counted.bright[own.positions]
+            return CountsBatch(tiles=own.pixels, counts=counts, exceeded=own.exceeded)
+        signal = store.signal[own.positions]
     with meter.timing("step"):  # the mask is computed: no input is waited for
         dropout = options.model.dropout
         keep = keep_mask(network.HIDDEN_UNITS, dropout, seed=seed, epoch=epoch, rows=rows)
-    return PaperBatch(tiles=tiles, signal=signal, keep=keep)
+    return PaperBatch(tiles=own.pixels, signal=signal, keep=keep)
 
 
 def _validated(job: Job, epoch: int, total: int, standing: Standing) -> Standing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,8 @@ def _given(store: Store, step: Step, world: World, batch: int) -> NDArray[np.flo
     """Return the network's output for all validation tiles, on every rank: float32 (n, ...)."""
     share = world.share(len(store.validation))
     mine = store.validation[share.start : share.stop]
-    parts = [
-        step.probability(store.tiles[mine[start : start + batch]])
-        for start in range(0, len(mine), batch)
-    ]
+    batches = (mine[start : start + batch] for start in range(0, len(mine), batch))
+    with closing(store.tiles.stream(batches, bare=True)) as drawn:
+        parts = [step.probability(tiles.pixels) for tiles in drawn]
     everywhere = world.comm.allgather(parts)
     return np.concatenate([part for of_rank in everywhere for part in of_rank])

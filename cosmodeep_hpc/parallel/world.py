@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 from cosmodeep_hpc.errors import InputError
-from cosmodeep_hpc.parallel import environment, streams
+from cosmodeep_hpc.parallel import environment, memory, streams
 from cosmodeep_hpc.parallel.launcher import launched
 
 if TYPE_CHECKING:
@@ -237,23 +237,38 @@ class World:
         Args:
             cleared: fill it with zeros. Without, each page of memory is made by the rank that first
                 writes it, so that all ranks make pages at once.
+
+        Raises:
+            InputError: a node has too little memory, or too little of it that can be shared.
         """
         import numpy as np  # imported here, so that `cosmodeep --help` needs no numpy
-
-        if self.local_size == 1:
-            return np.zeros(shape, dtype) if cleared else np.empty(shape, dtype)
-        from mpi4py import MPI
 
         kind = np.dtype(dtype)
         count = int(np.prod(shape, dtype=np.int64))
         size = max(count, 1) * kind.itemsize  # an empty window has no memory to map
+        failure, array = None, np.empty(0, kind)
+        if self.local_size > 1:
+            failure = memory.too_little_shared(size, os.environ)
+        else:
+            try:
+                array = np.zeros(shape, kind) if cleared else np.empty(shape, kind)
+            except MemoryError:
+                failure = InputError(
+                    f"{size / 1e9:.2f} GB of memory: this process gets no more; ask for a node or "
+                    f"a job with more, see `ulimit -v`, or {memory.ADVICE}"
+                )
+        self.agree(failure)
+        if self.local_size == 1:
+            return array
+        from mpi4py import MPI
+
         window = MPI.Win.Allocate_shared(
             size if self.local_rank == 0 else 0,
             kind.itemsize,
             comm=cast("MPI.Intracomm", self.node),
         )
-        memory: Any = window.Shared_query(0)[0]
-        array: NDArray[Any] = np.ndarray(shape, kind, memory)
+        shared: Any = window.Shared_query(0)[0]
+        array = np.ndarray(shape, kind, shared)
         if cleared:
             if self.local_rank == 0:
                 array.fill(0)

@@ -80,6 +80,8 @@ def write_shard(path: Path, parts: list[Rows], attributes: dict[str, Any]) -> di
 
 # Fills an array with the rows of a block of a dataset, checked: (number of the block, array).
 ReadBlock = Callable[[int, NDArray[Any]], None]
+# Fills an array with rows of a dataset, as they are in the file.
+ReadRows = Callable[[range, NDArray[Any]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +129,31 @@ class DatasetLocation:
     def opened(self) -> Iterator[ReadBlock]:
         """Open the file; the function that reads a block may be called by several threads.
 
+        It checks each block while it is in the processor's cache. It raises an `InputError` if a
+        block is damaged or missing.
+
+        Raises:
+            InputError: the file cannot be opened.
+        """
+        with self.opened_rows() as read_rows:
+
+            def read_block(block: int, into: NDArray[Any]) -> None:
+                rows = self.rows_of(block)
+                read_rows(rows, into)
+                if crc32(into.data) != self.crc32[block]:
+                    raise InputError(
+                        f"{self.where(rows)}: checksum differs, the data is damaged; {AGAIN}"
+                    )
+
+            yield read_block
+
+    @contextmanager
+    def opened_rows(self) -> Iterator[ReadRows]:
+        """Open the file; the function that reads any rows may be called by several threads.
+
         Bytes are read at their place in the file: HDF5 has a lock for all threads, and takes
-        longer. The function raises an `InputError` if a block is damaged or missing.
+        longer. No checksum is compared. The function raises an `InputError` if rows are missing or
+        cannot be read.
 
         Raises:
             InputError: the file cannot be opened.
@@ -141,7 +166,7 @@ class DatasetLocation:
                     dataset.read_direct(into, np.s_[rows.start : rows.stop])
                     return True
 
-                yield self._checking(by_hdf5)
+                yield self._naming(by_hdf5)
             return
         first = self.offset
         try:
@@ -157,15 +182,14 @@ class DatasetLocation:
                     left, offset = left[count:], offset + count
                 return not left
 
-            yield self._checking(by_bytes)
+            yield self._naming(by_bytes)
         finally:
             os.close(descriptor)
 
-    def _checking(self, fetch: Callable[[range, NDArray[Any]], bool]) -> ReadBlock:
-        """Return `fetch` with a check of each block while it is in the processor's cache."""
+    def _naming(self, fetch: Callable[[range, NDArray[Any]], bool]) -> ReadRows:
+        """Return `fetch` with errors that name the rows."""
 
-        def read_block(block: int, into: NDArray[Any]) -> None:
-            rows = self.rows_of(block)
+        def read_rows(rows: range, into: NDArray[Any]) -> None:
             try:
                 whole = fetch(rows, into)
             except (OSError, RuntimeError, TypeError, ValueError) as error:
@@ -174,12 +198,8 @@ class DatasetLocation:
                 raise InputError(text) from error
             if not whole:
                 raise InputError(f"{self.where(rows)}: the file ends before them; {AGAIN}")
-            if crc32(into.data) != self.crc32[block]:
-                raise InputError(
-                    f"{self.where(rows)}: checksum differs, the data is damaged; {AGAIN}"
-                )
 
-        return read_block
+        return read_rows
 
 
 class Shard:

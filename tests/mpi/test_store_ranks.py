@@ -44,8 +44,8 @@ for folder in sys.argv[2:]:
     before = by_all_means()
     try:
         store = fill(tileset, Label(n_pix=40), Train(noise_pool=1.0), world)
-        digest = hashlib.sha256(store.tiles.tobytes()).hexdigest()
-        found = {"hash": digest, "tiles": len(store.tiles)}
+        digest = hashlib.sha256(store.tiles.pixels.tobytes()).hexdigest()
+        found = {"hash": digest, "tiles": len(store.tiles.pixels)}
     except InputError as error:
         found = {"error": str(error)}
     found |= {"bytes": by_all_means() - before, "read": list(read)}

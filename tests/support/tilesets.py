@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,55 @@ def write_tileset(
             for image, n in enumerate(sizes)
         ),
         shards=tuple(entries),
+        seed=1,
+    )
+    tileset.write()
+    return tileset
+
+
+def write_large_tileset(folder: Path, size: int) -> TileSet:
+    """A tile set of some `size` bytes whose shards are one file under many names.
+
+    Tiles have 64 x 64 pixels, half of them are signal; those of the last shard are for validation.
+    """
+    rows, side = 3000, 64
+    folder.mkdir(parents=True, exist_ok=True)
+    preprocessing = replace(PREPROCESSING, tile_size=side)
+    random = np.random.default_rng(1)
+    part = Rows(
+        tiles=random.standard_normal((rows, side, side), dtype=np.float32),
+        counts=np.outer(random.random(rows) < 0.5, [100, 200]).astype(np.uint16),
+        place=random.integers(0, 50, (rows, 3)).astype(np.int32),
+    )
+    attributes = {**asdict(preprocessing), "thresholds": np.array(THRESHOLDS)}
+    first = folder / "shard-00000.h5"
+    crc32 = write_shard(first, [part], attributes)
+    count = max(round(size / part.tiles.nbytes), 2)
+    files = [first.name, *(f"shard-{number:05d}.h5" for number in range(1, count))]
+    for file in files[1:]:
+        (folder / file).hardlink_to(first)
+    level = Level(**dict.fromkeys(Level.__dataclass_fields__, 1.0))
+    tileset = TileSet(
+        folder=folder,
+        preprocessing=preprocessing,
+        thresholds=THRESHOLDS,
+        images=tuple(
+            TiledImage(
+                name=f"{image:05d}",
+                shape=(side, side * rows),
+                fingerprint=str(image),
+                level=level,
+                pixel_scale=9.6,
+                tiles=rows,
+                left_out=0,
+                split="validation" if image == count - 1 else "train",
+            )
+            for image in range(count)
+        ),
+        shards=tuple(
+            ShardEntry(file=file, rows=rows, images=(image,), crc32=crc32)
+            for image, file in enumerate(files)
+        ),
         seed=1,
     )
     tileset.write()

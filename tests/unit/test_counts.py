@@ -73,9 +73,9 @@ def test_targets_are_those_of_the_sky(counted, world):
     store = fill(tileset, options.label, options.train, world, counted=True)
     tiles, sky, counts = (all_rows(counted, name) for name in ("tiles", "sky", "counts"))
     number = {tile.tobytes(): row for row, tile in enumerate(tiles)}
-    held = np.array([number[tile.tobytes()] for tile in store.tiles])
+    held = np.array([number[tile.tobytes()] for tile in store.tiles.pixels])
     for k, threshold in enumerate(tileset.thresholds):
-        exceeds = store.counted.exceeded >> k & 1
+        exceeds = store.tiles.exceeded >> k & 1
         np.testing.assert_array_equal(exceeds, sky[held] > np.float32(threshold))
         np.testing.assert_array_equal(exceeds.sum(axis=(1, 2)), counts[held, k])
     np.testing.assert_array_equal(store.counted.bright, counts[held])
@@ -84,6 +84,14 @@ def test_targets_are_those_of_the_sky(counted, world):
     assert faint[store.sampler.signal].all() and not faint[store.sampler.noise].any()
     training = np.setdiff1d(np.arange(len(held)), store.validation)
     assert set(store.sampler.signal) == set(training[faint[training]])
+
+
+def test_tiles_on_disk_train_the_same_network(run, counted, world, tmp_path):
+    """Bit for bit: tiles, counts and the thresholds of pixels, turned and mirrored."""
+    folder = tmp_path / "run"
+    trainer.run(settings(**{"train.store": "disk"}), counted, folder, world)
+    for one, other in zip(weights_of(run), weights_of(folder), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_without_sky_tiles_it_is_refused(tiles, world, tmp_path):

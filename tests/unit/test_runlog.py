@@ -26,8 +26,13 @@ def test_means_and_times_of_steps():
     }
     meter.add(6.0, 1, 2)
     clock[0] += 1.0
+    with meter.timing("data"):
+        clock[0] += 1.0
+    assert meter.share("step") == 8.0 / 12.0 and meter.share("data") == 1.0 / 12.0
+    assert meter.share("sleep") == 0
     again = meter.read(4, {})  # it begins anew
-    assert again["loss"] == 3.0 and "step_seconds" not in again
+    assert again["loss"] == 3.0 and again["data_seconds"] == 1.0
+    assert "step_seconds" not in again
 
 
 def shown(run):

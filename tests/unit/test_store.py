@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import zlib
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -46,7 +47,7 @@ def all_rows(folder):
 def rows_in(store, tiles):
     """Which rows of `tiles` the store holds, in its order: no two rows are alike."""
     number = {tile.tobytes(): row for row, tile in enumerate(tiles)}
-    return np.array([number[tile.tobytes()] for tile in store.tiles])
+    return np.array([number[tile.tobytes()] for tile in store.tiles.pixels])
 
 
 @pytest.mark.parametrize("threads", ["1", "4"])
@@ -74,11 +75,11 @@ def test_it_holds_what_a_run_needs(tmp_path, world, monkeypatch, bright, threads
 
 def test_a_batch(tileset, world):
     store = fill(tileset, LABEL, TRAIN, world)
-    positions = np.array([3, 3, 0, len(store.tiles) - 1])
-    expected = np.stack([store.tiles[p] for p in (3, 3, 0, -1)])
-    np.testing.assert_array_equal(store.batch(positions), expected)
+    positions = np.array([3, 3, 0, len(store.tiles.pixels) - 1])
+    expected = np.stack([store.tiles.pixels[p] for p in (3, 3, 0, -1)])
+    np.testing.assert_array_equal(store.tiles.batch(positions), expected)
     out = np.zeros((6, 10, 10), np.float32)
-    np.testing.assert_array_equal(store.batch(positions, out), expected)
+    np.testing.assert_array_equal(store.tiles.batch(positions, out), expected)
     np.testing.assert_array_equal(out[:4], expected)
     assert not out[4:].any()
 
@@ -92,7 +93,7 @@ def test_repacked_shards_fill_it_alike(tileset, own, world):
                 storage = {"compression": "gzip"} if len(rows) else {}
                 file.create_dataset(name, data=rows, **storage)
     one, other = (fill(t, LABEL, TRAIN, world) for t in (tileset, read_tileset(own)))
-    np.testing.assert_array_equal(one.tiles, other.tiles)
+    np.testing.assert_array_equal(one.tiles.pixels, other.tiles.pixels)
     np.testing.assert_array_equal(one.signal, other.signal)
 
 
@@ -149,7 +150,7 @@ def format_1(own):
 def test_a_tile_set_of_format_1_is_read(tileset, format_1, world):
     earlier = read_tileset(format_1)
     one, other = (fill(t, LABEL, TRAIN, world) for t in (tileset, earlier))
-    np.testing.assert_array_equal(one.tiles, other.tiles)
+    np.testing.assert_array_equal(one.tiles.pixels, other.tiles.pixels)
     np.testing.assert_array_equal(one.signal, other.signal)
     before = json.loads((format_1 / "index.json").read_text())
     earlier.write()
@@ -192,16 +193,19 @@ def damage(folder, shard, dataset, row):
     ],
 )
 @pytest.mark.parametrize("threads", ["1", "4"])
-def test_a_flipped_byte_is_named(own, world, monkeypatch, shard, dataset, row, line, threads):
+@pytest.mark.parametrize("held", ["memory", "disk"])
+def test_a_flipped_byte_is_named(own, world, monkeypatch, shard, dataset, row, line, threads, held):
+    """Before the first step, wherever the tiles are held."""
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", threads)
     path = damage(own, shard, dataset, row)
     with pytest.raises(InputError, match=re.escape(line)) as caught:
-        fill(read_tileset(own), LABEL, TRAIN, world)
+        fill(read_tileset(own), LABEL, replace(TRAIN, store=held), world)
     assert str(caught.value).startswith(str(path))
 
 
 @pytest.mark.parametrize("image, row, where", [(3, 256, 256), (1, 5, 305)])
-def test_a_pixel_that_is_no_number(tmp_path, world, image, row, where):
+@pytest.mark.parametrize("held", ["memory", "disk"])
+def test_a_pixel_that_is_no_number(tmp_path, world, image, row, where, held):
     """In a tile that was written so: its checksum is right. All tiles are kept here."""
     tileset = write_tileset(
         tmp_path, SHARDS, validation=frozenset({3}), bright=0.6, spoil={image: row}
@@ -209,7 +213,7 @@ def test_a_pixel_that_is_no_number(tmp_path, world, image, row, where):
     shard = "shard-00002.h5" if image == 3 else "shard-00000.h5"
     line = f"{tmp_path / shard}: dataset 'tiles', rows {where} to {where}: a pixel is not finite"
     with pytest.raises(InputError, match=re.escape(line)):
-        fill(tileset, LABEL, TRAIN, world)
+        fill(tileset, LABEL, replace(TRAIN, store=held), world)
 
 
 def test_a_shard_that_is_a_link_to_other_data(own, world):

@@ -2,7 +2,11 @@
 
 import json
 import os
+import re
 import signal
+import time
+from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import h5py
@@ -17,6 +21,7 @@ from cosmodeep_hpc.learn import checkpoint, modelfile, trainer
 from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.metrics import Accuracy
 from cosmodeep_hpc.learn.step import Step
+from cosmodeep_hpc.learn.store import fill
 from cosmodeep_hpc.learn.validation import Validation
 from cosmodeep_hpc.tiles.tileset import read_tileset
 
@@ -28,7 +33,7 @@ STEPS = 2  # of an epoch
 def train(tiles, world):
     """Train: what came of it, and what the user was told; stopped by USR1 after `stop` steps."""
 
-    def run(out, *, stop=None, accept_changes=False, restart=False, **options):
+    def run(out, *, stop=None, accept_changes=False, restart=False, use=None, **options):
         own = {"epochs": 6, "batch": 60, "log_steps": 1, "learning_rate": 1e-3, **options}
         settings = configuration.load(None, [(f"train.{k}", json.dumps(v)) for k, v in own.items()])
 
@@ -39,7 +44,7 @@ def train(tiles, world):
         with heard() as told:
             model = trainer.run(
                 settings, tiles, out, world,
-                restart=restart, accept_changes=accept_changes, progress=progress,
+                restart=restart, accept_changes=accept_changes, progress=progress, store=use,
             )  # fmt: skip
         return SimpleNamespace(model=model, told=told)
 
@@ -169,6 +174,71 @@ def test_a_run_repeats_bit_for_bit(train, tmp_path):
     assert_same_model(tmp_path / "a", tmp_path / "b")
     a, b = ([(row["kind"], row["step"], row["loss"]) for row in lines(tmp_path / r)] for r in "ab")
     assert a == b
+
+
+ON_DISK = {"store": "disk", "read_ahead": 1}
+
+
+def test_tiles_on_disk_train_the_same_model(train, tmp_path):
+    """Bit for bit, losses and validations too."""
+    whole = {"epochs": 4, "symmetries": True}
+    train(tmp_path / "held", store="memory", **whole)
+    told = train(tmp_path / "read", **ON_DISK, **whole).told
+    assert [line for line in told if "stay on disk" in line] == [
+        "0.00 GB of tiles stay on disk and are read ahead: train.store"
+    ]
+    assert_same_model(tmp_path / "held", tmp_path / "read")
+    seconds = ("seconds", "per_second")
+    held, read = (
+        [{k: v for k, v in row.items() if not k.endswith(seconds)} for row in lines(tmp_path / r)]
+        for r in ("held", "read")
+    )
+    assert held == read
+
+
+def test_a_run_goes_on_from_memory_to_disk_and_back(train, tmp_path):
+    """In the middle of an epoch: where tiles are held is no part of the recipe."""
+    train(tmp_path / "whole", store="memory")
+    train(tmp_path / "run", stop=3, store="memory")
+    train(tmp_path / "run", stop=7, **ON_DISK)
+    train(tmp_path / "run", store="auto")
+    assert_same_model(tmp_path / "run", tmp_path / "whole")
+    assert [row["step"] for row in lines(tmp_path / "run", "train")] == list(range(1, 13))
+
+
+class SlowDisk:
+    """A disk whose every read takes some time; it counts them."""
+
+    def __init__(self, seconds):
+        self.seconds, self.reads = seconds, 0
+
+    @contextmanager
+    def opened(self, location):
+        with location.opened_rows() as read_rows:
+
+            def slow(rows, into):
+                self.reads += 1
+                time.sleep(self.seconds)
+                read_rows(rows, into)
+
+            yield slow
+
+
+def test_a_slow_disk_shows_in_what_training_waits_for(train, tiles, world, tmp_path):
+    """Each step reads its own tiles, at least once: nothing else of the run is that slow."""
+    settings = configuration.load(None, [("train.store", "disk"), ("train.batch", "60")])
+    disk = SlowDisk(0.25)
+    store = fill(read_tileset(tiles), settings.label, settings.train, world, opened=disk.opened)
+    one_step = replace(store, tiles=replace(store.tiles, ahead=0))  # two steps are held
+    slow = train(tmp_path / "slow", use=one_step)
+    assert disk.reads >= 12
+    waits = [row["data_seconds"] for row in lines(tmp_path / "slow", "train")]
+    steps = [row["step_seconds"] for row in lines(tmp_path / "slow", "train")]
+    assert waits[0] > 0.25
+    assert np.median(waits) > 0.1 > np.median(steps)
+    (line,) = [line for line in slow.told if "waited for tiles" in line]
+    assert re.search(r"slow: waited for tiles in \d\d % of the time \(data_seconds of", line)
+    assert not [line for line in train(tmp_path / "fast").told if "waited" in line]
 
 
 def test_lost_between_the_last_validation_and_the_model(train, tmp_path, monkeypatch):
