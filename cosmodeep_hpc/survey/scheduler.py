@@ -90,15 +90,19 @@ class Scheduler:
     """Knows every mosaic of the plan; rank 0 has it."""
 
     def __init__(
-        self, plan: SweepPlan, destination: Destination, options: SweepOptions, ranks: int
+        self, plan: SweepPlan, destination: Destination, options: SweepOptions, at_once: int
     ) -> None:
-        """Begin with nothing done; a few mosaics more than `ranks` are on their way at a time."""
+        """Begin with nothing done.
+
+        Args:
+            at_once: tasks that all ranks prepare at a time; a few mosaics more are on their way.
+        """
         self.outcomes: dict[int, MosaicOutcome] = {}
         self.stopped = False
         self._plan, self._destination, self._options = plan, destination, options
         self._waiting = deque(MosaicState(n, image) for n, image in enumerate(plan.images))
         self._active: list[MosaicState] = []
-        self._at_once = ranks + AHEAD
+        self._at_once = at_once + AHEAD
 
     # --- what the pool asks ---
 

@@ -1,0 +1,72 @@
+"""Maps of stripes on a device: canvases go there, and maps come back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from cosmodeep_hpc.engine.byjax import BlocksByJax
+from cosmodeep_hpc.learn.card import Card
+from cosmodeep_hpc.survey import stripeprogram
+from cosmodeep_hpc.survey.canvas import Canvas
+from cosmodeep_hpc.survey.deviceview import ScaleNumbers
+from cosmodeep_hpc.survey.stripeprogram import FusionNumbers, StripeProgram
+
+BLOCK = 1280
+"""Side of a block that the network computes at a time, at most [pixel]: its maps are 0.4 GB."""
+
+logger = logging.getLogger(__name__)
+
+
+class DeviceMap(NamedTuple):
+    """What a device says of a canvas; it may still be computing it.
+
+    Attributes:
+        pixels: probability of each cell, int16 as `pixelmap.packed` gives it, (rows, columns).
+        tiles: outputs of tiles, float32 (rows, columns, T, L).
+    """
+
+    pixels: Any
+    tiles: Any
+
+
+class DeviceMaps:
+    """Makes maps of canvases on the device; threads may call it at once."""
+
+    def __init__(self, blocks: BlocksByJax, card: Card, block: int = BLOCK) -> None:
+        """Take a network and the card of its model; the first canvas of a shape compiles.
+
+        Args:
+            block: side of a block of a scale, at most [pixel].
+        """
+        self._program = StripeProgram(blocks.program, card.preprocessing.scaling, block)
+        self._weights = blocks.weights
+        column = card.pixel_map.thresholds.index(card.f_th)
+        self._fusions = [
+            jax.device_put(FusionNumbers.of(each, column)) for each in card.pixel_map.fusions
+        ]
+        self._known: set[tuple[Any, ...]] = set()
+        self._one_at_a_time = Lock()  # else threads would compile one shape several times
+
+    def __call__(self, canvas: Canvas, scales: Sequence[ScaleNumbers]) -> DeviceMap:
+        """Send a canvas to the device, and return what will come of it without waiting.
+
+        Args:
+            scales: the numbers of those that are used, finest first.
+        """
+        place = np.array((canvas.first, *canvas.shape), dtype=np.int32)
+        pixels = jax.device_put(canvas.pixels)
+        fusion = self._fusions[len(scales) - 1]
+        shape = canvas.pixels.shape, canvas.halo, len(scales)
+        with self._one_at_a_time:
+            if shape not in self._known:
+                self._known.add(shape)
+                rows, cols = canvas.pixels.shape
+                logger.debug("compiling for %d x %d pixels on %s", rows, cols, jax.devices()[0])
+            given = self._program, pixels, place, tuple(scales), fusion, self._weights
+            return DeviceMap(*stripeprogram.run(*given, halo=canvas.halo))
