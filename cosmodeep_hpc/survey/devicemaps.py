@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from threading import Lock
 from typing import Any, NamedTuple
@@ -15,12 +14,10 @@ from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.survey import stripeprogram
 from cosmodeep_hpc.survey.canvas import Canvas
 from cosmodeep_hpc.survey.deviceview import ScaleNumbers
-from cosmodeep_hpc.survey.stripeprogram import FusionNumbers, StripeProgram
+from cosmodeep_hpc.survey.stripeprogram import FusionNumbers, ProgramInput, StripeProgram
 
 BLOCK = 1280
 """Side of a block that the network computes at a time, at most [pixel]: its maps are 0.4 GB."""
-
-logger = logging.getLogger(__name__)
 
 
 class DeviceMap(NamedTuple):
@@ -50,7 +47,6 @@ class DeviceMaps:
         self._fusions = [
             jax.device_put(FusionNumbers.of(each, column)) for each in card.pixel_map.fusions
         ]
-        self._known: set[tuple[Any, ...]] = set()
         self._one_at_a_time = Lock()  # else threads would compile one shape several times
 
     def __call__(self, canvas: Canvas, scales: Sequence[ScaleNumbers]) -> DeviceMap:
@@ -59,14 +55,19 @@ class DeviceMaps:
         Args:
             scales: the numbers of those that are used, finest first.
         """
+        return self.started(self.sent(canvas, scales), canvas.halo)
+
+    def sent(self, canvas: Canvas, scales: Sequence[ScaleNumbers]) -> ProgramInput:
+        """Send what the program is given of a canvas."""
         place = np.array((canvas.first, *canvas.shape), dtype=np.int32)
-        pixels = jax.device_put(canvas.pixels)
-        fusion = self._fusions[len(scales) - 1]
-        shape = canvas.pixels.shape, canvas.halo, len(scales)
+        pixels, place, numbers = jax.device_put((canvas.pixels, place, tuple(scales)))
+        return ProgramInput(pixels, place, numbers, self._fusions[len(scales) - 1], self._weights)
+
+    def started(self, given: ProgramInput, halo: int) -> DeviceMap:
+        """Start the program, which is compiled if it is the first of its shape.
+
+        Args:
+            halo: of the canvas.
+        """
         with self._one_at_a_time:
-            if shape not in self._known:
-                self._known.add(shape)
-                rows, cols = canvas.pixels.shape
-                logger.debug("compiling for %d x %d pixels on %s", rows, cols, jax.devices()[0])
-            given = self._program, pixels, place, tuple(scales), fusion, self._weights
-            return DeviceMap(*stripeprogram.run(*given, halo=canvas.halo))
+            return DeviceMap(*stripeprogram.run(self._program, given, halo=halo))

@@ -44,6 +44,24 @@ class FusionNumbers(NamedTuple):
         return cls(*(np.asarray(each, np.float32) for each in (*given, fusion.offset[column])))
 
 
+class ProgramInput(NamedTuple):
+    """What the program of a stripe is given.
+
+    Attributes:
+        pixels: of a canvas.
+        place: row of the view that its stripe begins with, rows and columns of the view, int32.
+        scales: numbers of those that are used, finest first.
+        fusion: of as many scales.
+        weights: of the network.
+    """
+
+    pixels: Any
+    place: Any
+    scales: tuple[ScaleNumbers, ...]
+    fusion: FusionNumbers
+    weights: Weights
+
+
 @dataclass(frozen=True)
 class StripeProgram:
     """What is compiled: equal ones are compiled once.
@@ -58,22 +76,14 @@ class StripeProgram:
     scaling: str
     block: int
 
-    def run(
-        self,
-        canvas: Any,
-        place: Any,
-        scales: tuple[ScaleNumbers, ...],
-        fusion: FusionNumbers,
-        weights: Weights,
-        *,
-        halo: int,
-    ) -> tuple[Any, Any]:
+    def run(self, given: ProgramInput, *, halo: int) -> tuple[Any, Any]:
         """Return the packed map of a canvas, and the outputs of its tiles."""
+        canvas, place, scales, fusion, weights = given
         rows, cols = len(canvas) - 2 * halo, canvas.shape[1]
         around = HALO - halo
         wide = jnp.pad(canvas, ((around, around), (HALO, HALO)), constant_values=jnp.nan)
         factors = FACTORS[: len(scales)]
-        given: list[Any] = []
+        views: list[Any] = []
         tiles = None
         levels = zip(factors, pyramid(wide, factors), scales, strict=True)
         for factor, mean, numbers in levels:
@@ -84,7 +94,7 @@ class StripeProgram:
             seen = shown(inner, top, -margin, numbers, self.scaling)
             logits, *of_tiles = self._in_blocks(seen, weights, tiles=factor == 1)
             if factor == 1:
-                given, tiles = [logits], of_tiles[0]
+                views, tiles = [logits], of_tiles[0]
                 continue
             whole = [-(-side // (factor * self.network.finest)) for side in (place[1], place[2])]
             first = (place[0] // factor - beside) // self.network.finest
@@ -96,8 +106,8 @@ class StripeProgram:
                     logits, axis, origin[axis] + jnp.arange(cells[axis]), factor,
                     begins[axis], whole[axis],
                 )  # fmt: skip
-            given.append(logits)
-        probability = _fused(jnp.concatenate(given, axis=-1), fusion)
+            views.append(logits)
+        probability = _fused(jnp.concatenate(views, axis=-1), fusion)
         inside = jnp.isfinite(canvas[halo : halo + rows])
         side = self.network.finest
         has_data = inside.reshape(rows // side, side, cols // side, side).any(axis=(1, 3))
