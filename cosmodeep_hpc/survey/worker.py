@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from statistics import median_low
@@ -29,11 +30,13 @@ from cosmodeep_hpc.survey.mapstripe import MapStripe
 from cosmodeep_hpc.survey.matching import RmsMap
 from cosmodeep_hpc.survey.plan import SweepPlan
 from cosmodeep_hpc.survey.plane import MosaicInfo, OpenPlane, PlaneInfo
+from cosmodeep_hpc.survey.planescaling import MeasuredAlone, PlaneScaling
 from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
 from cosmodeep_hpc.survey.stripe import Meshes, StripeResult
 from cosmodeep_hpc.survey.task import (
     ClassifyStripe,
     HandOver,
+    MeasurePlane,
     MeasureStripe,
     MosaicOutcome,
     OpenMosaic,
@@ -87,6 +90,8 @@ class Worker:
                 return self._info(task)
             case MeasureStripe():
                 return self._measure(task)
+            case MeasurePlane():
+                return self._measure_alone(task)
             case ClassifyStripe():
                 return self._read(task)
             case HandOver():
@@ -151,6 +156,17 @@ class Worker:
         if plane.layout.finest and is_whole and plane.rms_map is None:
             self._kept.keep((task.mosaic, task.plane), strip)
         return found
+
+    def _measure_alone(self, task: MeasurePlane) -> MeasuredAlone:
+        words = {"mosaic": task.mosaic, "plane": task.plane, "number": 0}
+        meshes, plan = self._measure(MeasureStripe(**words, stripe=task.stripe)), self._plan
+        scaling, mapped = None, plan.request.has_map
+        # the scheduler meets the error again, and knows whether it is of a plane among others
+        with suppress(InputError):
+            scaling = PlaneScaling.of(
+                task.info, meshes, plan.card, plan.config.classify, mapped=mapped
+            )
+        return MeasuredAlone(meshes, scaling)
 
     def _read(self, task: ClassifyStripe) -> TileStripe | MapStripe | DeviceStripe:
         plane = self._opened(task.mosaic)[1][task.plane]
