@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from cosmodeep_hpc.engine.backend import ENGINE
 from cosmodeep_hpc.engine.byjax import BlocksByJax
+from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.survey import stripeprogram
 from cosmodeep_hpc.survey.canvas import Canvas
@@ -55,7 +58,10 @@ class DeviceMaps:
         Args:
             scales: the numbers of those that are used, finest first.
         """
-        return self.started(self.sent(canvas, scales), canvas.halo)
+        found = self.started(self.sent(canvas, scales), canvas.halo)
+        for part in found:
+            part.copy_to_host_async()
+        return found
 
     def sent(self, canvas: Canvas, scales: Sequence[ScaleNumbers]) -> ProgramInput:
         """Send what the program is given of a canvas."""
@@ -69,5 +75,26 @@ class DeviceMaps:
         Args:
             halo: of the canvas.
         """
-        with self._one_at_a_time:
+        with room_for(given.pixels.shape), self._one_at_a_time:
             return DeviceMap(*stripeprogram.run(self._program, given, halo=halo))
+
+
+@contextmanager
+def room_for(shape: tuple[int, ...]) -> Iterator[None]:
+    """Turn a device's error about its memory into an InputError of one line.
+
+    Args:
+        shape: rows and columns of the canvas that is computed.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error).split("\n", 1)[0]
+        if not reason.startswith("RESOURCE_EXHAUSTED"):
+            raise
+        rows, cols = shape
+        raise InputError(
+            f"no room on {jax.devices()[0].device_kind} for {rows} x {cols} pixels and what a "
+            f"network makes of them ({reason}); expected some GB that are free: start fewer ranks "
+            f"for each GPU, or unset {ENGINE}"
+        ) from error

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.survey.canvas import Canvas
-from cosmodeep_hpc.survey.devicemaps import DeviceMap, DeviceMaps
+from cosmodeep_hpc.survey.devicemaps import DeviceMap, DeviceMaps, room_for
 from cosmodeep_hpc.survey.deviceview import ScaleNumbers
 from cosmodeep_hpc.survey.grid import CellGrid
 from cosmodeep_hpc.survey.mapstripe import ReadRows, of_tiles, rows_read
@@ -26,6 +26,7 @@ class DeviceStripe:
     Attributes:
         layout: of its plane.
         found: what comes of it.
+        canvas: rows and columns of pixels that were sent.
         cells: rows and columns of its map.
         with_data: bool (rows, cols), tiles that have enough data.
         result: what is known of it, without probabilities.
@@ -33,17 +34,19 @@ class DeviceStripe:
 
     layout: CellGrid
     found: DeviceMap
+    canvas: tuple[int, ...]
     cells: tuple[int, int]
     with_data: NDArray[np.bool_]
     result: StripeResult
 
     def classify(self, model: TrainedModel) -> StripeResult:
         """Wait for the device, and fill in the probabilities of tiles and pixels."""
+        with room_for(self.canvas):
+            packed, outputs = map(np.asarray, self.found)
         rows, cols = self.cells
-        # no part of the array, which would keep all of it
-        pixels = np.asarray(self.found.pixels)[:rows, :cols].copy()
+        pixels = packed[:rows, :cols].copy()  # a part of an array would keep all of it
         rows, cols = self.with_data.shape
-        tiles = np.asarray(self.found.tiles)[:rows, :cols]
+        tiles = outputs[:rows, :cols]
         probability = of_tiles(tiles, self.with_data, model)
         return replace(self.result, probability=probability, pixels=pixels)
 
@@ -72,6 +75,7 @@ def prepare(
     return DeviceStripe(
         layout=layout,
         found=maps(canvas, numbers),
+        canvas=canvas.pixels.shape,
         cells=(len(layout.map_rows(task.stripe)), layout.map_shape[1]),
         with_data=own.counts >= min_coverage * own.inside,
         result=own.result((len(task.stripe.tiles), layout.tiles[1])),

@@ -10,6 +10,7 @@ from support.sweeping import Kept, noise, plan_of, sweep_with
 
 from cosmodeep_hpc.engine import archive
 from cosmodeep_hpc.engine.backend import ENGINE
+from cosmodeep_hpc.errors import InputError
 from cosmodeep_hpc.learn import modelfile
 from cosmodeep_hpc.learn.pixelmap import BLANK, unpacked
 from cosmodeep_hpc.survey.canvas import HALO, Canvas, padded
@@ -24,9 +25,12 @@ from cosmodeep_hpc.tiles.preprocessing import Level
 
 pytest.importorskip("jax", reason="jax is not installed: pip install '.[jax]'")
 
+from jax.errors import JaxRuntimeError
+
 from cosmodeep_hpc.engine.byjax import BlocksByJax
 from cosmodeep_hpc.survey import devicestripe
-from cosmodeep_hpc.survey.devicemaps import DeviceMaps
+from cosmodeep_hpc.survey.devicemaps import DeviceMap, DeviceMaps
+from cosmodeep_hpc.survey.devicestripe import DeviceStripe
 from cosmodeep_hpc.survey.deviceview import ScaleNumbers
 
 CLOSE = 1e-4
@@ -247,7 +251,38 @@ def test_a_sweep_by_threads_has_the_engines_maps(tmp_path, monkeypatch, path, mo
             assert one.notes == other.notes
 
 
+@pytest.mark.parametrize("name", ["counts", "robust"])
+def test_the_models_that_ship_have_the_engines_maps(tmp_path, sky, name):
+    model = modelfile.load(name)
+    maps = DeviceMaps(BlocksByJax(archive.read(model.path)), model.card)
+    image = write(tmp_path / "a.fits", sky[500:810, :300])
+    expected = grids_of(image, model)
+    assert np.nanmax(expected.probability) > 0.9
+    same(grids_of(image, model, maps), expected)
+
+
 # --- what goes to the device, and comes back ---
+
+
+class Full:
+    """What comes of a device whose memory is full, which is told when it is waited for."""
+
+    def __init__(self, reason):
+        self.reason = reason
+
+    def __array__(self, *words, **more):
+        raise JaxRuntimeError(self.reason)
+
+
+def test_a_device_without_room_ends_in_one_line_and_other_faults_as_faults(model):
+    rows = {"layout": None, "cells": (10, 10), "canvas": (640, 800), "with_data": None}
+    reason = "RESOURCE_EXHAUSTED: Out of memory allocating 123 bytes.\nmore of it"
+    stripe = DeviceStripe(**rows, found=DeviceMap(Full(reason), None), result=None)
+    with pytest.raises(InputError, match="no room on cpu for 640 x 800 .*123 bytes.*fewer ranks"):
+        stripe.classify(model)
+    fault = replace(stripe, found=DeviceMap(Full("INTERNAL: no"), None))
+    with pytest.raises(JaxRuntimeError, match="INTERNAL"):
+        fault.classify(model)
 
 
 def test_maps_come_back_in_16_bits_and_the_outputs_of_tiles_beside_them(model, blocks):
