@@ -209,6 +209,8 @@ python_packages() {
     # The source finders of `cosmodeep compare`, which goes without them where there is no wheel.
     pip_install --only-binary=:all: bdsf || echo "PyBDSF is not installed: no wheel of it for this machine"
     pip_install --only-binary=:all: AegeanTools || echo "Aegean is not installed: no wheels of it for this machine"
+    # The sweep on a device, which is tested on JAX's CPU; for a GPU: pip install 'jax[cuda12]'.
+    pip_install --only-binary=:all: jax || echo "JAX is not installed: no wheel of it for this machine"
     if with_horovod || has mpirun; then pip_install mpi4py; fi
     if with_horovod; then build_packages; fi
     if [ -e "$VENV/.made" ]; then echo whole >"$VENV/.made"; fi

@@ -1,4 +1,4 @@
-"""The choice of the engine: the project's own on cores, or Keras with one of its backends."""
+"""The choice of the engine: the project's own on cores, JAX, or Keras with one of its backends."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from cosmodeep_hpc.parallel.world import World
 
 ENGINE = "COSMODEEP_ENGINE"
 """The environment variable that chooses one of `ENGINES`."""
-ENGINES = ("cores", "keras")
+ENGINES = ("cores", "jax", "keras")
 BACKENDS = ("tensorflow", "jax")
 
 
 def chosen_engine() -> str:
-    """Return the engine that the environment asks for: `cores` (the default) or `keras`.
+    """Return the engine that the environment asks for: `cores` (the default), `jax` or `keras`.
 
     Raises:
         InputError: the environment names another engine.
     """
     name = os.environ.get(ENGINE) or ENGINES[0]
     if name not in ENGINES:
-        raise InputError(f"{ENGINE} is {name}; expected {' or '.join(ENGINES)}, or unset it")
+        expected = f"{', '.join(ENGINES[:-1])} or {ENGINES[-1]}"
+        raise InputError(f"{ENGINE} is {name}; expected {expected}, or unset it")
     return name
 
 
@@ -55,15 +56,21 @@ def described() -> str:
 
 
 def start(world: World) -> None:
-    """Start Keras' backend on this rank's cores or GPU, if Keras computes; a collective call.
+    """Start JAX, or Keras' backend, on this rank's cores or GPU; a collective call.
+
+    Nothing is started for the project's own engine.
 
     Raises:
         InputError: an unknown engine or backend, or one that is not installed.
     """
     backend, failure = "", None
     try:
-        if chosen_engine() == "keras":
+        engine = chosen_engine()
+        if engine == "keras":
             backend = chosen_backend()
+        elif engine == "jax":
+            _require_jax()
+            backend = engine
     except InputError as error:
         failure = error
     world.agree(failure)
@@ -71,3 +78,11 @@ def start(world: World) -> None:
         runtime.start_jax(world)
     elif backend:
         runtime.start_tensorflow(world)
+
+
+def _require_jax() -> None:
+    if find_spec("jax") is None:
+        raise InputError(
+            f"{ENGINE} is jax, and Python finds no module jax; expected it installed "
+            f"(`pip install 'jax[cuda12]'`, without a GPU `pip install jax`), or unset {ENGINE}"
+        )

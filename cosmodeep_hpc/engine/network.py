@@ -1,4 +1,4 @@
-"""Trained networks for callers: probabilities of tiles, by the engine or by Keras."""
+"""Trained networks for callers: probabilities of tiles, by the engine, JAX or Keras."""
 
 from __future__ import annotations
 
@@ -55,8 +55,13 @@ def load(path: Path, threads: int) -> Network:
     Raises:
         InputError: a damaged file, layers that the engine does not compute, or no compiler.
     """
-    if chosen_engine() == "keras":
+    engine = chosen_engine()
+    if engine == "keras":
         return bykeras.load(path)
+    if engine == "jax":
+        from cosmodeep_hpc.engine.byjax import ByJax  # imports JAX
+
+        return ByJax(read(path))
     if numba.config.DISABLE_JIT:
         raise InputError(
             "NUMBA_DISABLE_JIT is set; expected it unset, since the engine's loops only run "
@@ -74,8 +79,13 @@ def load_blocks(path: Path, threads: int) -> BlockNetwork:
     """
     with _naming(path):
         graph = archive.read(path)
-        if chosen_engine() == "keras":
+        engine = chosen_engine()
+        if engine == "keras":
             return bykeras.load_blocks(graph)
+        if engine == "jax":
+            from cosmodeep_hpc.engine.byjax import BlocksByJax  # imports JAX
+
+            return BlocksByJax(graph)
         return BlocksOnCores(graph, threads)
 
 

@@ -43,7 +43,23 @@ def start_jax(world: World, devices: Path = DEVICES) -> Any:
     if gpus:
         for maker in ("cuda", "rocm"):
             jax.config.update(f"jax_{maker}_visible_devices", str(world.local_rank % gpus))
+        folder = compiled_for_gpus()
+        if folder is not None:
+            jax.config.update("jax_compilation_cache_dir", str(folder))
     return jax
+
+
+def compiled_for_gpus() -> Path | None:
+    """Return the folder where JAX keeps what it has compiled; None: it decides, or there is none.
+
+    For GPUs alone: code for a CPU may be of another one, where nodes share a home.
+    """
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return None
+    home, caches = os.environ.get("HOME"), os.environ.get("XDG_CACHE_HOME")
+    if not (home or caches):
+        return None
+    return Path(caches or f"{home}/.cache") / "cosmodeep" / "jax"
 
 
 def require_tensorflow(world: World) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -49,16 +49,18 @@ def work(
     source: TaskSource | None,
     prepare: Callable[[Any], Any],
     finish: Callable[[Any, Any], Any],
+    threads: int = 1,
 ) -> None:
     """Work on the source's tasks until there are no more; a collective call.
 
     Results must not depend on which rank draws which task, which depends on timing. A rank prepares
-    its next task in a thread while it finishes the one before.
+    its next tasks in threads while it finishes one of those before.
 
     Args:
         source: on rank 0; None on the others.
         prepare: called with a task; reads, and computes little.
         finish: called with a task and the result of `prepare`; its result goes to the source.
+        threads: tasks that a rank prepares at a time.
 
     Raises:
         Exception: raised by the source, on rank 0 alone: the others wait for its answers, and end
@@ -66,11 +68,11 @@ def work(
     """
     if world.size == 1:
         assert source is not None
-        _work(_guarded(source), prepare, finish)
+        _work(_guarded(source), prepare, finish, threads)
         return
     comm = cast("MPI.Intracomm", world.comm).Dup()
     if source is None:
-        _work(partial(comm.sendrecv, dest=0, source=0), prepare, finish)
+        _work(partial(comm.sendrecv, dest=0, source=0), prepare, finish, threads)
     else:
         answer, failures = _guarded(source), list[Exception]()
         server = threading.Thread(target=_serve, args=(comm, answer, failures), daemon=True)
@@ -81,7 +83,7 @@ def work(
                 raise failures[0]
             return answer(done)
 
-        _work(own_answer, prepare, finish)
+        _work(own_answer, prepare, finish, threads)
         server.join()
         if failures:
             raise failures[0]
@@ -105,22 +107,28 @@ def _work(
     answer: Callable[[Done], Any],
     prepare: Callable[[Any], Any],
     finish: Callable[[Any, Any], Any],
+    threads: int,
 ) -> None:
-    """Draw, prepare and finish tasks until the end."""
+    """Draw, prepare and finish tasks until the end; the first that is prepared is finished."""
     done: Done = None
-    ahead: tuple[Any, Future[Any]] | None = None
-    with ThreadPoolExecutor(1, "prepare") as thread:
+    ahead: dict[Future[Any], Any] = {}
+    with ThreadPoolExecutor(threads, "prepare") as pool:
         while True:
             task = answer(done)
             done = None
-            drawn = None if isinstance(task, Idle) else (task, thread.submit(prepare, task))
-            if ahead is not None:
-                done = ahead[0], _outcome(*ahead, finish)
+            if not isinstance(task, Idle):
+                ahead[pool.submit(prepare, task)] = task
+                if len(ahead) <= threads:
+                    continue
+            if ahead:
+                ready = wait(ahead, return_when=FIRST_COMPLETED).done
+                first = next(future for future in ahead if future in ready)
+                task = ahead.pop(first)
+                done = task, _outcome(task, first, finish)
             elif task is Idle.END:
                 return
-            elif drawn is None:
+            else:
                 time.sleep(LOOK_SECONDS)
-            ahead = drawn
 
 
 def _outcome(task: Any, prepared: Future[Any], finish: Callable[[Any, Any], Any]) -> Any:

@@ -48,7 +48,7 @@ def fill(
         shown: the level, in the pixels' unit, which goes on beyond the edges; None: 0.
     """
     shown = shown or ShownLevel(np.zeros((1, 1), np.float32), 1, 0)
-    noise = _noise(beam)
+    noise = noise_of(beam)
     _fill(pixels, *first, np.float32(sigma), noise, shown.mesh, shown.side, shown.first)
 
 
@@ -76,7 +76,7 @@ def _fill(pixels, top, left, sigma, noise, mesh, side, first) -> None:  # type: 
 
 
 @lru_cache(maxsize=16)
-def _noise(beam: Beam | None) -> NDArray[np.float32]:
+def noise_of(beam: Beam | None) -> NDArray[np.float32]:
     """Return noise of standard deviation 1 through the beam: float32 (SIDE, SIDE), periodic."""
     white = np.random.default_rng(SEED).normal(size=(SIDE, SIDE))
     if beam is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from threading import Lock
 
 from cosmodeep_hpc.survey.view import Strip
 
@@ -13,7 +14,10 @@ Plane = tuple[int, int]
 
 
 class KeptStrips:
-    """Whole planes, each for the one task that takes it; the oldest go where there are too many."""
+    """Whole planes, each for the one task that takes it; the oldest go where there are too many.
+
+    Threads may call it at once.
+    """
 
     def __init__(self, most: int = MOST) -> None:
         """Begin with none.
@@ -21,17 +25,19 @@ class KeptStrips:
         Args:
             most: pixels of all together.
         """
-        self._most = most
+        self._most, self._lock = most, Lock()
         self._strips: OrderedDict[Plane, Strip] = OrderedDict()
 
     def keep(self, plane: Plane, strip: Strip) -> None:
         """Keep all rows of a plane, if they are few enough."""
         if strip.pixels.size > self._most:
             return
-        self._strips[plane] = Strip(strip.pixels, None, strip.gaps)
-        while sum(kept.pixels.size for kept in self._strips.values()) > self._most:
-            self._strips.popitem(last=False)
+        with self._lock:
+            self._strips[plane] = Strip(strip.pixels, None, strip.gaps)
+            while sum(kept.pixels.size for kept in self._strips.values()) > self._most:
+                self._strips.popitem(last=False)
 
     def take(self, plane: Plane) -> Strip | None:
         """Return the rows of a plane and forget them; None: they are not there."""
-        return self._strips.pop(plane, None)
+        with self._lock:
+            return self._strips.pop(plane, None)

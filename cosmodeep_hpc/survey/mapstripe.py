@@ -31,6 +31,9 @@ TURNS = 2
 """Blocks that each core computes of those given to a network at a time: with one, cores would wait
 for the slowest."""
 
+ReadRows = Callable[[int, int], Strip]
+"""Returns rows of a view, as `View.strip` does."""
+
 
 @dataclass(frozen=True)
 class ScaledPixels:
@@ -120,10 +123,8 @@ class MapStripe:
             pixels[:, part.cells] = packed(card.pixel_map.probability(part.scales, card.f_th))
             beside = slice(tile, tile + part.tiles.shape[1])
             tile = beside.stop
-            found = read(part.tiles.reshape(-1, *part.tiles.shape[2:]), card, model.path)
-            with_data = self.with_data[:, beside]
-            found = found.reshape(with_data.shape)
-            self.result.probability[:, beside][with_data] = found[with_data]
+            found = of_tiles(part.tiles, self.with_data[:, beside], model)
+            self.result.probability[:, beside] = found
         pixels[~self.has_data] = BLANK
         return replace(self.result, pixels=pixels)
 
@@ -156,12 +157,9 @@ def prepare(
     task: ClassifyStripe,
     preprocessing: Preprocessing,
     min_coverage: float,
-    read: Callable[[int, int], Strip],
+    read: ReadRows,
 ) -> MapStripe:
     """Read the rows that a stripe needs, and make them what the network sees at each scale.
-
-    Args:
-        read: returns rows of the view, as `View.strip`.
 
     Raises:
         InputError: the file cannot be read.
@@ -170,19 +168,15 @@ def prepare(
     seen, _, owned = layout.pixel_rows(task.stripe)
     scales = layout.scales[: len(task.scalings)]
     shown = tuple(_room(scale, owned) for scale in scales)
-    of_owned: list[OwnRows] = []
     has_data: list[NDArray[np.bool_]] = []
-    height = CELLS_AT_ONCE * layout.stride
-    for start in range(seen.start // height * height, seen.stop, height):
-        rows = range(max(start, seen.start), min(start + height, seen.stop))
-        strip = read(rows.start, rows.stop)
-        rms, gaps = matched(plane, strip, rows.start)
+
+    def place(pixels: NDArray[np.float32], rows: range) -> None:
         if rows.start in owned:
-            of_owned.append(OwnRows.of(layout, strip.pixels, rms, gaps))
-            has_data.append(counts_of(strip.pixels, layout.finest) > 0)
+            has_data.append(counts_of(pixels, layout.finest) > 0)
         for scaled in shown:
-            _place(scaled, strip.pixels, rows)
-    own = OwnRows.joined(of_owned)
+            _place(scaled, pixels, rows)
+
+    own = rows_read(plane, seen, owned, read, place)
     for scaled, scaling in zip(shown, task.scalings, strict=True):
         _finish(scaled, scaling, preprocessing)
     return MapStripe(
@@ -193,6 +187,46 @@ def prepare(
         with_data=own.counts >= min_coverage * own.inside,
         result=own.result((len(task.stripe.tiles), layout.tiles[1])),
     )
+
+
+def rows_read(
+    plane: OpenPlane,
+    seen: range,
+    owned: range,
+    read: ReadRows,
+    place: Callable[[NDArray[np.float32], range], None],
+) -> OwnRows:
+    """Read rows of a view, some at a time; return what is left of those that a stripe alone has.
+
+    Args:
+        seen, owned: the rows that are read, and the stripe's own.
+        place: called with pixels and the rows that they are.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    of_owned: list[OwnRows] = []
+    height = CELLS_AT_ONCE * plane.layout.stride
+    for start in range(seen.start // height * height, seen.stop, height):
+        rows = range(max(start, seen.start), min(start + height, seen.stop))
+        strip = read(rows.start, rows.stop)
+        rms, gaps = matched(plane, strip, rows.start)
+        if rows.start in owned:
+            of_owned.append(OwnRows.of(plane.layout, strip.pixels, rms, gaps))
+        place(strip.pixels, rows)
+    return OwnRows.joined(of_owned)
+
+
+def of_tiles(
+    given: NDArray[np.float32], with_data: NDArray[np.bool_], model: TrainedModel
+) -> NDArray[np.float32]:
+    """Return the probability of signal of tiles: float32 (rows, columns); NaN without data.
+
+    Args:
+        given: what a network says of them (rows, columns, T, L).
+    """
+    found = read(given.reshape(-1, *given.shape[2:]), model.card, model.path)
+    return np.where(with_data, found.reshape(with_data.shape), np.float32(np.nan))
 
 
 def _room(scale: Scale, owned: range) -> ScaledPixels:

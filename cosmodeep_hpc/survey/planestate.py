@@ -12,19 +12,13 @@ from cosmodeep_hpc.config.configuration import Config
 from cosmodeep_hpc.learn.card import Card
 from cosmodeep_hpc.learn.pixelmap import BLANK
 from cosmodeep_hpc.noise import mesh as meshes
-from cosmodeep_hpc.noise.background import background
 from cosmodeep_hpc.noise.localnoise import LocalNoise, local_noise
 from cosmodeep_hpc.noise.mesh import interpolated
 from cosmodeep_hpc.survey.grid import Stripe, averaged
 from cosmodeep_hpc.survey.maprows import MapRows
-from cosmodeep_hpc.survey.matching import (
-    KnownNoise,
-    NoiseMatching,
-    decide,
-    decide_coarser,
-    needs_mesh,
-)
+from cosmodeep_hpc.survey.matching import NoiseMatching, needs_mesh
 from cosmodeep_hpc.survey.plane import PlaneInfo
+from cosmodeep_hpc.survey.planescaling import PlaneScaling
 from cosmodeep_hpc.survey.result import PlaneGrids, TileGrids
 from cosmodeep_hpc.survey.stripe import Meshes, StripeResult
 from cosmodeep_hpc.tiles.preprocessing import Level
@@ -88,30 +82,16 @@ class PlaneState:
             return False
         if self.scalings or (self.is_measured and len(self.measured) < len(self.stripes)):
             return bool(self.scalings)
-        info, options = self.info, self._config.classify
-        known = KnownNoise(
-            given=info.given_sigma,
-            mapped=self._mapped,
-            robust=info.sigma,
-            beam_area=info.beam_area,
+        options = self._config.classify
+        self.take(
+            PlaneScaling.of(self.info, self._meshes(), self._card, options, mapped=self._mapped)
         )
-        found = self._meshes()
-        mesh = found[0] if found else None
-        self._local = None if mesh is None else local_noise(mesh, info.beam_area)
-        if mesh is not None and self._local is not None and options.background != "none":
-            self._level = background(mesh, self._local, info.beam_area)
-        scaling, self.notes = decide(
-            mesh, self._local, self._level, self._card, options, known, info.name
-        )
-        coarser = []
-        for scale, of_scale in zip(info.layout.scales[1:], found[1:], strict=False):
-            noise = local_noise(of_scale, scale.beam_area)
-            if noise is None:  # too few pixels: the scales before have to do
-                break
-            area = scale.beam_area
-            coarser.append(decide_coarser(of_scale, noise, self._card, options, area))
-        self.scalings = scaling, *coarser
         return True
+
+    def take(self, found: PlaneScaling) -> None:
+        """Take how the plane is scaled."""
+        self.scalings, self.notes = found.scalings, found.notes
+        self._local, self._level = found.local, found.level
 
     def scalings_of(self, stripe: Stripe) -> tuple[NoiseMatching, ...]:
         """Return what a stripe needs of the scaling at each scale."""

@@ -27,6 +27,7 @@ from cosmodeep_hpc.survey.stripe import StripeResult, arrays_of, meshes_of
 from cosmodeep_hpc.survey.task import (
     ClassifyStripe,
     HandOver,
+    MeasurePlane,
     MeasureStripe,
     MosaicOutcome,
     OpenMosaic,
@@ -92,15 +93,19 @@ class Scheduler:
     """Knows every mosaic of the plan; rank 0 has it."""
 
     def __init__(
-        self, plan: SweepPlan, destination: Destination, options: SweepOptions, ranks: int
+        self, plan: SweepPlan, destination: Destination, options: SweepOptions, at_once: int
     ) -> None:
-        """Begin with nothing done; a few mosaics more than `ranks` are on their way at a time."""
+        """Begin with nothing done.
+
+        Args:
+            at_once: tasks that all ranks prepare at a time; a few mosaics more are on their way.
+        """
         self.outcomes: dict[int, MosaicOutcome] = {}
         self.stopped = False
         self._plan, self._destination, self._options = plan, destination, options
         self._waiting = deque(MosaicState(n, image) for n, image in enumerate(plan.images))
         self._active: list[MosaicState] = []
-        self._at_once = ranks + AHEAD
+        self._at_once = at_once + AHEAD
 
     # --- what the pool asks ---
 
@@ -179,6 +184,13 @@ class Scheduler:
                 mosaic.planes[task.plane].measured[task.number] = result
                 mosaic.note(("measure", task.plane, task.number), arrays_of(result))
                 self._make_ready(mosaic, task.plane)
+            case MeasurePlane():
+                plane = mosaic.planes[task.plane]
+                plane.measured[0] = result.meshes
+                mosaic.note(("measure", task.plane, 0), arrays_of(result.meshes))
+                if result.scaling is not None:
+                    plane.take(result.scaling)
+                self._make_ready(mosaic, task.plane)
             case ClassifyStripe():
                 mosaic.planes[task.plane].classified[task.number] = result
                 mosaic.note(("classify", task.plane, task.number), result.as_arrays())
@@ -216,7 +228,12 @@ class Scheduler:
         mosaic.refuse_if_nothing()
         self._go_on(mosaic)
         for number, plane in enumerate(mosaic.planes):
-            if plane.is_measured:
+            if plane.is_measured and len(plane.stripes) == 1 and not plane.measured:
+                (stripe,) = plane.stripes
+                mosaic.ready.append(
+                    MeasurePlane(mosaic=mosaic.number, plane=number, stripe=stripe, info=plane.info)
+                )
+            elif plane.is_measured:
                 mosaic.ready.extend(
                     MeasureStripe(mosaic=mosaic.number, plane=number, number=place, stripe=stripe)
                     for place, stripe in enumerate(plane.stripes)

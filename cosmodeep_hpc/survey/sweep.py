@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from cosmodeep_hpc.parallel import workpool
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from cosmodeep_hpc.engine.backend import chosen_engine
+from cosmodeep_hpc.parallel import runtime, workpool
 from cosmodeep_hpc.parallel.locks import on_sigterm
 from cosmodeep_hpc.parallel.world import World
 from cosmodeep_hpc.survey.destination import Destination
@@ -10,6 +15,9 @@ from cosmodeep_hpc.survey.plan import SweepPlan
 from cosmodeep_hpc.survey.scheduler import Scheduler, SweepOptions
 from cosmodeep_hpc.survey.task import MosaicOutcome
 from cosmodeep_hpc.survey.worker import Worker
+
+MOST_THREADS = 16
+"""Threads of a rank that read, measure and send to a device: each holds a stripe in memory."""
 
 
 def sweep(
@@ -38,19 +46,37 @@ def sweep(
     Raises:
         InputError: with `options.strict`, an image that cannot be swept.
     """
-    worker = Worker(plan, destination)
+    on_device = _on_device(plan)
+    threads = 1 if on_device is None else min(runtime.cores_of_rank(world), MOST_THREADS)
+    worker = Worker(plan, destination, on_device, threads)
+    work = partial(workpool.work, world, threads=threads)
     if not world.is_root:
-        workpool.work(world, None, worker.prepare, worker.finish)
+        work(None, worker.prepare, worker.finish)
         return []
-    scheduler = Scheduler(plan, destination, options or SweepOptions(), world.size)
+    at_once = world.size * threads
+    scheduler = Scheduler(plan, destination, options or SweepOptions(), at_once)
     try:
         if listens:
             with on_sigterm(scheduler.give_back):
-                workpool.work(world, scheduler, worker.prepare, worker.finish)
+                work(scheduler, worker.prepare, worker.finish)
         else:
-            workpool.work(world, scheduler, worker.prepare, worker.finish)
+            work(scheduler, worker.prepare, worker.finish)
     finally:
         scheduler.give_back()
     if len(scheduler.outcomes) < len(plan.images):
         return None
     return [scheduler.outcomes[number] for number in range(len(plan.images))]
+
+
+def _on_device(plan: SweepPlan) -> Callable[..., Any] | None:
+    """Return what sends stripes to a device; None: the model's network sees them itself."""
+    if plan.model.blocks is None or chosen_engine() != "jax":
+        return None
+    # imported here: they import JAX
+    from cosmodeep_hpc.engine.byjax import BlocksByJax
+    from cosmodeep_hpc.survey import devicestripe
+    from cosmodeep_hpc.survey.devicemaps import DeviceMaps
+
+    if not isinstance(plan.model.blocks, BlocksByJax):  # loaded for another engine
+        return None
+    return partial(devicestripe.prepare, DeviceMaps(plan.model.blocks, plan.card))

@@ -9,6 +9,7 @@ from typing import Literal
 from cosmodeep_hpc.survey.grid import Stripe
 from cosmodeep_hpc.survey.maprows import MapRows
 from cosmodeep_hpc.survey.matching import NoiseMatching
+from cosmodeep_hpc.survey.plane import PlaneInfo
 from cosmodeep_hpc.survey.result import PlaneGrids
 
 
@@ -46,6 +47,21 @@ class MeasureStripe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasurePlane:
+    """Measure a plane of one stripe, and decide how it is scaled: the result is `MeasuredAlone`.
+
+    Attributes:
+        plane: see `MeasureStripe`.
+        info: of the plane.
+    """
+
+    mosaic: int
+    plane: int
+    stripe: Stripe
+    info: PlaneInfo
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClassifyStripe:
     """Classify the tiles of a stripe: the result is a `StripeResult`.
 
@@ -80,7 +96,7 @@ class HandOver:
     key: str
 
 
-Task = ReadChecksum | OpenMosaic | MeasureStripe | ClassifyStripe | HandOver
+Task = ReadChecksum | OpenMosaic | MeasureStripe | MeasurePlane | ClassifyStripe | HandOver
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from statistics import median_low
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 from cosmodeep_hpc.errors import InputError, naming
 from cosmodeep_hpc.images.array import ImageArray
@@ -16,19 +20,23 @@ from cosmodeep_hpc.images.unpack import is_packed, unpack
 from cosmodeep_hpc.io.files import sha256
 from cosmodeep_hpc.learn.modelfile import TrainedModel
 from cosmodeep_hpc.noise.correlation import beam_notes
+from cosmodeep_hpc.parallel.once import Once
 from cosmodeep_hpc.survey import mapstripe, stripe, tilestripe, view
 from cosmodeep_hpc.survey.destination import Destination
 from cosmodeep_hpc.survey.grid import CellGrid
+from cosmodeep_hpc.survey.keptstrips import MOST as KEPT
 from cosmodeep_hpc.survey.keptstrips import KeptStrips
 from cosmodeep_hpc.survey.mapstripe import MapStripe
 from cosmodeep_hpc.survey.matching import RmsMap
 from cosmodeep_hpc.survey.plan import SweepPlan
 from cosmodeep_hpc.survey.plane import MosaicInfo, OpenPlane, PlaneInfo
+from cosmodeep_hpc.survey.planescaling import MeasuredAlone, PlaneScaling
 from cosmodeep_hpc.survey.result import MosaicResult, PlaneResult
 from cosmodeep_hpc.survey.stripe import Meshes, StripeResult
 from cosmodeep_hpc.survey.task import (
     ClassifyStripe,
     HandOver,
+    MeasurePlane,
     MeasureStripe,
     MosaicOutcome,
     OpenMosaic,
@@ -39,17 +47,35 @@ from cosmodeep_hpc.survey.tilestripe import TileStripe
 from cosmodeep_hpc.survey.view import View
 from cosmodeep_hpc.tiles.preprocessing import robust_noise
 
-KEPT_OPEN = 2  # mosaics a rank keeps open: one's last stripes are drawn beside the next one's first
+if TYPE_CHECKING:
+    from cosmodeep_hpc.survey.devicestripe import DeviceStripe  # imports JAX
+
+Opened = tuple[Mosaic, list[OpenPlane]]
 
 
 class Worker:
-    """The part of one rank: `prepare` in a thread of its own, `finish` in the main one."""
+    """The part of one rank: `prepare` in threads of their own, `finish` in the main one."""
 
-    def __init__(self, plan: SweepPlan, destination: Destination) -> None:
-        """Take what the sweep is about; no file is touched."""
-        self._plan, self._destination = plan, destination
-        self._open: OrderedDict[int, tuple[Mosaic, list[OpenPlane]]] = OrderedDict()
-        self._kept = KeptStrips()
+    def __init__(
+        self,
+        plan: SweepPlan,
+        destination: Destination,
+        on_device: Callable[..., DeviceStripe] | None = None,
+        threads: int = 1,
+    ) -> None:
+        """Take what the sweep is about; no file is touched.
+
+        Args:
+            on_device: sends a stripe with a map to a device, as `devicestripe.prepare` does once it
+                knows the device's maps; None: the model's network sees it here.
+            threads: those that call `prepare` at once.
+        """
+        self._plan, self._destination, self._on_device = plan, destination, on_device
+        # a mosaic's last stripes are drawn beside the next one's first
+        self._most_open = threads + 1
+        self._open: OrderedDict[int, Once[Opened]] = OrderedDict()
+        self._lock, self._handing_over = Lock(), Lock()
+        self._kept = KeptStrips(threads * KEPT)
 
     def prepare(self, task: Task) -> Any:
         """Do a task, as far as the network is not needed.
@@ -64,6 +90,8 @@ class Worker:
                 return self._info(task)
             case MeasureStripe():
                 return self._measure(task)
+            case MeasurePlane():
+                return self._measure_alone(task)
             case ClassifyStripe():
                 return self._read(task)
             case HandOver():
@@ -129,14 +157,26 @@ class Worker:
             self._kept.keep((task.mosaic, task.plane), strip)
         return found
 
-    def _read(self, task: ClassifyStripe) -> TileStripe | MapStripe:
+    def _measure_alone(self, task: MeasurePlane) -> MeasuredAlone:
+        words = {"mosaic": task.mosaic, "plane": task.plane, "number": 0}
+        meshes, plan = self._measure(MeasureStripe(**words, stripe=task.stripe)), self._plan
+        scaling, mapped = None, plan.request.has_map
+        # the scheduler meets the error again, and knows whether it is of a plane among others
+        with suppress(InputError):
+            scaling = PlaneScaling.of(
+                task.info, meshes, plan.card, plan.config.classify, mapped=mapped
+            )
+        return MeasuredAlone(meshes, scaling)
+
+    def _read(self, task: ClassifyStripe) -> TileStripe | MapStripe | DeviceStripe:
         plane = self._opened(task.mosaic)[1][task.plane]
         preprocessing, options = self._plan.card.preprocessing, self._plan.config.classify
         if not plane.layout.finest:
             return tilestripe.prepare(plane, task, preprocessing, options)
         kept = self._kept.take((task.mosaic, task.plane))
         read = plane.view.strip if kept is None else kept.rows
-        return mapstripe.prepare(plane, task, preprocessing, options.min_coverage, read)
+        make = self._on_device or mapstripe.prepare
+        return make(plane, task, preprocessing, options.min_coverage, read)
 
     def _hand_over(self, task: HandOver) -> MosaicOutcome:
         mosaic, planes = self._opened(task.mosaic)
@@ -156,15 +196,21 @@ class Worker:
             model=self._plan.model,
             model_sha256=self._plan.model_sha256,
         )
-        return self._destination.take(swept)
+        with self._handing_over:  # Matplotlib, for one, does not work in several threads
+            return self._destination.take(swept)
 
     # --- files ---
 
-    def _opened(self, number: int) -> tuple[Mosaic, list[OpenPlane]]:
+    def _opened(self, number: int) -> Opened:
         """Return a mosaic and its planes; open it if it is not open."""
-        if number in self._open:
+        with self._lock:
+            opened = self._open.setdefault(number, Once(partial(self._open_mosaic, number)))
             self._open.move_to_end(number)
-            return self._open[number]
+            if len(self._open) > self._most_open:
+                self._open.popitem(last=False)
+        return opened()
+
+    def _open_mosaic(self, number: int) -> Opened:
         image, request, unpacked = self._plan.images[number], self._plan.request, None
         if not isinstance(image, ImageArray):
             with naming(image):
@@ -189,9 +235,6 @@ class Worker:
             self._plane(image, width, rms_map, given.notes if given else ())
             for image, rms_map in zip(mosaic.planes, maps, strict=True)
         ]
-        self._open[number] = mosaic, planes
-        if len(self._open) > KEPT_OPEN:
-            self._open.popitem(last=False)
         return mosaic, planes
 
     def _plane(

@@ -20,6 +20,8 @@ from cosmodeep_hpc.learn.classifier import probabilities
 from cosmodeep_hpc.learn.network import build
 from cosmodeep_hpc.parallel.world import is_collective
 
+HAS_JAX = importlib.util.find_spec("jax") is not None
+
 
 def random_tiles(count, size=40):
     return np.random.default_rng(count + size).normal(size=(count, size, size)).astype("f")
@@ -58,6 +60,12 @@ def test_probabilities_are_those_of_the_keras_model(tf, tmp_path, head, size):
     assert expected.std() > 0.05
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(bykeras.load(tmp_path / "a.keras")(tiles, 3), expected, atol=1e-5)
+    if HAS_JAX:
+        from cosmodeep_hpc.engine.byjax import ByJax
+
+        by_jax = ByJax(network.read(tmp_path / "a.keras"))
+        assert (by_jax.side, by_jax.shape) == (size, expected.shape[1:])
+        np.testing.assert_allclose(by_jax(tiles, 3), expected, atol=1e-5)
 
 
 def test_probabilities_are_calibrated(model):
@@ -158,7 +166,8 @@ def test_both_engines_find_the_same_tiles(tf, name):
 @pytest.mark.parametrize(
     "variables, line",
     [
-        ({"COSMODEEP_ENGINE": "gpu"}, "COSMODEEP_ENGINE is gpu; expected cores or keras"),
+        ({"COSMODEEP_ENGINE": "gpu"}, "COSMODEEP_ENGINE is gpu; expected cores, jax or keras"),
+        ({"COSMODEEP_ENGINE": "jax"}, "COSMODEEP_ENGINE is jax, and Python finds no module jax"),
         (
             {"COSMODEEP_ENGINE": "keras", "KERAS_BACKEND": "torch"},
             "KERAS_BACKEND is torch; expected tensorflow or jax",
@@ -188,6 +197,8 @@ JAX = """
 import os, sys
 import numpy as np
 sys.modules["tensorflow"] = None  # an import of it is an error
+if os.environ["COSMODEEP_ENGINE"] == "jax":
+    sys.modules["keras"] = None
 from cosmodeep_hpc.engine import backend
 from cosmodeep_hpc.parallel.world import open_world
 backend.start(open_world())
@@ -198,19 +209,19 @@ tiles, model = np.load(tiles), modelfile.load(model)
 found = probabilities(model, tiles, 16)
 assert np.array_equal(probabilities(model, tiles[::-1], 16)[::-1], found)
 np.save(out, found)
-import keras
-print(keras.backend.backend(), os.environ["NPROC"], os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"])
+import jax
+print(jax.default_backend(), os.environ["NPROC"], os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"])
 """
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("jax") is None, reason="jax is not installed: pip install '.[jax]'"
-)
-def test_jax_gives_the_same_probabilities_without_tensorflow(model, tmp_path):
+@pytest.mark.skipif(not HAS_JAX, reason="jax is not installed: pip install '.[jax]'")
+@pytest.mark.parametrize("engine", ["jax", "keras"])
+def test_jax_gives_the_same_probabilities_without_tensorflow(model, tmp_path, engine):
+    """And, as an engine of its own, without Keras."""
     tiles = random_tiles(50)
     np.save(tmp_path / "tiles.npy", tiles)
     words = [model.path, tmp_path / "tiles.npy", tmp_path / "found.npy"]
-    chosen = {"COSMODEEP_ENGINE": "keras", "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    chosen = {"COSMODEEP_ENGINE": engine, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     env = environment(TF_NUM_INTRAOP_THREADS="1", **chosen)
     env.pop("NPROC", None)
     job = subprocess.run(
@@ -218,7 +229,7 @@ def test_jax_gives_the_same_probabilities_without_tensorflow(model, tmp_path):
         env=env, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert job.returncode == 0, job.stderr
-    assert job.stdout.split() == ["jax", "1", "false"]
+    assert job.stdout.split() == ["cpu", "1", "false"]
     found = np.load(tmp_path / "found.npy")
     np.testing.assert_allclose(found, probabilities(model, tiles, 500), atol=1e-5)
 

@@ -100,6 +100,8 @@ def test_jax_takes_one_gpu_a_rank(monkeypatch, tmp_path, shown, local_rank, take
     monkeypatch.setattr(os, "environ", dict(os.environ))
     for name in ("NPROC", "CUDA_VISIBLE_DEVICES", *runtime.THREADS):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     if shown is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: own)
@@ -107,8 +109,25 @@ def test_jax_takes_one_gpu_a_rank(monkeypatch, tmp_path, shown, local_rank, take
     runtime.start_jax(SimpleNamespace(local_rank=local_rank, node=node), tmp_path)
     assert jax.asked.get("jax_cuda_visible_devices") == taken
     assert jax.asked.get("jax_rocm_visible_devices") == taken
+    kept = None if taken is None else str(tmp_path / "cosmodeep" / "jax")
+    assert jax.asked.get("jax_compilation_cache_dir") == kept
     assert os.environ["NPROC"] == "1"
     assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+
+
+@pytest.mark.parametrize(
+    "environ, folder",
+    [
+        ({"HOME": "/home/a"}, "/home/a/.cache/cosmodeep/jax"),
+        ({"HOME": "/home/a", "XDG_CACHE_HOME": "/scratch"}, "/scratch/cosmodeep/jax"),
+        ({"HOME": "/home/a", "JAX_COMPILATION_CACHE_DIR": "/own"}, None),  # JAX reads it
+        ({"HOME": "", "XDG_CACHE_HOME": ""}, None),
+    ],
+)
+def test_what_is_compiled_for_gpus_is_kept_where_a_user_has_room(monkeypatch, environ, folder):
+    monkeypatch.setattr(os, "environ", environ)
+    found = runtime.compiled_for_gpus()
+    assert (None if found is None else str(found)) == folder
 
 
 @pytest.mark.parametrize(

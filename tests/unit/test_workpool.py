@@ -63,6 +63,38 @@ def test_the_next_task_is_prepared_while_one_is_finished():
     assert source.is_over()
 
 
+def test_several_threads_prepare_and_a_slow_task_holds_up_no_other():
+    """Task 0 is prepared once all others of its kind are finished: else it would wait for ever."""
+    others = threading.Semaphore(0)
+    source, order = Once(8), []
+
+    def prepare(task):
+        for _ in range(6 if task == 0 else 0):
+            assert others.acquire(timeout=10)
+        return 10 * task
+
+    def finish(task, prepared):
+        order.append(task)
+        others.release()
+        return prepared + task
+
+    workpool.work(open_world(), source, prepare, finish, threads=3)
+    assert source.results == {task: 11 * task for task in range(8)}
+    assert sorted(order) == list(range(8)) and order[-2:] == [0, 7]
+
+
+def test_as_many_tasks_as_threads_are_prepared_at_once():
+    together = threading.Barrier(3, timeout=10)
+
+    def prepare(task):
+        if task < 6:  # the last one is ready only when these are done
+            together.wait()
+
+    source = Once(7)
+    workpool.work(open_world(), source, prepare, lambda task, prepared: None, threads=3)
+    assert source.is_over()
+
+
 @pytest.mark.parametrize("place", ["prepare", "finish"])
 def test_bad_input_is_the_result_of_its_task_alone(place):
     def fail(task, prepared=None):
