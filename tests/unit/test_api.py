@@ -117,8 +117,8 @@ def test_a_file_of_nothing_to_leave_out_stops_the_command(image, left_out, tmp_p
     left_out.write_text("rubbish\n")
     words = ["classify", str(image), "--out", str(tmp_path / "out"), "--exclude", str(left_out)]
     assert main(words) == 2
-    assert "own.reg: no region" in capsys.readouterr().err
-    with pytest.raises(cd.InputError, match=r"own\.reg: no region"):
+    assert "own.reg: a region cannot be read" in capsys.readouterr().err
+    with pytest.raises(cd.InputError, match=r"own\.reg: a region cannot be read"):
         cd.classify(image, exclude=left_out)
 
 

@@ -211,16 +211,19 @@ def test_results_that_a_full_disk_does_not_take_are_one_line(words):
     assert (job.returncode, job.stderr) == (2, LOST + "files that were made are whole\n")
 
 
-def test_a_job_that_is_to_be_started_again_says_so_by_its_status_on_a_full_disk():
+@pytest.mark.parametrize("done, status", [(3, STOPPED), (0, IDLE)])
+def test_a_job_that_is_to_be_started_again_says_so_by_its_status_on_a_full_disk(done, status):
     code = (
         "from pathlib import Path\n"
         "from cosmodeep_hpc.cli.output import say_stopped\n"
+        "from cosmodeep_hpc.parallel.signals import StopRequest\n"
         "from cosmodeep_hpc.parallel.world import alone\n"
-        "raise SystemExit(say_stopped(alone(), Path('out')))"
+        f"stop = StopRequest(); stop.done = {done}\n"
+        "raise SystemExit(say_stopped(alone(), Path('out'), stop))"
     )
     words = ["bash", "-c", 'exec "$@" >/dev/full', "bash", sys.executable, "-c", code]
     job = subprocess.run(words, env=unlaunched(), capture_output=True, text=True, timeout=60)
-    assert (job.returncode, job.stderr) == (75, "")
+    assert (job.returncode, job.stderr) == (status, "")
 
 
 @pytest.mark.parametrize("loudness", [[], ["--quiet"]])
