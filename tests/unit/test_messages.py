@@ -10,6 +10,7 @@ from support.launch import unlaunched
 from cosmodeep_hpc import __version__
 from cosmodeep_hpc.cli import config, output
 from cosmodeep_hpc.cli.main import main
+from cosmodeep_hpc.parallel.signals import IDLE, STOPPED
 
 LOGGER = logging.getLogger("cosmodeep_hpc.a.module")
 
