@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # launch.sh sources this file: what this Slurm job is, its warnings, and its way back into the queue.
 
+# Whether the job is a batch script, as Slurm writes it; empty: not known.
+is_batch=''
+
 # How often in a row a job is put back although nothing was done since its start.
 IDLE_STARTS=2
 
@@ -23,6 +26,7 @@ own_environment() {
     export SLURM_EXPORT_ENV=ALL
     said=$(show_job)
     [ -n "$said" ] || return 0
+    is_batch=$(field BatchFlag "$said") # 0: of salloc, or srun itself
     if [ -n "$(field ArrayTaskId "$said")" ]; then
         SLURM_ARRAY_JOB_ID=$(field ArrayJobId "$said")
         SLURM_ARRAY_TASK_ID=$(field ArrayTaskId "$said")
@@ -53,6 +57,10 @@ say() {
 # ends a job by SIGTERM. Both are handed on as USR1: the step may have got the SIGTERM, too.
 step() {
     local srun code status=127 caught
+    if [ "${is_batch:-1}" = 0 ]; then # Ctrl-C ends a command in the foreground alone
+        "$@"
+        return
+    fi
     trap 'caught=1; warn_step &' USR1 TERM
     "$@" &
     srun=$!
@@ -81,7 +89,7 @@ requeue() { # requeue REASON: put the job back into the queue, unless it was can
     local said state again='submit the same line again'
     said=$(show_job)
     state=$(field JobState "$said")
-    if [ "$(field Requeue "$said")" = 0 ] || [ "$(field BatchFlag "$said")" = 0 ]; then
+    if [ "$(field Requeue "$said")" = 0 ] || [ "${is_batch:-1}" = 0 ]; then
         say "$1: this job cannot be put back into the queue: $again"
     elif [ -n "$state" ] && [ "$state" != RUNNING ]; then
         say "$1: Slurm has ended this job ($state): $again"
