@@ -1,6 +1,9 @@
 """What jobs do that are warned, requeued, cancelled, or submitted by another job."""
 
+import os
+import subprocess
 import sys
+import time
 
 import pytest
 from scripts import ENDS, ONE_RANK, PROJECT, SCRIPTS, program, sbatch, submit
@@ -137,3 +140,20 @@ def test_the_shell_of_an_interactive_job_runs_a_stage(cluster, tmp_path):
         "srun", *map(str, words), timeout=ENDS,
     )  # fmt: skip
     assert found == "done\n"
+
+
+def test_ctrl_c_ends_a_stage_of_an_interactive_job(cluster, tmp_path):
+    stage = program(tmp_path / "stage", "touch begun; sleep 100")
+    ours, theirs = os.openpty()
+    job = subprocess.Popen(
+        ["setsid", "--ctty", "salloc", "-n1", "-c1", "bash", str(SCRIPTS / "classify.sh")],
+        env=cluster.environment | {"COSMODEEP_PYTHON": str(stage), "COSMODEEP_HOME": str(PROJECT)},
+        cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    until(lambda: (tmp_path / "begun").exists(), 30)
+    for _ in range(2):  # as srun asks for
+        os.write(ours, b"\x03")
+        time.sleep(0.3)
+    assert job.wait(20) != 0
+    os.close(ours)
+    os.close(theirs)
