@@ -2,7 +2,7 @@
 
 import json
 
-from support.launch import mpirun
+from support.launch import mpirun, told
 
 SMALL = ["--steps", 2, "--train.batch", 5, "--classify.batch", 8, "--tiles.size", 9]
 
@@ -32,7 +32,7 @@ def test_two_ranks(tmp_path):
 def test_a_rank_without_a_tile_is_refused_once():
     job = mpirun(2, "bench", "--train.batch", 1, timeout=60)
     assert job.returncode == 2, job.stdout
-    (line,) = [line for line in job.stdout.splitlines() if line.startswith("cosmodeep: ")]
+    (line,) = told(job)
     assert "train.batch = 1: expected at least one tile for each of the 2 ranks" in line
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from support.fields import write_pairs
-from support.launch import mpirun
+from support.launch import mpirun, told
 from support.models import write_untrained
 
 
@@ -52,5 +52,5 @@ def test_a_bad_image_ends_all_ranks_in_one_line(tmp_path, model):
         "--compare.finders", "[]",
     )  # fmt: skip
     assert job.returncode == 2
-    [line] = [line for line in job.stdout.splitlines() if line.startswith("cosmodeep: ")]
+    [line] = told(job)
     assert "noise-00002.fits" in line

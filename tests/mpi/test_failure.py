@@ -5,14 +5,9 @@ import shutil
 
 import h5py
 import pytest
-from support.launch import mpirun
+from support.launch import mpirun, told
 
 from cosmodeep_hpc.learn import checkpoint
-
-
-def told(job):
-    """The lines of a job's output that are the command's own."""
-    return [line for line in job.stdout.splitlines() if line.startswith("cosmodeep: ")]
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
@@ -112,9 +107,9 @@ def test_a_fault_while_a_gradient_is_summed_ends_the_job(tiles, tmp_path, way):
     words = ["--tiles", tiles, "--out", tmp_path / "run", "--train.batch", 8, "--train.sums", way]
     job = mpirun(2, "-c", BACKWARD, "train", *words, timeout=90)
     assert job.returncode == 1, job.stdout
-    assert told(job)[-1] == (
+    assert told(job) == [
         "cosmodeep: rank 1: fault: RuntimeError: made on purpose (add --debug for the traceback)"
-    )
+    ]
 
 
 def test_a_horovod_that_is_asked_for_and_is_not_there(tiles, tmp_path):

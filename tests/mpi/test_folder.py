@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from support.fields import contents
-from support.launch import mpirun
+from support.launch import mpirun, told
 from support.models import CARD, write_untrained
 
 from cosmodeep_hpc.errors import InputError
@@ -29,11 +29,6 @@ def limited(self, *args):
 Step.train = limited
 sys.exit(cli.main(sys.argv[1:]))
 """
-
-
-def told(job):
-    """The lines of a job's output that are the command's own."""
-    return [line for line in job.stdout.splitlines() if line.startswith("cosmodeep: ")]
 
 
 def mount(*words):

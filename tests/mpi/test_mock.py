@@ -187,7 +187,7 @@ def test_a_simulation_that_cannot_be_used_is_one_line_on_two_ranks(cubes, tmp_pa
     bad = spoil(tmp_path / "bad.h5")
     done = mpirun(2, *words(tmp_path / "out", "--simulation", cubes[0], bad, images=1))
     assert done.returncode == 2, done.stdout
-    lines = [line for line in done.stdout.splitlines() if line.startswith("cosmodeep: ")]
+    lines = told(done)
     assert len(lines) == 1 and str(bad) in lines[0] and told in lines[0], done.stdout
     assert "Traceback" not in done.stdout and "MPI_ABORT" not in done.stdout
     assert not list((tmp_path / "out").glob("**/*.fits"))

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 from support.heard import heard
-from support.launch import end, finish, mpirun, ranks_of, start
+from support.launch import end, finish, mpirun, ranks_of, start, told
 
 from cosmodeep_hpc.learn import checkpoint
 
@@ -101,7 +101,7 @@ def test_notice_of_the_end_stops_all_ranks_at_one_step(uninterrupted, tiles, tmp
     finally:
         end(job)
     assert second.returncode == 2, second.stdout
-    (line,) = [text for text in second.stdout.splitlines() if text.startswith("cosmodeep: ")]
+    (line,) = told(second)
     assert f"{run}: another job trains in it (process {ranks_of_job[0]} on " in line
     assert ended.returncode == 75, ended.stdout
     assert f"told to end (USR1 or SIGTERM), all saved in {run}" in ended.stdout

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from support.launch import command, environment, mpirun
+from support.launch import command, environment, mpirun, told
 from support.tilesets import write_large_tileset
 from test_resume import RECORDED, WORDS
 
@@ -87,7 +87,7 @@ def test_a_small_shared_memory(large, tmp_path, store):
     job = in_a_container(*words)
     if store == "memory":
         assert job.returncode == 2, job.stdout
-        (line,) = [line for line in job.stdout.splitlines() if line.startswith("cosmodeep: ")]
+        (line,) = told(job)
         assert "/dev/shm: " in line and "--shm-size=8g" in line and "--train.store disk" in line
         assert "not enough space" not in job.stdout  # what Open MPI says
         return

@@ -113,3 +113,9 @@ def ranks_of(job: subprocess.Popen[str]) -> list[int]:
             if pid != job.pid and b"mpi" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return sorted(found)
+
+
+def told(job: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines of a job's output that are the command's own, but for how its ranks sum."""
+    own = [line for line in job.stdout.splitlines() if line.startswith("cosmodeep: ")]
+    return [line for line in own if "gradients are summed" not in line]
