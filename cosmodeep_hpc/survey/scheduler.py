@@ -137,7 +137,7 @@ class Scheduler:
         """
         mosaic = next(m for m in self._active if m.number == task.mosaic)
         mosaic.drawn -= 1
-        if isinstance(task, MeasureStripe | ClassifyStripe | HandOver):
+        if not isinstance(task, ReadChecksum | OpenMosaic):
             self._options.did()
         if mosaic.outcome is None:
             try:
