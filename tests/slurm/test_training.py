@@ -153,7 +153,7 @@ def srun_says(text, status, tmp_path):
         *) echo "{text}" >&2; [ -z "{text}" ] ;;
         esac""",
     )
-    program(tmp_path / "scontrol", f'echo "$@" >"{tmp_path}/requeued"')
+    program(tmp_path / "scontrol", f'[ "$1" != requeue ] || touch "{tmp_path}/requeued"')
     job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_NODELIST": "node[3-4]"}
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_TASKS_PER_NODE": "1(x2)"}
     done = subprocess.run(
