@@ -11,7 +11,7 @@ tf = MagicMock()
 tf.config.list_physical_devices.side_effect = lambda kind: (
     os.environ["CUDA_VISIBLE_DEVICES"].split(",") if kind == "GPU" else ["CPU"]
 )
-sys.modules["tensorflow"] = tf
+sys.modules |= {"tensorflow": tf, "keras": MagicMock()}
 world = open_world()
 start_tensorflow(world)
 ((device, kind),) = [call.args for call in tf.config.set_visible_devices.call_args_list]
