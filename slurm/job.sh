@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # launch.sh sources this file: what this Slurm job is, its warnings, and its way back into the queue.
 
-# Whether the job is a batch script, as Slurm writes it; empty: not known.
-is_batch=''
+# Of this start of the job, as Slurm writes them, or empty where it does not answer: whether it is a batch script, and
+# how often it was started before.
+is_batch='' restarts=''
 
 # How often in a row a job is put back although nothing was done since its start.
 IDLE_STARTS=2
@@ -27,13 +28,14 @@ own_environment() {
     said=$(show_job)
     [ -n "$said" ] || return 0
     is_batch=$(field BatchFlag "$said") # 0: of salloc, or srun itself
+    restarts=$(field Restarts "$said")
     if [ -n "$(field ArrayTaskId "$said")" ]; then
         SLURM_ARRAY_JOB_ID=$(field ArrayJobId "$said")
         SLURM_ARRAY_TASK_ID=$(field ArrayTaskId "$said")
     else
         unset "${!SLURM_ARRAY_@}"
     fi
-    [ "$(field Restarts "$said")" != 0 ] || unset SLURM_RESTART_COUNT
+    [ "$restarts" != 0 ] || unset SLURM_RESTART_COUNT
     [[ $said == *gres*gpu* ]] || unset SLURM_JOB_GPUS "${!SLURM_GPUS@}"
     if [ -n "$(field MinMemoryCPU "$said")" ]; then # srun takes one of the two
         unset SLURM_MEM_PER_NODE
@@ -79,8 +81,20 @@ warn_step() {
     local seconds
     for seconds in 0 5 20; do
         sleep "$seconds"
+        [ -z "$(ended_by_slurm)" ] || return
         scancel --signal=USR1 "$(job_name)" 2>/dev/null
     done
+}
+
+# Print how Slurm has ended this start of the job; nothing where it runs, or nothing is known. This script may live on
+# for some seconds after the loss of a node, while the job has started again elsewhere: that must not be touched.
+ended_by_slurm() {
+    local said state
+    said=$(show_job)
+    state=$(field JobState "$said")
+    [ "$state" != RUNNING ] || [ "$(field Restarts "$said")" = "${restarts:-$(field Restarts "$said")}" ] ||
+        state='started again'
+    [ -z "$said" ] || [ "$state" = RUNNING ] || echo "$state"
 }
 
 # --- the way back into the queue -------------------------------------------------------------------
@@ -88,10 +102,10 @@ warn_step() {
 requeue() { # requeue REASON: put the job back into the queue, unless it was cancelled, or must not be put back
     local said state again='submit the same line again'
     said=$(show_job)
-    state=$(field JobState "$said")
+    state=$(ended_by_slurm)
     if [ "$(field Requeue "$said")" = 0 ] || [ "${is_batch:-1}" = 0 ]; then
         say "$1: this job cannot be put back into the queue: $again"
-    elif [ -n "$state" ] && [ "$state" != RUNNING ]; then
+    elif [ -n "$state" ]; then
         say "$1: Slurm has ended this job ($state): $again"
     else
         say "$1: the job is put back into the queue"
