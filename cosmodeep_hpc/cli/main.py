@@ -30,8 +30,8 @@ FIRST_WORD_SECONDS = 5.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a stage and return the exit status.
 
-    It is 0 done, 2 bad usage or input, 1 a fault, 75 stopped by USR1. Standard streams that are
-    closed, full or without a reader change nothing else.
+    It is 0 done, 2 bad usage or input, 1 a fault, 75 stopped by a signal (76: with nothing done).
+    Standard streams that are closed, full or without a reader change nothing else.
     """
     streams.open_closed()
     words = list(sys.argv[1:] if argv is None else argv)
