@@ -35,7 +35,8 @@ while [ $# -gt 0 ]; do
         declare "${1#--}=$2"
         shift 2
         ;;
-    *) stop "$1: expected --out DIR, --images N or --pixels N" ;;
+    -h | --help) sed -n '2,/^#$/s/^# \{0,1\}//p' "$0" && exit ;;
+    *) stop "$1: expected --out DIR, --images N (mock images) or --pixels N (their sides)" ;;
     esac
 done
 [ -n "$out" ] || stop "expected --out DIR"
