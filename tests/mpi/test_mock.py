@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from support.fields import contents
-from support.launch import end, mpirun, start
+from support.launch import end, mpirun, start, told
 from support.simulations import cube
 
 OPTIONS = {
@@ -183,12 +183,12 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_simulation_that_cannot_be_used_is_one_line_on_two_ranks(cubes, tmp_path, case):
-    spoil, told = REFUSED[case]
+    spoil, said = REFUSED[case]
     bad = spoil(tmp_path / "bad.h5")
     done = mpirun(2, *words(tmp_path / "out", "--simulation", cubes[0], bad, images=1))
     assert done.returncode == 2, done.stdout
     lines = told(done)
-    assert len(lines) == 1 and str(bad) in lines[0] and told in lines[0], done.stdout
+    assert len(lines) == 1 and str(bad) in lines[0] and said in lines[0], done.stdout
     assert "Traceback" not in done.stdout and "MPI_ABORT" not in done.stdout
     assert not list((tmp_path / "out").glob("**/*.fits"))
 
