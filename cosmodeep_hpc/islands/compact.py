@@ -20,6 +20,7 @@ from scipy.ndimage import binary_dilation, find_objects, label
 from cosmodeep_hpc.images.quiet import quiet
 from cosmodeep_hpc.islands import beamfit, growth
 from cosmodeep_hpc.islands.beamfit import AROUND, MOVED
+from cosmodeep_hpc.islands.blanksky import at_pixels
 from cosmodeep_hpc.islands.labels import EIGHT, Labels
 from cosmodeep_hpc.islands.measuredplane import MeasuredPlane
 from cosmodeep_hpc.islands.pixelbeam import PixelBeam
@@ -168,7 +169,7 @@ def _find_near(
     rows, columns = plane.cells_inside(around, wanted)
     pixels = plane.read(rows, columns).astype(np.float64)
     y, x = np.asarray(rows), np.asarray(columns)
-    rms = plane.rms(x[None, :], y[:, None])
+    rms = at_pixels(plane.noise, plane.tile, y, x)
     with np.errstate(invalid="ignore"):
         pixels /= rms
     missing = ~np.isfinite(pixels)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,13 +95,6 @@ class MeasuredPlane:
     def level(self, rows: range, columns: range) -> NDArray[np.float32]:
         """Return the background of pixels: float32 (rows, columns) [Jy/arcsec^2]."""
         return interpolated(self.background, self.tile, np.asarray(rows), np.asarray(columns))
-
-    def rms(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the local noise at places [pixel] [Jy/arcsec^2]; NaN: not known."""
-        rows, cols = self.noise.shape
-        row = np.clip(np.rint(y).astype(np.int64) // self.tile, 0, rows - 1)
-        col = np.clip(np.rint(x).astype(np.int64) // self.tile, 0, cols - 1)
-        return np.asarray(self.noise[row, col])
 
     def cells_inside(self, rows: range, columns: range) -> tuple[range, range]:
         """Return the pixels of some cells, as far as they lie inside the image."""
